@@ -1,0 +1,1 @@
+"""Stillhouse: knowledge distillation for language models, from raw rows to a registered student."""

@@ -1,0 +1,106 @@
+"""What flows between the data stages: rows, examples, completions, outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "error"]
+
+PARTS = ("teacher", "labelled", "unlabelled", "validation", "holdout")
+"""What an example is for: train the teacher, train the student with its answer, train the
+student without it, stop early, or measure (never trained on)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One raw record with where it came from.
+
+    Attributes:
+        row_id: stable name, a digest of the source's name and the position or content.
+        fields: the columns, JSON values.
+        provenance: `file:line` or `dataset@revision:index`; read by people.
+        root_id: the row this one was derived from at the very start; itself for a raw row.
+        parent_ids: the rows it was made of.
+    """
+
+    row_id: str
+    fields: dict[str, Any]
+    provenance: str
+    root_id: str = ""
+    parent_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One prompt with its messages, its answer if one is known, and what it is for.
+
+    Attributes:
+        example_id: the row's id.
+        part: one of `PARTS`.
+        prompt: the messages before the last answer; ends with a user (or tool) turn.
+        answer: the text to be learned for the last turn; None when only the teacher may say.
+        reference: the text that accuracy is measured against; often the answer itself.
+        group: examples with one group never stand in two parts.
+    """
+
+    example_id: str
+    part: str
+    prompt: tuple[Message, ...]
+    answer: str | None
+    reference: str | None = None
+    group: str = ""
+
+    def messages(self, answer: str | None = None) -> tuple[Message, ...]:
+        """The whole conversation, closed by `answer`, else by the example's own answer."""
+        text = self.answer if answer is None else answer
+        return self.prompt if text is None else (*self.prompt, Message("assistant", text))
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer by a model, with how it ended."""
+
+    example_id: str
+    text: str
+    finish: FinishReason
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The row goes on, perhaps changed."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The row ends here, with the reason (a short fixed word) and what was seen."""
+
+    row: Row
+    reason: str
+    evidence: str = ""
+
+
+Outcome = Keep | Drop
+
+
+@dataclass(frozen=True, slots=True)
+class StepCount:
+    """What one data step did: `rows_in == rows_out + dropped` or the run fails."""
+
+    step: str
+    rows_in: int
+    rows_out: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    changed: int = 0

@@ -1,0 +1,75 @@
+"""The `evaluate`, `gate`, `export` and `register` sections: what decides and what ships."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from stillhouse.recipes.section import Count, Section, Seed
+
+
+class Evaluate(Section):
+    """What is measured on the holdout.
+
+    Attributes:
+        top_k: teacher entries a token for the held-out KL; exact when it covers the vocabulary,
+            else a lower bound (the tail counts as one bucket).
+        confidence: of the bootstrap intervals.
+        draws: bootstrap resamples of the examples.
+        max_new_tokens: of the completions; `label.max_new_tokens` when absent.
+    """
+
+    top_k: Count = 1024
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    draws: int = Field(default=2000, ge=100)
+    seed: Seed = 0
+    batch_size: Count = 64
+    max_new_tokens: Count | None = None
+    metrics: tuple[str, ...] = ()
+
+
+class Rule(Section):
+    """One demand on one metric.
+
+    Attributes:
+        metric: a metric's name, such as `kl_to_teacher` or `exact_match`.
+        against: what it is compared with: a number, the teacher, the baseline (the twin), or
+            the version in production.
+        relation: with another model: candidate minus other, or candidate over other.
+        at_least: the lower limit; give exactly one limit.
+        at_most: the upper limit.
+        decide_by: `confidence` compares the interval's bound, `point` the estimate.
+    """
+
+    metric: str
+    against: Literal["absolute", "teacher", "baseline", "production"] = "absolute"
+    relation: Literal["difference", "ratio"] = "difference"
+    at_least: float | None = None
+    at_most: float | None = None
+    decide_by: Literal["confidence", "point"] = "confidence"
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        return self
+
+
+class Gate(Section):
+    """All rules must pass; what to use instead is named for the day one does not."""
+
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    fallback: str = "teacher"
+
+
+class Export(Section):
+    """In which forms the student ships."""
+
+    formats: tuple[Literal["merged", "adapter", "gguf", "modelfile", "int8"], ...] = ("merged",)
+
+
+class Register(Section):
+    """Under which name the version is kept."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")

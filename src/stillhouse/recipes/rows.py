@@ -1,0 +1,193 @@
+"""The `collect` and `prepare` sections: which rows, and how they become examples."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from stillhouse.recipes.section import Count, Fraction, NotNegative, Section, Seed
+
+
+class SampleRows(Section):
+    """Rows that a task of Stillhouse generates itself, seeded."""
+
+    task: str
+    rows: Count
+    seed: Seed = 0
+    noise: Fraction = 0.0
+
+
+class Dataset(Section):
+    """A data set of the Hugging Face hub, or a folder that `datasets` saved."""
+
+    id: str
+    split: str = "train"
+    config: str | None = None
+    revision: str | None = None
+
+
+class Provider(Section):
+    """Rows fetched from a provider of lyrics, verses or prompts."""
+
+    kind: str
+    query: str = ""
+    key_env: str | None = None
+
+
+class Source(Section):
+    """Where rows come from; exactly one of the four."""
+
+    file: str | None = None
+    dataset: Dataset | None = None
+    sample_rows: SampleRows | None = None
+    provider: Provider | None = None
+    format: Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"] = "auto"
+    encoding: str = "utf-8"
+    records: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [
+            name for name in ("file", "dataset", "sample_rows", "provider") if getattr(self, name)
+        ]
+        if len(given) != 1:
+            stated = " and ".join(given) if given else "none of them"
+            raise ValueError(
+                f"give exactly one of file, dataset, sample_rows, provider; this has {stated}"
+            )
+        return self
+
+
+class Collect(Section):
+    """Which rows are read, and which of their fields are kept under which name.
+
+    `columns` maps our name to a dotted path in the record (`choices.text.0`); empty keeps all.
+    """
+
+    source: Source
+    columns: dict[str, str] = Field(default_factory=dict)
+    limit: Count | None = None
+
+
+class Drop(Section):
+    """Rows that end in `prepare`, each with its reason.
+
+    Attributes:
+        empty: drop rows whose prompt, or whose answer where one is required, is empty.
+        duplicates: drop all but the first of rows with equal prompt and answer.
+        conflicts: drop every row whose prompt stands elsewhere with another answer.
+        min_chars: of the prompt text.
+        max_chars: of the prompt text.
+    """
+
+    empty: bool = True
+    duplicates: bool = True
+    conflicts: bool = False
+    min_chars: int = Field(default=1, ge=0)
+    max_chars: Count | None = None
+
+
+class Clean(Section):
+    """Repairs of text: `fix_text` undoes mojibake (ftfy), `normalize` is the Unicode form."""
+
+    fix_text: bool = True
+    normalize: Literal["NFC", "NFKC", "none"] = "NFC"
+    strip: bool = True
+
+
+PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
+
+
+class Split(Section):
+    """How examples are dealt out; a size is a count, a fraction of all, or `rest`.
+
+    Rows that share a value of every `group_by` field stay in one part; each part keeps the
+    shares of the `stratify_by` field's values.
+    """
+
+    parts: dict[str, PartSize]
+    group_by: tuple[str, ...] = ()
+    stratify_by: str | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _parts_are_known(self) -> Self:
+        known = ("teacher", "labelled", "unlabelled", "validation", "holdout")
+        for name in self.parts:
+            if name not in known:
+                raise ValueError(f"unknown part {name!r}; the parts are {', '.join(known)}")
+        if "holdout" not in self.parts:
+            raise ValueError("a holdout part is needed: without one nothing can be measured")
+        if sum(size == "rest" for size in self.parts.values()) > 1:
+            raise ValueError("only one part can take the rest")
+        if sum(size for size in self.parts.values() if isinstance(size, float)) > 1.0:
+            raise ValueError("the fractions of the parts add up to more than 1")
+        return self
+
+
+class Prepare(Section):
+    """How a row becomes an example.
+
+    Attributes:
+        shape: `template` builds the prompt from `system` and `user`; the others read a
+            conversation (`messages`, `sharegpt`) or a pair (`prompt_completion`) from the field
+            `conversation`, or from the fields `prompt` and `completion`.
+        user: text with `{field}` places.
+        answer: the field that holds the answer; an object is written as compact JSON.
+        reference: the field that accuracy is measured against; the answer when absent.
+        answer_format: `json` measures field by field, `label` is one of a closed set.
+        max_tokens: prompt and answer together; a longer prompt is cut on the left of its
+            longest user message.
+        steps: further named steps with their parameters.
+    """
+
+    shape: Literal["template", "messages", "prompt_completion", "sharegpt"] = "template"
+    system: str | None = None
+    user: str | None = None
+    conversation: str | None = None
+    answer: str | None = None
+    reference: str | None = None
+    answer_format: Literal["text", "json", "label"] = "text"
+    clean: Clean = Clean()
+    drop: Drop = Drop()
+    steps: tuple[dict[str, Any], ...] = ()
+    split: Split
+    max_tokens: Count | None = None
+
+    @model_validator(mode="after")
+    def _shape_has_its_fields(self) -> Self:
+        if self.shape == "template" and not self.user:
+            raise ValueError('shape "template" needs prepare.user, for example "{text}"')
+        if self.shape != "template" and self.user:
+            raise ValueError(f'shape "{self.shape}" takes its prompt from the rows: remove user')
+        if self.shape in ("messages", "sharegpt") and self.answer:
+            raise ValueError(f'shape "{self.shape}" holds its answers itself: remove answer')
+        return self
+
+
+class Label(Section):
+    """How the teacher is asked.
+
+    Attributes:
+        completions: whose answer is learned where gold text exists: `gold` keeps it, `teacher`
+            replaces it by the teacher's greedy completion.
+        targets: `top_k` stores soft targets for each token; `none` stores text alone;
+            `classes` stores probabilities of named answers.
+        top_k: kept entries a token.
+        kd_temperatures: the tail's mass is exact at these.
+        parts: which parts are labelled.
+        shard_examples: examples a stored shard; work lost by a crash is at most one shard.
+    """
+
+    completions: Literal["gold", "teacher"] = "gold"
+    targets: Literal["top_k", "none", "classes"] = "top_k"
+    classes: tuple[str, ...] = ()
+    top_k: Count = 64
+    kd_temperatures: tuple[Annotated[float, Field(gt=0.0)], ...] = (1.0,)
+    parts: tuple[str, ...] = ("labelled", "unlabelled")
+    max_new_tokens: Count = 128
+    temperature: NotNegative = 0.0
+    samples: Count = 1
+    batch_size: Count = 64
+    shard_examples: Count = 512
