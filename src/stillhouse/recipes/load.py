@@ -1,0 +1,247 @@
+"""Loading a recipe: every error at once, each with its line, its key and the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.section import Section
+
+Key = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid recipe with where it came from.
+
+    Attributes:
+        recipe: the typed recipe.
+        text: the file as written.
+        origin: what errors name: a path, or the name of a built-in recipe.
+        base_folder: relative paths in the recipe start here.
+        overrides: the `--set` texts, in order.
+    """
+
+    recipe: Recipe
+    text: str
+    origin: str
+    base_folder: Path
+    overrides: tuple[str, ...]
+
+
+def library_names() -> list[str]:
+    """The names of the built-in recipes, sorted."""
+    folder = resources.files("stillhouse.recipes") / "library"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
+
+
+def read_recipe_text(name_or_path: str) -> tuple[str, str, Path]:
+    """The text of a recipe, what errors call it, and the folder its paths start in.
+
+    Raises:
+        RecipeError: there is no such file and no built-in recipe of that name.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), str(path), path.resolve().parent
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    names = library_names()
+    if name_or_path in names:
+        entry = resources.files("stillhouse.recipes") / "library" / f"{name_or_path}.yaml"
+        return entry.read_text(encoding="utf-8"), name_or_path, Path.cwd()
+    near = difflib.get_close_matches(name_or_path, names, n=1)
+    guess = f'did you mean "{near[0]}"? ' if near else ""
+    raise RecipeError(
+        f"no recipe {name_or_path!r}: neither a file nor a built-in recipe",
+        f"{guess}built-in recipes: {', '.join(names)}",
+    )
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
+    """The recipe of a file or of that built-in name, with `a.b=c` overrides applied.
+
+    Raises:
+        RecipeError: holds one line for every problem found.
+    """
+    text, origin, base_folder = read_recipe_text(name_or_path)
+    data = _parse(text, origin)
+    lines = dict(_line_numbers(data, ()))
+    plain = _plain(data)
+    sources = {key: f"{origin}:{line}" for key, line in lines.items()}
+    for override in overrides:
+        sources[_apply(plain, override)] = f"--set {override}"
+    try:
+        recipe = Recipe.model_validate_json(json.dumps(plain, default=str))
+    except ValidationError as error:
+        problems = [_describe(item, sources, origin) for item in _meaningful(error.errors())]
+        raise RecipeError("\n".join(dict.fromkeys(problems))) from None
+    return Loaded(recipe, text, origin, base_folder, tuple(overrides))
+
+
+def _parse(text: str, origin: str) -> CommentedMap:
+    try:
+        data = YAML(typ="rt", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RecipeError(f"{origin}:{line}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:
+        raise RecipeError(f"{origin}: not valid YAML: {error}") from None
+    if not isinstance(data, CommentedMap):
+        found = "empty" if data is None else f"a {type(data).__name__}"
+        raise RecipeError(
+            f"{origin}:1: a recipe is a mapping of sections; this file is {found}",
+            "start from a built-in one: stillhouse recipe copy quickstart",
+        )
+    return data
+
+
+def _line_numbers(node: Any, at: Key) -> Iterator[tuple[Key, int]]:
+    if isinstance(node, CommentedMap):
+        for key, value in node.items():
+            yield (*at, key), node.lc.key(key)[0] + 1
+            yield from _line_numbers(value, (*at, key))
+    elif isinstance(node, CommentedSeq):
+        for index, value in enumerate(node):
+            yield (*at, index), node.lc.item(index)[0] + 1
+            yield from _line_numbers(value, (*at, index))
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _apply(data: dict[str, Any], override: str) -> Key:
+    name, equals, text = override.partition("=")
+    if not equals or not name.strip():
+        raise RecipeError(
+            f"--set {override}: not of the form a.b=c", "for example --set train.seed=1"
+        )
+    keys = _override_keys(data, name.strip().split("."), override)
+    try:
+        value = _plain(YAML(typ="rt", pure=True).load(text)) if text.strip() else None
+    except YAMLError:
+        value = text
+    node: Any = data
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = value
+    return keys
+
+
+def _override_keys(data: dict[str, Any], names: list[str], override: str) -> Key:
+    """The path of an override, with sections made where they are absent."""
+    node: Any = data
+    keys: list[str | int] = []
+    for position, name in enumerate(names):
+        if isinstance(node, list):
+            if not name.isdigit() or int(name) >= len(node):
+                raise RecipeError(f"--set {override}: {name} is no place in a list of {len(node)}")
+            keys.append(int(name))
+        elif isinstance(node, dict):
+            keys.append(name)
+            if position + 1 < len(names) and node.get(name) is None:
+                node[name] = {}
+        else:
+            raise RecipeError(f"--set {override}: {names[position - 1]} is a value, not a section")
+        if position + 1 < len(names):
+            node = node[keys[-1]]
+    return tuple(keys)
+
+
+def _meaningful(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Of the errors of one union, those of the alternative that the value resembles."""
+    structural = [e for e in errors if e["type"] not in ("literal_error", "string_type")]
+    keys = {_key(e["loc"]) for e in structural}
+    return [
+        e
+        for e in errors
+        if e in structural or not any(key[: len(_key(e["loc"]))] == _key(e["loc"]) for key in keys)
+    ]
+
+
+def _key(loc: tuple[int | str, ...]) -> Key:
+    """The recipe's key of a pydantic location, without the names of union alternatives."""
+    section: Any = Recipe
+    key: list[str | int] = []
+    for part in loc:
+        if isinstance(section, type) and issubclass(section, Section):
+            fields = _fields(section)
+            section = _section_in(fields[str(part)]) if part in fields else None
+            key.append(part)
+        elif isinstance(part, int) or not _is_alternative(str(part)):
+            key.append(part)
+    return tuple(key)
+
+
+def _is_alternative(part: str) -> bool:
+    marks = ("[", "function-", "constrained-", "literal")
+    names = {"int", "float", "str", "bool", "tuple", "dict", "list", "PlainTemplate"}
+    return part in names or part.startswith(marks)
+
+
+def _fields(section: type[Section]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+
+
+def _section_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    found = [_section_in(part) for part in get_args(annotation)]
+    return next((section for section in found if section is not None), None)
+
+
+def _describe(error: ErrorDetails, sources: dict[Key, str], origin: str) -> str:
+    key = _key(error["loc"])
+    where = _where(key, sources, origin)
+    dotted = ".".join(str(part) for part in key)
+    head = f"{where} {dotted}".rstrip()
+    if error["type"] == "extra_forbidden":
+        return f"{head}: unknown key{_nearest(key)}"
+    if error["type"] == "missing":
+        return f"{head}: missing; it has no default"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{head}: {message}"
+    given = json.dumps(error["input"], default=str, ensure_ascii=False)
+    shown = given if len(given) <= 60 else given[:57] + "..."
+    return f"{head}: {message[0].lower()}{message[1:]}; this is {shown}"
+
+
+def _where(key: Key, sources: dict[Key, str], origin: str) -> str:
+    for length in range(len(key), 0, -1):
+        if key[:length] in sources:
+            return sources[key[:length]]
+    return f"{origin}:1"
+
+
+def _nearest(key: Key) -> str:
+    section: Any = Recipe
+    for part in key[:-1]:
+        if isinstance(section, type) and issubclass(section, Section):
+            section = _section_in(_fields(section).get(str(part)))
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        return ""
+    names = list(_fields(section))
+    near = difflib.get_close_matches(str(key[-1]), names, n=1, cutoff=0.5)
+    if near:
+        return f'; did you mean "{near[0]}"?'
+    return f"; the keys here are {', '.join(names)}"

@@ -1,0 +1,247 @@
+"""The plan: which stage instances a recipe means, in which order, named by content hashes.
+
+An instance's hash covers its stage's version, its part of the recipe, the content of files it
+reads, and the hashes of the instances before it. So a later section changes no earlier hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from stillhouse.core.hashing import digest_value
+from stillhouse.recipes.compute import ResolvedCompute
+from stillhouse.recipes.schema import Recipe
+
+STAGE_VERSIONS = {
+    "collect": 1,
+    "prepare": 1,
+    "finetune": 1,
+    "label": 1,
+    "train": 1,
+    "evaluate": 1,
+    "gate": 1,
+    "export": 1,
+    "register": 1,
+}
+"""Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
+
+_HASH_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Digests of what a recipe reads from outside, found before the plan is made.
+
+    Attributes:
+        source: of the rows.
+        teacher: of the teacher's weights; empty for a scratch model.
+        student: of the student's weights; empty for a scratch model.
+        tokenizer: of the teacher's tokenizer; empty when it is trained.
+        context: tokens that both models can hold; 0 when neither says.
+    """
+
+    source: str
+    teacher: str = ""
+    student: str = ""
+    tokenizer: str = ""
+    context: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One job: a stage with a variant, its configuration and where its inputs come from.
+
+    Attributes:
+        stage: the stage's name.
+        variant: distinguishes instances of one stage, such as `student` and `twin`.
+        config: JSON values; everything that the result depends on, inputs aside.
+        inputs: the stage's name for an input to the key of the instance that makes it.
+        artifact_id: `stage-hash`.
+    """
+
+    stage: str
+    variant: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    artifact_id: str
+
+    @property
+    def key(self) -> str:
+        """`stage` or `stage@variant`."""
+        return f"{self.stage}@{self.variant}" if self.variant else self.stage
+
+
+@dataclass(slots=True)
+class Plan:
+    """The instances of a recipe in the order of work."""
+
+    instances: list[Instance] = field(default_factory=list)
+
+    def add(
+        self, stage: str, config: dict[str, Any], inputs: dict[str, str], *, variant: str = ""
+    ) -> str:
+        """Append an instance whose inputs are already here; gives its key."""
+        hashed = {
+            "stage": stage,
+            "variant": variant,
+            "version": STAGE_VERSIONS[stage],
+            "config": config,
+            "inputs": {name: self[key].artifact_id for name, key in inputs.items()},
+        }
+        artifact_id = f"{stage}-{digest_value(hashed)[:_HASH_LENGTH]}"
+        instance = Instance(stage, variant, config, inputs, artifact_id)
+        self.instances.append(instance)
+        return instance.key
+
+    def __getitem__(self, key: str) -> Instance:
+        return next(instance for instance in self.instances if instance.key == key)
+
+    def __contains__(self, key: str) -> bool:
+        return any(instance.key == key for instance in self.instances)
+
+    def after(self, stage: str) -> list[Instance]:
+        """The instances of a stage and every instance that depends on one of them."""
+        chosen: set[str] = set()
+        for instance in self.instances:
+            if instance.stage == stage or chosen & set(instance.inputs.values()):
+                chosen.add(instance.key)
+        return [instance for instance in self.instances if instance.key in chosen]
+
+
+def build_plan(recipe: Recipe, content: Content, compute: ResolvedCompute) -> Plan:
+    """The plan of a recipe on a machine.
+
+    Args:
+        recipe: the effective recipe.
+        content: digests of the rows and models that it names.
+        compute: the resolved device, dtype and threads.
+
+    Returns:
+        Every instance with its hash; nothing was run or written.
+    """
+    plan = Plan()
+    machine = compute.as_config()
+    rows = plan.add("collect", _collect(recipe, content), {})
+    examples = plan.add("prepare", _prepare(recipe, content), {"rows": rows})
+    teacher = {"examples": examples}
+    if recipe.finetune:
+        config = {
+            "training": _dump(recipe.finetune),
+            "model": _model(recipe, "teacher", content),
+            **machine,
+        }
+        teacher["teacher"] = plan.add("finetune", config, {"examples": examples})
+    teacher_config = {**machine, "model": _model(recipe, "teacher", content)}
+    labelled = plan.add("label", {"label": _dump(recipe.label), **teacher_config}, teacher)
+    students = _add_training(plan, recipe, content, machine, {"examples": examples}, labelled)
+    evaluated = _add_evaluations(plan, recipe, teacher_config, teacher, students)
+    _add_release(plan, recipe, machine, examples, students["student"], evaluated)
+    return plan
+
+
+def _add_training(
+    plan: Plan,
+    recipe: Recipe,
+    content: Content,
+    machine: dict[str, Any],
+    inputs: dict[str, str],
+    labelled: str,
+) -> dict[str, str]:
+    model = _model(recipe, "student", content)
+    training = _dump(recipe.train) | {"twin": None}
+    config = {"training": training, "model": model, **machine}
+    students = {
+        "student": plan.add("train", config, inputs | {"targets": labelled}, variant="student")
+    }
+    if recipe.train.twin:
+        weights = {"forward_kl": 0.0, "cross_entropy": 1.0}
+        own = {"weights": weights, "parts": list(recipe.train.twin.parts)}
+        config = {"training": training | own, "model": model, **machine}
+        students["twin"] = plan.add("train", config, inputs, variant="twin")
+    return students
+
+
+def _add_evaluations(
+    plan: Plan,
+    recipe: Recipe,
+    teacher_config: dict[str, Any],
+    teacher: dict[str, str],
+    students: dict[str, str],
+) -> dict[str, str]:
+    settings = recipe.evaluate
+    config = {
+        "evaluate": _dump(settings),
+        "max_new_tokens": settings.max_new_tokens or recipe.label.max_new_tokens,
+        "answer_format": recipe.prepare.answer_format,
+        **teacher_config,
+    }
+    evaluated = {"teacher": plan.add("evaluate", config, teacher, variant="teacher")}
+    config = {name: value for name, value in config.items() if name != "model"}
+    for name, key in students.items():
+        inputs = {
+            "examples": teacher["examples"],
+            "teacher": evaluated["teacher"],
+            "model": key,
+        }
+        evaluated[name] = plan.add("evaluate", config, inputs, variant=name)
+    return evaluated
+
+
+def _add_release(
+    plan: Plan,
+    recipe: Recipe,
+    machine: dict[str, Any],
+    examples: str,
+    student: str,
+    evaluated: dict[str, str],
+) -> None:
+    before = {"model": student, "examples": examples}
+    if recipe.gate:
+        settings = recipe.evaluate
+        config = {
+            "gate": _dump(recipe.gate),
+            "draws": settings.draws,
+            "confidence": settings.confidence,
+            "seed": settings.seed,
+        }
+        before["gate"] = plan.add("gate", config, evaluated)
+    exported = plan.add("export", {"export": _dump(recipe.export), **machine}, before)
+    name = recipe.register_as.name if recipe.register_as else recipe.name
+    plan.add(
+        "register",
+        {"name": name},
+        {"bundle": exported, "numbers": evaluated["student"]}
+        | {key: value for key, value in before.items() if key == "gate"},
+    )
+
+
+def _collect(recipe: Recipe, content: Content) -> dict[str, Any]:
+    section = _dump(recipe.collect)
+    section["source"]["file"] = bool(section["source"]["file"])
+    return {"collect": section, "content": content.source}
+
+
+def _prepare(recipe: Recipe, content: Content) -> dict[str, Any]:
+    scratch = recipe.teacher.scratch
+    return {
+        "prepare": _dump(recipe.prepare),
+        "tokenizer": content.tokenizer,
+        "trained_tokenizer": _dump(scratch.tokenizer) if scratch and scratch.tokenizer else None,
+        "template": _dump(recipe.teacher)["template"],
+        "context": content.context,
+        "room_for_answer": recipe.label.max_new_tokens,
+    }
+
+
+def _model(recipe: Recipe, which: str, content: Content) -> dict[str, Any]:
+    source = recipe.teacher if which == "teacher" else recipe.student
+    return {
+        "weights": content.teacher if which == "teacher" else content.student,
+        "scratch": _dump(source.scratch) if source.scratch else None,
+    }
+
+
+def _dump(section: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = section.model_dump(mode="json", by_alias=True)
+    return dumped

@@ -1,0 +1,1 @@
+"""Files on disk: artifacts, locks and run folders; every write survives a crash."""

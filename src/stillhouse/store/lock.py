@@ -1,0 +1,36 @@
+"""One process at a time in a folder; the one that comes second learns who is first."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stillhouse.core.errors import BusyError
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; the kernel drops it if we are killed.
+
+    Raises:
+        BusyError: another process holds it; names the process and its command.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise BusyError(
+                f"{path.parent} is in use by {holder}",
+                "wait for it, end it, or give this run another name with --name",
+            ) from None
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} ({' '.join(sys.argv)[:200]})\n")
+        stream.flush()
+        yield
