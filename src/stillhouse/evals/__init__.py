@@ -1,0 +1,1 @@
+"""Measuring and deciding, on predictions and scores already written; no torch."""

@@ -1,0 +1,72 @@
+"""Comparing a completion with its reference: as text, and field by field for JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stillhouse.evals.scores import Column
+
+
+def parse_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is, whole; None when it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def score_texts(completions: Sequence[str], references: Sequence[str | None]) -> dict[str, Column]:
+    """`exact`: (N,) 1 where the completion is the reference, blanks at the ends aside."""
+    exact = [
+        float(reference is not None and completion.strip() == reference.strip())
+        for completion, reference in zip(completions, references, strict=True)
+    ]
+    return {"exact": np.array(exact)}
+
+
+def score_objects(
+    completions: Sequence[str], references: Sequence[str | None]
+) -> dict[str, Column]:
+    """Scores of JSON answers, whatever the order of their keys and their blanks.
+
+    Returns:
+        `exact`, `valid_json`: (N,) 0 or 1. `fields_right`, `fields`: (N,) counts over the
+        reference's fields. `field:NAME`: (N,) 1 where that field is right.
+        `fields_asked`: (N,) 1 where the reference is an object.
+    """
+    wanted = [parse_object(text) if text is not None else None for text in references]
+    found = [parse_object(text) for text in completions]
+    names = sorted({name for fields in wanted if fields for name in fields})
+    pairs = list(zip(found, wanted, strict=True))
+    right = {
+        name: np.array([float(_is_right(name, got, want)) for got, want in pairs]) for name in names
+    }
+    counts = [float(len(want)) if want else 0.0 for want in wanted]
+    scores = {
+        "exact": np.array([float(want is not None and got == want) for got, want in pairs]),
+        "valid_json": np.array([float(got is not None) for got in found]),
+        "fields_right": np.sum(list(right.values()), axis=0) if names else np.zeros(len(pairs)),
+        "fields": np.array(counts),
+        "fields_asked": np.array([float(want is not None) for want in wanted]),
+    }
+    return scores | {f"field:{name}": values for name, values in right.items()}
+
+
+def _is_right(name: str, got: dict[str, Any] | None, want: dict[str, Any] | None) -> bool:
+    return bool(got and want and name in want and name in got and got[name] == want[name])
+
+
+def score_agreement(
+    completions: Sequence[str], teacher: Sequence[str], *, as_objects: bool
+) -> dict[str, Column]:
+    """`agreement`: (N,) 1 where the answer is the teacher's; as objects, order is ignored."""
+    scorer = score_objects if as_objects else score_texts
+    same = scorer(completions, list(teacher))["exact"]
+    if as_objects:
+        same = np.maximum(same, score_texts(completions, list(teacher))["exact"])
+    return {"agreement": same}

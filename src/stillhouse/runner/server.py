@@ -1,0 +1,121 @@
+"""The process that stages are forked from: heavy imports once, then one child a stage.
+
+Requests come as JSON lines on standard input, events go as JSON lines to standard output. A
+child ends when its parent's end of the pipe closes, so no stage outlives a killed run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Any, TextIO
+
+from stillhouse.core.errors import StillhouseError
+from stillhouse.core.files import disk_full_is_clear
+from stillhouse.runner.guard import install_guard
+from stillhouse.stages.contract import StageRequest
+from stillhouse.stages.table import import_heavy, stage_function
+
+_EVENTS_A_SECOND = 10.0
+
+
+def serve(preload: bool) -> None:
+    """Fork one child for each request until standard input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    events = _claim_stdout()
+    if preload:
+        import_heavy()
+    # readline, not iteration: a child must find its lifeline unread in the pipe.
+    while line := _read_line():
+        child = os.fork()
+        if child == 0:
+            os._exit(_run_child(json.loads(line), events))
+        _, status, usage = os.wait4(child, 0)
+        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        _send(events, {"event": "exit", "code": _exit_code(status), "peak_bytes": peak})
+
+
+def _read_line() -> str:
+    """One line of standard input, read byte by byte so that nothing more is taken."""
+    taken = bytearray()
+    while (byte := os.read(0, 1)) not in (b"", b"\n"):
+        taken += byte
+    return taken.decode()
+
+
+def _exit_code(status: int) -> int:
+    return os.waitstatus_to_exitcode(status)
+
+
+def _claim_stdout() -> TextIO:
+    """The event stream; whatever libraries print goes to the log instead."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return events
+
+
+def _send(events: TextIO, event: dict[str, Any]) -> None:
+    events.write(json.dumps(event) + "\n")
+    events.flush()
+
+
+def _run_child(plain: dict[str, Any], events: TextIO) -> int:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        request = StageRequest.from_json(plain)
+        install_guard(request.network, plain["locations"].get("hub_host", "").split())
+        with disk_full_is_clear(request.out):
+            result = stage_function(request.stage)(request, _Reporter(events))
+        _send(events, {"event": "result", "summary": result.summary, "measured": result.measured})
+    except BaseException as error:
+        traceback.print_exc()
+        _send(events, {"event": "error", **_describe(error)})
+        return 1
+    return 0
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    if isinstance(error, StillhouseError):
+        return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
+    kind = type(error).__name__
+    if isinstance(error, MemoryError):
+        return {
+            "kind": "CapacityError",
+            "message": "out of memory",
+            "hint": "lower batch_size or max_tokens; stillhouse check tells what fits",
+        }
+    hint = "this is a fault of Stillhouse or of a library; the whole trace stands in log.txt"
+    return {"kind": "StillhouseError", "message": f"{kind}: {error}", "hint": hint}
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+class _Reporter:
+    """Progress as events, at most ten a second and always the last."""
+
+    def __init__(self, events: TextIO) -> None:
+        self._events = events
+        self._last = 0.0
+
+    def __call__(self, done: int, total: int, unit: str, **values: float) -> None:
+        now = time.monotonic()
+        if done < total and now - self._last < 1.0 / _EVENTS_A_SECOND:
+            return
+        self._last = now
+        _send(
+            self._events,
+            {"event": "progress", "done": done, "total": total, "unit": unit, "values": values},
+        )
+
+
+if __name__ == "__main__":
+    serve(preload="--preload" in sys.argv)

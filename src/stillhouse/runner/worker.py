@@ -1,0 +1,124 @@
+"""The run's side of a stage process: start a server, send a request, read its events."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from stillhouse.core.errors import StillhouseError, error_by_name
+from stillhouse.stages.contract import StageRequest
+
+OnProgress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class StageOutcome:
+    """What came back from a stage's process.
+
+    Attributes:
+        summary: what goes into the manifest.
+        measured: durations and memory, beside the artifact.
+    """
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+
+
+class StageServer:
+    """A process that stages are forked from; started when the block is entered.
+
+    Args:
+        log: what stages and libraries print, and every trace, is appended here.
+        threads: for every numeric library, from the start.
+        preload: import torch and transformers at once, so that each stage starts in no time.
+    """
+
+    def __init__(self, log: Path, *, threads: int, preload: bool) -> None:
+        self._log = log
+        self._threads = threads
+        self._preload = preload
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "stillhouse.runner.server"]
+        if self._preload:
+            command.append("--preload")
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(self._threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._stderr = self._log.open("ab")
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=environment,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if kind is not None:
+            # The child reads the closed pipe and ends; the server is then free to go.
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._stderr.close()
+
+    def run(self, request: StageRequest, on_progress: OnProgress) -> StageOutcome:
+        """Run one stage in a process of its own.
+
+        Raises:
+            StillhouseError: of the class that the stage raised; or the process died.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        line = json.dumps(request.as_json()) + "\n"
+        self._process.stdin.write(line.encode())
+        self._process.stdin.flush()
+        outcome = StageOutcome()
+        failure: dict[str, Any] | None = None
+        for raw in self._process.stdout:
+            event = json.loads(raw)
+            match event["event"]:
+                case "progress":
+                    on_progress(event)
+                case "result":
+                    outcome = StageOutcome(event["summary"], event["measured"])
+                case "error":
+                    failure = event
+                case "exit":
+                    outcome.measured["peak_bytes"] = float(event["peak_bytes"])
+                    if failure:
+                        kind = error_by_name(failure["kind"])
+                        raise kind(failure["message"], failure["hint"])
+                    if event["code"] != 0:
+                        raise _died(request, event["code"])
+                    return outcome
+        raise _died(request, self._process.wait())
+
+
+def _died(request: StageRequest, code: int) -> StillhouseError:
+    name = f"{request.stage}@{request.variant}" if request.variant else request.stage
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    return StillhouseError(
+        f"the process of {name} {how}",
+        "signal 9 is often the kernel's answer to too little memory; run the same command again "
+        "to go on from the last finished work",
+    )

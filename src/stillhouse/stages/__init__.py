@@ -1,0 +1,1 @@
+"""One file a stage: `run(request, progress)` turns inputs into files and a summary."""
