@@ -1,0 +1,1 @@
+"""Everything about text and token ids: tokenizers, chat templates, which tokens are trained on."""

@@ -1,0 +1,210 @@
+"""How a conversation is written as one text, and which of its characters are learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Protocol
+
+import jinja2
+
+from stillhouse.core.errors import InputError, ModelError
+from stillhouse.core.hashing import digest_value
+from stillhouse.core.rows import Message
+from stillhouse.tokens.sandbox import compile_template
+from stillhouse.tokens.spans import trained_spans
+from stillhouse.tokens.tokenizer import TextTokenizer
+
+_ROLES = ("system", "user", "assistant")
+# What a template's own expressions raise on a message that it does not expect.
+_TEMPLATE_FAULTS = (
+    jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation as text.
+
+    Attributes:
+        text: as the model reads it.
+        trained: half-open character spans, one an assistant turn, in order: the turn's content
+            and its end-of-turn token, without header and trailing line break.
+    """
+
+    text: str
+    trained: tuple[tuple[int, int], ...]
+
+
+class Template(Protocol):
+    """Whoever writes a conversation as text."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that decides the text, messages aside."""
+
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> Rendered:
+        """The conversation as text; with the header of an answer to come, if asked for."""
+
+    def prompt_text(self, messages: Sequence[Message]) -> str:
+        """The text after which the model writes its answer."""
+
+
+@dataclass(frozen=True)
+class PlainTemplate:
+    """A fixed text around each role's content, for tokenizers without a chat template.
+
+    Attributes:
+        eos: follows each assistant turn, and is learned.
+        system: how that role is written; `{content}` is the turn.
+        user: likewise.
+        assistant: likewise; what stands before `{content}` ends a prompt.
+    """
+
+    eos: str
+    system: str = "{content}\n"
+    user: str = "{content}\n"
+    assistant: str = "{content}"
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the three texts and the end-of-text token."""
+        return digest_value(["plain", self.system, self.user, self.assistant, self.eos])
+
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> Rendered:
+        """The conversation as text.
+
+        Args:
+            messages: turns of the roles system, user and assistant.
+            add_generation_prompt: close with what stands before an answer.
+
+        Returns:
+            The text with the spans of its answers.
+
+        Raises:
+            InputError: another role.
+        """
+        parts: list[str] = []
+        spans: list[tuple[int, int]] = []
+        length = 0
+        for number, message in enumerate(messages):
+            before, after = self._around(message.role, number)
+            is_answer = message.role == "assistant"
+            ending = after + (self.eos if is_answer else "")
+            part = before + message.content + ending
+            if is_answer:
+                spans.append((length + len(before), length + len(part)))
+            parts.append(part)
+            length += len(part)
+        if add_generation_prompt:
+            parts.append(self._around("assistant", len(messages))[0])
+        return Rendered("".join(parts), tuple(spans))
+
+    def prompt_text(self, messages: Sequence[Message]) -> str:
+        """The text after which the model writes its answer."""
+        return self.render(messages, add_generation_prompt=True).text
+
+    def _around(self, role: str, number: int) -> tuple[str, str]:
+        if role not in _ROLES:
+            raise InputError(
+                f"turn {number} has the role {role!r}; a plain template knows {', '.join(_ROLES)}",
+                'use the tokenizer\'s own template ("chat") for tool calls',
+            )
+        before, _, after = str(getattr(self, role)).partition("{content}")
+        return before, after
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A tokenizer's own Jinja template, in a sandbox.
+
+    Attributes:
+        source: the Jinja text.
+        specials: named special tokens that it may write, such as `eos_token`.
+        now: the time that `strftime_now` tells. It is fixed, so that a text is the same
+            tomorrow; Llama 3's own fallback date.
+    """
+
+    source: str
+    specials: tuple[tuple[str, str], ...] = ()
+    now: datetime = datetime(2024, 7, 26)
+
+    def __post_init__(self) -> None:
+        _ = self._compiled
+
+    @classmethod
+    def of(cls, tokenizer: TextTokenizer) -> ChatTemplate:
+        """The template of a tokenizer.
+
+        Args:
+            tokenizer: its specials are passed to the template.
+
+        Raises:
+            ModelError: the tokenizer has no chat template, or a broken one.
+        """
+        if tokenizer.chat_template is None:
+            raise ModelError(
+                "the tokenizer has no chat template",
+                "give the model a plain template in the recipe, "
+                "or add chat_template.jinja to its folder",
+            )
+        return cls(tokenizer.chat_template, tuple(sorted(tokenizer.specials.items())))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the Jinja text and, where it tells the date, of the time that it is told."""
+        tells_time = "strftime_now" in self.source
+        return digest_value(["chat", self.source, self.now.isoformat() if tells_time else None])
+
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> Rendered:
+        """The conversation as text, equal to `apply_chat_template(tokenize=False)`.
+
+        Args:
+            messages: the turns, in order.
+            add_generation_prompt: close with the header of an answer to come.
+
+        Returns:
+            The text with the spans of its answers.
+
+        Raises:
+            InputError: the template refuses the conversation (its own words are quoted), or
+                hides an answer in a way that cannot be found again; names the turn.
+        """
+        text = self._write(messages, add_generation_prompt)
+        return Rendered(text, trained_spans(text, messages, self._write))
+
+    def prompt_text(self, messages: Sequence[Message]) -> str:
+        """The text after which the model writes its answer."""
+        return self._write(messages, True)
+
+    @cached_property
+    def _compiled(self) -> jinja2.Template:
+        try:
+            return compile_template(self.source, self.now)
+        except jinja2.TemplateError as error:
+            raise ModelError(f"the chat template is not valid Jinja: {error}") from error
+
+    def _write(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            return self._compiled.render(
+                messages=turns,
+                tools=None,
+                documents=None,
+                add_generation_prompt=add_generation_prompt,
+                **dict(self.specials),
+            )
+        except _TEMPLATE_FAULTS as error:
+            roles = ", ".join(message.role for message in messages)
+            raise InputError(
+                f"the chat template refuses this conversation: {error} (its roles: {roles})",
+                "change the roles or their order where the rows become conversations",
+            ) from error

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import Message
+from stillhouse.tokens.encode import encode_conversation, encode_prompt
+from stillhouse.tokens.show import explain_mask
+from stillhouse.tokens.template import ChatTemplate, PlainTemplate
+from stillhouse.tokens.tokenizer import digest_ids, load_tokenizer
+
+SAYING = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+
+
+def trained_text(encoded):
+    data = encoded.text.encode()
+    spans = encoded.byte_offsets[encoded.is_trained].tolist()
+    return b"".join(data[start:end] for start, end in spans).decode()
+
+
+def test_ids_equal_apply_chat_template(tiny, auto, conversation):
+    encoded = encode_conversation(conversation, ChatTemplate.of(tiny), tiny)
+
+    messages = [{"role": turn.role, "content": turn.content} for turn in conversation]
+    expected = auto.apply_chat_template(messages, tokenize=True, return_dict=False)
+    assert encoded.ids.tolist() == expected
+    assert encoded.seams_split == 0
+
+
+@given(question=SAYING, answer=SAYING)
+def test_mask_covers_answers_byte_for_byte(tiny, plain, question, answer):
+    messages = (Message("user", question), Message("assistant", answer)) * 2
+
+    for template in (ChatTemplate.of(tiny), plain):
+        encoded = encode_conversation(messages, template, tiny)
+
+        assert trained_text(encoded) == f"{answer}<|end|>" * 2
+        assert tiny.decode(encoded.ids, skip_special=False) == encoded.text
+
+
+@given(question=SAYING, answer=SAYING)
+def test_tokens_before_the_answer_are_the_prompt_that_inference_sees(tiny, plain, question, answer):
+    messages = (Message("user", question), Message("assistant", answer))
+
+    encoded = encode_conversation(messages, plain, tiny)
+
+    prompt = encode_prompt(messages[:1], plain, tiny)
+    first = int(np.argmax(encoded.is_trained))
+    assert encoded.ids[:first].tolist() == prompt.tolist()
+
+
+def test_a_token_over_the_border_is_split_and_counted(tiny, plain):
+    messages = (Message("user", "which"), Message("assistant", "the song"))
+    whole, _ = tiny.encode(plain.render(messages).text)
+
+    encoded = encode_conversation(messages, plain, tiny)
+
+    assert encoded.seams_split == 1
+    assert encoded.ids.tolist() != whole.tolist()
+    assert trained_text(encoded) == "the song<|end|>"
+
+
+def test_line_breaks_that_merge_only_in_the_prompt_are_a_seam(tiny):
+    template = PlainTemplate(tiny.eos_token, user="{content}\n\n")
+    messages = (Message("user", "maybe"), Message("assistant", "yes"))
+
+    encoded = encode_conversation(messages, template, tiny)
+
+    first = int(np.argmax(encoded.is_trained))
+    assert encoded.ids[:first].tolist() == encode_prompt(messages[:1], template, tiny).tolist()
+
+
+@pytest.mark.parametrize("name", ["phi-2", "mistral-7b-v0.1", "t5-small"])
+def test_real_families_train_on_the_answer_alone(families, name):
+    tokenizer = load_tokenizer(families / name)
+    template = PlainTemplate(tokenizer.eos_token, user="Q: {content}\n", assistant="A: {content}")
+    messages = (Message("user", "what?"), Message("assistant", "日本語 has 😀 faces"))
+
+    encoded = encode_conversation(messages, template, tokenizer)
+
+    said = tokenizer.decode(encoded.ids[encoded.is_trained])
+    assert name == "t5-small" or said.endswith("日本語 has 😀 faces")
+    assert "Q:" not in said
+    assert "A:" not in said
+    first = int(np.argmax(encoded.is_trained))
+    prompt = encode_prompt(messages[:1], template, tokenizer)
+    assert encoded.ids[:first].tolist() == prompt.tolist()
+    assert encoded.ids[encoded.is_trained][-1] == tokenizer.eos_id
+
+
+def test_a_piece_after_a_seam_gets_no_space_of_its_own(families):
+    tokenizer = load_tokenizer(families / "mistral-7b-v0.1")
+
+    alone, _ = tokenizer.encode_spans("answer")
+    after, spans = tokenizer.encode_spans("answer", continues=True)
+
+    assert tokenizer.token_of(int(alone[0])) == "▁answer"
+    assert tokenizer.decode(np.concatenate([tokenizer.encode("[")[0], after])) == "[answer"
+    assert spans[0, 0] == 0
+    assert spans[-1, 1] == 6
+
+
+def test_position_zero_is_never_trained(tiny):
+    template = PlainTemplate(tiny.eos_token)
+
+    encoded = encode_conversation((Message("assistant", "yes no"),), template, tiny)
+
+    assert not encoded.is_trained[0]
+    assert encoded.is_trained[1:].all()
+
+
+def test_a_conversation_without_an_answer_trains_nothing(tiny, plain):
+    encoded = encode_conversation((Message("user", "yes"),), plain, tiny)
+
+    assert encoded.num_trained == 0
+
+
+def test_an_answer_without_a_token_is_refused(tiny):
+    template = PlainTemplate("")
+
+    with pytest.raises(InputError, match="answers are empty"):
+        encode_conversation((Message("user", "a"), Message("assistant", "")), template, tiny)
+
+
+def test_half_a_surrogate_pair_is_refused(tiny, plain):
+    with pytest.raises(InputError, match="surrogate"):
+        encode_conversation((Message("user", "\udc00"), Message("assistant", "a")), plain, tiny)
+
+
+def test_digests_tell_views_and_completions_apart(tiny, plain):
+    first = (Message("user", "a"), Message("assistant", "yes"))
+    second = (Message("user", "b"), Message("assistant", "yes"))
+    chat = ChatTemplate.of(tiny)
+
+    one, same, other = (encode_conversation(m, chat, tiny) for m in (first, first, second))
+    in_plain = encode_conversation(first, plain, tiny)
+
+    assert one.view_digest == same.view_digest
+    assert len({one.view_digest, other.view_digest, in_plain.view_digest}) == 3
+    assert one.completion_digest == other.completion_digest
+    assert one.completion_digest == digest_ids(one.ids[one.is_trained])
+
+
+def test_view_shows_every_token_with_its_mask(tiny, plain):
+    messages = (Message("user", "a"), Message("assistant", "\U0001fae0"))
+    encoded = encode_conversation(messages, plain, tiny)
+
+    views = explain_mask(encoded, tiny)
+
+    assert [view.position for view in views] == list(range(len(encoded.ids)))
+    assert [view.text for view in views if view.is_trained][-1] == "<|end|>"
+    assert "\\xf0" in "".join(view.text for view in views)
+    assert views[-1].token == "<|end|>"
+    assert views[0].byte_span[0] == 0

@@ -1,0 +1,99 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse.core.rows import Message
+from stillhouse.tokens.encode import encode_conversation, encode_prompt
+from stillhouse.tokens.fit import _may_start, fit_to_context
+from stillhouse.tokens.template import ChatTemplate
+
+SYSTEM = Message("system", "be brief")
+ANSWER = Message("assistant", "the answer is yes")
+WORDS = st.lists(
+    st.sampled_from(["the", "quick", "brown", "fox", "日本語", "😀", "café", "xyz", "\n"]),
+    min_size=1,
+    max_size=25,
+).map(" ".join)
+
+
+def fit(tiny, messages, max_tokens, room=0):
+    return fit_to_context(
+        messages,
+        template=ChatTemplate.of(tiny),
+        tokenizer=tiny,
+        max_tokens=max_tokens,
+        room_for_answer=room,
+    )
+
+
+@settings(max_examples=40)
+@given(text=WORDS, max_tokens=st.integers(10, 60))
+def test_the_cut_is_the_smallest_that_fits(tiny, text, max_tokens):
+    def count(cut):
+        messages = (SYSTEM, Message("user", text[cut:]), ANSWER)
+        return len(encode_conversation(messages, ChatTemplate.of(tiny), tiny).ids)
+
+    fitted = fit(tiny, (SYSTEM, Message("user", text), ANSWER), max_tokens)
+
+    cuts = [at for at in range(len(text)) if _may_start(text, at)] + [len(text)]
+    fitting = [at for at in cuts if count(at) <= max_tokens]
+    if not fitting:
+        assert fitted is None
+        return
+    assert fitted is not None
+    assert fitted.num_cut_chars == fitting[0]
+    assert fitted.num_tokens == count(fitting[0])
+    assert fitted.messages == (SYSTEM, Message("user", text[fitting[0] :]), ANSWER)
+
+
+def test_what_fits_is_left_as_it_is(tiny):
+    messages = (Message("user", "the quick fox"), ANSWER)
+
+    fitted = fit(tiny, messages, 128)
+
+    assert fitted is not None
+    assert (fitted.messages, fitted.num_cut_chars) == (messages, 0)
+
+
+def test_only_the_longest_user_message_is_cut(tiny):
+    messages = (Message("user", "short"), ANSWER, Message("user", "the fox " * 30), ANSWER)
+
+    fitted = fit(tiny, messages, 50)
+
+    assert fitted is not None
+    assert [a == b for a, b in zip(fitted.messages, messages, strict=True)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert fitted.num_tokens <= 50
+
+
+def test_a_prompt_leaves_room_for_its_answer(tiny):
+    messages = (Message("user", "the fox " * 30),)
+
+    fitted = fit(tiny, messages, 50, room=20)
+
+    assert fitted is not None
+    ids = encode_prompt(fitted.messages, ChatTemplate.of(tiny), tiny)
+    assert len(ids) == fitted.num_tokens == 30
+
+
+def test_an_answer_longer_than_the_context_gives_none(tiny):
+    assert fit(tiny, (Message("user", "a"), Message("assistant", "yes " * 50)), 20) is None
+    assert fit(tiny, (Message("system", "yes " * 50),), 20) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [
+        ("e\u0301a", {1}),
+        ("👩\u200d👧x", {1, 2}),
+        ("👍\U0001f3fdx", {1}),
+        ("❤\ufe0fx", {1}),
+        ("क\u093eb", {1}),
+    ],
+)
+def test_a_cut_splits_no_visible_character(text, bad):
+    assert {at for at in range(len(text)) if not _may_start(text, at)} == bad

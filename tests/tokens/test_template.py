@@ -1,0 +1,246 @@
+from datetime import datetime
+
+import pytest
+
+from stillhouse.core.errors import InputError, ModelError
+from stillhouse.core.rows import Message
+from stillhouse.tokens.template import ChatTemplate, PlainTemplate
+from stillhouse.tokens.tokenizer import TextTokenizer
+
+CHATML = """{%- if messages[0].role == 'system' %}
+    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'system' %}{% continue %}{% endif %}
+    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
+# like Qwen 3: the last answer carries a thinking block, earlier answers lose theirs
+THINKING = """{%- set ns = namespace(last=0) %}
+{%- for message in messages %}
+    {%- if message.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- set content = message.content %}
+    {%- set thought = '' %}
+    {%- if '</think>' in content %}
+        {%- set thought = content.split('</think>')[0].split('<think>')[-1].strip('\\n') %}
+        {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+    {%- endif %}
+    {{- '<|im_start|>' + message.role + '\\n' }}
+    {%- if message.role == 'assistant' and loop.index0 > ns.last %}
+        {{- '<think>\\n' + thought + '\\n</think>\\n\\n' }}
+    {%- endif %}
+    {{- content + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if no_thinking is not defined %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
+{%- endif %}
+"""
+LLAMA3 = """{{- bos_token }}
+{%- set date_string = strftime_now("%d %b %Y") %}
+{{- "<|start_header_id|>system<|end_header_id|>\\n\\nToday Date: " + date_string + "\\n\\n" }}
+{%- if messages[0]['role'] == 'system' %}
+    {{- messages[0]['content'] | trim }}{% set messages = messages[1:] %}
+{%- endif %}
+{{- "<|eot_id|>" }}
+{%- for message in messages %}
+    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}
+    {{- message['content'] | trim + '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
+"""
+MISTRAL = """{%- if messages[0]['role'] == 'system' %}
+    {%- set system = messages[0]['content'] + '\\n\\n' %}{% set messages = messages[1:] %}
+{%- else %}{% set system = '' %}{% endif %}
+{{- bos_token }}
+{%- for message in messages %}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('roles must alternate user/assistant') }}
+    {%- endif %}
+    {%- if message['role'] == 'user' %}
+        {{- '[INST] ' + (system if loop.first else '') + message['content'] + ' [/INST]' }}
+    {%- else %}
+        {{- ' ' + message['content'] + eos_token }}
+    {%- endif %}
+{%- endfor %}"""
+GEMMA = """{{ bos_token }}{% for message in messages %}
+{% if message['role'] == 'assistant' %}{% set role = 'model' %}{% else %}{% set role = 'user' %}
+{% endif %}
+{{ '<start_of_turn>' + role + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}
+{% endfor %}
+{% if add_generation_prompt %}{{'<start_of_turn>model\\n'}}{% endif %}"""
+GPT2 = "{% for message in messages %}{{ message.content }}{{ eos_token }}{% endfor %}"
+MARKED = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}A:{% generation %}{{ m.content }}"
+    "{{ eos_token }}{% endgeneration %}\n\n{% else %}U:{{ m | tojson }}\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}A:{% endif %}"
+)
+TEMPLATES = {
+    "chatml": (CHATML, "{}<|im_end|>"),
+    "thinking": (THINKING, "{}<|im_end|>"),
+    "llama3": (LLAMA3, "{}<|eot_id|>"),
+    "mistral": (MISTRAL, " {}<|end|>"),
+    "gemma": (GEMMA, "{}<end_of_turn>"),
+    "gpt2": (GPT2, "{}<|end|>"),
+    "marked": (MARKED, "{}<|end|>"),
+}
+NOW = datetime.now()
+
+
+def chat(source, tiny, now=NOW):
+    specials = tuple({**tiny.specials, "bos_token": "<|pad|>"}.items())
+    return ChatTemplate(source, specials, now)
+
+
+def as_dicts(messages):
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("prompt", [False, True])
+def test_text_and_ids_equal_apply_chat_template(tiny, auto, conversation, name, prompt):
+    template = chat(TEMPLATES[name][0], tiny)
+    messages = conversation[:-1] if prompt else conversation
+    ask = {"chat_template": template.source, "add_generation_prompt": prompt}
+
+    text = template.render(messages, add_generation_prompt=prompt).text
+
+    theirs = {"bos_token": "<|pad|>", "return_dict": False}
+    expected = auto.apply_chat_template(as_dicts(messages), tokenize=False, **ask, **theirs)
+    ids = auto.apply_chat_template(as_dicts(messages), tokenize=True, **ask, **theirs)
+    assert text == expected
+    assert tiny.encode(text)[0].tolist() == ids
+    assert not prompt or template.prompt_text(messages) == expected
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_trained_spans_are_content_and_end_of_turn(tiny, conversation, name):
+    source, shape = TEMPLATES[name]
+
+    rendered = chat(source, tiny).render(conversation)
+
+    said = [rendered.text[start:end] for start, end in rendered.trained]
+    answers = [message.content for message in conversation if message.role == "assistant"]
+    assert said == [shape.format(answer) for answer in answers]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_trained_span_starts_where_the_prompt_ends(tiny, conversation, name):
+    template = chat(TEMPLATES[name][0], tiny)
+
+    rendered = template.render(conversation)
+
+    assert rendered.text[: rendered.trained[-1][0]] == template.prompt_text(conversation[:-1])
+
+
+def test_thinking_of_earlier_turns_is_dropped_and_the_answer_found(tiny):
+    messages = (
+        Message("user", "is it yes?"),
+        Message("assistant", "<think>\nhm\n</think>\n\nyes"),
+        Message("user", "yes or no?"),
+        Message("assistant", "<think>\nso\n</think>\n\nno"),
+    )
+
+    rendered = chat("{% set no_thinking = 1 %}" + THINKING, tiny).render(messages)
+
+    said = [rendered.text[start:end] for start, end in rendered.trained]
+    assert said == ["yes<|im_end|>", "<think>\nso\n</think>\n\nno<|im_end|>"]
+    assert rendered.trained[0][0] > rendered.text.index("is it yes?")
+
+
+def test_white_space_of_the_answer_itself_is_kept(tiny):
+    messages = (Message("user", "q"), Message("assistant", " code\n\n"))
+    bare = "{% for m in messages %}{{ m.content }}{% endfor %}"
+
+    one = chat(CHATML, tiny).render(messages)
+    other = chat(bare, tiny).render(messages)
+
+    assert one.text[slice(*one.trained[0])] == " code\n\n<|im_end|>"
+    assert other.text[slice(*other.trained[0])] == " code\n\n"
+
+
+def test_templates_own_words_reach_the_user(tiny):
+    messages = (Message("user", "a"), Message("user", "b"))
+
+    with pytest.raises(InputError, match="roles must alternate user/assistant"):
+        chat(MISTRAL, tiny).render(messages)
+
+
+def test_an_answer_that_the_template_hides_is_named_by_its_turn(tiny):
+    hiding = "{% for m in messages %}{{ loop.length }}{{ m.content | upper }}{% endfor %}"
+
+    with pytest.raises(InputError, match="turn 1"):
+        chat(hiding, tiny).render(
+            (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
+        )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{% set ns = namespace(__init__=1) %}",
+        "{% set ns = namespace() %}{% set ns._x = 1 %}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ 1 / 0 }}",
+        "{{ 'a' + 1 }}",
+    ],
+)
+def test_template_cannot_leave_the_sandbox_or_crash_the_caller(tiny, source):
+    with pytest.raises(InputError, match="refuses"):
+        chat(source, tiny).render((Message("user", "a"),))
+
+
+def test_broken_jinja_is_a_model_error():
+    with pytest.raises(ModelError, match="Jinja"):
+        ChatTemplate("{% for %}")
+
+
+def test_missing_template_is_a_model_error(tiny):
+    bare = TextTokenizer(tiny._backend, tiny.specials, None)
+
+    with pytest.raises(ModelError, match="no chat template"):
+        ChatTemplate.of(bare)
+
+
+def test_date_is_fixed_unless_told(tiny):
+    messages = (Message("user", "a"),)
+
+    fixed = ChatTemplate(LLAMA3, (("bos_token", ""),))
+    today = ChatTemplate(LLAMA3, (("bos_token", ""),), datetime(2030, 1, 2))
+
+    assert "26 Jul 2024" in fixed.render(messages).text
+    assert "02 Jan 2030" in today.render(messages).text
+    assert fixed.digest != today.digest
+    assert ChatTemplate(CHATML).digest == ChatTemplate(CHATML, now=NOW).digest
+
+
+def test_plain_template_writes_each_role(conversation):
+    template = PlainTemplate(
+        "<e>", system="[{content}] ", user="Q: {content} ", assistant="A {content};"
+    )
+
+    rendered = template.render(conversation[:3], add_generation_prompt=True)
+
+    assert rendered.text == "[be brief] Q: which song? A the 😀 日本語 song;<e>A "
+    assert rendered.text[slice(*rendered.trained[0])] == "the 😀 日本語 song;<e>"
+    assert template.prompt_text(conversation[:2]) == "[be brief] Q: which song? A "
+
+
+def test_plain_template_refuses_an_unknown_role():
+    with pytest.raises(InputError, match="turn 0 has the role 'tool'"):
+        PlainTemplate("<e>").render((Message("tool", "x"),))
+
+
+def test_plain_template_leaves_braces_in_content_alone():
+    rendered = PlainTemplate("").render((Message("user", "{content} {x}"),))
+
+    assert rendered.text == "{content} {x}\n"
