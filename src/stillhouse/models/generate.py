@@ -1,0 +1,164 @@
+"""Completions of a model in memory; what one prompt gets does not depend on its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import GenerationConfig, PreTrainedModel
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import FinishReason, Message
+from stillhouse.core.sampling import Sampling
+from stillhouse.models.inference import batches_by_length, evaluating, pad_batch, plain_model
+from stillhouse.models.source import context_tokens
+from stillhouse.tokens.encode import encode_conversation
+from stillhouse.tokens.template import Template
+from stillhouse.tokens.tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generated:
+    """One completion as token ids.
+
+    Attributes:
+        ids: (length,) int32, without the token that ended it.
+        finish: `stop` when it ended itself, `length` when it was cut.
+    """
+
+    ids: NDArray[np.int32]
+    finish: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Which tokens end a completion, and which one fills a batch."""
+
+    stop_ids: frozenset[int]
+    pad_id: int
+
+
+def find_stopping(
+    model: PreTrainedModel | PeftModel, tokenizer: TextTokenizer, template: Template
+) -> Stopping:
+    """The ends that tokenizer, model and template know.
+
+    Args:
+        model: its generation config may list several end tokens.
+        tokenizer: its end-of-text token.
+        template: the special token that closes an assistant turn, if it writes one.
+    """
+    plain = plain_model(model)
+    stated: list[Any] = [plain.config.eos_token_id]
+    if plain.generation_config is not None:
+        stated.append(plain.generation_config.eos_token_id)
+    stops = {int(token) for entry in stated for token in _as_list(entry)}
+    if "eos_token" in tokenizer.specials:
+        stops.add(tokenizer.eos_id)
+    turn = encode_conversation(
+        (Message("user", "a"), Message("assistant", "b")), template, tokenizer
+    )
+    last = int(turn.ids[turn.is_trained][-1])
+    if tokenizer.decode([last]) == "":  # a special token, not a part of the answer
+        stops.add(last)
+    return Stopping(frozenset(stops), min(stops, default=0))
+
+
+def generate_ids(
+    model: PreTrainedModel | PeftModel,
+    prompts: Sequence[NDArray[np.int32]],
+    sampling: Sampling,
+    stopping: Stopping,
+    *,
+    seed: int = 0,
+) -> list[Generated]:
+    """One completion a prompt, in the order of the prompts.
+
+    The model's own generation defaults (repetition penalty, top-p, ...) are not used.
+
+    Args:
+        model: any causal language model, with or without an adapter.
+        prompts: (length,) token ids each, at least one token.
+        sampling: greedy at temperature 0; else drawn, and then `batch_size` is part of the draw.
+        stopping: which tokens end a completion.
+        seed: of the draw; the global random state is left as it was.
+
+    Raises:
+        InputError: an empty prompt, or one that leaves no room for `max_new_tokens`.
+    """
+    plain = plain_model(model)
+    lengths = [len(prompt) for prompt in prompts]
+    _require_room(lengths, sampling.max_new_tokens, context_tokens(plain.config.to_dict()))
+    settings = _settings(sampling, stopping)
+    found: dict[int, Generated] = {}
+    with evaluating(model), _no_defaults(plain), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for batch in batches_by_length(lengths, sampling.batch_size):
+            rows = [prompts[index] for index in batch]
+            ids_BT, mask_BT = pad_batch(rows, stopping.pad_id, left=True)
+            out_BT: torch.Tensor = plain.generate(  # type: ignore[operator]
+                ids_BT.to(plain.device),
+                attention_mask=mask_BT.to(plain.device),
+                generation_config=settings,
+            )
+            new_BT = out_BT[:, ids_BT.shape[1] :].cpu().numpy().astype(np.int32)
+            for index, new_T in zip(batch, new_BT, strict=True):
+                found[index] = _cut(new_T, stopping.stop_ids)
+    return [found[index] for index in range(len(prompts))]
+
+
+def _cut(new_T: NDArray[np.int32], stop_ids: frozenset[int]) -> Generated:
+    ends = np.flatnonzero(np.isin(new_T, sorted(stop_ids)))
+    return Generated(new_T[: ends[0]], "stop") if ends.size else Generated(new_T, "length")
+
+
+def _settings(sampling: Sampling, stopping: Stopping) -> GenerationConfig:
+    drawn: dict[str, Any] = (
+        {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
+        if sampling.temperature > 0
+        else {"do_sample": False}
+    )
+    return GenerationConfig(
+        max_new_tokens=sampling.max_new_tokens,
+        eos_token_id=sorted(stopping.stop_ids) or None,
+        pad_token_id=stopping.pad_id,
+        use_cache=True,
+        **drawn,
+    )
+
+
+@contextmanager
+def _no_defaults(model: PreTrainedModel) -> Iterator[None]:
+    """Transformers fills what a generation config leaves open from the model's own."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _require_room(lengths: Sequence[int], max_new_tokens: int, context: int | None) -> None:
+    if 0 in lengths:
+        raise InputError(f"prompt {list(lengths).index(0)} has no token", "drop empty prompts")
+    longest = max(lengths, default=0)
+    if context is not None and longest + max_new_tokens > context:
+        raise InputError(
+            f"a prompt of {longest} tokens and max_new_tokens {max_new_tokens} exceed the "
+            f"model's context of {context} tokens",
+            "lower prepare.max_tokens or max_new_tokens",
+        )
+
+
+def _as_list(value: int | list[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,152 @@
+"""A model folder as weights in memory, safetensors only and complete or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
+
+from stillhouse.core.errors import CapacityError, ModelError
+from stillhouse.models.source import read_header, weight_files
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def load_model(
+    folder: Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+    base: Path | None = None,
+) -> PreTrainedModel | PeftModel:
+    """The causal language model of a folder, in eval mode.
+
+    Args:
+        folder: a model folder, or an adapter folder (`adapter_config.json`).
+        device: `cpu`, `cuda`, `mps`.
+        dtype: a key of `DTYPES`.
+        trust_remote_code: run Python code that the folder brings; only where the recipe says so.
+        base: the model under an adapter; None takes the path in the adapter's config, relative to
+            the adapter's folder.
+
+    Raises:
+        ModelError: the folder cannot be used, or its weights are not those of its architecture.
+        CapacityError: it does not fit the device.
+    """
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return _load_full(folder, device, dtype, trust_remote_code)
+    under = base or _base_of(folder)
+    return _with_adapter(_load_full(under, device, dtype, trust_remote_code), folder, device)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars and no reports from transformers; ours are the errors."""
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
+
+
+def _load_full(folder: Path, device: str, dtype: str, trust_remote_code: bool) -> PreTrainedModel:
+    weight_files(folder)  # refuses pickles and torn indexes before anything is built
+    try:
+        with quiet_transformers():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=DTYPES[dtype],
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+            )
+        model, info = loaded  # the type stub knows nothing of output_loading_info
+        _require_complete(folder, info["missing_keys"], info["unexpected_keys"])
+        full: PreTrainedModel = model.to(device).eval()
+        return full
+    except torch.OutOfMemoryError as error:
+        raise CapacityError(
+            f"{folder} does not fit the memory of {device}",
+            "take a smaller model, bfloat16, or another device under `compute:`",
+        ) from error
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise _load_error(folder, error) from error
+
+
+def _load_error(folder: Path, error: Exception) -> ModelError:
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"{folder} needs Python code of its own to be loaded, which is not run",
+            "take a model whose architecture transformers has",
+        )
+    if "size mismatch" in str(error) or "ignore_mismatched_sizes" in str(error):
+        return ModelError(
+            f"{folder}: tensors have other shapes than its config.json says",
+            "weights and config.json are of two models: take both from one place",
+        )
+    return ModelError(f"{folder} cannot be loaded: {error}", "is it a causal language model?")
+
+
+def _require_complete(folder: Path, missing: set[str], unexpected: set[str]) -> None:
+    """A tensor that is not found would silently start at random."""
+    if not missing and not unexpected:
+        return
+    parts = [
+        f"{len(names)} tensors are {what}, first {min(names)}"
+        for what, names in (("missing", missing), ("unknown to the architecture", unexpected))
+        if names
+    ]
+    raise ModelError(
+        f"{folder}: the weights are not those of its architecture: {'; '.join(parts)}",
+        "weights and config.json are of two models, or the folder holds a part of one",
+    )
+
+
+def _base_of(folder: Path) -> Path:
+    stated = json.loads((folder / ADAPTER_CONFIG).read_text()).get("base_model_name_or_path") or ""
+    base = folder / stated  # an absolute path stays itself
+    if stated and base.is_dir():
+        return base
+    raise ModelError(
+        f"{folder} is an adapter over {stated or 'an unnamed model'}, which is no folder here",
+        "give the folder of its base model",
+    )
+
+
+def _with_adapter(model: PreTrainedModel, folder: Path, device: str) -> PeftModel:
+    from peft import PeftModel, get_peft_model_state_dict  # costs seconds, so only for adapters
+
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ModelError(
+            f"{folder} has no {ADAPTER_WEIGHTS}; a pickled adapter is never loaded",
+            "save the adapter again with safe_serialization",
+        )
+    stored = read_header(folder / ADAPTER_WEIGHTS).keys()
+    options: dict[str, Any] = {"torch_device": device}
+    try:
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False, **options)
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"the adapter {folder} does not fit its base model: {error}",
+            "give the base model that it was trained on",
+        ) from error
+    expected = get_peft_model_state_dict(adapted).keys()
+    _require_complete(folder, set(expected - stored), set(stored - expected))
+    return adapted.eval()
