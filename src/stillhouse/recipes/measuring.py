@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stillhouse.recipes.section import Count, Section, Seed
+from stillhouse.recipes.section import Count, NotNegative, Section, Seed
 
 
 class Evaluate(Section):
@@ -57,16 +57,47 @@ class Rule(Section):
 
 
 class Gate(Section):
-    """All rules must pass; what to use instead is named for the day one does not."""
+    """All rules must pass; what to use instead is named for the day one does not.
+
+    Attributes:
+        rules: the demands.
+        fallback: what to use instead.
+        enforce: a refused student is neither exported nor registered; without it the verdict is
+            only reported.
+    """
 
     rules: tuple[Rule, ...] = Field(min_length=1)
     fallback: str = "teacher"
+    enforce: bool = True
+
+
+class Modelfile(Section):
+    """What Ollama is told about the student.
+
+    Attributes:
+        name: the model's name there.
+        base: for an adapter: the model that it was trained on; the merged student when absent.
+        temperature: of its sampling; 0 is greedy.
+        top_p: of its sampling.
+    """
+
+    name: str
+    base: str | None = None
+    temperature: NotNegative = 0.0
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
 
 
 class Export(Section):
-    """In which forms the student ships."""
+    """In which forms the student ships; `modelfile` says what the form of that name holds."""
 
     formats: tuple[Literal["merged", "adapter", "gguf", "modelfile", "int8"], ...] = ("merged",)
+    modelfile: Modelfile | None = None
+
+    @model_validator(mode="after")
+    def _modelfile_is_described(self) -> Self:
+        if ("modelfile" in self.formats) != (self.modelfile is not None):
+            raise ValueError("the format modelfile and the section export.modelfile go together")
+        return self
 
 
 class Register(Section):

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stillhouse.recipes.section import Count, Section, Seed
+from stillhouse.recipes.section import Count, Positive, Section, Seed
 
 
 class PlainTemplate(Section):
@@ -43,16 +43,25 @@ class Scratch(Section):
 
 
 class ApiEndpoint(Section):
-    """A teacher that answers over HTTP; the key is named, never written."""
+    """A teacher that answers over HTTP; the key is named, never written.
+
+    Attributes:
+        budget_usd: what its answers may cost in all; nothing is asked beyond it.
+    """
 
     kind: Literal["openai", "anthropic", "bedrock", "gemini"]
     model: str
     base_url: str | None = None
     key_env: str | None = None
+    budget_usd: Positive | None = None
 
 
 class ModelSource(Section):
-    """One model: a folder, a hub id, random weights or an endpoint; exactly one of them."""
+    """One model: a folder, a hub id, random weights or an endpoint; exactly one of them.
+
+    Attributes:
+        thinking: `off` tells a chat template that can think not to; `template` says nothing.
+    """
 
     path: str | None = None
     hub: str | None = None
@@ -60,6 +69,7 @@ class ModelSource(Section):
     scratch: Scratch | None = None
     api: ApiEndpoint | None = None
     template: Literal["chat"] | PlainTemplate = "chat"
+    thinking: Literal["template", "off"] = "template"
     quantization: Literal["none", "int8", "nf4"] = "none"
 
     @model_validator(mode="after")

@@ -136,6 +136,7 @@ class Prepare(Section):
         user: text with `{field}` places.
         answer: the field that holds the answer; an object is written as compact JSON.
         reference: the field that accuracy is measured against; the answer when absent.
+        domain_field: the field that says which of the recipe's domains a row belongs to.
         answer_format: `json` measures field by field, `label` is one of a closed set.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its
             longest user message.
@@ -148,6 +149,7 @@ class Prepare(Section):
     conversation: str | None = None
     answer: str | None = None
     reference: str | None = None
+    domain_field: str | None = None
     answer_format: Literal["text", "json", "label"] = "text"
     clean: Clean = Clean()
     drop: Drop = Drop()
@@ -174,7 +176,11 @@ class Label(Section):
             replaces it by the teacher's greedy completion.
         targets: `top_k` stores soft targets for each token; `none` stores text alone;
             `classes` stores probabilities of named answers.
+        classes: the named answers, for targets `classes`.
+        class_field: the field of a JSON answer that names the class; the whole answer when absent.
         top_k: kept entries a token.
+        reject: patterns; a teacher's completion in which one is found is dropped, upper and lower
+            case alike.
         kd_temperatures: the tail's mass is exact at these.
         parts: which parts are labelled.
         shard_examples: examples a stored shard; work lost by a crash is at most one shard.
@@ -183,6 +189,8 @@ class Label(Section):
     completions: Literal["gold", "teacher"] = "gold"
     targets: Literal["top_k", "none", "classes"] = "top_k"
     classes: tuple[str, ...] = ()
+    class_field: str | None = None
+    reject: tuple[str, ...] = ()
     top_k: Count = 64
     kd_temperatures: tuple[Annotated[float, Field(gt=0.0)], ...] = (1.0,)
     parts: tuple[str, ...] = ("labelled", "unlabelled")

@@ -1,0 +1,225 @@
+"""What the recipe language can say and this version does not do yet: one table, told truthfully.
+
+A row leaves the table in the change that builds its feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from stillhouse.recipes.facts import facts_for
+from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.schema import Recipe
+
+METRICS = frozenset(
+    {
+        "agreement",
+        "cross_entropy",
+        "exact_match",
+        "field_accuracy",
+        "kl_to_teacher",
+        "perplexity",
+        "top1_agreement",
+        "valid_json",
+    }
+)
+"""Metrics that `evaluate` measures; `field_accuracy.NAME` is one of them for each field."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotBuilt:
+    """One thing that a recipe asks for in vain.
+
+    Attributes:
+        key: where the recipe says it, dotted.
+        value: what it says there.
+        what: why that cannot run, or what to write instead.
+    """
+
+    key: str
+    value: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One unbuilt feature: which values under `key` ask for it."""
+
+    key: str
+    find: Callable[[Recipe], Iterable[object]]
+    what: str
+
+
+def not_built(recipe: Recipe) -> list[NotBuilt]:
+    """Everything that this recipe asks for and this version cannot run, in the order of work.
+
+    Args:
+        recipe: valid; nothing is read from disk or network.
+
+    Returns:
+        Empty when `run` can do all of it.
+    """
+    found = [
+        NotBuilt(row.key, str(value), row.what) for row in _TABLE for value in row.find(recipe)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _endpoint(source: ModelSource) -> list[str]:
+    return [f"{source.api.kind} {source.api.model}"] if source.api else []
+
+
+def _unless(value: object, built: object) -> list[object]:
+    return [] if value == built else [value]
+
+
+def _optimizer(recipe: Recipe, section: str) -> list[object]:
+    training = recipe.finetune if section == "finetune" else recipe.train
+    return _unless(training.optimizer.name, "adamw") if training else []
+
+
+def _galore(recipe: Recipe, section: str) -> list[object]:
+    training = recipe.finetune if section == "finetune" else recipe.train
+    if training is None or training.optimizer.galore is None:
+        return []
+    return [f"rank {training.optimizer.galore.rank}"]
+
+
+def _other_tokenizer(recipe: Recipe) -> list[str]:
+    teacher, student = facts_for(recipe.teacher.hub or ""), facts_for(recipe.student.hub or "")
+    if not teacher or not student or teacher.shape.tokenizer == student.shape.tokenizer:
+        return []
+    return [f"{student.id} ({student.shape.tokenizer}) after {teacher.id} "
+            f"({teacher.shape.tokenizer})"]  # fmt: skip
+
+
+def _other_template(recipe: Recipe) -> list[str]:
+    student = recipe.student
+    is_said = "template" in student.model_fields_set
+    return ["differs"] if is_said and student.template != recipe.teacher.template else []
+
+
+def _unknown_metrics(names: Iterable[str]) -> list[str]:
+    return [
+        name for name in names if name not in METRICS and not name.startswith("field_accuracy.")
+    ]
+
+
+def _rule_metrics(recipe: Recipe) -> list[str]:
+    return _unknown_metrics(rule.metric for rule in recipe.gate.rules) if recipe.gate else []
+
+
+def _production_rules(recipe: Recipe) -> list[str]:
+    rules = recipe.gate.rules if recipe.gate else ()
+    return [rule.metric for rule in rules if rule.against == "production"]
+
+
+_ENDPOINT = "no model behind an API is asked yet; give a folder or a hub id"
+_QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
+_OPTIMIZER = "only adamw is built"
+_GALORE = "is read by galore_adamw, which is not built; remove the section"
+_THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
+_METRIC = f"no such metric is measured yet; measured are {', '.join(sorted(METRICS))}"
+
+_TABLE: tuple[_Row, ...] = (
+    _Row("teacher.api", lambda r: _endpoint(r.teacher), _ENDPOINT),
+    _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
+    _Row("teacher.quantization", lambda r: _unless(r.teacher.quantization, "none"), _QUANTIZED),
+    _Row("student.quantization", lambda r: _unless(r.student.quantization, "none"), _QUANTIZED),
+    _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
+    _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
+    _Row(
+        "student.hub",
+        _other_tokenizer,
+        "teacher and student must share one tokenizer; take a student of the teacher's family",
+    ),
+    _Row(
+        "student.template",
+        _other_template,
+        "prompts are written once, with the teacher's template; repeat that one or remove the key",
+    ),
+    _Row(
+        "student.scratch.tokenizer",
+        lambda r: ["trained"] if r.student.scratch and r.student.scratch.tokenizer else [],
+        "the student reads with the teacher's tokenizer; remove the key",
+    ),
+    _Row(
+        "domains",
+        lambda r: [", ".join(r.domains)] if r.domains else [],
+        "one run trains one student; write one recipe a domain",
+    ),
+    _Row(
+        "collect.source.provider",
+        lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
+        "nothing is fetched from providers yet; give a file or a dataset",
+    ),
+    _Row(
+        "prepare.domain_field",
+        lambda r: _unless(r.prepare.domain_field, None),
+        "rows are not dealt out to domains yet",
+    ),
+    _Row(
+        "prepare.steps",
+        lambda r: [step.get("name", step) for step in r.prepare.steps],
+        "no named step is built; clean, drop and split are",
+    ),
+    _Row("finetune.optimizer.name", lambda r: _optimizer(r, "finetune"), _OPTIMIZER),
+    _Row("finetune.optimizer.galore", lambda r: _galore(r, "finetune"), _GALORE),
+    _Row(
+        "label.targets",
+        lambda r: ["classes"] if r.label.targets == "classes" else [],
+        "targets over named classes are not stored yet; use top_k or none",
+    ),
+    _Row(
+        "label.classes",
+        lambda r: [", ".join(r.label.classes)] if r.label.classes else [],
+        "are read by targets of the kind classes, which are not built",
+    ),
+    _Row(
+        "label.class_field",
+        lambda r: _unless(r.label.class_field, None),
+        "is read by targets of the kind classes, which are not built",
+    ),
+    _Row(
+        "label.reject",
+        lambda r: r.label.reject,
+        "completions are not searched for patterns yet",
+    ),
+    _Row(
+        "label.temperature",
+        lambda r: _unless(r.label.temperature, 0.0),
+        "the teacher answers greedily only: 0",
+    ),
+    _Row(
+        "label.samples",
+        lambda r: _unless(r.label.samples, 1),
+        "the teacher answers each prompt once: 1",
+    ),
+    _Row(
+        "train.mode",
+        lambda r: _unless(r.train.mode, "cached"),
+        "targets are read from the store only: cached",
+    ),
+    _Row("train.optimizer.name", lambda r: _optimizer(r, "train"), _OPTIMIZER),
+    _Row("train.optimizer.galore", lambda r: _galore(r, "train"), _GALORE),
+    _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
+    _Row("gate.rules.metric", _rule_metrics, _METRIC),
+    _Row(
+        "gate.rules.against",
+        _production_rules,
+        "no version is in production yet; compare with absolute, teacher or baseline",
+    ),
+    _Row(
+        "export.formats",
+        lambda r: [name for name in r.export.formats if name not in ("merged", "adapter")],
+        "only merged and adapter are written",
+    ),
+    _Row("serve", lambda r: sorted(r.serve or ()), "nothing is served yet; remove the section"),
+    _Row(
+        "monitor", lambda r: sorted(r.monitor or ()), "nothing is watched yet; remove the section"
+    ),
+)

@@ -1,0 +1,175 @@
+"""What a recipe asks for in vain is named, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stillhouse.evals import metrics
+from stillhouse.recipes.built import METRICS, NotBuilt, not_built
+from stillhouse.recipes.schema import Recipe
+
+PLAIN = {
+    "name": "plain",
+    "network": "hub",
+    "teacher": {"hub": "Qwen/Qwen3-8B"},
+    "student": {"hub": "Qwen/Qwen3-4B"},
+    "collect": {"source": {"file": "rows.csv"}},
+    "prepare": {
+        "user": "{text}",
+        "answer": "label",
+        "split": {"parts": {"labelled": "rest", "validation": 0.1, "holdout": 0.1}},
+    },
+    "finetune": {"parts": ["labelled"], "length": {"steps": 5}},
+    "label": {"parts": ["labelled"], "completions": "teacher", "top_k": 8},
+    "train": {
+        "parts": ["labelled"],
+        "length": {"steps": 5},
+        "weights": {"forward_kl": 0.5, "cross_entropy": 0.5},
+        "lora": {"rank": 4},
+        "twin": {"parts": ["labelled"]},
+    },
+    "evaluate": {"metrics": [*sorted(METRICS), "field_accuracy.verdict"]},
+    "gate": {
+        "rules": [
+            {"metric": "kl_to_teacher", "against": "baseline", "at_most": 0.0},
+            {"metric": "field_accuracy.verdict", "against": "teacher", "at_least": -0.1},
+            {"metric": "exact_match", "at_least": 0.5},
+        ]
+    },
+    "export": {"formats": ["merged", "adapter"]},
+    "register": {"name": "plain"},
+}
+
+
+def recipe(**changes: object) -> Recipe:
+    """The plain recipe with dotted keys set; `__` stands for the dot."""
+    data = json.loads(json.dumps(PLAIN))
+    for dotted, value in changes.items():
+        *way, last = dotted.split("__")
+        place = data
+        for key in way:
+            place = place.setdefault(key, {})
+        if value is None:
+            place.pop(last)
+        else:
+            place[last] = value
+    return Recipe.model_validate_json(json.dumps(data))
+
+
+def test_a_plain_recipe_asks_for_nothing_in_vain():
+    assert not_built(recipe()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"collect__source": {"dataset": {"id": "acme/rows"}}},
+        {"collect__source": {"sample_rows": {"task": "songs", "rows": 10}}},
+        {"teacher": {"path": "models/a"}, "student": {"path": "models/b"}},
+        {"student": {"scratch": {"model_type": "llama"}}},
+        {"label__targets": "none", "train__weights": {"forward_kl": 0.0, "cross_entropy": 1.0}},
+        {"label__completions": "gold"},
+        {"train__lora": None},
+        {"finetune": None, "gate": None, "register": None},
+        {"student": {"hub": "acme/own-model"}},
+        {"teacher__template": {"user": "Q: {content}"}},
+    ],
+)
+def test_what_is_built_is_not_named(changes):
+    assert not_built(recipe(**changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "value"),
+    [
+        (
+            {"teacher": {"api": {"kind": "anthropic", "model": "m"}}},
+            "teacher.api",
+            "anthropic m",
+        ),
+        ({"student": {"api": {"kind": "openai", "model": "m"}}}, "student.api", "openai m"),
+        ({"teacher__quantization": "int8"}, "teacher.quantization", "int8"),
+        ({"student__quantization": "nf4"}, "student.quantization", "nf4"),
+        ({"teacher__thinking": "off"}, "teacher.thinking", "off"),
+        ({"student__thinking": "off"}, "student.thinking", "off"),
+        (
+            {"student__hub": "openai/gpt-oss-20b"},
+            "student.hub",
+            "openai/gpt-oss-20b (o200k_harmony) after Qwen/Qwen3-8B (qwen3)",
+        ),
+        ({"student__template": {"user": "Q: {content}"}}, "student.template", "differs"),
+        (
+            {"student": {"scratch": {"model_type": "llama", "tokenizer": {"vocab_size": 300}}}},
+            "student.scratch.tokenizer",
+            "trained",
+        ),
+        ({"domains": ["a", "b"]}, "domains", "a, b"),
+        (
+            {"collect__source": {"provider": {"kind": "lrclib"}}},
+            "collect.source.provider",
+            "lrclib",
+        ),
+        ({"prepare__domain_field": "domain"}, "prepare.domain_field", "domain"),
+        ({"prepare__steps": [{"name": "augment"}]}, "prepare.steps", "augment"),
+        ({"finetune__optimizer": {"name": "galore_adamw"}}, "finetune.optimizer.name",
+         "galore_adamw"),
+        ({"finetune__optimizer": {"galore": {}}}, "finetune.optimizer.galore", "rank 128"),
+        ({"train__optimizer": {"name": "adamw_8bit"}}, "train.optimizer.name", "adamw_8bit"),
+        ({"train__optimizer": {"galore": {"rank": 8}}}, "train.optimizer.galore", "rank 8"),
+        ({"label__targets": "classes"}, "label.targets", "classes"),
+        ({"label__classes": ["x", "y"]}, "label.classes", "x, y"),
+        ({"label__class_field": "verdict"}, "label.class_field", "verdict"),
+        ({"label__reject": ["bad"]}, "label.reject", "bad"),
+        ({"label__temperature": 0.7}, "label.temperature", "0.7"),
+        ({"label__samples": 3}, "label.samples", "3"),
+        ({"train__mode": "live"}, "train.mode", "live"),
+        ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
+        ({"evaluate__metrics": ["bleu", "exact_match"]}, "evaluate.metrics", "bleu"),
+        ({"gate__rules": [{"metric": "bleu", "at_least": 0.1}]}, "gate.rules.metric", "bleu"),
+        (
+            {"gate__rules": [{"metric": "agreement", "against": "production", "at_least": 0.1}]},
+            "gate.rules.against",
+            "agreement",
+        ),
+        ({"export__formats": ["merged", "gguf"]}, "export.formats", "gguf"),
+        ({"export__formats": ["int8"]}, "export.formats", "int8"),
+        (
+            {"export": {"formats": ["modelfile"], "modelfile": {"name": "m"}}},
+            "export.formats",
+            "modelfile",
+        ),
+        ({"serve": {"share": 0.1}}, "serve", "share"),
+        ({"monitor": {"metrics": []}}, "monitor", "metrics"),
+    ],
+)  # fmt: skip
+def test_what_is_not_built_is_named_once_with_key_and_value(changes, key, value):
+    found = not_built(recipe(**changes))
+    assert [(one.key, one.value) for one in found] == [(key, value)]
+    assert found[0].what
+    assert str(found[0]) == f"{key}: {value}: {found[0].what}"
+
+
+@pytest.mark.parametrize("section", ["serve", "monitor"])
+def test_an_empty_service_section_asks_for_nothing(section):
+    assert not_built(recipe(**{section: {}})) == []
+
+
+def test_the_same_step_twice_is_named_once():
+    steps = [{"name": "drop_where", "field": "a"}, {"name": "drop_where", "field": "b"}]
+    assert [one.value for one in not_built(recipe(prepare__steps=steps))] == ["drop_where"]
+
+
+def test_a_step_without_a_name_is_shown_whole():
+    assert [one.value for one in not_built(recipe(prepare__steps=[{"x": 1}]))] == ["{'x': 1}"]
+
+
+def test_the_measured_metrics_are_those_that_evaluate_writes():
+    assert {metric.name for metric in metrics._FIXED} == METRICS
+
+
+def test_a_finding_never_changes():
+    finding = NotBuilt("a.b", "c", "d")
+    with pytest.raises(AttributeError):
+        finding.key = "x"  # type: ignore[misc]
