@@ -141,6 +141,9 @@ def service_terms(kind: str) -> OutputTerms:
     Args:
         kind: the recipe's `api.kind`.
 
+    Returns:
+        A summary with the address of the terms.
+
     Raises:
         KeyError: no such service; the schema admits none.
     """
