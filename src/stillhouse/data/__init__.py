@@ -1,0 +1,1 @@
+"""From raw rows to examples: readers, steps that account for every row, and the split."""

@@ -1,0 +1,177 @@
+"""One row as prompt, answer and reference, for each shape that rows come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import Message, Row
+from stillhouse.data.drafts import Draft, draft_of
+from stillhouse.data.nearest import did_you_mean
+from stillhouse.data.paths import value_at
+from stillhouse.data.templates import as_text, parse_template
+from stillhouse.recipes.rows import Prepare
+
+Turns = tuple[Message, ...]
+
+_ROLES = {name: name for name in ("system", "user", "assistant", "tool")} | {"developer": "system"}
+_SHAREGPT_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "tool": "tool",
+}
+
+
+def build_shaper(prepare: Prepare) -> Callable[[Row], Draft]:
+    """The function that makes a draft of a row, as the recipe's `prepare` says.
+
+    Args:
+        prepare: shape, templates and the names of the fields.
+
+    Returns:
+        row -> draft; raises InputError with file and line for a row that does not fit.
+
+    Raises:
+        InputError: a template that cannot be parsed.
+    """
+    read_turns = _SHAPES[prepare.shape](prepare)
+    system = parse_template(prepare.system, "prepare.system") if prepare.system else None
+
+    def shape(row: Row) -> Draft:
+        turns, has_content = read_turns(row)
+        if system and not any(turn.role == "system" for turn in turns):
+            turns = (Message("system", system.fill(row)), *turns)
+        prompt, answer = _cut_last_answer(turns)
+        if prepare.answer:
+            answer = as_text(value_at(row, prepare.answer, "prepare.answer"))
+        reference = answer
+        if prepare.reference:
+            reference = as_text(value_at(row, prepare.reference, "prepare.reference"))
+        return replace(draft_of(row, prompt, answer, reference), has_content=has_content)
+
+    return shape
+
+
+def _cut_last_answer(turns: Turns) -> tuple[Turns, str | None]:
+    if turns and turns[-1].role == "assistant":
+        return turns[:-1], turns[-1].content
+    return turns, None
+
+
+_Reader = Callable[[Row], tuple[Turns, bool]]
+
+
+def _template(prepare: Prepare) -> _Reader:
+    user = parse_template(prepare.user or "", "prepare.user")
+
+    def read(row: Row) -> tuple[Turns, bool]:
+        return (Message("user", user.fill(row)),), not user.is_blank_for(row)
+
+    return read
+
+
+def _messages(prepare: Prepare) -> _Reader:
+    return _conversation(prepare.conversation or "messages", ("role", "content"), _ROLES)
+
+
+def _sharegpt(prepare: Prepare) -> _Reader:
+    return _conversation(
+        prepare.conversation or "conversations", ("from", "value"), _SHAREGPT_ROLES
+    )
+
+
+def _conversation(path: str, keys: tuple[str, str], roles: dict[str, str]) -> _Reader:
+    def read(row: Row) -> tuple[Turns, bool]:
+        value = value_at(row, path, "prepare.conversation")
+        turns = _turns(value, keys, roles, f"{row.provenance}: {path}")
+        return turns, _asks_something(turns)
+
+    return read
+
+
+def _prompt_completion(prepare: Prepare) -> _Reader:
+    prefix = f"{prepare.conversation}." if prepare.conversation else ""
+
+    def read(row: Row) -> tuple[Turns, bool]:
+        sides = []
+        for name, role in (("prompt", "user"), ("completion", "assistant")):
+            if name == "completion" and prepare.answer:
+                continue
+            value = value_at(row, prefix + name, "prepare.shape prompt_completion")
+            sides.append(_side(value, role, f"{row.provenance}: {prefix}{name}"))
+        return tuple(turn for side in sides for turn in side), _asks_something(sides[0])
+
+    return read
+
+
+def _side(value: Any, role: str, where: str) -> Turns:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (Message(role, value),)
+    return _turns(value, ("role", "content"), _ROLES, where)
+
+
+def _asks_something(turns: Turns) -> bool:
+    asked = [turn.content for turn in turns if turn.role in ("user", "tool")]
+    return bool(asked) and bool(asked[-1].strip())
+
+
+def _turns(value: Any, keys: tuple[str, str], roles: dict[str, str], where: str) -> Turns:
+    role_key, content_key = keys
+    if not isinstance(value, list):
+        raise InputError(
+            f"{where} is not a list of turns",
+            f'a turn is {{"{role_key}": "{next(iter(roles))}", "{content_key}": "text"}}',
+        )
+    turns = []
+    for index, turn in enumerate(value):
+        at = f"{where}[{index}]"
+        if not isinstance(turn, dict) or role_key not in turn or content_key not in turn:
+            raise InputError(
+                f"{at} has no {role_key} and {content_key}",
+                "choose another prepare.shape if the turns have other keys: messages has role and "
+                "content, sharegpt has from and value",
+            )
+        turns.append(Message(_role(turn[role_key], roles, at), _content(turn, content_key, at)))
+    return tuple(turns)
+
+
+def _role(name: Any, roles: dict[str, str], at: str) -> str:
+    if isinstance(name, str) and name in roles:
+        return roles[name]
+    raise InputError(
+        f'{at}: unknown role "{name}"{did_you_mean(str(name), roles)}',
+        f"the roles are {', '.join(roles)}",
+    )
+
+
+def _content(turn: dict[str, Any], key: str, at: str) -> str:
+    content = turn[key]
+    if turn.get("tool_calls") or turn.get("function_call"):
+        raise InputError(f"{at}: calls of tools are not supported", "remove such conversations")
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise InputError(f"{at}: {key} is neither text nor a list of parts", "write it as text")
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text" or "text" not in part:
+            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+            raise InputError(
+                f'{at}: a part of type "{kind}" in {key}; only text can be learned',
+                'a part is {"type": "text", "text": "..."}; remove rows with others',
+            )
+    return "".join(str(part["text"]) for part in content)
+
+
+_SHAPES: dict[str, Callable[[Prepare], _Reader]] = {
+    "template": _template,
+    "messages": _messages,
+    "sharegpt": _sharegpt,
+    "prompt_completion": _prompt_completion,
+}

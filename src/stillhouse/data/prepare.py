@@ -1,0 +1,121 @@
+"""From rows to examples: clean, shape, drop, dedup, split; every row is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from stillhouse.core.errors import InputError, NotBuiltError
+from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.data.account import Step, check_balance, run_step
+from stillhouse.data.conversations import build_shaper
+from stillhouse.data.drafts import Draft, drafts_of
+from stillhouse.data.split import UNLABELLED, SplitStep
+from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
+from stillhouse.recipes.rows import Prepare
+
+_MEASURED = ("validation", "holdout")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What became of the rows.
+
+    Attributes:
+        examples: in the order of the rows.
+        dropped: every other row with its reason, step by step.
+        counts: one a step; they balance.
+    """
+
+    examples: list[Example]
+    dropped: list[Drop]
+    counts: list[StepCount]
+
+
+def prepare_rows(rows: Iterable[Row], prepare: Prepare) -> Prepared:
+    """Examples of the rows, dealt out to the parts.
+
+    Args:
+        rows: collected rows with their columns selected.
+        prepare: the recipe's section.
+
+    Returns:
+        Examples, dropped rows and counts. Only validation and holdout carry the reference;
+        unlabelled carries neither answer nor reference, even where the row has them.
+
+    Raises:
+        InputError: rows that do not fit the recipe, or not enough of them.
+        NotBuiltError: `prepare.steps` names a step.
+        AccountingError: a row was lost.
+    """
+    if prepare.steps:
+        name = prepare.steps[0].get("step") or prepare.steps[0].get("name") or prepare.steps[0]
+        raise NotBuiltError(
+            f"prepare.steps asks for {name!r}, which is not built yet", "remove prepare.steps"
+        )
+    collected = list(rows)
+    _check_ids_differ(collected)
+    current, dropped, counts = collected, list[Drop](), list[StepCount]()
+    for step in build_steps(prepare):
+        if not current:
+            raise _nothing_left(len(collected), dropped)
+        current, drops, count = run_step(step, current)
+        dropped += drops
+        counts.append(count)
+    check_balance(counts, len(collected), len(current))
+    return Prepared([_example(draft) for draft in drafts_of(current)], dropped, counts)
+
+
+def build_steps(prepare: Prepare) -> list[Step]:
+    """The steps of a recipe's `prepare`, in order.
+
+    Args:
+        prepare: the recipe's section.
+
+    Returns:
+        clean, shape, drop, dedup, split.
+
+    Raises:
+        InputError: a template that cannot be parsed.
+    """
+    return [
+        CleanStep(prepare.clean),
+        ShapeStep(build_shaper(prepare)),
+        DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
+        DedupStep(prepare.drop),
+        SplitStep(prepare.split),
+    ]
+
+
+def _example(draft: Draft) -> Example:
+    is_unlabelled = draft.part == UNLABELLED
+    return Example(
+        example_id=draft.row_id,
+        part=draft.part,
+        prompt=draft.prompt,
+        answer=None if is_unlabelled else draft.answer,
+        reference=draft.reference if draft.part in _MEASURED else None,
+        group=draft.group,
+    )
+
+
+def _check_ids_differ(rows: Sequence[Row]) -> None:
+    seen: dict[str, Row] = {}
+    for row in rows:
+        first = seen.setdefault(row.row_id, row)
+        if first is not row:
+            raise InputError(
+                f"the row id {row.row_id} stands at {first.provenance} and at {row.provenance}",
+                "a row was collected twice; collect each source once",
+            )
+
+
+def _nothing_left(num_rows: int, dropped: Sequence[Drop]) -> InputError:
+    if not num_rows:
+        return InputError("there are no rows to prepare", "look at collect.source")
+    last = dropped[-1]
+    return InputError(
+        f"none of {num_rows:,} rows is left; the last one dropped, {last.row.provenance}, "
+        f"was: {last.reason}{' (' + last.evidence + ')' if last.evidence else ''}",
+        "look at prepare.drop, and whether the prompt's fields hold text",
+    )

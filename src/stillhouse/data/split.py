@@ -1,0 +1,193 @@
+"""The split: which part each row is for.
+
+A row's part depends on the rows' ids and the seed alone, not on the order of a file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.hashing import canonical_json, digest_text
+from stillhouse.core.rows import Drop, Keep, Outcome, Row
+from stillhouse.data.drafts import Draft, drafts_of
+from stillhouse.data.groups import group_drafts
+from stillhouse.data.paths import value_at
+from stillhouse.data.shares import resolve_sizes, round_shares
+from stillhouse.recipes import rows as recipe
+
+UNLABELLED = "unlabelled"
+_NOWHERE = ""
+# What is measured on comes first: it keeps its size best when groups are large.
+_ORDER = ("holdout", "validation", "labelled", "teacher", UNLABELLED, _NOWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitStep:
+    """Deals whole groups out to the parts; what no part takes ends here."""
+
+    settings: recipe.Split
+    name: str = "split"
+    version: int = 1
+    kind: str = "global"
+
+    def process(self, batch: Sequence[Row]) -> list[Outcome]:
+        """Keep each row with its part and group; drop what no part takes."""
+        drafts = drafts_of(batch)
+        part_of = assign_parts(drafts, self.settings)
+        return [_outcome(draft, *part_of.get(draft.row_id, (_NOWHERE, ""))) for draft in drafts]
+
+
+def _outcome(draft: Draft, part: str, group: str) -> Outcome:
+    if draft.answer is None and part != UNLABELLED:
+        return Drop(draft, "no answer", f"only the part {UNLABELLED} takes rows without an answer")
+    if part == _NOWHERE:
+        return Drop(draft, "not in any part")
+    return Keep(replace(draft, part=part, group=group))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Rows that stay together.
+
+    Attributes:
+        name: the group.
+        num_rows: how many of them count: those with an answer, else all.
+        stratum: the value that most of them have.
+        has_answer: any of them has one.
+    """
+
+    name: str
+    num_rows: int
+    stratum: str
+    has_answer: bool
+
+
+def assign_parts(drafts: Sequence[Draft], settings: recipe.Split) -> dict[str, tuple[str, str]]:
+    """The part and the group of each row that a part may take.
+
+    Args:
+        drafts: rows with prompts and answers.
+        settings: sizes, groups, strata, seed.
+
+    Returns:
+        Row id to (part, group); the part is empty for a row that no part takes.
+
+    Raises:
+        InputError: not enough rows, or a part that would stay empty.
+    """
+    takes_unanswered = UNLABELLED in settings.parts
+    usable = [draft for draft in drafts if takes_unanswered or draft.answer is not None]
+    if not usable:
+        raise InputError(
+            f"none of {len(drafts):,} rows has an answer, so the part holdout stays empty",
+            "name the field that holds the answer in prepare.answer",
+        )
+    group_of = group_drafts(usable, settings.group_by)
+    units = _units(usable, group_of, settings.stratify_by)
+    part_of = _deal_all(units, settings)
+    _check_no_part_is_empty(units, part_of, settings)
+    return {row_id: (part_of[group], group) for row_id, group in group_of.items()}
+
+
+def _units(
+    drafts: Sequence[Draft], group_of: Mapping[str, str], stratify_by: str | None
+) -> list[Unit]:
+    members: dict[str, list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        members[group_of[draft.row_id]].append(draft)
+    units = []
+    for name, rows in members.items():
+        answered = [draft for draft in rows if draft.answer is not None]
+        counted = answered or rows
+        strata = Counter(_stratum(draft, stratify_by) for draft in counted)
+        stratum = min(strata, key=lambda value: (-strata[value], value))
+        units.append(Unit(name, len(counted), stratum, bool(answered)))
+    return units
+
+
+def _stratum(draft: Draft, stratify_by: str | None) -> str:
+    if not stratify_by:
+        return ""
+    return canonical_json(value_at(draft, stratify_by, "prepare.split.stratify_by"))
+
+
+def _deal_all(units: Sequence[Unit], settings: recipe.Split) -> dict[str, str]:
+    answered = [unit for unit in units if unit.has_answer]
+    bound = [unit for unit in units if not unit.has_answer]
+    sizes = resolve_sizes(settings.parts, sum(unit.num_rows for unit in units))
+    num_answered = sum(unit.num_rows for unit in answered)
+    needed = {name: size for name, size in sizes.items() if name != UNLABELLED}
+    if sum(needed.values()) > num_answered:
+        stated = ", ".join(f"{name} {size:,}" for name, size in needed.items())
+        raise InputError(
+            f"prepare.split.parts need {sum(needed.values()):,} rows with an answer ({stated}), "
+            f"but {num_answered:,} have one",
+            f"make those parts smaller; only {UNLABELLED} takes rows without an answer",
+        )
+    # Rows without an answer fill `unlabelled` first: nothing else can use them.
+    num_bound = min(sizes.get(UNLABELLED, 0), sum(unit.num_rows for unit in bound))
+    part_of = deal(bound, {UNLABELLED: num_bound}, settings.seed)
+    left = sizes | {UNLABELLED: sizes.get(UNLABELLED, 0) - num_bound}
+    return part_of | deal(answered, left, settings.seed)
+
+
+def deal(units: Sequence[Unit], sizes: Mapping[str, int], seed: int) -> dict[str, str]:
+    """The part of each unit: exact sizes and shares for units of one row, else the closest.
+
+    Args:
+        units: what stays together.
+        sizes: rows of each part; at most as many as the units hold.
+        seed: another seed deals otherwise.
+
+    Returns:
+        Unit name to part, an empty one for those left over.
+    """
+    num_rows = sum(unit.num_rows for unit in units)
+    wanted = {**sizes, _NOWHERE: num_rows - sum(sizes.values())}
+    parts = [part for part in _ORDER if wanted.get(part)]
+    strata: dict[str, list[Unit]] = defaultdict(list)
+    for unit in units:
+        strata[unit.stratum].append(unit)
+    names = sorted(strata)
+    shares = round_shares(
+        [sum(unit.num_rows for unit in strata[name]) for name in names],
+        [wanted[part] for part in parts],
+        seed,
+    )
+    part_of: dict[str, str] = {}
+    # What large groups kept a part from getting in one stratum is made up for in the next.
+    missing = dict.fromkeys(parts, 0)
+    for name, share in zip(names, shares, strict=True):
+        for part, number in zip(parts, share, strict=True):
+            missing[part] += number
+        for unit in sorted(strata[name], key=lambda unit: _turn(unit, seed)):
+            part = max(parts, key=missing.__getitem__)
+            part_of[unit.name] = part
+            missing[part] -= unit.num_rows
+    return part_of
+
+
+def _turn(unit: Unit, seed: int) -> tuple[int, str]:
+    return -unit.num_rows, digest_text(f"{seed}\n{unit.name}")
+
+
+def _check_no_part_is_empty(
+    units: Sequence[Unit], part_of: Mapping[str, str], settings: recipe.Split
+) -> None:
+    got: Counter[str] = Counter()
+    for unit in units:
+        got[part_of[unit.name]] += unit.num_rows
+    for part, size in settings.parts.items():
+        if got[part] or (size == 0 and part != "holdout"):
+            continue
+        stated = ", ".join(f"{name} {got[name]:,}" for name in settings.parts)
+        largest = max(unit.num_rows for unit in units)
+        raise InputError(
+            f"prepare.split.parts.{part} is {size} and gets no row of {sum(got.values()):,} "
+            f"({stated}); the largest group has {largest:,} rows",
+            "a group is never cut: collect more rows, make the other parts smaller, or group by "
+            "another field",
+        )

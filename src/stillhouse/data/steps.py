@@ -1,0 +1,164 @@
+"""The steps of `prepare` that look at rows: clean, shape, drop, dedup."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ftfy
+
+from stillhouse.core.rows import Drop, Keep, Message, Outcome, Row
+from stillhouse.data.drafts import Draft, drafts_of
+from stillhouse.recipes import rows as recipe
+
+# Only repairs of damage: curly quotes, ligatures and full-width letters are what the author wrote.
+_REPAIRS = ftfy.TextFixerConfig(
+    unescape_html=False,
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    uncurl_quotes=False,
+    normalization=None,
+    explain=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanStep:
+    """Repairs the texts of a row's fields; keys of objects stay as they are."""
+
+    settings: recipe.Clean
+    name: str = "clean"
+    version: int = 1
+    kind: str = "map"
+
+    def process(self, batch: Sequence[Row]) -> list[Outcome]:
+        """Keep every row, with clean texts."""
+        return [Keep(self._clean(row)) for row in batch]
+
+    def _clean(self, row: Row) -> Row:
+        fields = {key: self._clean_value(value) for key, value in row.fields.items()}
+        return row if fields == row.fields else replace(row, fields=fields)
+
+    def _clean_value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return clean_text(value, self.settings)
+        if isinstance(value, dict):
+            return {key: self._clean_value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._clean_value(item) for item in value]
+        return value
+
+
+def clean_text(text: str, settings: recipe.Clean) -> str:
+    """The text after the repairs that the recipe asks for.
+
+    Args:
+        text: any text, lone surrogates included.
+        settings: which repairs.
+
+    Returns:
+        The repaired text.
+    """
+    if settings.fix_text:
+        text = ftfy.fix_text(text, _REPAIRS)
+    if settings.normalize != "none":
+        text = unicodedata.normalize(settings.normalize, text)
+    return text.strip() if settings.strip else text
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeStep:
+    """Makes a draft of each row: prompt, answer, reference."""
+
+    shape: Callable[[Row], Draft]
+    name: str = "shape"
+    version: int = 1
+    kind: str = "map"
+
+    def process(self, batch: Sequence[Row]) -> list[Outcome]:
+        """Keep every row as a draft."""
+        return [Keep(self.shape(row)) for row in batch]
+
+
+@dataclass(frozen=True, slots=True)
+class DropStep:
+    """Ends rows that are empty, too short or too long.
+
+    Attributes:
+        rules: what the recipe asks for.
+        needs_answer: no part takes rows without an answer, so an empty one ends the row.
+    """
+
+    rules: recipe.Drop
+    needs_answer: bool
+    name: str = "drop"
+    version: int = 1
+    kind: str = "map"
+
+    def process(self, batch: Sequence[Row]) -> list[Outcome]:
+        """Drop what a rule forbids; an empty answer that nobody needs becomes no answer."""
+        return [self._judge(draft) for draft in drafts_of(batch)]
+
+    def _judge(self, draft: Draft) -> Outcome:
+        if not draft.prompt or draft.prompt[-1].role not in ("user", "tool"):
+            return Drop(draft, "no user turn", "the prompt must end with a user or tool turn")
+        num_chars = len(draft.prompt_text)
+        if self.rules.empty and not draft.has_content:
+            return Drop(draft, "empty prompt")
+        if num_chars < self.rules.min_chars:
+            return Drop(draft, "prompt too short", f"{num_chars} < {self.rules.min_chars} chars")
+        if self.rules.max_chars and num_chars > self.rules.max_chars:
+            return Drop(draft, "prompt too long", f"{num_chars} > {self.rules.max_chars} chars")
+        if not self.rules.empty or draft.answer is None or draft.answer.strip():
+            return Keep(draft)
+        if self.needs_answer:
+            return Drop(draft, "empty answer")
+        return Keep(replace(draft, answer=None, reference=None))
+
+
+@dataclass(frozen=True, slots=True)
+class DedupStep:
+    """Ends rows that say the same again, and rows that contradict each other."""
+
+    rules: recipe.Drop
+    name: str = "dedup"
+    version: int = 1
+    kind: str = "global"
+
+    def process(self, batch: Sequence[Row]) -> list[Outcome]:
+        """Keep the first of equals; with `conflicts`, keep none of those that disagree."""
+        seen = _Seen()
+        drafts = drafts_of(batch)
+        doubles = [seen.first_of(draft) for draft in drafts]
+        return [
+            self._judge(draft, first, seen) for draft, first in zip(drafts, doubles, strict=True)
+        ]
+
+    def _judge(self, draft: Draft, first: str, seen: _Seen) -> Outcome:
+        if self.rules.duplicates and first != draft.row_id:
+            return Drop(draft, "duplicate", f"duplicate of {first}")
+        if self.rules.conflicts and (other := seen.other_answer(draft)):
+            return Drop(draft, "conflicting answer", f"{other} has another answer to this prompt")
+        return Keep(draft)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The first row of every prompt and answer."""
+
+    first_by_answer: dict[tuple[Message, ...], dict[str | None, str]] = field(default_factory=dict)
+
+    def first_of(self, draft: Draft) -> str:
+        answers = self.first_by_answer.setdefault(draft.prompt, {})
+        return answers.setdefault(draft.answer, draft.row_id)
+
+    def other_answer(self, draft: Draft) -> str | None:
+        if draft.answer is None:
+            return None
+        answers = self.first_by_answer[draft.prompt]
+        others = (
+            row_id for text, row_id in answers.items() if text is not None and text != draft.answer
+        )
+        return next(others, None)

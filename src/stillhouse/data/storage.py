@@ -1,0 +1,239 @@
+"""Rows, examples, completions and dropped rows on disk, as Parquet.
+
+Equal content gives equal bytes. Fields are one JSON column whose keys keep their order, because
+an answer that is an object is learned with its keys in that order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stillhouse.core.errors import ArtifactError, InputError
+from stillhouse.core.files import disk_full_is_clear, sync_folder
+from stillhouse.core.rows import Completion, Drop, Example, Message, Row
+
+_GROUP_ROWS = 8192  # assumption: a row group of short texts stays at some megabytes
+_TEXT: pa.DataType = pa.string()
+_ROWS = pa.schema(
+    {
+        "row_id": _TEXT,
+        "provenance": _TEXT,
+        "root_id": _TEXT,
+        "parent_ids": pa.list_(_TEXT),
+        "fields": _TEXT,
+    }
+)
+_DROPPED = _ROWS.append(pa.field("reason", _TEXT)).append(pa.field("evidence", _TEXT))
+_EXAMPLES = pa.schema(
+    [
+        ("example_id", _TEXT),
+        ("part", _TEXT),
+        ("prompt", _TEXT),
+        ("answer", _TEXT),
+        ("reference", _TEXT),
+        ("group", _TEXT),
+    ]
+)
+_COMPLETIONS = pa.schema(
+    [("example_id", _TEXT), ("text", _TEXT), ("finish", _TEXT), ("num_tokens", pa.int64())]
+)
+
+_Record = dict[str, Any]
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows, all or nothing."""
+    _write(path, _ROWS, (_row_record(row) for row in rows))
+
+
+def read_rows_file(path: Path) -> list[Row]:
+    """The rows that `write_rows` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Equal rows in their order.
+
+    Raises:
+        ArtifactError: the file is missing or torn.
+    """
+    return [_row(record) for record in _read(path, _ROWS)]
+
+
+def write_dropped(path: Path, dropped: Iterable[Drop]) -> None:
+    """Write dropped rows with reason and evidence, all or nothing."""
+    _write(
+        path,
+        _DROPPED,
+        (
+            _row_record(drop.row) | {"reason": drop.reason, "evidence": drop.evidence}
+            for drop in dropped
+        ),
+    )
+
+
+def read_dropped(path: Path) -> list[Drop]:
+    """The drops that `write_dropped` wrote, with plain rows."""
+    return [
+        Drop(_row(record), record["reason"], record["evidence"]) for record in _read(path, _DROPPED)
+    ]
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> None:
+    """Write examples, all or nothing.
+
+    Args:
+        path: the file, replaced if it exists.
+        examples: in the order they are read again.
+
+    Raises:
+        InputError: an answer holds half of a surrogate pair, which no file format can store.
+        DiskFullError: no space left.
+    """
+    _write(path, _EXAMPLES, (_example_record(example) for example in examples))
+
+
+def read_examples(path: Path) -> list[Example]:
+    """The examples that `write_examples` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Equal examples in their order.
+
+    Raises:
+        ArtifactError: the file is missing or torn.
+    """
+    return [
+        Example(
+            example_id=record["example_id"],
+            part=record["part"],
+            prompt=tuple(Message(role, content) for role, content in json.loads(record["prompt"])),
+            answer=record["answer"],
+            reference=record["reference"],
+            group=record["group"],
+        )
+        for record in _read(path, _EXAMPLES)
+    ]
+
+
+def write_completions(path: Path, completions: Iterable[Completion]) -> None:
+    """Write completions, all or nothing."""
+    _write(
+        path,
+        _COMPLETIONS,
+        (
+            {
+                "example_id": completion.example_id,
+                "text": completion.text,
+                "finish": completion.finish,
+                "num_tokens": completion.num_tokens,
+            }
+            for completion in completions
+        ),
+    )
+
+
+def read_completions(path: Path) -> list[Completion]:
+    """The completions that `write_completions` wrote."""
+    return [Completion(**record) for record in _read(path, _COMPLETIONS)]
+
+
+def _row_record(row: Row) -> _Record:
+    return {
+        "row_id": row.row_id,
+        "provenance": row.provenance,
+        "root_id": row.root_id,
+        "parent_ids": list(row.parent_ids),
+        "fields": _json(row.fields),
+    }
+
+
+def _row(record: Mapping[str, Any]) -> Row:
+    return Row(
+        row_id=record["row_id"],
+        fields=json.loads(record["fields"]),
+        provenance=record["provenance"],
+        root_id=record["root_id"],
+        parent_ids=tuple(record["parent_ids"]),
+    )
+
+
+def _example_record(example: Example) -> _Record:
+    return {
+        "example_id": example.example_id,
+        "part": example.part,
+        "prompt": _json([[turn.role, turn.content] for turn in example.prompt]),
+        "answer": example.answer,
+        "reference": example.reference,
+        "group": example.group,
+    }
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # A lone surrogate becomes its JSON escape, so that a torn emoji in a source survives storage.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _write(path: Path, schema: pa.Schema, records: Iterable[_Record]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    waiting = iter(records)
+    try:
+        with disk_full_is_clear(path.parent), temporary.open("wb") as stream:
+            with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+                while group := list(islice(waiting, _GROUP_ROWS)):
+                    writer.write_table(_table(group, schema, path.name))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _table(records: list[_Record], schema: pa.Schema, name: str) -> pa.Table:
+    try:
+        return pa.Table.from_pylist(records, schema=schema)
+    except UnicodeEncodeError as error:
+        first = next(record for record in records if not _is_storable(record))
+        row_id = first.get("example_id") or first.get("row_id")
+        raise InputError(
+            f"{name}: the text of {row_id} holds half of a surrogate pair "
+            f"(U+{ord(error.object[error.start]):04X}), which is no character",
+            "set prepare.clean.fix_text: true, which replaces it",
+        ) from None
+
+
+def _is_storable(record: Mapping[str, Any]) -> bool:
+    try:
+        "".join(value for value in record.values() if isinstance(value, str)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read(path: Path, schema: pa.Schema) -> list[_Record]:
+    hint = "delete the folder it stands in; the next run makes it again"
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{path} is missing or torn: {reason}", hint) from None
+    if table.schema != schema:
+        raise ArtifactError(f"{path} holds other columns: {', '.join(table.column_names)}", hint)
+    records: list[_Record] = table.to_pylist()
+    return records
