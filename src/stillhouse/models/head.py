@@ -1,0 +1,117 @@
+"""The output head of an ordinary Hugging Face causal language model, as plain tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import PreTrainedModel
+
+from stillhouse.core.errors import ModelError
+from stillhouse.losses.fused_linear import HeadTensors
+
+__all__ = ["HeadTensors", "check_head", "evaluating", "find_head", "inner_model", "last_hidden"]
+
+_FACTORS = ("logit_scale", "lm_head_multiplier")
+_DIVISORS = ("logits_scaling",)
+_TOLERANCE = 0.03
+"""Largest difference of two logits, relative to the largest logit.
+
+assumption: bfloat16 keeps 8 bits, and a forgotten scale or cap is off by far more.
+"""
+
+
+def inner_model(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The Hugging Face model itself; an adapter in it stays active."""
+    unwrap = getattr(model, "get_base_model", None)
+    return unwrap() if callable(unwrap) else model  # type: ignore[return-value]
+
+
+def find_head(model: PreTrainedModel | PeftModel) -> HeadTensors:
+    """Weight, bias, scale, soft cap and number of real rows of a model's output head.
+
+    Args:
+        model: a causal language model, with or without an adapter around it.
+
+    Returns:
+        The head's own tensors, not copies; what is tied stays tied.
+
+    Raises:
+        ModelError: there is no head, or an adapter sits on it.
+    """
+    inner = inner_model(model)
+    head = inner.get_output_embeddings()
+    if head is None:
+        raise ModelError(f"{type(inner).__name__} has no output head; a causal LM is needed")
+    if not isinstance(head, nn.Linear):
+        raise ModelError(
+            f"the output head of {type(inner).__name__} is a {type(head).__name__}, not a plain "
+            "linear layer",
+            "take the head (lm_head) out of lora.modules; adapters belong on the layers below it",
+        )
+    config = inner.config.get_text_config()
+    scale = 1.0
+    for name in _FACTORS:
+        scale *= float(getattr(config, name, None) or 1.0)
+    for name in _DIVISORS:
+        scale /= float(getattr(config, name, None) or 1.0)
+    return HeadTensors(
+        weight_VH=head.weight,
+        bias_V=head.bias,
+        logit_scale=scale,
+        logit_softcap=getattr(config, "final_logit_softcapping", None),
+        vocab_size=min(config.vocab_size, head.weight.shape[0]),
+    )
+
+
+def last_hidden(
+    model: PreTrainedModel | PeftModel, input_ids: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """The hidden states (B, T, H) that the head sees.
+
+    Args:
+        model: a causal language model, with or without an adapter around it.
+        input_ids: (B, T) int64, padded on the right.
+        mask: (B, T), 1 where a token stands.
+    """
+    decoder = inner_model(model).base_model
+    return decoder(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
+
+
+def check_head(model: PreTrainedModel | PeftModel) -> None:
+    """Make sure that `last_hidden` and `find_head` give this model's own logits, on two tokens.
+
+    Raises:
+        ModelError: they do not; the model does something else between its layers and its logits.
+    """
+    inner = inner_model(model)
+    head = find_head(inner)
+    input_ids = torch.tensor([[0, min(1, head.num_used - 1)]], device=head.weight_VH.device)
+    mask = torch.ones_like(input_ids)
+    with evaluating(inner), torch.no_grad():
+        own = inner(input_ids=input_ids, attention_mask=mask, use_cache=False).logits.float()
+        hidden = last_hidden(inner, input_ids, mask).to(head.weight_VH.dtype)
+        ours = head.logits(hidden).float()
+    worst = (own[..., : head.num_used] - ours).abs().max().item()
+    if not worst <= _TOLERANCE * own.abs().max().item():
+        raise ModelError(
+            f"{type(inner).__name__} (model_type {inner.config.model_type!r}) does something "
+            f"between its last hidden state and its logits that is not known here: they differ "
+            f"by {worst:.3g}",
+            "scale, soft cap, bias and padded rows are known; name this model in an issue",
+        )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off inside; each module's own mode is put back at the end."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
