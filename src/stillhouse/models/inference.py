@@ -62,11 +62,12 @@ def plain_model(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
 
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; the mode is put back afterwards."""
-    was_training = model.training
+    """Eval mode without gradients; each module's own mode is put back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode

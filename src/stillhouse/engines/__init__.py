@@ -1,0 +1,1 @@
+"""Whoever answers or scores, teacher and student alike, behind the protocols of `core`."""

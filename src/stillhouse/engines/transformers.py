@@ -1,0 +1,106 @@
+"""A model in this process as an engine: it completes prompts and scores given text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from transformers import PreTrainedModel
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import Completion, Example
+from stillhouse.core.sampling import Sampling
+from stillhouse.core.targets import TokenTargets
+from stillhouse.engines.capabilities import Capabilities
+from stillhouse.models.generate import find_stopping, generate_ids
+from stillhouse.models.score import Scoring, score_batch
+from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
+from stillhouse.tokens.template import Template
+from stillhouse.tokens.tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_WINDOW_BATCHES = 16
+"""Examples are sorted by length inside a window of so many batches: little padding, bounded
+memory, and a crash loses one window. assumption: a larger one saves no more padding."""
+
+
+class TransformersEngine:
+    """Completes and scores with a model in memory.
+
+    Args:
+        model: any causal language model, with or without an adapter.
+        tokenizer: of the model.
+        template: how its conversations are written.
+        scoring: vocabulary, top-k, kd_temperatures and batch size of `score`.
+        seed: of drawn completions.
+    """
+
+    capabilities = Capabilities(text=True, own_logprobs=False, scoring=True, full_logits=True)
+
+    def __init__(
+        self,
+        model: PreTrainedModel | PeftModel,
+        tokenizer: TextTokenizer,
+        template: Template,
+        scoring: Scoring | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._template = template
+        self._scoring = scoring or Scoring(vocab_size=tokenizer.vocab_size)
+        self._seed = seed
+        self._stopping = find_stopping(model, tokenizer, template)
+
+    def generate(self, examples: Sequence[Example], sampling: Sampling) -> Iterator[Completion]:
+        """One completion per example, in the order of the examples.
+
+        Args:
+            examples: their prompts are completed; answers are not looked at.
+            sampling: greedy at temperature 0.
+
+        Raises:
+            InputError: a prompt does not fit the model's context, or the template refuses it.
+        """
+        windows = _windows(examples, sampling.batch_size * _WINDOW_BATCHES)
+        for number, window in enumerate(windows):
+            prompts = [
+                encode_prompt(example.prompt, self._template, self._tokenizer) for example in window
+            ]
+            # a seed a window, so that a window's draw does not repeat the one before it
+            found = generate_ids(
+                self._model, prompts, sampling, self._stopping, seed=self._seed + number
+            )
+            for example, one in zip(window, found, strict=True):
+                text = self._tokenizer.decode(one.ids)
+                yield Completion(example.example_id, text, one.finish, len(one.ids))
+
+    def score(self, examples: Iterable[Example]) -> Iterator[TokenTargets]:
+        """Targets for every example's trained tokens, in the order of the examples.
+
+        Args:
+            examples: each with its answer; read as they come, never all at once.
+
+        Raises:
+            InputError: an example has no answer or does not fit the model's context.
+        """
+        for window in _windows(examples, self._scoring.batch_size * _WINDOW_BATCHES):
+            texts = [(example.example_id, self._encode(example)) for example in window]
+            yield from score_batch(self._model, texts, self._scoring)
+
+    def _encode(self, example: Example) -> EncodedConversation:
+        if example.answer is None:
+            raise InputError(
+                f"example {example.example_id} has no answer to score",
+                "label completions before targets",
+            )
+        return encode_conversation(example.messages(), self._template, self._tokenizer)
+
+
+def _windows(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
+    stream = iter(examples)
+    while window := list(islice(stream, size)):
+        yield window
