@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError
@@ -28,6 +28,7 @@ def test_ids_equal_apply_chat_template(tiny, auto, conversation):
     assert encoded.seams_split == 0
 
 
+@settings(max_examples=40, deadline=None)
 @given(question=SAYING, answer=SAYING)
 def test_mask_covers_answers_byte_for_byte(tiny, plain, question, answer):
     messages = (Message("user", question), Message("assistant", answer)) * 2
@@ -39,6 +40,7 @@ def test_mask_covers_answers_byte_for_byte(tiny, plain, question, answer):
         assert tiny.decode(encoded.ids, skip_special=False) == encoded.text
 
 
+@settings(max_examples=40, deadline=None)
 @given(question=SAYING, answer=SAYING)
 def test_tokens_before_the_answer_are_the_prompt_that_inference_sees(tiny, plain, question, answer):
     messages = (Message("user", question), Message("assistant", answer))
@@ -61,6 +63,17 @@ def test_a_token_over_the_border_is_split_and_counted(tiny, plain):
     assert trained_text(encoded) == "the song<|end|>"
 
 
+def test_a_token_over_the_end_of_an_answer_is_split(tiny):
+    bare = ChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}")
+    messages = (Message("user", "x "), Message("assistant", "answ"), Message("user", "er"))
+    assert tiny.token_of(int(tiny.encode("answer")[0][-1])).endswith("wer")
+
+    encoded = encode_conversation(messages, bare, tiny)
+
+    assert trained_text(encoded) == "answ"
+    assert encoded.seams_split > 0
+
+
 def test_line_breaks_that_merge_only_in_the_prompt_are_a_seam(tiny):
     template = PlainTemplate(tiny.eos_token, user="{content}\n\n")
     messages = (Message("user", "maybe"), Message("assistant", "yes"))
@@ -71,7 +84,7 @@ def test_line_breaks_that_merge_only_in_the_prompt_are_a_seam(tiny):
     assert encoded.ids[:first].tolist() == encode_prompt(messages[:1], template, tiny).tolist()
 
 
-@pytest.mark.parametrize("name", ["phi-2", "mistral-7b-v0.1", "t5-small"])
+@pytest.mark.parametrize("name", ["mistral-7b-v0.1", "t5-small"])
 def test_real_families_train_on_the_answer_alone(families, name):
     tokenizer = load_tokenizer(families / name)
     template = PlainTemplate(tokenizer.eos_token, user="Q: {content}\n", assistant="A: {content}")

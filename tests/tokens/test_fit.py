@@ -26,7 +26,7 @@ def fit(tiny, messages, max_tokens, room=0):
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20, deadline=None)
 @given(text=WORDS, max_tokens=st.integers(10, 60))
 def test_the_cut_is_the_smallest_that_fits(tiny, text, max_tokens):
     def count(cut):

@@ -155,6 +155,22 @@ def test_thinking_of_earlier_turns_is_dropped_and_the_answer_found(tiny):
     assert rendered.trained[0][0] > rendered.text.index("is it yes?")
 
 
+def test_a_template_that_refuses_beginnings_still_shows_its_answers(tiny):
+    needs_two = "{% if messages | length < 3 %}{{ raise_exception('too few') }}{% endif %}"
+    messages = (
+        Message("user", "is it yes?"),
+        Message("assistant", "yes"),
+        Message("user", "sure?"),
+        Message("assistant", "\nsure\n"),
+    )
+
+    rendered = chat(needs_two + CHATML, tiny).render(messages)
+
+    said = [rendered.text[start:end] for start, end in rendered.trained]
+    assert said == ["yes", "\nsure\n<|im_end|>"]
+    assert rendered.trained[0][0] > rendered.text.index("is it yes?") + 5
+
+
 def test_white_space_of_the_answer_itself_is_kept(tiny):
     messages = (Message("user", "q"), Message("assistant", " code\n\n"))
     bare = "{% for m in messages %}{{ m.content }}{% endfor %}"

@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError, ModelError
@@ -35,6 +35,7 @@ def copy_with(folder, target, **config):
     return target
 
 
+@settings(max_examples=40, deadline=None)
 @given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_ids_equal_those_of_transformers(tiny, auto, text):
     ids, _ = tiny.encode(text)
@@ -42,6 +43,7 @@ def test_ids_equal_those_of_transformers(tiny, auto, text):
     assert ids.tolist() == auto(text, add_special_tokens=False)["input_ids"]
 
 
+@settings(max_examples=40, deadline=None)
 @given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_byte_spans_tile_the_text_and_decode_gives_it_back(tiny, text):
     ids, spans = tiny.encode_spans(text)

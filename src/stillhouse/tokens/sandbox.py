@@ -23,6 +23,9 @@ def compile_template(source: str, now: datetime) -> jinja2.Template:
         source: Jinja text, not trusted.
         now: what `strftime_now` tells.
 
+    Returns:
+        The compiled template.
+
     Raises:
         jinja2.TemplateError: the text is not valid Jinja.
     """

@@ -145,6 +145,9 @@ class ChatTemplate:
         Args:
             tokenizer: its specials are passed to the template.
 
+        Returns:
+            The template, telling the fixed date.
+
         Raises:
             ModelError: the tokenizer has no chat template, or a broken one.
         """

@@ -155,6 +155,9 @@ class TextTokenizer:
         Args:
             ids: (T,) token ids.
             skip_special: leave special tokens out.
+
+        Returns:
+            The text; bytes that are no UTF-8 become U+FFFD.
         """
         listed = [int(token) for token in ids]
         return str(self._backend.decode(listed, skip_special_tokens=skip_special))

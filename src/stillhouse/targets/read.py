@@ -1,0 +1,188 @@
+"""Reading a store of targets in any order, in bounded memory, refusing what does not match."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stillhouse.core.errors import ArtifactError
+from stillhouse.core.hashing import digest_file
+from stillhouse.core.targets import TargetKey, TokenTargets
+from stillhouse.targets.codec import checksum, unpack
+from stillhouse.targets.header import TargetHeader, refuse_mismatch
+from stillhouse.targets.index import ShardEntry, StoreIndex
+
+# assumption: a group of rows is 256 KiB or one example (targets/shard.py), so 64 stay below 20 MB;
+# open files are far below the usual limit of 1024.
+_GROUPS_KEPT = 64
+_FILES_KEPT = 32
+_MEND = "delete the folder and run the label stage again"
+
+K = TypeVar("K")
+V = TypeVar("V")
+Place = tuple[int, int, int]
+"""Shard, group of rows, row in the group."""
+
+
+class _Recent(Generic[K, V]):
+    """The values made last, at most `size` of them."""
+
+    def __init__(self, make: Callable[[K], V], size: int) -> None:
+        self._make = make
+        self._size = size
+        self._kept: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V:
+        if key not in self._kept:
+            self._kept[key] = self._make(key)
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+class TargetReader:
+    """A finished store of targets.
+
+    Args:
+        folder: the store.
+        expected: what its header must hold: all of it, some fields, or None for anything.
+
+    Raises:
+        ArtifactError: the header differs (each field is named), the store was not finished, a
+            shard is missing or has another size, or an example stands in it twice.
+    """
+
+    def __init__(
+        self, folder: Path, expected: TargetHeader | Mapping[str, Any] | None = None
+    ) -> None:
+        self._folder = folder
+        self.header = TargetHeader.load(folder)
+        if expected is not None:
+            refuse_mismatch(self.header, expected)
+        self._index = StoreIndex.load(folder)
+        self._files = _Recent(self._open_file, _FILES_KEPT)
+        self._groups = _Recent(self._read_group, _GROUPS_KEPT)
+        self._places: dict[str, Place] = {}
+        for number, shard in enumerate(self._index.shards):
+            self._add_places(number, shard)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, example_id: object) -> bool:
+        return example_id in self._places
+
+    @property
+    def example_ids(self) -> tuple[str, ...]:
+        """All examples, in the order in which they were written."""
+        return tuple(self._places)
+
+    @property
+    def num_tokens(self) -> int:
+        """Answer tokens of all examples."""
+        return self._index.num_tokens
+
+    def get(self, example_id: str) -> TokenTargets:
+        """The targets of one example; its arrays may be written to.
+
+        Args:
+            example_id: the example.
+
+        Returns:
+            Its targets, the checksum compared.
+
+        Raises:
+            ArtifactError: the store has no such example, or its bytes were changed.
+        """
+        place = self._places.get(example_id)
+        if place is None:
+            raise ArtifactError(
+                f"the store of targets {self._folder} has nothing for the example {example_id!r}",
+                "label the part that this example belongs to",
+            )
+        shard, group, offset = place
+        with self._damage_is_clear(shard):
+            table = self._groups.get((shard, group))
+            row: dict[str, Any] = {name: table[name][offset].as_py() for name in table.column_names}
+        if checksum(row) != row["crc32"]:
+            raise ArtifactError(
+                f"the targets of example {example_id!r} in {self._path(shard)} are damaged: "
+                "their checksum differs",
+                _MEND,
+            )
+        return unpack(row, len(self.header.kd_temperatures))
+
+    def check_key(self, key: TargetKey) -> None:
+        """Say nothing when the stored targets belong to exactly this.
+
+        Args:
+            key: what the reader is about to train on.
+
+        Raises:
+            ArtifactError: there is no such example, or a digest differs; names which.
+        """
+        stored = self.get(key.example_id).key
+        if stored.completion_digest != key.completion_digest:
+            raise ArtifactError(
+                f"the answer of example {key.example_id!r} is not the one that was scored: "
+                f"completion_digest is {stored.completion_digest}, wanted is "
+                f"{key.completion_digest}",
+                "label again: the answers, the tokenizer or the template changed",
+            )
+        if stored.view_digest != key.view_digest:
+            raise ArtifactError(
+                f"the teacher saw example {key.example_id!r} otherwise: view_digest is "
+                f"{stored.view_digest}, wanted is {key.view_digest}",
+                "label again: the prompt, the tokenizer or the template changed",
+            )
+
+    def verify(self) -> None:
+        """Read everything and compare every checksum, of shards and of rows.
+
+        Raises:
+            ArtifactError: names the first example, else the first shard, that is damaged.
+        """
+        for example_id in self._places:
+            self.get(example_id)
+        for number, shard in enumerate(self._index.shards):
+            if digest_file(self._path(number)) != shard.sha256:
+                raise ArtifactError(f"{self._path(number)} is damaged: its sha256 differs", _MEND)
+
+    def _path(self, shard: int) -> Path:
+        return self._folder / self._index.shards[shard].name
+
+    def _add_places(self, number: int, shard: ShardEntry) -> None:
+        path = self._path(number)
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard.num_bytes:
+            found = "is missing" if size is None else f"has {size} bytes"
+            raise ArtifactError(f"{path} {found}; {shard.num_bytes} bytes are wanted", _MEND)
+        with self._damage_is_clear(number):
+            file = self._files.get(number)
+            for group in range(file.num_row_groups):
+                ids = file.read_row_group(group, columns=["example_id"], use_threads=False)
+                for offset, example_id in enumerate(map(str, ids["example_id"].to_pylist())):
+                    if example_id in self._places:
+                        raise ArtifactError(f"{path} holds the example {example_id!r} again", _MEND)
+                    self._places[example_id] = (number, group, offset)
+
+    def _open_file(self, shard: int) -> pq.ParquetFile:
+        return pq.ParquetFile(self._path(shard), memory_map=True)
+
+    def _read_group(self, place: tuple[int, int]) -> pa.Table:
+        shard, group = place
+        return self._files.get(shard).read_row_group(group, use_threads=False)
+
+    @contextmanager
+    def _damage_is_clear(self, shard: int) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, UnicodeDecodeError, IndexError) as error:
+            raise ArtifactError(f"{self._path(shard)} is damaged: {error}", _MEND) from error

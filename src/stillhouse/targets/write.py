@@ -1,0 +1,168 @@
+"""Writing a store of targets so that a crash costs at most one unfinished shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stillhouse.core.errors import ArtifactError
+from stillhouse.core.files import disk_full_is_clear, write_json
+from stillhouse.core.hashing import digest_file
+from stillhouse.core.targets import TokenTargets
+from stillhouse.targets import header as header_file
+from stillhouse.targets import index as index_file
+from stillhouse.targets.codec import pack
+from stillhouse.targets.header import TargetHeader, refuse_mismatch
+from stillhouse.targets.index import ShardEntry, StoreIndex
+from stillhouse.targets.shard import ShardFile, shard_name
+
+
+class TargetWriter:
+    """Appends targets to a store, in the order of the examples, and resumes an unfinished one.
+
+        with TargetWriter(folder, header, 512) as writer:
+            for example in examples[writer.done :]:
+                writer.append(score(example))
+
+    The files' bytes depend on header, examples and `shard_examples` alone, not on interruptions.
+
+    Args:
+        folder: the store; made when missing.
+        header: of all targets in it.
+        shard_examples: examples a shard; what a crash loses at most.
+
+    Raises:
+        ArtifactError: the folder holds targets with another header; each difference is named.
+    """
+
+    def __init__(self, folder: Path, header: TargetHeader, shard_examples: int) -> None:
+        if shard_examples < 1:
+            raise ValueError(f"shard_examples is {shard_examples}; at least 1 is needed")
+        self._folder = folder
+        self._header = header
+        self._shard_examples = shard_examples
+        self._open: ShardFile | None = None
+        with disk_full_is_clear(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if (folder / header_file.FILE_NAME).exists():
+                refuse_mismatch(TargetHeader.load(folder), header)
+            else:
+                write_json(folder / header_file.FILE_NAME, header.model_dump(mode="json"))
+        self._is_closed = (folder / index_file.FILE_NAME).exists()
+        if self._is_closed:
+            self._entries = list(StoreIndex.load(folder).shards)
+        else:
+            self._entries = self._keep_whole_shards()
+
+    @property
+    def done(self) -> int:
+        """Examples that are stored and will survive a crash."""
+        return sum(entry.num_rows for entry in self._entries)
+
+    @property
+    def is_closed(self) -> bool:
+        """True when the store is finished."""
+        return self._is_closed
+
+    def append(self, targets: TokenTargets) -> None:
+        """Add one example; the shard is written when it is full.
+
+        Args:
+            targets: of the example after the last one.
+
+        Raises:
+            ArtifactError: the store is finished.
+            ShapeError: the arrays do not match the header.
+            StillhouseError: an array holds NaN.
+            DiskFullError: no space left; whole shards are kept.
+        """
+        if self._is_closed:
+            raise ArtifactError(
+                f"the store of targets {self._folder} is finished and takes no more examples",
+                "write to another folder",
+            )
+        row = pack(targets, self._header.top_k, len(self._header.kd_temperatures))
+        with disk_full_is_clear(self._folder):
+            if self._open is None:
+                self._open = ShardFile(self._folder / shard_name(len(self._entries)))
+            self._open.append(row)
+            if self._open.num_rows == self._shard_examples:
+                self._finish_shard()
+
+    def close(self) -> None:
+        """Write the last, perhaps shorter shard, then the index: the store is finished."""
+        if self._is_closed:
+            return
+        with disk_full_is_clear(self._folder):
+            if self._open is not None:
+                self._finish_shard()
+            StoreIndex(shards=tuple(self._entries)).save(self._folder)
+        self._is_closed = True
+
+    def abandon(self) -> None:
+        """Stop without finishing; a later writer goes on after the last whole shard."""
+        if self._open is not None:
+            self._open.abandon()
+            self._open = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def _finish_shard(self) -> None:
+        shard = self._open
+        if shard is None:
+            return
+        shard.finish()
+        self._open = None
+        path = self._folder / shard_name(len(self._entries))
+        self._entries.append(_describe(path, shard.num_rows, shard.num_tokens))
+
+    def _keep_whole_shards(self) -> list[ShardEntry]:
+        """The full shards from the first on; what follows them is deleted and made again.
+
+        A shorter shard was the last one of a writer that died before it wrote the index.
+        """
+        for torn in self._folder.glob(".shard-*.tmp"):
+            torn.unlink()
+        kept: list[ShardEntry] = []
+        for path in sorted(self._folder.glob("shard-*.parquet")):
+            entry = _read_entry(path) if path.name == shard_name(len(kept)) else None
+            if entry is None or entry.num_rows != self._shard_examples:
+                break
+            kept.append(entry)
+        for path in sorted(self._folder.glob("shard-*.parquet"))[len(kept) :]:
+            path.unlink()
+        return kept
+
+
+def _read_entry(path: Path) -> ShardEntry | None:
+    try:
+        table = pq.read_table(path, columns=["num_tokens"], use_threads=False)
+    except (pa.ArrowException, OSError):
+        return None
+    return _describe(path, table.num_rows, int(table["num_tokens"].to_numpy().sum()))
+
+
+def _describe(path: Path, num_rows: int, num_tokens: int) -> ShardEntry:
+    return ShardEntry(
+        name=path.name,
+        sha256=digest_file(path),
+        num_bytes=path.stat().st_size,
+        num_rows=num_rows,
+        num_tokens=num_tokens,
+    )

@@ -1,0 +1,36 @@
+"""The files that make a tokenizer and its chat template, in an ordinary Hugging Face folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from stillhouse.core.errors import ModelError
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy a tokenizer's own files, and nothing else, from a model folder.
+
+    Args:
+        source: where they lie.
+        folder: made when missing.
+
+    Raises:
+        ModelError: there is no tokenizer.json to copy.
+    """
+    if not (source / "tokenizer.json").is_file():
+        raise ModelError(f"{source} has no tokenizer.json to put beside the weights")
+    if source.resolve() == folder.resolve():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)

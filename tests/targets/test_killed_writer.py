@@ -1,0 +1,51 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stillhouse.core.hashing import digest_folder
+from stillhouse.targets.read import TargetReader
+
+WRITE = """
+import sys, time
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+spec = spec_from_file_location("sources", sys.argv[1])
+sources = module_from_spec(spec)
+spec.loader.exec_module(sources)
+from stillhouse.targets.header import TargetHeader
+from stillhouse.targets.write import TargetWriter
+header = TargetHeader(engine="fake", weights_digest="w", tokenizer_digest="t",
+    template_digest="c", vocab_size=5000, top_k=sources.TOP_K,
+    kd_temperatures=sources.TEMPERATURES)
+with TargetWriter(Path(sys.argv[2]), header, 5) as writer:
+    for number in range(writer.done, 1000):
+        writer.append(sources.build_targets(number))
+        time.sleep(0.002)
+"""
+
+
+@pytest.mark.parametrize("shards_before_the_kill", [1, 4])
+def test_a_killed_writer_goes_on_to_the_same_bytes(tmp_path, fill, shards_before_the_kill):
+    folder = tmp_path / "killed"
+    sources = str(Path(__file__).with_name("conftest.py"))
+    process = subprocess.Popen([sys.executable, "-c", WRITE, sources, str(folder)])
+    waited_for = folder / f"shard-{shards_before_the_kill - 1:05d}.parquet"
+    deadline = time.monotonic() + 60
+    while not waited_for.exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = len(list(folder.glob("shard-*.parquet")))
+    assert kept >= shards_before_the_kill
+    assert not (folder / "index.json").exists()
+
+    fill(folder, kept * 5 + 8)
+    fill(tmp_path / "whole", kept * 5 + 8)
+
+    TargetReader(folder).verify()
+    assert digest_folder(folder) == digest_folder(tmp_path / "whole")

@@ -1,0 +1,326 @@
+import errno
+import json
+import random
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse.core.errors import ArtifactError, DiskFullError, ShapeError, StillhouseError
+from stillhouse.core.hashing import digest_folder
+from stillhouse.core.targets import TargetKey
+from stillhouse.targets import read
+from stillhouse.targets.codec import pack, unpack
+from stillhouse.targets.header import TargetHeader
+from stillhouse.targets.read import TargetReader
+from stillhouse.targets.shard import ShardFile
+from stillhouse.targets.write import TargetWriter
+
+
+@settings(max_examples=30, deadline=None)
+@given(number=st.integers(0, 10_000), num_tokens=st.integers(0, 9), top_k=st.integers(1, 12))
+def test_packing_keeps_every_bit(number, num_tokens, top_k):
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("sources", __file__.replace("test_store", "conftest"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    targets = module.build_targets(number, num_tokens, top_k)
+
+    back = unpack(pack(targets, top_k, 2), 2)
+
+    assert back.key == targets.key
+    assert back.top_ids.shape == (num_tokens, top_k)
+    assert back.log_z.shape == (num_tokens, 2)
+    assert back.top_logprobs.tobytes() == targets.top_logprobs.tobytes()
+
+
+def test_a_shuffled_reader_gets_what_was_written(tmp_path, fill, make, same, header):
+    reader = TargetReader(fill(tmp_path, 23), header)
+
+    order = list(range(23))
+    random.Random(0).shuffle(order)
+    for number in order:
+        assert same(reader.get(f"example-{number:06d}"), make(number))
+    assert len(reader) == 23
+    assert reader.example_ids == tuple(f"example-{number:06d}" for number in range(23))
+    assert reader.num_tokens == sum(len(make(number).token_ids) for number in range(23))
+    assert "example-000001" in reader
+    assert "other" not in reader
+
+
+def test_a_reader_keeps_few_groups_and_files(tmp_path, fill, make, same, monkeypatch):
+    monkeypatch.setattr(read, "_GROUPS_KEPT", 2)
+    monkeypatch.setattr(read, "_FILES_KEPT", 1)
+    reader = TargetReader(fill(tmp_path, 40))
+
+    for number in (0, 39, 17, 0, 22, 5, 39):
+        assert same(reader.get(f"example-{number:06d}"), make(number))
+
+    assert len(reader._groups._kept) <= 2
+    assert len(reader._files._kept) <= 1
+
+
+def test_long_examples_make_small_groups(tmp_path, fill, make):
+    fill(tmp_path, 6, make=lambda number: make(number, num_tokens=9000))
+
+    file = pq.ParquetFile(tmp_path / "shard-00000.parquet")
+
+    assert file.num_row_groups == 5
+    TargetReader(tmp_path).verify()
+
+
+def test_arrays_may_be_written_to(tmp_path, fill):
+    reader = TargetReader(fill(tmp_path, 3))
+    first = reader.get("example-000001")
+
+    first.top_logprobs[:] = 0.0
+
+    assert (reader.get("example-000001").top_logprobs != 0.0).any()
+
+
+def test_shards_hold_the_named_columns_that_anyone_can_read(tmp_path, fill, make):
+    fill(tmp_path, 3)
+
+    table = pq.read_table(tmp_path / "shard-00000.parquet")
+
+    ids = np.frombuffer(table["top_ids"][2].as_py(), "<i4").reshape(-1, 8)
+    assert np.array_equal(ids, make(2).top_ids)
+    assert table["num_tokens"][2].as_py() == len(ids)
+    assert table["top_k"][2].as_py() == 8
+
+
+def test_an_empty_store_is_a_store(tmp_path, fill):
+    reader = TargetReader(fill(tmp_path, 0))
+
+    reader.verify()
+    assert len(reader) == 0
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7, 12])
+def test_interrupted_writing_gives_the_same_bytes(tmp_path, fill, header, make, stop):
+    fill(tmp_path / "whole", 12)
+    writer = TargetWriter(tmp_path / "broken", header, 5)
+    for number in range(stop):
+        writer.append(make(number))
+    writer.abandon()
+
+    again = TargetWriter(tmp_path / "broken", header, 5)
+    done = again.done
+    again.abandon()
+    fill(tmp_path / "broken", 12)
+
+    assert done == stop // 5 * 5
+    assert digest_folder(tmp_path / "whole") == digest_folder(tmp_path / "broken")
+
+
+def test_an_error_in_the_loop_leaves_whole_shards_only(tmp_path, header, make):
+    def dying_teacher():
+        yield from (make(number) for number in range(3))
+        raise RuntimeError("teacher died")
+
+    def write():
+        with TargetWriter(tmp_path, header, 2) as writer:
+            for targets in dying_teacher():
+                writer.append(targets)
+
+    with pytest.raises(RuntimeError, match="teacher died"):
+        write()
+
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["header.json", "shard-00000.parquet"]
+    with pytest.raises(ArtifactError, match=r"not finished.*index\.json"):
+        TargetReader(tmp_path)
+
+
+def test_torn_and_partial_shards_are_made_again(tmp_path, fill, header):
+    fill(tmp_path / "whole", 12)
+    fill(tmp_path / "torn", 12)
+    (tmp_path / "torn" / "index.json").unlink()
+    (tmp_path / "torn" / ".shard-00003.parquet.tmp").write_bytes(b"PAR1 half")
+    shard = tmp_path / "torn" / "shard-00001.parquet"
+    shard.write_bytes(shard.read_bytes()[:-7])
+
+    writer = TargetWriter(tmp_path / "torn", header, 5)
+    done = writer.done
+    writer.abandon()
+    left = sorted(path.name for path in (tmp_path / "torn").iterdir())
+    fill(tmp_path / "torn", 12)
+
+    assert done == 5
+    assert left == ["header.json", "shard-00000.parquet"]
+    assert digest_folder(tmp_path / "whole") == digest_folder(tmp_path / "torn")
+
+
+def test_another_shard_size_starts_again(tmp_path, fill, header, make):
+    writer = TargetWriter(tmp_path, header, 5)
+    for number in range(6):
+        writer.append(make(number))
+    writer.abandon()
+
+    assert TargetWriter(tmp_path, header, 4).done == 0
+
+
+def test_a_finished_store_takes_nothing_more(tmp_path, fill, header, make):
+    fill(tmp_path, 7)
+    before = digest_folder(tmp_path)
+
+    writer = TargetWriter(tmp_path, header, 5)
+
+    assert (writer.done, writer.is_closed) == (7, True)
+    with pytest.raises(ArtifactError, match="finished"):
+        writer.append(make(7))
+    writer.close()
+    assert digest_folder(tmp_path) == before
+
+
+def test_writer_refuses_another_header_by_name(tmp_path, fill, header):
+    fill(tmp_path, 3)
+    other = header.model_copy(update={"weights_digest": "x", "top_k": 4})
+
+    with pytest.raises(ArtifactError, match=r"weights_digest is 'w', wanted is 'x'; top_k is 8"):
+        TargetWriter(tmp_path, other, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tokenizer_digest": "z"}, "tokenizer_digest is 't', wanted is 'z'"),
+        ({"kd_temperatures": (1.0,)}, r"kd_temperatures is \(1.0, 2.0\), wanted is \(1.0,\)"),
+        ({"nonsense": 1}, "no field nonsense"),
+    ],
+)
+def test_reader_refuses_another_header_by_name(tmp_path, fill, change, words):
+    fill(tmp_path, 3)
+
+    with pytest.raises(ArtifactError, match=words):
+        TargetReader(tmp_path, change)
+    assert len(TargetReader(tmp_path, {"top_k": 8, "kd_temperatures": [1.0, 2.0]})) == 3
+
+
+def test_wrong_keys_are_refused_by_name(tmp_path, fill, make):
+    reader = TargetReader(fill(tmp_path, 3))
+    key = make(1).key
+
+    reader.check_key(key)
+    with pytest.raises(ArtifactError, match="completion_digest is"):
+        reader.check_key(TargetKey(key.example_id, "x", key.view_digest))
+    with pytest.raises(ArtifactError, match="view_digest is"):
+        reader.check_key(TargetKey(key.example_id, key.completion_digest, "x"))
+    with pytest.raises(ArtifactError, match="nothing for the example 'ghost'"):
+        reader.check_key(TargetKey("ghost", "x", "x"))
+
+
+def test_every_flipped_byte_is_noticed(tmp_path, fill):
+    fill(tmp_path, 5)
+    path = tmp_path / "shard-00000.parquet"
+    good = path.read_bytes()
+
+    for at in range(3, len(good), 61):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :])
+        with pytest.raises(ArtifactError, match="shard-00000"):
+            TargetReader(tmp_path).verify()
+
+
+def test_a_flipped_number_names_shard_and_example(tmp_path, fill, make):
+    fill(tmp_path, 12)
+    path = tmp_path / "shard-00001.parquet"
+    good = path.read_bytes()
+    at = good.index(make(7).top_logprobs.tobytes()) + 2
+    path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+    reader = TargetReader(tmp_path)
+
+    reader.get("example-000006")
+    with pytest.raises(ArtifactError, match=r"'example-000007'.*shard-00001.*checksum"):
+        reader.get("example-000007")
+
+
+def test_truncated_and_missing_shards_are_refused_when_opened(tmp_path, fill):
+    fill(tmp_path, 12)
+    path = tmp_path / "shard-00001.parquet"
+
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match=r"shard-00001.parquet has \d+ bytes"):
+        TargetReader(tmp_path)
+    path.unlink()
+    with pytest.raises(ArtifactError, match=r"shard-00001.parquet is missing"):
+        TargetReader(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["header.json", "index.json"])
+def test_torn_json_files_are_named(tmp_path, fill, name):
+    fill(tmp_path, 2)
+    (tmp_path / name).write_text("{")
+
+    with pytest.raises(ArtifactError, match=name):
+        TargetReader(tmp_path)
+
+
+def test_a_folder_without_header_is_no_store(tmp_path):
+    with pytest.raises(ArtifactError, match=r"no header\.json"):
+        TargetReader(tmp_path)
+
+
+def test_an_example_twice_is_refused(tmp_path, header, make):
+    with TargetWriter(tmp_path, header, 5) as writer:
+        writer.append(make(1))
+        writer.append(make(1))
+
+    with pytest.raises(ArtifactError, match="'example-000001' again"):
+        TargetReader(tmp_path)
+
+
+def test_wrong_shapes_and_nan_are_refused(tmp_path, header, make):
+    writer = TargetWriter(tmp_path, header, 5)
+    broken = make(1, num_tokens=3)
+    broken.top_logprobs[1, 2] = np.nan
+
+    with pytest.raises(
+        ShapeError, match=r"top_ids of example example-000001 has the shape \(3, 4\)"
+    ):
+        writer.append(make(1, num_tokens=3, top_k=4))
+    with pytest.raises(StillhouseError, match="NaN"):
+        writer.append(broken)
+    with pytest.raises(ValueError, match="at least 1"):
+        TargetWriter(tmp_path, header, 0)
+    assert writer.done == 0
+
+
+def test_a_full_disk_is_clear_and_keeps_whole_shards(tmp_path, fill, header, make, monkeypatch):
+    def no_space(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = TargetWriter(tmp_path / "full", header, 5)
+    for number in range(5):
+        writer.append(make(number))
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardFile, "_write_group", no_space)
+        for number in range(5, 9):
+            writer.append(make(number))
+        with pytest.raises(DiskFullError, match="full"):
+            writer.append(make(9))
+    writer.abandon()
+
+    fill(tmp_path / "full", 12)
+    fill(tmp_path / "whole", 12)
+
+    assert digest_folder(tmp_path / "full") == digest_folder(tmp_path / "whole")
+
+
+def test_header_refuses_a_temperature_twice_and_unknown_fields(header):
+    fields = header.model_dump()
+
+    for change in ({"kd_temperatures": (1.0, 1.0)}, {"kd_temperatures": (0.0,)}, {"color": 1}):
+        with pytest.raises(ValueError, match="validation error"):
+            TargetHeader.model_validate(fields | change)
+
+
+def test_index_counts_examples_and_tokens(tmp_path, fill, make):
+    fill(tmp_path, 12)
+
+    index = json.loads((tmp_path / "index.json").read_text())
+
+    assert [shard["num_rows"] for shard in index["shards"]] == [5, 5, 2]
+    assert index["shards"][2]["num_tokens"] == sum(len(make(n).token_ids) for n in (10, 11))
