@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -202,6 +203,15 @@ class ArtifactStore:
         folder.mkdir(parents=True, exist_ok=True)
         with disk_full_is_clear(folder):
             write_json(folder / f"{artifact_id}.json", measured)
+
+    def read_measured(self, artifact_id: str) -> dict[str, float]:
+        """What was measured while the artifact was made; empty where that was lost."""
+        path = self.root / "measured" / f"{artifact_id}.json"
+        try:
+            measured: dict[str, float] = json.loads(path.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return measured
 
 
 _TORN_HINT = "run the recipe again: the torn artifact is moved aside and made anew"

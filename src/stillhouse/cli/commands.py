@@ -1,0 +1,148 @@
+"""The commands that work on a recipe or a run; each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+RecipeName = Annotated[str, typer.Argument(help="A recipe file or a built-in recipe's name.")]
+RunName = Annotated[str, typer.Argument(help="The name of a run below the runs folder.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change one value: a.b=c. May be repeated.")
+]
+RunsRoot = Annotated[str, typer.Option("--runs", help="The folder that holds all runs.")]
+Name = Annotated[str, typer.Option("--name", help="The run's name; the recipe's if not given.")]
+Smoke = Annotated[
+    int, typer.Option("--smoke", min=0, help="Run the whole chain on this many rows a part.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (run, check, status, gate, report, mask):
+        app.command()(command)
+
+
+def run(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    runs: RunsRoot = "runs",
+    name: Name = "",
+    from_stage: Annotated[
+        str, typer.Option("--from", help="Make this stage and all that depends on it again.")
+    ] = "",
+    smoke: Smoke = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe; what is already done is reused."""
+    from stillhouse.cli.progress import ProgressView
+    from stillhouse.cli.show import show_run
+    from stillhouse.core.errors import GateRefusedError
+    from stillhouse.runner.check import check as check_costs
+    from stillhouse.runner.inspect import read_status
+    from stillhouse.runner.opening import open_place, open_recipe
+    from stillhouse.runner.resolve import resolve
+    from stillhouse.runner.run import execute
+
+    loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
+    place = open_place(effective, runs, name, smoke=smoke)
+    resolved = resolve(loaded, effective)
+    if not place.holds_all(resolved.plan):
+        check_costs(resolved, place).refuse_what_cannot_fit()
+    try:
+        with ProgressView() as view:
+            execute(resolved, place, from_stage=from_stage, on_event=view)
+    except GateRefusedError:
+        show_run(read_status(place), as_json=as_json)
+        raise
+    show_run(read_status(place), as_json=as_json)
+
+
+def check(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    runs: RunsRoot = "runs",
+    name: Name = "",
+    smoke: Smoke = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run would do and cost; refuse what cannot fit. Nothing is run."""
+    from stillhouse.cli.show import show_check, show_unbuilt
+    from stillhouse.recipes.built import not_built
+    from stillhouse.runner.check import check as check_costs
+    from stillhouse.runner.opening import open_place, open_recipe
+    from stillhouse.runner.resolve import refuse_unbuilt, resolve
+
+    loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
+    missing = not_built(effective)
+    if missing:
+        show_unbuilt(effective, missing, as_json=as_json)
+        refuse_unbuilt(missing, loaded.origin)
+    place = open_place(effective, runs, name, smoke=smoke)
+    found = check_costs(resolve(loaded, effective), place)
+    show_check(found, as_json=as_json)
+    found.refuse_what_cannot_fit()
+
+
+def status(run_name: RunName, runs: RunsRoot = "runs", as_json: AsJson = False) -> None:
+    """Print how far a run is."""
+    from stillhouse.cli.show import show_status
+    from stillhouse.runner.inspect import read_status
+    from stillhouse.runner.opening import named_place
+
+    show_status(read_status(named_place(runs, run_name)), as_json=as_json)
+
+
+def gate(
+    run_name: RunName,
+    candidate: Annotated[str, typer.Option(help="student, twin or teacher.")] = "student",
+    runs: RunsRoot = "runs",
+    as_json: AsJson = False,
+) -> None:
+    """Ask a run's gate about a candidate; exit 3 when it says no."""
+    from stillhouse.cli.show import show_verdict
+    from stillhouse.core.errors import GateRefusedError
+    from stillhouse.runner.inspect import judge
+    from stillhouse.runner.opening import named_place
+
+    verdict = judge(named_place(runs, run_name), candidate)
+    show_verdict(verdict, as_json=as_json)
+    if not verdict.passed:
+        raise GateRefusedError(f"the gate refuses {candidate}; use {verdict.fallback} instead")
+
+
+def report(run_name: RunName, runs: RunsRoot = "runs", as_json: AsJson = False) -> None:
+    """Write a run's report anew and print where it lies."""
+    from stillhouse.runner.opening import named_place
+    from stillhouse.runner.pages import write_run_report
+
+    place = named_place(runs, run_name)
+    path = write_run_report(place.folder, place.store)
+    _put({"report": str(path)} if as_json else str(path))
+
+
+def mask(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    part: Annotated[str, typer.Option(help="Look in this part only.")] = "",
+    example: Annotated[int, typer.Option(min=0, help="Which example, counted from 0.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Print one example token by token, with what is trained on."""
+    from stillhouse.cli.show import show_tokens
+    from stillhouse.runner.opening import open_recipe
+    from stillhouse.runner.preview import show_mask
+    from stillhouse.runner.resolve import resolve
+
+    loaded, effective = open_recipe(recipe, overrides or ())
+    found, tokens = show_mask(resolve(loaded, effective), part, example)
+    show_tokens(found, tokens, as_json=as_json)
+
+
+def _put(value: Any) -> None:
+    text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+    sys.stdout.write(text + "\n")

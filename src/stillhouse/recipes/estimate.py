@@ -1,0 +1,196 @@
+"""What an instance will cost, in closed form: tokens, peak memory, disk and time; no torch.
+
+Legend: N parameters, V vocabulary, H width, T tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stillhouse.recipes.sizes import Sizes
+from stillhouse.recipes.training import Training
+
+IMPORT_BYTES = {True: 560 << 20, False: 150 << 20}
+"""measured: peak of an idle process with torch, transformers and PEFT imported, and without."""
+
+CHUNK_BYTES = 128 << 20
+"""assumption: the loss's chunk of logits with its copies, whatever the vocabulary."""
+
+_ACTIVATION_FLOATS = 34
+"""paper: Korthikanti et al. 2022, arXiv:2205.05198, section 4: values kept a token and width."""
+
+_STEP_SECONDS_A_LAYER = 1.6e-3
+"""measured: a training step's fixed cost a layer on one CPU core, small models."""
+
+_FORWARD_SECONDS_A_LAYER = 3.0e-4
+"""measured: likewise, of one forward pass without gradients."""
+
+_EFFICIENCY = 0.55
+"""measured: share of the machine's matrix rate that small models reach in training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Token counts of the examples that an instance reads.
+
+    Attributes:
+        examples: how many.
+        tokens: in their conversations, prompt and answer.
+        answer_tokens: of these, trained.
+        longest: tokens of the longest conversation.
+    """
+
+    examples: int
+    tokens: int
+    answer_tokens: int
+    longest: int
+
+    @property
+    def mean(self) -> float:
+        """Tokens an example."""
+        return self.tokens / max(1, self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the estimate knows of the machine.
+
+    Attributes:
+        flops: multiply-adds counted as two, a second, of a large product in the run's dtype.
+        bytes_per_value: of a weight: 4 or 2.
+    """
+
+    flops: float
+    bytes_per_value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The price of one instance.
+
+    Attributes:
+        tokens: that pass through a model, repeats counted.
+        memory_bytes: peak of the process.
+        disk_bytes: of the artifact, and of what a resume needs while it works.
+        seconds: wall time.
+    """
+
+    tokens: int = 0
+    memory_bytes: int = IMPORT_BYTES[False]
+    disk_bytes: int = 0
+    seconds: float = 1.0
+
+
+def training_steps(training: Training, examples: int) -> int:
+    """Optimizer steps of a training on that many examples."""
+    length = training.length
+    if length.steps:
+        return length.steps
+    a_step = length.batch_size * length.accumulation
+    return max(1, round((length.epochs or 0.0) * examples / a_step))
+
+
+def training_cost(
+    sizes: Sizes, training: Training, corpus: Corpus, machine: Machine, *, target_bytes: float = 0.0
+) -> Cost:
+    """The cost of fine-tuning or distilling one model.
+
+    Args:
+        sizes: of the model.
+        training: the recipe's section.
+        corpus: what it is trained on.
+        machine: rate and dtype.
+        target_bytes: of stored teacher signal for each answer token.
+    """
+    length = training.length
+    steps = training_steps(training, corpus.examples)
+    rows = steps * length.batch_size * length.accumulation
+    # Rows are padded to the longest of their batch.
+    padded = min(corpus.longest, corpus.mean * 1.35)
+    tokens = rows * corpus.mean
+    answers = rows * corpus.answer_tokens / max(1, corpus.examples)
+    passes = 2.0 if training.lora else 3.0
+    flops = sizes.forward_flops(int(rows * padded), int(answers), padded / 2) * passes
+    if training.gradient_checkpointing:
+        flops *= 4.0 / 3.0
+    micro_steps = steps * length.accumulation
+    overhead = micro_steps * sizes.layers * _STEP_SECONDS_A_LAYER
+    weights = sizes.parameters * machine.bytes_per_value
+    trained = sizes.lora_parameters(training.lora.rank) if training.lora else sizes.parameters
+    # Gradient and two moments of AdamW, in float32; a bfloat16 run keeps float32 weights too.
+    states = trained * 12
+    batch_tokens = length.batch_size * min(corpus.longest, padded * 1.3)
+    kept = _ACTIVATION_FLOATS * sizes.hidden + 2 * sizes.heads * min(corpus.longest, padded)
+    layers = 1 if training.gradient_checkpointing else sizes.layers
+    activations = batch_tokens * kept * layers * machine.bytes_per_value
+    data = corpus.tokens * 16 + corpus.answer_tokens * target_bytes
+    memory = IMPORT_BYTES[True] + weights + states + activations + CHUNK_BYTES + data
+    checkpoint = trained * 12 + (0 if training.lora else weights)
+    return Cost(
+        tokens=int(tokens),
+        memory_bytes=int(memory),
+        disk_bytes=int(weights + 2 * checkpoint),
+        seconds=2.0 + overhead + flops / (machine.flops * _EFFICIENCY),
+    )
+
+
+def scoring_cost(
+    sizes: Sizes, corpus: Corpus, machine: Machine, *, batch_size: int, target_bytes: float
+) -> Cost:
+    """The cost of scoring given text, and of storing `target_bytes` for each answer token."""
+    batches = max(1.0, corpus.examples / batch_size)
+    flops = sizes.forward_flops(corpus.tokens, corpus.answer_tokens, corpus.mean / 2)
+    stored = corpus.answer_tokens * target_bytes
+    return Cost(
+        tokens=corpus.tokens,
+        memory_bytes=_inference_memory(sizes, corpus, machine, batch_size),
+        disk_bytes=int(stored),
+        seconds=1.0
+        + batches * sizes.layers * _FORWARD_SECONDS_A_LAYER
+        + flops / (machine.flops * _EFFICIENCY)
+        + stored / 50e6,
+    )
+
+
+def generation_cost(
+    sizes: Sizes, corpus: Corpus, machine: Machine, *, batch_size: int, answer_tokens: float
+) -> Cost:
+    """The cost of completing the prompts of a corpus greedily.
+
+    Args:
+        sizes: of the model.
+        corpus: the prompts.
+        machine: rate and dtype.
+        batch_size: prompts side by side.
+        answer_tokens: expected length of a completion; each is one pass over the weights.
+    """
+    batches = max(1.0, corpus.examples / batch_size)
+    tokens = corpus.tokens + corpus.examples * answer_tokens
+    flops = sizes.forward_flops(int(tokens), int(corpus.examples * answer_tokens), corpus.mean)
+    passes = batches * answer_tokens
+    return Cost(
+        tokens=int(tokens),
+        memory_bytes=_inference_memory(sizes, corpus, machine, batch_size),
+        disk_bytes=corpus.examples * 200,
+        seconds=1.0
+        + passes * (sizes.layers * 2.5 * _FORWARD_SECONDS_A_LAYER + 2e-3)
+        + flops / (machine.flops * _EFFICIENCY),
+    )
+
+
+def _inference_memory(sizes: Sizes, corpus: Corpus, machine: Machine, batch_size: int) -> int:
+    rows = min(batch_size, corpus.examples)
+    cache = 2 * sizes.layers * sizes.kv_heads * sizes.head_dim
+    kept = (cache + 12 * sizes.hidden) * rows * corpus.longest * machine.bytes_per_value
+    weights = sizes.parameters * machine.bytes_per_value
+    return int(IMPORT_BYTES[True] + weights + kept + CHUNK_BYTES)
+
+
+def together(*costs: Cost) -> Cost:
+    """Costs of one process, one after the other."""
+    return Cost(
+        tokens=sum(cost.tokens for cost in costs),
+        memory_bytes=max(cost.memory_bytes for cost in costs),
+        disk_bytes=sum(cost.disk_bytes for cost in costs),
+        seconds=sum(cost.seconds for cost in costs),
+    )

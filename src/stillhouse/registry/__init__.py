@@ -1,0 +1,1 @@
+"""Immutable versions of students: blobs by digest, one record a version."""

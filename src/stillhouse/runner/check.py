@@ -1,0 +1,290 @@
+"""What a run would do and cost, before anything is spent; refuses what cannot fit."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stillhouse.core.errors import ArtifactError, CapacityError
+from stillhouse.recipes.compute import ResolvedCompute
+from stillhouse.recipes.estimate import (
+    Cost,
+    Machine,
+    generation_cost,
+    scoring_cost,
+    together,
+    training_cost,
+)
+from stillhouse.recipes.plan import Instance
+from stillhouse.recipes.sizes import Sizes, sizes_of
+from stillhouse.runner.preview import Preview, preview
+from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.run import Place
+from stillhouse.targets.forecast import bytes_per_token
+
+_GPU_FLOPS = 5e13
+"""assumption: a modest GPU in bfloat16; a GPU is not asked without torch."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCheck:
+    """One line of the plan.
+
+    Attributes:
+        key: the instance.
+        artifact_id: what it makes.
+        is_done: its artifact is there; it will be reused.
+        cost: of making it, whether or not it is done.
+    """
+
+    key: str
+    artifact_id: str
+    is_done: bool
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a run would do.
+
+    Attributes:
+        name: of the run.
+        instances: in the order of work.
+        parts: examples of each part.
+        dropped: reason to rows, in what was looked at.
+        memory_bytes: the highest peak of what is still to do.
+        disk_bytes: of what is still to do.
+        seconds: of what is still to do.
+        free_memory_bytes: of this machine.
+        free_disk_bytes: where the run's files go.
+    """
+
+    name: str
+    instances: tuple[InstanceCheck, ...]
+    parts: dict[str, int]
+    dropped: dict[str, int]
+    cut_prompts: int
+    compute: ResolvedCompute
+    memory_bytes: int
+    disk_bytes: int
+    seconds: float
+    free_memory_bytes: int
+    free_disk_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def refuse_what_cannot_fit(self) -> None:
+        """Raise when the machine is too small.
+
+        Raises:
+            CapacityError: names the instance, what it needs and what there is.
+        """
+        for item in self.instances:
+            if not item.is_done and item.cost.memory_bytes > self.free_memory_bytes:
+                raise CapacityError(
+                    f"{item.key} needs about {_gb(item.cost.memory_bytes)} of memory, this "
+                    f"machine has {_gb(self.free_memory_bytes)}",
+                    "a smaller model, lora, gradient_checkpointing, a smaller batch_size or "
+                    "max_tokens lower it",
+                )
+        if self.disk_bytes > self.free_disk_bytes:
+            raise CapacityError(
+                f"the run needs about {_gb(self.disk_bytes)} of disk, there are "
+                f"{_gb(self.free_disk_bytes)}",
+                "choose another disk with --runs",
+            )
+
+
+def check(resolved: Resolved, place: Place) -> CheckReport:
+    """The cost of every instance of a plan.
+
+    Args:
+        resolved: the recipe with its plan.
+        place: where it would run.
+    """
+    pricer = _Pricer(resolved, preview(resolved))
+    items = tuple(
+        InstanceCheck(
+            instance.key,
+            instance.artifact_id,
+            _is_done(place, instance.artifact_id),
+            pricer.price(instance),
+        )
+        for instance in resolved.plan.instances
+    )
+    todo = [item.cost for item in items if not item.is_done]
+    seen = pricer.seen
+    parts: dict[str, int] = {}
+    for example in seen.examples:
+        parts[example.part] = parts.get(example.part, 0) + 1
+    return CheckReport(
+        name=place.name,
+        instances=items,
+        parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
+        dropped=seen.dropped,
+        cut_prompts=seen.num_cut,
+        compute=resolved.compute,
+        memory_bytes=max((cost.memory_bytes for cost in todo), default=0),
+        disk_bytes=sum(cost.disk_bytes for cost in todo),
+        seconds=sum(cost.seconds for cost in todo),
+        free_memory_bytes=resolved.host.memory_bytes,
+        free_disk_bytes=_free_disk(place.root),
+    )
+
+
+def _is_done(place: Place, artifact_id: str) -> bool:
+    try:
+        return place.store.find(artifact_id) is not None
+    except ArtifactError:
+        return False
+
+
+def _free_disk(root: Path) -> int:
+    existing = next(path for path in (root, *root.resolve().parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+class _Pricer:
+    """The price of each instance, from one look at the examples."""
+
+    def __init__(self, resolved: Resolved, seen: Preview) -> None:
+        self.seen = seen
+        self._resolved = resolved
+        self._recipe = resolved.recipe
+        self._machine = probe_machine(resolved.compute)
+        self._teacher = self._sizes("teacher")
+        self._student = self._sizes("student")
+        expected = seen.answer_tokens() or resolved.recipe.label.max_new_tokens / 2
+        self._answer = min(float(resolved.recipe.label.max_new_tokens), expected)
+
+    def price(self, instance: Instance) -> Cost:
+        table: dict[str, Callable[[str], Cost]] = {
+            "collect": self._rows,
+            "prepare": self._rows,
+            "finetune": self._finetune,
+            "label": self._label,
+            "train": self._train,
+            "evaluate": self._evaluate,
+            "gate": lambda _: Cost(memory_bytes=180 << 20, disk_bytes=4096),
+            "export": self._export,
+            "register": self._register,
+        }
+        return table[instance.stage](instance.variant)
+
+    def _sizes(self, which: str) -> Sizes:
+        folder = getattr(self._resolved, which)
+        if folder:
+            return sizes_of(folder.config)
+        scratch = getattr(self._recipe, which).scratch
+        config = {"model_type": scratch.model_type} | scratch.config
+        return sizes_of(config, self.seen.tokenizer.vocab_size)
+
+    def _rows(self, _: str) -> Cost:
+        size = self._resolved.source.num_bytes
+        rows = max(1, self._resolved.source.num_rows)
+        return Cost(
+            memory_bytes=(150 << 20) + 6 * size,
+            disk_bytes=size // 2,
+            seconds=0.6 + rows * 1.5e-4,
+        )
+
+    def _finetune(self, _: str) -> Cost:
+        training = self._recipe.finetune
+        assert training is not None
+        corpus = self.seen.count(training.parts, self._answer)
+        return training_cost(self._teacher, training, corpus, self._machine)
+
+    def _target_bytes(self, top_k: int) -> float:
+        kept = min(top_k, self._teacher.vocab)
+        return bytes_per_token(kept, len(self._recipe.label.kd_temperatures))
+
+    def _label(self, _: str) -> Cost:
+        label = self._recipe.label
+        corpus = self.seen.count(label.parts, self._answer)
+        stored = self._target_bytes(label.top_k) if label.targets == "top_k" else 0.0
+        scoring = scoring_cost(
+            self._teacher,
+            corpus,
+            self._machine,
+            batch_size=label.batch_size,
+            target_bytes=stored,
+        )
+        asked = label.parts if label.completions == "teacher" else ("unlabelled",)
+        prompts = self.seen.count(set(asked) & set(label.parts), 0.0)
+        if not prompts.examples:
+            return scoring
+        generation = generation_cost(
+            self._teacher,
+            prompts,
+            self._machine,
+            batch_size=label.batch_size,
+            answer_tokens=self._answer,
+        )
+        return together(scoring, generation)
+
+    def _train(self, variant: str) -> Cost:
+        training = self._recipe.train
+        twin = training.twin if variant == "twin" else None
+        parts = twin.parts if twin else training.parts
+        corpus = self.seen.count(parts, self._answer)
+        stored = 0.0 if twin else self._target_bytes(self._recipe.label.top_k)
+        return training_cost(self._student, training, corpus, self._machine, target_bytes=stored)
+
+    def _evaluate(self, variant: str) -> Cost:
+        settings = self._recipe.evaluate
+        sizes = self._teacher if variant == "teacher" else self._student
+        corpus = self.seen.count(("holdout",), self._answer)
+        stored = self._target_bytes(settings.top_k)
+        scoring = scoring_cost(
+            sizes,
+            corpus,
+            self._machine,
+            batch_size=settings.batch_size,
+            target_bytes=stored if variant == "teacher" else 0.0,
+        )
+        generation = generation_cost(
+            sizes,
+            corpus,
+            self._machine,
+            batch_size=settings.batch_size,
+            answer_tokens=self._answer,
+        )
+        return together(scoring, generation)
+
+    def _export(self, _: str) -> Cost:
+        weights = self._student.parameters * self._machine.bytes_per_value
+        memory = (560 << 20) + 3 * weights
+        return Cost(memory_bytes=memory, disk_bytes=weights, seconds=1.0 + weights / 2e8)
+
+    def _register(self, _: str) -> Cost:
+        weights = self._student.parameters * self._machine.bytes_per_value
+        return Cost(disk_bytes=weights, seconds=0.5 + weights / 4e8)
+
+
+def probe_machine(compute: ResolvedCompute) -> Machine:
+    """The machine's matrix rate, measured for a tenth of a second on a CPU.
+
+    numpy and torch call equally fast libraries here; a GPU's rate is assumed.
+    """
+    if compute.device != "cpu":
+        return Machine(_GPU_FLOPS, 2 if compute.dtype == "bfloat16" else 4)
+    size = 384
+    left = np.ones((size, size), np.float32)
+    left @ left
+    count, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < 0.1:
+        left @ left
+        count += 1
+    return Machine(2.0 * size**3 * count / elapsed, 4)
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"

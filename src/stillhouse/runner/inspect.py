@@ -1,0 +1,95 @@
+"""Reading a run that is there: its status, and the gate asked about another candidate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stillhouse.core.errors import InputError
+from stillhouse.evals.gates import Verdict
+from stillhouse.runner.run import Place
+from stillhouse.stages.gate import ask_gate
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One instance of a run: whether its artifact is there, and what it cost."""
+
+    key: str
+    artifact_id: str
+    is_done: bool
+    seconds: float | None
+    peak_bytes: int | None
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How far a run is."""
+
+    name: str
+    state: str
+    failed: str
+    message: str
+    report: str
+    stages: tuple[StageStatus, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def read_status(place: Place) -> RunStatus:
+    """The status of a run.
+
+    Raises:
+        InputError: no such run.
+        ArtifactError: a manifest is torn.
+    """
+    record = place.folder.read()
+    stages = []
+    for item in record.instances:
+        manifest = place.store.find(item.artifact_id)
+        measured = place.store.read_measured(item.artifact_id) if manifest else {}
+        peak = measured.get("peak_bytes")
+        stages.append(
+            StageStatus(
+                item.key,
+                item.artifact_id,
+                manifest is not None,
+                measured.get("seconds"),
+                int(peak) if peak else None,
+                manifest.summary if manifest else {},
+            )
+        )
+    report = str(place.folder.report) if place.folder.report.exists() else ""
+    return RunStatus(
+        record.name, record.state, record.failed, record.message, report, tuple(stages)
+    )
+
+
+def judge(place: Place, candidate: str) -> Verdict:
+    """The recipe's gate asked about a candidate of a run.
+
+    Args:
+        place: the run.
+        candidate: `student`, `twin` or `teacher`.
+
+    Raises:
+        InputError: the run has no gate, or was not measured yet.
+    """
+    record = place.folder.read()
+    gate = next((item for item in record.instances if item.stage == "gate"), None)
+    if gate is None:
+        raise InputError(f"the recipe of {place.name!r} has no gate", "add a gate section")
+    ids = {item.key: item.artifact_id for item in record.instances}
+    inputs = {}
+    for name, key in gate.inputs.items():
+        if place.store.find(ids[key]) is None:
+            raise InputError(f"{key} of {place.name!r} is not there yet", "run the recipe first")
+        inputs[name] = place.store.path(ids[key])
+    settings = record.recipe["evaluate"]
+    config = {"gate": record.recipe["gate"]} | {
+        name: settings[name] for name in ("draws", "confidence", "seed")
+    }
+    return ask_gate(config, inputs, candidate)

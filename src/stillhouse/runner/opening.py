@@ -1,0 +1,73 @@
+"""From the words of a call to a recipe and a place for its run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from stillhouse.core.errors import UsageError
+from stillhouse.recipes.load import Loaded, load_recipe
+from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.run import Place
+
+DEFAULT_ROOT = "runs"
+
+_SMOKE_STEPS = 2
+
+
+def open_recipe(
+    name_or_path: str, overrides: Sequence[str] = (), *, smoke: int = 0
+) -> tuple[Loaded, Recipe]:
+    """The recipe as written, and as it is to be run.
+
+    Args:
+        name_or_path: a file, or a built-in recipe's name.
+        overrides: `a.b=c` texts.
+        smoke: run the whole chain on that many rows a part; 0 runs the recipe as it is.
+    """
+    loaded = load_recipe(name_or_path, overrides)
+    return loaded, shrink(loaded.recipe, smoke) if smoke else loaded.recipe
+
+
+def open_place(recipe: Recipe, root: str, name: str, *, smoke: int = 0) -> Place:
+    """Where the run of a recipe keeps its files; named after the recipe if not told."""
+    chosen = name or (f"{recipe.name}-smoke" if smoke else recipe.name)
+    return named_place(root, chosen)
+
+
+def named_place(root: str, name: str) -> Place:
+    """The place of a run of that name.
+
+    Raises:
+        UsageError: the name would leave the runs root, or is one of its own folders.
+    """
+    if Path(name).name != name or name in ("", ".", "..", "artifacts", "registry"):
+        raise UsageError(f"{name!r} cannot name a run", "a plain folder name, such as seed-1")
+    return Place(Path(root), name)
+
+
+def shrink(recipe: Recipe, rows: int) -> Recipe:
+    """The same chain on `rows` examples a part and two steps a training; its gate only reports.
+
+    Args:
+        recipe: any recipe.
+        rows: examples of each part, >= 1.
+    """
+    plain = recipe.model_dump(mode="json", by_alias=True)
+    plain["prepare"]["split"]["parts"] = dict.fromkeys(plain["prepare"]["split"]["parts"], rows)
+    plain["prepare"]["split"]["stratify_by"] = None
+    if plain["collect"]["source"]["sample_rows"]:
+        # Room for duplicates, which are dropped before the split.
+        made = plain["collect"]["source"]["sample_rows"]
+        made["rows"] = min(made["rows"], 20 * rows * len(plain["prepare"]["split"]["parts"]))
+    for section in (plain["finetune"], plain["train"]):
+        if section:
+            section["length"] |= {"steps": _SMOKE_STEPS, "epochs": None, "checkpoint_every": None}
+            section["length"]["batch_size"] = min(rows, section["length"]["batch_size"])
+            section["early_stopping"] = None
+    plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
+    plain["evaluate"] |= {"draws": 100, "max_new_tokens": None}
+    if plain["gate"]:
+        plain["gate"]["enforce"] = False
+    return Recipe.model_validate_json(json.dumps(plain))

@@ -1,0 +1,134 @@
+"""A look at a recipe's examples before anything is run: token counts and masks, no torch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import Example
+from stillhouse.recipes.estimate import Corpus
+from stillhouse.runner.resolve import Resolved
+from stillhouse.stages.examples import Made, Wanted, make_examples
+from stillhouse.stages.rows import iterate_rows
+from stillhouse.tokens.encode import encode_conversation
+from stillhouse.tokens.show import TokenView, explain_mask
+from stillhouse.tokens.template import Template
+from stillhouse.tokens.tokenizer import TextTokenizer
+
+_MOST_ROWS = 20_000
+_MOST_ENCODED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Examples as the run will see them.
+
+    Attributes:
+        examples: of every part; a sample where the source is large.
+        tokenizer: the run's.
+        template: the run's.
+        scale: examples of the run for each one here.
+        num_cut: prompts that were cut to the context.
+        dropped: reason to number of rows.
+    """
+
+    examples: list[Example]
+    tokenizer: TextTokenizer
+    template: Template
+    scale: float
+    num_cut: int
+    dropped: dict[str, int]
+
+    def count(self, parts: Iterable[str], answer_tokens: float) -> Corpus:
+        """Token counts of those parts; unlabelled answers count as `answer_tokens` each."""
+        wanted = set(parts)
+        chosen = [example for example in self.examples if example.part in wanted]
+        if not chosen:
+            return Corpus(0, 0, 0, 1)
+        spread = max(1, len(chosen) // _MOST_ENCODED)
+        looked_at = chosen[::spread]
+        tokens = answers = longest = 0.0
+        for example in looked_at:
+            length, trained = self._lengths(example, answer_tokens)
+            tokens, answers = tokens + length, answers + trained
+            longest = max(longest, length)
+        share = len(chosen) / len(looked_at) * self.scale
+        return Corpus(
+            int(len(chosen) * self.scale), int(tokens * share), int(answers * share), int(longest)
+        )
+
+    def answer_tokens(self) -> float:
+        """Mean trained tokens of an example whose answer is known; 0 when none is."""
+        known = [example for example in self.examples if example.answer is not None]
+        looked_at = known[:: max(1, len(known) // _MOST_ENCODED)]
+        if not looked_at:
+            return 0.0
+        return sum(self._lengths(example, 0.0)[1] for example in looked_at) / len(looked_at)
+
+    def _lengths(self, example: Example, answer_tokens: float) -> tuple[float, float]:
+        if example.answer is None:
+            ids = self.tokenizer.encode(self.template.prompt_text(example.prompt))[0]
+            return len(ids) + answer_tokens, answer_tokens
+        encoded = encode_conversation(example.messages(), self.template, self.tokenizer)
+        return float(len(encoded.ids)), float(encoded.is_trained.sum())
+
+
+def preview(resolved: Resolved) -> Preview:
+    """The examples of a recipe, made in memory; nothing is kept."""
+    recipe = resolved.recipe
+    rows = list(islice(iterate_rows(recipe.collect, resolved.loaded.base_folder), _MOST_ROWS))
+    scratch = recipe.teacher.scratch
+    template = recipe.teacher.model_dump(mode="json")["template"]
+    wanted = Wanted(
+        prepare=recipe.prepare,
+        trained_tokenizer=scratch.tokenizer if scratch else None,
+        tokenizer_from=resolved.teacher.path if resolved.teacher else None,
+        template=template,
+        context=resolved.plan["prepare"].config["context"],
+        room_for_answer=recipe.label.max_new_tokens,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        made = make_examples(rows, wanted, Path(folder))
+    total = recipe.collect.limit or resolved.source.num_rows
+    scale = max(1.0, total / max(1, len(rows))) if len(rows) == _MOST_ROWS else 1.0
+    return Preview(
+        made.examples, made.tokenizer, made.template, scale, made.num_cut, _reasons(made)
+    )
+
+
+def _reasons(made: Made) -> dict[str, int]:
+    reasons: dict[str, int] = {}
+    for drop in made.dropped:
+        reasons[drop.reason] = reasons.get(drop.reason, 0) + 1
+    return reasons
+
+
+def show_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, list[TokenView]]:
+    """One example token by token, with what is trained on.
+
+    Args:
+        resolved: the recipe.
+        part: which part to look in; empty for all that have answers.
+        number: 0 for the first.
+
+    Raises:
+        InputError: there is no such example.
+    """
+    seen = preview(resolved)
+    known = [
+        example
+        for example in seen.examples
+        if example.answer is not None and part in ("", example.part)
+    ]
+    if number >= len(known):
+        raise InputError(
+            f"there is no example {number} with an answer"
+            + (f" in the part {part!r}" if part else ""),
+            f"there are {len(known)}, counted from 0",
+        )
+    encoded = encode_conversation(known[number].messages(), seen.template, seen.tokenizer)
+    return known[number], explain_mask(encoded, seen.tokenizer)

@@ -1,0 +1,156 @@
+"""From a recipe to a plan: everything outside the recipe is found, checked and digested first."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlparse
+
+from stillhouse.core.errors import NotBuiltError, RecipeError
+from stillhouse.core.hashing import digest_value
+from stillhouse.data.probe import SourceFacts
+from stillhouse.models.hub import Hub, fetch_model
+from stillhouse.models.source import (
+    ModelFolder,
+    context_tokens,
+    open_folder,
+    require_same_tokenizer,
+)
+from stillhouse.recipes.built import NotBuilt, not_built
+from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
+from stillhouse.recipes.facts import nearest_ids, refuse_known_bad
+from stillhouse.recipes.load import Loaded
+from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.plan import Content, Plan, build_plan
+from stillhouse.recipes.schema import Recipe
+from stillhouse.stages.rows import probe_collect
+
+
+@dataclass(slots=True)
+class Resolved:
+    """A recipe with everything that its plan rests on.
+
+    Attributes:
+        loaded: the recipe and where it came from.
+        recipe: the effective recipe; smoke runs shrink it.
+        host: the machine.
+        compute: device, dtype and threads as they enter the hashes.
+        source: what a look at the rows found.
+        teacher: the checked folder; None for a scratch model.
+        student: likewise.
+        plan: every instance with its hash.
+        locations: where contents lie on this machine.
+    """
+
+    loaded: Loaded
+    recipe: Recipe
+    host: Host
+    compute: ResolvedCompute
+    source: SourceFacts
+    teacher: ModelFolder | None
+    student: ModelFolder | None
+    plan: Plan
+    locations: dict[str, str] = field(default_factory=dict)
+
+
+def resolve(loaded: Loaded, recipe: Recipe) -> Resolved:
+    """Find, check and digest what the recipe names, and plan it.
+
+    Raises:
+        NotBuiltError: it asks for something this version does not have.
+        UsageError: rows or models cannot be used as the recipe says.
+    """
+    refuse_unbuilt(not_built(recipe), loaded.origin)
+    _check_pairing(recipe, loaded.origin)
+    base = loaded.base_folder
+    source = probe_collect(recipe.collect, base)
+    teacher = _folder_of(recipe.teacher, recipe, base)
+    student = _folder_of(recipe.student, recipe, base)
+    if teacher and student:
+        require_same_tokenizer(teacher, student)
+    host = this_host()
+    compute = resolve_compute(recipe.compute, host)
+    content = Content(
+        source=source.digest,
+        teacher=teacher.weights_digest() if teacher else "",
+        student=student.weights_digest() if student else "",
+        tokenizer=teacher.tokenizer.digest if teacher else "",
+        context=_context(recipe, teacher, student),
+    )
+    locations = {"base": str(base), "hub_host": hub_host()}
+    locations |= {"source": recipe.collect.source.file or ""}
+    locations |= {
+        name: str(folder.path)
+        for name, folder in (("teacher", teacher), ("student", student))
+        if folder
+    }
+    plan = build_plan(recipe, content, compute)
+    return Resolved(
+        loaded, recipe, host, compute, source, teacher, student, plan, locations=locations
+    )
+
+
+def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:
+    """Refuse a recipe that asks for what is not there, naming all of it."""
+    if missing:
+        lines = "\n".join(f"{origin} {item.key}: {item.what}" for item in missing)
+        raise NotBuiltError(
+            f"{lines}", "this version cannot run it yet; the rest of the recipe is valid"
+        )
+
+
+def hub_host() -> str:
+    """The host of the model hub in use; HF_ENDPOINT names another than the public one."""
+    return urlparse(os.environ.get("HF_ENDPOINT", "")).hostname or ""
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """A digest of the effective recipe, for people to compare."""
+    return digest_value(recipe.model_dump(mode="json", by_alias=True))[:12]
+
+
+def _check_pairing(recipe: Recipe, origin: str) -> None:
+    if recipe.teacher.scratch and not recipe.finetune:
+        raise RecipeError(
+            f"{origin} teacher.scratch: a teacher of random weights teaches nothing",
+            "add a finetune section, or give a trained teacher with path or hub",
+        )
+    if recipe.teacher.scratch and not recipe.teacher.scratch.tokenizer:
+        raise RecipeError(
+            f"{origin} teacher.scratch.tokenizer: missing",
+            "a scratch teacher learns its tokenizer: tokenizer: {vocab_size: 1000}",
+        )
+    if recipe.student.template not in ("chat", recipe.teacher.template):
+        raise RecipeError(
+            f"{origin} student.template: teacher and student must see the same text",
+            "remove student.template; the teacher's is used for both",
+        )
+    if recipe.teacher.scratch and not recipe.student.scratch:
+        raise RecipeError(
+            f"{origin} student: a trained student cannot share the tokenizer that a scratch "
+            "teacher learns",
+            "make the student a scratch model too, or give a trained teacher",
+        )
+
+
+def _folder_of(source: ModelSource, recipe: Recipe, base: Path) -> ModelFolder | None:
+    if source.path:
+        return open_folder((base / source.path).resolve())
+    if source.hub:
+        refuse_known_bad(source.hub)
+        hub = Hub(network=recipe.network != "none", known_ids=nearest_ids(source.hub))
+        return open_folder(
+            fetch_model(source.hub, source.revision or "", weights=True, hub=hub).folder
+        )
+    return None
+
+
+def _context(recipe: Recipe, teacher: ModelFolder | None, student: ModelFolder | None) -> int:
+    """Tokens that both models can hold; 0 when neither names a limit."""
+    limits = []
+    for source, folder in ((recipe.teacher, teacher), (recipe.student, student)):
+        config = folder.config if folder else source.scratch.config if source.scratch else {}
+        limits.append(context_tokens(config) or 0)
+    known = [limit for limit in limits if limit]
+    return min(known) if known else 0

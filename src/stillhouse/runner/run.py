@@ -1,0 +1,261 @@
+"""Running a plan: what is finished is reused, what is not runs in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from stillhouse.core.errors import (
+    ArtifactError,
+    GateRefusedError,
+    InterruptedRunError,
+    StillhouseError,
+    UsageError,
+)
+from stillhouse.evals.gates import Verdict
+from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
+from stillhouse.runner.events import Event, OnEvent, ignore
+from stillhouse.runner.pages import write_run_report
+from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.worker import StageOutcome, StageServer
+from stillhouse.stages.contract import StageRequest
+from stillhouse.stages.table import STAGES
+from stillhouse.store.artifacts import ArtifactStore, Manifest
+from stillhouse.store.lock import hold_lock
+from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
+
+_LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run keeps its files.
+
+    Attributes:
+        root: the runs root; artifacts below it are shared by its runs.
+        name: of the run.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's own folder."""
+        return RunFolder(self.root / self.name)
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The artifacts of all runs of this root."""
+        return ArtifactStore(self.root / "artifacts")
+
+    def holds_all(self, plan: Plan) -> bool:
+        """Whether nothing of a plan is left to do; says nothing of torn artifacts."""
+        return all(self.store.path(item.artifact_id).exists() for item in plan.instances)
+
+
+def execute(
+    resolved: Resolved, place: Place, *, from_stage: str = "", on_event: OnEvent = ignore
+) -> RunRecord:
+    """Run what is not finished yet, in order, and write the report.
+
+    Args:
+        resolved: the recipe with its plan.
+        place: where to keep the files.
+        from_stage: make this stage and all that depends on it again.
+        on_event: is told what happens.
+
+    Returns:
+        The record of the finished run.
+
+    Raises:
+        BusyError: another process runs in this folder.
+        GateRefusedError: the gate said no; what comes after it was not made.
+        InterruptedRunError: Ctrl-C.
+        StillhouseError: a stage failed; a second run goes on from there.
+    """
+    folder = place.folder
+    with hold_lock(folder.path / "lock"):
+        run = _Run(resolved, place, on_event)
+        folder.write(run.record, resolved.loaded.text)
+        try:
+            run.work(from_stage)
+        except KeyboardInterrupt:
+            run.finish("interrupted", "interrupted by Ctrl-C")
+            raise InterruptedRunError(
+                "interrupted", "run the same command again to go on from the last finished work"
+            ) from None
+        except GateRefusedError as error:
+            run.finish("refused", error.message)
+            raise
+        except StillhouseError as error:
+            run.finish("failed", error.message)
+            raise
+        run.finish("passed", "")
+        return run.record
+
+
+class _Run:
+    """One execution of a plan."""
+
+    def __init__(self, resolved: Resolved, place: Place, on_event: OnEvent) -> None:
+        self.resolved = resolved
+        self.place = place
+        self.folder = place.folder
+        self.store = place.store
+        self._on_event = on_event
+        self._servers: dict[bool, StageServer] = {}
+        self._at = ""
+        instances = tuple(
+            RunInstance(
+                key=item.key, stage=item.stage, artifact_id=item.artifact_id, inputs=item.inputs
+            )
+            for item in resolved.plan.instances
+        )
+        recipe = resolved.recipe.model_dump(mode="json", by_alias=True)
+        self.record = RunRecord(name=place.name, recipe=recipe, instances=instances)
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on; all but progress is kept in the run's events too."""
+        if event.kind != "progress":
+            self.folder.append_event(event.kind, instance=event.instance, **event.values)
+        self._on_event(event)
+
+    def finish(self, state: str, message: str) -> None:
+        """Keep how the run ended and write its report."""
+        failed = self._at if state != "passed" else ""
+        self.record = self.record.model_copy(
+            update={"state": state, "failed": failed, "message": message}
+        )
+        self.folder.update(self.record)
+        if failed:
+            self.tell(Event("failed", failed, {"state": state, "message": message}))
+        path = write_run_report(self.folder, self.store)
+        self.tell(Event("run", "", {"state": state, "report": str(path)}))
+
+    def work(self, from_stage: str) -> None:
+        """Make every artifact that is not there."""
+        self.tell(Event("run", "", {"state": "running", "run": self.place.name}))
+        if from_stage:
+            self._forget(from_stage)
+        finished = {item.key: self._find(item) for item in self.resolved.plan.instances}
+        with ExitStack() as stack:
+            waiting = [item for item in self.resolved.plan.instances if not finished[item.key]]
+            self._start_servers(stack, waiting)
+            for instance in self.resolved.plan.instances:
+                self._at = instance.key
+                manifest = finished[instance.key]
+                if manifest:
+                    self.tell(Event("reused", instance.key, {"artifact": instance.artifact_id}))
+                else:
+                    manifest = self._make(instance)
+                if instance.stage == "gate":
+                    self._obey(manifest)
+
+    def _start_servers(self, stack: ExitStack, waiting: list[Instance]) -> None:
+        for heavy in {STAGES[item.stage].needs_torch for item in waiting}:
+            server = StageServer(
+                self.folder.path / "log.txt",
+                threads=self.resolved.compute.threads,
+                preload=heavy,
+            )
+            self._servers[heavy] = stack.enter_context(server)
+
+    def _find(self, instance: Instance) -> Manifest | None:
+        try:
+            return self.store.find(instance.artifact_id)
+        except ArtifactError as error:
+            aside = self.store.quarantine(instance.artifact_id)
+            note = f"{error.message}; moved aside to {aside.name}, made anew"
+            self.tell(Event("note", instance.key, {"message": note}))
+            return None
+
+    def _forget(self, stage: str) -> None:
+        again = self.resolved.plan.after(stage)
+        if not again:
+            known = ", ".join(dict.fromkeys(i.stage for i in self.resolved.plan.instances))
+            raise UsageError(f"--from {stage}: no such stage in this recipe", f"stages: {known}")
+        for instance in again:
+            shutil.rmtree(self.store.path(instance.artifact_id), ignore_errors=True)
+            self.store.forget_work(instance.artifact_id)
+
+    def _make(self, instance: Instance) -> Manifest:
+        self.tell(Event("start", instance.key, {"artifact": instance.artifact_id}))
+        started = time.monotonic()
+        with self.store.work_folder(instance.artifact_id) as work:
+            # Another run may have finished it while this one worked, or a crash may have left
+            # nothing but the rename.
+            manifest = self.store.find(instance.artifact_id)
+            if manifest is None:
+                outcome = self._run_process(instance, work)
+                outcome.measured["seconds"] = time.monotonic() - started
+                manifest = self.store.seal(self._manifest(instance, outcome))
+                self.store.write_measured(instance.artifact_id, outcome.measured)
+        seconds = time.monotonic() - started
+        self.tell(Event("done", instance.key, {"seconds": round(seconds, 2)}))
+        return manifest
+
+    def _run_process(self, instance: Instance, work: Path) -> StageOutcome:
+        network = self.resolved.recipe.network
+        request = StageRequest(
+            stage=instance.stage,
+            variant=instance.variant,
+            artifact_id=instance.artifact_id,
+            config=instance.config,
+            inputs={
+                name: self.store.path(self.resolved.plan[key].artifact_id)
+                for name, key in instance.inputs.items()
+            },
+            out=work / "out",
+            scratch=work / "scratch",
+            locations=self.resolved.locations | {"registry": str(self.place.root / "registry")},
+            network=network if isinstance(network, str) else list(network),
+        )
+        server = self._servers[STAGES[instance.stage].needs_torch]
+        try:
+            return server.run(
+                request, lambda values: self.tell(Event("progress", instance.key, values))
+            )
+        except UsageError:
+            self.store.forget_work(instance.artifact_id)
+            raise
+
+    def _manifest(self, instance: Instance, outcome: StageOutcome) -> Manifest:
+        return Manifest(
+            artifact_id=instance.artifact_id,
+            instance=instance.key,
+            stage_version=STAGE_VERSIONS[instance.stage],
+            config=instance.config,
+            inputs={
+                name: self.resolved.plan[key].artifact_id for name, key in instance.inputs.items()
+            },
+            files=(),
+            summary=outcome.summary,
+            versions=library_versions(),
+        )
+
+    def _obey(self, manifest: Manifest) -> None:
+        verdict = Verdict.model_validate(manifest.summary["verdict"])
+        if verdict.passed or not manifest.config["gate"]["enforce"]:
+            return
+        raise GateRefusedError(
+            "the gate refused the student:\n  " + "\n  ".join(verdict.reasons),
+            f"nothing was exported; the recipe names the fallback: {verdict.fallback}",
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that bytes may depend on."""
+    versions = {"python": platform.python_version(), "machine": os.uname().machine}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,23 @@
+"""Collect: rows from a file, a data set or a task's generator, with the columns that are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stillhouse.core.protocols import Progress
+from stillhouse.data.storage import write_rows
+from stillhouse.recipes.rows import Collect
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.rows import iterate_rows
+from stillhouse.stages.sections import section_of
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write `rows.parquet`."""
+    plain = request.config["collect"]
+    plain["source"]["file"] = request.locations["source"] or None
+    collect = section_of(Collect, plain)
+    rows = list(iterate_rows(collect, Path(request.locations["base"])))
+    progress(len(rows), len(rows), "rows")
+    write_rows(request.out / "rows.parquet", rows)
+    return StageResult({"rows": len(rows)})

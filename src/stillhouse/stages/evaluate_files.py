@@ -1,0 +1,5 @@
+"""The names of what `evaluate` writes, for whoever reads it without torch."""
+
+COMPLETIONS = "completions.parquet"
+SCORES = "scores.parquet"
+TARGETS = "targets"

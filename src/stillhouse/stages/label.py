@@ -1,0 +1,144 @@
+"""Label: completions by the teacher where gold text is missing, and its targets for each token."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from stillhouse.core.hashing import digest_folder
+from stillhouse.core.protocols import Progress
+from stillhouse.core.rows import Completion, Example
+from stillhouse.core.sampling import Sampling
+from stillhouse.data.storage import read_completions, write_completions
+from stillhouse.engines.transformers import TransformersEngine
+from stillhouse.models.score import Scoring
+from stillhouse.recipes.rows import Label
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.sections import section_of
+from stillhouse.stages.weights import finished_model, use_compute
+from stillhouse.targets.header import TargetHeader
+from stillhouse.targets.write import TargetWriter
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write `completions.parquet` and, where asked for, the store `targets`."""
+    use_compute(request.config)
+    label = section_of(Label, request.config["label"])
+    corpus = open_corpus(request.inputs["examples"])
+    examples = corpus.of_parts(label.parts)
+    teacher = _Teacher(request, label, corpus)
+    done: list[Completion] = []
+    shards = [
+        examples[start : start + label.shard_examples]
+        for start in range(0, len(examples), label.shard_examples)
+    ]
+    for number, shard in enumerate(shards):
+        done += teacher.complete(shard, number)
+        progress(len(done), 2 * len(examples), "examples")
+    answered = _answered(examples, done)
+    write_completions(request.out / COMPLETIONS, done)
+    summary: dict[str, Any] = {
+        "examples": len(examples),
+        "asked": sum(_is_asked(example, label) for example in examples),
+        "cut": len(done) - len(answered),
+        "answer_tokens": sum(completion.num_tokens for completion in done),
+    }
+    if label.targets == "top_k":
+        summary |= teacher.score(answered, request.out / TARGETS, progress)
+    return StageResult(summary)
+
+
+def _is_asked(example: Example, label: Label) -> bool:
+    return example.answer is None or label.completions == "teacher"
+
+
+def _answered(examples: Sequence[Example], done: Sequence[Completion]) -> list[Example]:
+    """The examples with their completions; one that was cut teaches a wrong end and is left out."""
+    return [
+        dataclasses.replace(example, answer=completion.text)
+        for example, completion in zip(examples, done, strict=True)
+        if completion.finish == "stop"
+    ]
+
+
+class _Teacher:
+    """The teacher's engine, and what of its work a crash has left."""
+
+    def __init__(self, request: StageRequest, label: Label, corpus: Corpus) -> None:
+        config = request.config
+        artifact = request.inputs.get("teacher")
+        self._label = label
+        self._corpus = corpus
+        self._scratch = request.scratch
+        scoring = Scoring(
+            corpus.tokenizer.vocab_size,
+            min(label.top_k, corpus.tokenizer.vocab_size),
+            label.kd_temperatures,
+            label.batch_size,
+        )
+        self._engine = TransformersEngine(
+            finished_model(config, artifact, request.locations.get("teacher")),
+            corpus.tokenizer,
+            corpus.template,
+            scoring,
+        )
+        self._header = TargetHeader(
+            engine="transformers",
+            weights_digest=config["model"]["weights"] or _artifact_digest(artifact),
+            tokenizer_digest=corpus.tokenizer.digest,
+            template_digest=corpus.template.digest,
+            vocab_size=scoring.vocab_size,
+            top_k=scoring.top_k,
+            kd_temperatures=label.kd_temperatures,
+            dtype=config["dtype"],
+        )
+
+    def complete(self, examples: Sequence[Example], number: int) -> list[Completion]:
+        """The completions of a shard; read back where a crashed run has written them."""
+        path = self._scratch / f"completions-{number:05d}.parquet"
+        if path.exists():
+            return read_completions(path)
+        done = list(self._complete(examples))
+        write_completions(path, done)
+        return done
+
+    def _complete(self, examples: Sequence[Example]) -> Iterator[Completion]:
+        sampling = Sampling(
+            self._label.max_new_tokens, self._label.temperature, self._label.batch_size
+        )
+        asked = [example for example in examples if _is_asked(example, self._label)]
+        said = self._engine.generate(asked, sampling)
+        for example in examples:
+            if _is_asked(example, self._label):
+                yield next(said)
+            else:
+                tokens = self._corpus.encode(example).num_trained
+                yield Completion(example.example_id, example.answer or "", "stop", tokens)
+
+    def score(self, examples: list[Example], folder: Path, progress: Progress) -> dict[str, int]:
+        """Store the targets of every example; goes on after the last whole shard."""
+        work = self._scratch / TARGETS
+        size = self._label.shard_examples
+        with TargetWriter(work, self._header, size) as writer:
+            # Whole shards are scored at once, so that a resume sees the same batches.
+            for start in range(writer.done, len(examples), size):
+                for targets in self._engine.score(examples[start : start + size]):
+                    writer.append(targets)
+                progress(
+                    len(examples) + min(start + size, len(examples)), 2 * len(examples), "examples"
+                )
+        folder.mkdir()
+        for path in sorted(work.iterdir()):
+            os.link(path, folder / path.name)
+        stored = sum(path.stat().st_size for path in folder.iterdir())
+        tokens = sum(self._corpus.encode(example).num_trained for example in examples)
+        return {"target_tokens": tokens, "target_bytes": stored, "top_k": self._header.top_k}
+
+
+def _artifact_digest(artifact: Path | None) -> str:
+    return digest_folder(artifact / "model") if artifact else ""

@@ -1,0 +1,4 @@
+"""The names of what `label` writes, for whoever reads it without torch."""
+
+COMPLETIONS = "completions.parquet"
+TARGETS = "targets"

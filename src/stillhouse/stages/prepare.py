@@ -1,0 +1,53 @@
+"""Prepare: rows become examples in parts; every row is accounted for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+from stillhouse.core.protocols import Progress
+from stillhouse.data.storage import read_rows_file, write_dropped
+from stillhouse.tokens.files import copy_tokenizer
+from stillhouse.recipes.models import TrainedTokenizer
+from stillhouse.recipes.rows import Prepare
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.corpus import TOKENIZER, save_corpus
+from stillhouse.stages.examples import Wanted, make_examples
+from stillhouse.stages.sections import section_of
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write `examples.parquet`, `dropped.parquet`, `template.json` and the tokenizer's folder."""
+    config = request.config
+    trained = config["trained_tokenizer"]
+    teacher = request.locations.get("teacher")
+    wanted = Wanted(
+        prepare=section_of(Prepare, config["prepare"]),
+        trained_tokenizer=section_of(TrainedTokenizer, trained) if trained else None,
+        tokenizer_from=Path(teacher) if teacher else None,
+        template=config["template"],
+        context=config["context"],
+        room_for_answer=config["room_for_answer"],
+    )
+    rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
+    tokenizer_folder = request.out / TOKENIZER
+    made = make_examples(rows, wanted, tokenizer_folder)
+    if wanted.tokenizer_from:
+        copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
+    save_corpus(request.out, made.examples, wanted.template)
+    write_dropped(request.out / "dropped.parquet", made.dropped)
+    progress(len(rows), len(rows), "rows")
+    parts = Counter(example.part for example in made.examples)
+    return StageResult(
+        {
+            "rows": len(rows),
+            "examples": len(made.examples),
+            "dropped": len(made.dropped),
+            "parts": dict(sorted(parts.items())),
+            "tokens": made.tokens,
+            "cut_prompts": made.num_cut,
+            "vocab_size": made.tokenizer.vocab_size,
+            "flow": [dataclasses.asdict(count) for count in made.counts],
+        }
+    )
