@@ -42,7 +42,7 @@ class ShardFile:
         self._stream = self._temporary.open("wb")
         # measured: zstd takes top_logprobs to 0.91 of their size and top_ids to 0.34 (Zipf ids,
         # 100 tokens, K = 64), reads a group of 32 rows 2.4 times slower, and makes the size
-        # depend on the text, so that no forecast would hold. Dictionaries never pay.
+        # depend on the text, so that no forecast would hold.
         self._writer = pq.ParquetWriter(
             self._stream,
             SCHEMA,
