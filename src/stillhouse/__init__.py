@@ -1,1 +1,33 @@
-"""Stillhouse: knowledge distillation for language models, from raw rows to a registered student."""
+"""Stillhouse: knowledge distillation for language models, from raw rows to a registered student.
+
+The public names are loaded when they are first used, so that the command line starts at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stillhouse.api import Call, check, gate, list_recipes, mask, run, status, write_report
+    from stillhouse.core.errors import StillhouseError
+
+__all__ = [
+    "Call",
+    "StillhouseError",
+    "check",
+    "gate",
+    "list_recipes",
+    "mask",
+    "run",
+    "status",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name; Python calls this for names that are not there yet."""
+    if name not in __all__:
+        raise AttributeError(f"module 'stillhouse' has no attribute {name!r}")
+    home = "stillhouse.core.errors" if name == "StillhouseError" else "stillhouse.api"
+    return getattr(importlib.import_module(home), name)

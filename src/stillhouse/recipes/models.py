@@ -30,7 +30,7 @@ class PlainTemplate(Section):
 class TrainedTokenizer(Section):
     """A byte-level BPE tokenizer learned from the recipe's own training rows."""
 
-    vocab_size: int = Field(ge=260, le=1_000_000)
+    vocab_size: int = Field(ge=261, le=1_000_000)
 
 
 class Scratch(Section):

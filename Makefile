@@ -1,0 +1,59 @@
+# Stillhouse. `make` lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# Empty by default: torch comes from PyPI. Set it to a wheel index to choose another build, for
+# example the CPU-only one of the PyTorch project.
+TORCH_INDEX_URL ?=
+TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+INSTALL := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(TORCH_INDEX)
+# One thread a test process: two processes with two threads each are many times slower.
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check fix gpu docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) torch==2.13.0 -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(INSTALL) torch==2.13.0 -e '.[train,dev]'
+	@touch $@
+
+setup: $(VENV)/.dev ## make the environment with everything for development
+
+demo: $(VENV)/.demo ## install what is needed and run the quickstart recipe
+	$(BIN)/stillhouse run quickstart
+
+test: $(VENV)/.dev ## install what is needed and run the tests
+	$(PYTEST) -m "not long and not gpu"
+
+test-long: $(VENV)/.dev ## the slow proofs: kills, many seeds, real data
+	$(TEST_ENV) $(BIN)/python -m pytest -m long -s
+
+check: $(VENV)/.dev ## lint, types, layers and the tests that need no torch
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/pydoclint -q src
+	$(BIN)/lint-imports
+	$(PYTEST) -m "not long and not gpu" tests/core tests/recipes tests/store tests/tokens tests/targets tests/data tests/evals tests/report tests/house
+
+fix: $(VENV)/.dev ## format and mend what can be mended
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+gpu: $(VENV)/.dev ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+docs: $(VENV)/.dev ## write the generated pages of docs/reference anew
+	$(BIN)/python docs/generate.py
+
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
