@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,10 @@ def _with_adapter(model: PreTrainedModel, folder: Path, device: str) -> PeftMode
     stored = read_header(folder / ADAPTER_WEIGHTS).keys()
     options: dict[str, Any] = {"torch_device": device}
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`")  # peft's own call
+            warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error below
+            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False, **options)
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise ModelError(
             f"the adapter {folder} does not fit its base model: {error}",

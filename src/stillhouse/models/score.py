@@ -182,7 +182,7 @@ def _trained_hidden(
             trained = torch.from_numpy(encoded[index].is_trained[1:])
             predicts_BT[row, : len(trained)] = trained
         hidden_BTH = last_hidden(model, ids_BT.to(plain.device), mask_BT.to(plain.device))
-        yield batch, hidden_BTH[predicts_BT.to(plain.device)].to(head.weight.dtype), used
+        yield batch, hidden_BTH[predicts_BT.to(plain.device)], used
 
 
 def _logprobs(
@@ -275,10 +275,9 @@ def _require_scorable(
     model: PreTrainedModel,
     scoring: Scoring,
 ) -> None:
-    num_rows = head.weight.shape[0]
-    if scoring.vocab_size > num_rows:
+    if scoring.vocab_size > head.num_used:
         raise ModelError(
-            f"the tokenizer has {scoring.vocab_size} ids, the model's head {num_rows} rows",
+            f"the tokenizer has {scoring.vocab_size} ids, the model's head {head.num_used} rows",
             "take tokenizer and weights from one place",
         )
     context = context_tokens(model.config.to_dict())
