@@ -1,0 +1,141 @@
+"""Loading a recipe tells every problem at once, each with its line and the nearest valid name."""
+
+import json
+
+import pytest
+
+from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.load import library_names, load_recipe
+
+GOOD = """\
+name: small
+teacher: {path: teacher}
+student: {path: student}
+collect:
+  source: {file: rows.csv}
+prepare:
+  user: "{text}"
+  answer: label
+  split: {parts: {holdout: 0.2, labelled: rest}}
+train:
+  parts: [labelled]
+  length: {steps: 3}
+label: {parts: [labelled]}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "r.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def problems(path, *overrides):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_a_good_recipe_has_every_default(write):
+    loaded = load_recipe(write(GOOD))
+    assert loaded.recipe.label.top_k == 64
+    assert loaded.recipe.train.length.batch_size == 8
+
+
+def test_unknown_key_names_line_key_and_nearest(write):
+    text = problems(write(GOOD.replace("steps: 3", "stepps: 3")))
+    assert 'r.yaml:12 train.length.stepps: unknown key; did you mean "steps"?' in text
+
+
+def test_unknown_key_without_a_near_name_lists_the_keys(write):
+    assert "the keys here are" in problems(write(GOOD + "zzz: 1\n"))
+
+
+def test_every_problem_is_told_at_once(write):
+    text = problems(
+        write(
+            GOOD.replace("steps: 3", "steps: many")
+            .replace("name: small", "name: Not Good")
+            .replace("path: teacher", "pth: teacher")
+        )
+    )
+    assert len(text.splitlines()) == 3
+    assert "r.yaml:1 name" in text
+    assert "r.yaml:12 train.length.steps" in text
+    assert 'did you mean "path"' in text
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.kd_temperature=-1", "greater than 0; this is -1"),
+        ("train.weights={forward_kl: 0, cross_entropy: 0}", "every loss weight is 0"),
+        ("train.optimizer.learning_rate=2", "less than or equal to 0.1; this is 2"),
+        ("train.optimizer.learning_rate=.nan", "less than or equal"),
+        ("train.length.epochs=1", "exactly one of steps and epochs"),
+        ("train.kd_temperature=2", "label.kd_temperatures holds [1.0]: add it there"),
+        ("train.parts=[holdout]", "never trained on"),
+        ("train.parts=[teacher]", "prepare.split.parts does not make"),
+        ("prepare.split.parts.holdout=1.5", "prepare.split.parts.holdout"),
+        ("prepare.split.parts={labelled: 3}", "a holdout part is needed"),
+        ("teacher.hub=a/b", "exactly one of path, hub, scratch, api"),
+        ("collect.source.file=null", "exactly one of file, dataset, sample_rows, provider"),
+    ],
+)
+def test_ranges_and_contradictions_are_refused(write, override, said):
+    assert said in problems(write(GOOD), override)
+
+
+def test_network_none_refuses_a_hub_id(write):
+    text = problems(write(GOOD.replace("{path: teacher}", "{hub: a/b}")))
+    assert "teacher.hub needs network: hub" in text
+
+
+def test_an_override_is_applied_and_named_in_errors(write):
+    path = write(GOOD)
+    assert load_recipe(path, ["train.seed=7"]).recipe.train.seed == 7
+    assert load_recipe(path, ["gate={rules: [{metric: exact_match, at_least: 0.5}]}"]).recipe.gate
+    assert "--set train.seed=x train.seed" in problems(path, "train.seed=x")
+    assert "not of the form a.b=c" in problems(path, "train.seed")
+    assert "is a value, not a section" in problems(path, "name.x=1")
+
+
+def test_an_override_reaches_into_a_list(write):
+    path = write(GOOD + "gate: {rules: [{metric: exact_match, at_least: 0.5}]}\n")
+    assert load_recipe(path, ["gate.rules.0.at_least=0.9"]).recipe.gate.rules[0].at_least == 0.9
+    assert "no place in a list of 1" in problems(path, "gate.rules.3.at_least=1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "a recipe is a mapping of sections; this file is empty"),
+        ("- 1\n", "this file is a CommentedSeq"),
+        ("a: [1\n", "not valid YAML"),
+        ("name: a\nname: b\n", "not valid YAML"),
+    ],
+)
+def test_what_is_no_recipe_says_so(write, text, said):
+    assert said in problems(write(text))
+
+
+def test_no_such_recipe_names_the_nearest():
+    assert 'did you mean "quickstart"' in problems("quikstart")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_bytes(b"name: \xff\n")
+    assert "not UTF-8" in problems(str(path))
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_every_built_in_recipe_loads_and_survives_json(name):
+    recipe = load_recipe(name).recipe
+    plain = json.dumps(recipe.model_dump(mode="json", by_alias=True))
+    assert type(recipe).model_validate_json(plain) == recipe

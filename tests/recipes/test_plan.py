@@ -1,0 +1,134 @@
+"""The plan names every instance by what its result depends on, and by nothing else."""
+
+import json
+
+import pytest
+
+from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
+from stillhouse.recipes.load import load_recipe
+from stillhouse.recipes.models import Compute
+from stillhouse.recipes.plan import Content, build_plan
+from stillhouse.recipes.sizes import sizes_of
+
+CPU = ResolvedCompute("cpu", "float32", 2)
+
+
+def ids(*overrides, content=None, compute=CPU):
+    recipe = load_recipe("quickstart", overrides).recipe
+    plan = build_plan(recipe, content or Content(source="rows"), compute)
+    return {instance.key: instance.artifact_id for instance in plan.instances}
+
+
+def changed(*overrides, **kwargs):
+    before, after = ids(), ids(*overrides, **kwargs)
+    assert list(before) == list(after)
+    return {key for key in before if before[key] != after[key]}
+
+
+ALL = set(ids())
+
+
+def test_the_plan_has_every_stage_in_the_order_of_work():
+    assert list(ids()) == [
+        "collect",
+        "prepare",
+        "finetune",
+        "label",
+        "train@student",
+        "train@twin",
+        "evaluate@teacher",
+        "evaluate@student",
+        "evaluate@twin",
+        "gate",
+        "export",
+        "register",
+    ]
+
+
+def test_equal_recipes_have_equal_plans():
+    assert ids() == ids("description=other words", "name=other", "register.name=quickstart")
+
+
+@pytest.mark.parametrize(
+    ("override", "first"),
+    [
+        (
+            "gate.rules.0.at_most=0.5",
+            {"gate", "export", "register"},
+        ),
+        ("register.name=other", {"register"}),
+        ("export.formats=[merged, adapter]", {"export", "register"}),
+    ],
+)
+def test_a_later_section_recomputes_no_earlier_stage(override, first):
+    assert changed(override) == first
+
+
+def test_the_students_seed_leaves_teacher_and_targets_alone():
+    assert not changed("train.seed=1") & {"collect", "prepare", "finetune", "label"}
+    assert {"train@student", "train@twin"} <= changed("train.seed=1")
+    assert "evaluate@teacher" not in changed("train.seed=1")
+
+
+def test_the_teachers_seed_leaves_the_twin_alone():
+    assert {"finetune", "label", "train@student"} <= changed("finetune.seed=1")
+    assert "train@twin" not in changed("finetune.seed=1")
+
+
+def test_other_rows_change_everything():
+    assert changed(content=Content(source="other rows")) == ALL
+
+
+def test_threads_and_dtype_belong_to_what_torch_computes():
+    heavy = changed(compute=ResolvedCompute("cpu", "float32", 1))
+    assert {"finetune", "label", "train@student", "export"} <= heavy
+    assert not heavy & {"collect", "prepare"}
+
+
+def test_student_and_twin_differ_in_rows_and_loss_alone():
+    recipe = load_recipe("quickstart").recipe
+    plan = build_plan(recipe, Content(source="rows"), CPU)
+    student, twin = plan["train@student"].config, plan["train@twin"].config
+    assert student["model"] == twin["model"]
+    different = {k for k in student["training"] if student["training"][k] != twin["training"][k]}
+    assert different == {"parts", "weights"}
+
+
+def test_stages_after_one_are_those_that_depend_on_it():
+    recipe = load_recipe("quickstart").recipe
+    plan = build_plan(recipe, Content(source="rows"), CPU)
+    again = {instance.key for instance in plan.after("label")}
+    assert "train@twin" not in again
+    assert {"label", "train@student", "evaluate@student", "gate", "register"} <= again
+
+
+def test_configurations_are_plain_json():
+    recipe = load_recipe("quickstart").recipe
+    for instance in build_plan(recipe, Content(source="rows"), CPU).instances:
+        assert json.loads(json.dumps(instance.config)) == instance.config
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [
+        (Host(4, 1, has_cuda=True, has_mps=False), ResolvedCompute("cuda", "bfloat16", 4)),
+        (Host(8, 1, has_cuda=False, has_mps=True), ResolvedCompute("mps", "float32", 8)),
+        (Host(2, 1, has_cuda=False, has_mps=False), CPU),
+    ],
+)
+def test_auto_is_resolved_from_the_host(host, wanted):
+    assert resolve_compute(Compute(), host) == wanted
+
+
+def test_stated_compute_is_kept_and_this_host_is_known():
+    stated = Compute(device="cpu", dtype="bfloat16", threads=3)
+    assert resolve_compute(stated, this_host()) == ResolvedCompute("cpu", "bfloat16", 3)
+    assert this_host().cpus >= 1
+    assert this_host().memory_bytes > 1 << 28
+
+
+def test_sizes_come_from_the_config_alone():
+    # paper figures: GPT-2 small has 124.4 million parameters, 85.0 of them in its blocks
+    sizes = sizes_of({"model_type": "gpt2"})
+    assert sizes.parameters == pytest.approx(124.4e6, rel=0.002)
+    assert sizes.body_parameters == pytest.approx(85.0e6, rel=0.002)
