@@ -1,0 +1,1 @@
+"""Training a student, or fine-tuning a teacher, from encoded examples and stored targets."""

@@ -1,0 +1,101 @@
+"""From the recipe's training section to `transformers.TrainingArguments`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from transformers import TrainingArguments
+
+from stillhouse.core.errors import NotBuiltError
+from stillhouse.recipes.compute import ResolvedCompute
+from stillhouse.recipes.training import Training
+from stillhouse.students.batches import Layout
+
+_OPTIMIZERS = {"adamw": "adamw_torch_fused"}
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+_CHECKPOINTS = 10
+"""How many a training writes when the recipe does not say; assumption: a tenth may be lost."""
+
+
+def count_steps(training: Training, layout: Layout, num_examples: int) -> int:
+    """Steps of a training; a pass over the examples ends in a step that may be short of rows.
+
+    Args:
+        training: the recipe's section.
+        layout: how the rows of one step are laid out.
+        num_examples: what is trained on.
+    """
+    length = training.length
+    if length.steps is not None:
+        return length.steps
+    return math.ceil((length.epochs or 0) * layout.steps_per_pass(num_examples))
+
+
+def check_optimizer(training: Training) -> None:
+    """Refuse what is not built.
+
+    Raises:
+        NotBuiltError: the optimizer's name is known to the recipe, but not to this version.
+    """
+    name = training.optimizer.name
+    if name not in _OPTIMIZERS:
+        raise NotBuiltError(
+            f"optimizer.name {name!r} is not built in this version",
+            f"use {' or '.join(_OPTIMIZERS)}, with lora where memory is short",
+        )
+
+
+def training_arguments(
+    training: Training, compute: ResolvedCompute, folder: Path, counts: tuple[int, int]
+) -> tuple[TrainingArguments, Layout]:
+    """The Trainer's arguments, and the layout of a step; nothing is reported or pushed anywhere.
+
+    Args:
+        training: the recipe's section.
+        compute: device, dtype and threads, resolved.
+        folder: where checkpoints go.
+        counts: how many examples are trained on, and how many are for validation.
+
+    Raises:
+        NotBuiltError: an optimizer that this version does not have.
+    """
+    check_optimizer(training)
+    optimizer, length = training.optimizer, training.length
+    num_train, num_validation = counts
+    args = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=length.batch_size,
+        per_device_eval_batch_size=length.batch_size,
+        gradient_accumulation_steps=length.accumulation,
+        learning_rate=optimizer.learning_rate,
+        weight_decay=optimizer.weight_decay,
+        adam_beta1=optimizer.beta1,
+        adam_beta2=optimizer.beta2,
+        max_grad_norm=optimizer.max_grad_norm,
+        optim=_OPTIMIZERS[optimizer.name],
+        lr_scheduler_type=_SCHEDULES[optimizer.schedule],
+        warmup_steps=optimizer.warmup_steps,
+        seed=training.seed,
+        data_seed=training.seed,
+        bf16=compute.dtype == "bfloat16",
+        use_cpu=compute.device == "cpu",
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=compute.device == "cuda",
+        eval_strategy="steps" if num_validation else "no",
+        metric_for_best_model="eval_loss" if num_validation else None,
+        greater_is_better=False,
+        save_strategy="steps",
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        remove_unused_columns=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    layout = Layout(length.batch_size, length.accumulation, args.world_size, args.process_index)
+    args.max_steps = count_steps(training, layout, num_train)
+    stopping = training.early_stopping
+    tenth = length.checkpoint_every or max(1, args.max_steps // _CHECKPOINTS)
+    args.save_steps = args.eval_steps = stopping.every_steps if stopping else tenth
+    return args, layout

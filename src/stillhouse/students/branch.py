@@ -1,0 +1,96 @@
+"""A student's own `forward` with one branch: passed targets, it answers with a loss.
+
+The loss lives inside `forward`, so DDP, FSDP, autocast and gradient checkpointing see an ordinary
+model; the branch is taken only when `targets` is passed, so generating and saving do too.
+
+Legend: B batch, T token position, N trained tokens, H hidden size.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from stillhouse.losses.fused_linear import fused_linear_loss
+from stillhouse.losses.sparse import SparseTargets
+from stillhouse.losses.terms import Objective
+from stillhouse.models.head import check_head, find_head, inner_model, last_hidden
+
+
+@dataclass
+class BranchOutput(ModelOutput):
+    """What the branch gives back.
+
+    Attributes:
+        loss: (), the weighted sum over trained tokens and loss terms.
+        forward_kl: (N,) nats per token, detached.
+        cross_entropy: (N,) nats per token, detached.
+    """
+
+    loss: Tensor | None = None
+    forward_kl: Tensor | None = None
+    cross_entropy: Tensor | None = None
+
+
+def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -> None:
+    """Give the model's own `forward` the branch; `remove_branch` takes it away again.
+
+    The branch takes `input_ids` (B, T), `attention_mask` (B, T), `targets` as
+    `students.batches.collate` makes them, `objective`, and `token_weights`, (N,) or a scalar.
+
+    Args:
+        model: a causal language model, with or without an adapter around it.
+        vocab_size: ids of the tokenizer, where the head has more rows than that; 0 takes
+            config.vocab_size.
+
+    Raises:
+        ModelError: the head carries an adapter, or is of a kind that is not known here.
+    """
+    inner = inner_model(model)
+    check_head(inner)
+    plain = inner.forward
+
+    @functools.wraps(plain)
+    def forward(
+        *args: Any,
+        targets: Mapping[str, Tensor] | None = None,
+        objective: Objective | None = None,
+        token_weights: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if targets is None or objective is None or token_weights is None:
+            return plain(*args, **kwargs)
+        hidden_BTH = last_hidden(inner, kwargs["input_ids"], kwargs["attention_mask"])
+        hidden_NH = hidden_BTH.flatten(0, 1).index_select(0, targets["positions"])
+        head = find_head(inner)
+        fused = fused_linear_loss(
+            hidden_NH,
+            replace(head, vocab_size=vocab_size or head.vocab_size),
+            _sparse(targets),
+            objective,
+            token_weights.expand(len(hidden_NH)),
+        )
+        return BranchOutput(fused.loss, fused.forward_kl_N, fused.cross_entropy_N)
+
+    inner.forward = forward
+
+
+def remove_branch(model: PreTrainedModel | PeftModel) -> None:
+    """Put back the `forward` of the model's class, on the model and on an adapter around it."""
+    for part in (model, inner_model(model)):
+        vars(part).pop("forward", None)
+
+
+def _sparse(targets: Mapping[str, Tensor]) -> SparseTargets:
+    if "top_ids" not in targets:
+        return SparseTargets.hard(targets["token_ids"])
+    return SparseTargets(
+        targets["token_ids"], targets["top_ids"], targets["top_logprobs"], targets["log_z"]
+    )

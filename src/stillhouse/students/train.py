@@ -1,0 +1,219 @@
+"""One path for every training: a teacher on gold answers, a student on stored targets, a twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, TrainerState
+
+from stillhouse.core.errors import InputError, ModelError
+from stillhouse.core.protocols import Progress, no_progress
+from stillhouse.losses.terms import Objective
+from stillhouse.models.head import find_head, inner_model
+from stillhouse.recipes.compute import ResolvedCompute
+from stillhouse.recipes.training import Training
+from stillhouse.students.arguments import training_arguments
+from stillhouse.students.batches import check_examples
+from stillhouse.students.branch import install_branch, remove_branch
+from stillhouse.students.checkpoints import (
+    FOLDER,
+    checkpoint_folder,
+    latest_sealed,
+    load_trainable,
+)
+from stillhouse.students.trainer import Assignment, StudentTrainer, TrainingData, has_stalled
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a training runs.
+
+    Attributes:
+        compute: device, dtype and threads; `bfloat16` is autocast, weights stay float32.
+        workdir: checkpoints go into a folder of it.
+        plan_digest: of everything that decides what training does; only checkpoints with the
+            same digest are resumed.
+        progress: hears of every step.
+    """
+
+    compute: ResolvedCompute
+    workdir: Path
+    plan_digest: str
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What was measured at one step; losses in nats per token, None where not measured."""
+
+    step: int
+    loss: float | None
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """How a training went.
+
+    Attributes:
+        curve: one point a step.
+        steps: steps taken.
+        best_step: the step that the model's weights are of.
+        stopped_early: the validation loss had stalled.
+        tokens_trained: trained tokens over all steps, counted as often as they were seen.
+    """
+
+    curve: tuple[CurvePoint, ...]
+    steps: int
+    best_step: int
+    stopped_early: bool
+    tokens_trained: int
+
+
+def train_model(
+    model: PreTrainedModel | PeftModel,
+    data: TrainingData,
+    objective: Objective,
+    training: Training,
+    setting: Setting,
+) -> TrainResult:
+    """Train the model in place and say how it went; goes on from the newest sealed checkpoint.
+
+    The same model, data, training and compute give the same weights, bit for bit, however often
+    the process was killed on the way. With early stopping the model ends with the weights of its
+    lowest validation loss. Checkpoints stay: `checkpoints.delete_checkpoints` removes them once
+    the model is saved.
+
+    Args:
+        model: a causal language model, or a PEFT model around it; as at the beginning, also when
+            a training is resumed.
+        data: examples; with targets on each when `objective.forward_kl` > 0.
+        objective: what is minimised.
+        training: the recipe's section; its `lora` and `parts` have been applied by the caller.
+        setting: machine, folder, digest and progress.
+
+    Returns:
+        The curve and what was reached.
+
+    Raises:
+        InputError: an example that cannot be trained on, or early stopping without validation.
+        ModelError: a model whose head is not known, or trainable weights in half precision.
+        NotBuiltError: an optimizer that this version does not have.
+        TrainingError: NaN, missing or zero gradients; names the step.
+    """
+    _check(model, data, objective, training)
+    torch.set_num_threads(setting.compute.threads)
+    with _ready_to_train(model, training, data.vocab_size):
+        trainer = _build_trainer(model, data, objective, training, setting)
+        newest = _newest_checkpoint(trainer, setting)
+        if newest and _is_done(newest, training):
+            trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
+            load_trainable(model, newest)
+        else:
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        return _finish(trainer, training, setting)
+
+
+def _check(
+    model: PreTrainedModel | PeftModel, data: TrainingData, objective: Objective, training: Training
+) -> None:
+    if training.early_stopping and not data.validation:
+        raise InputError(
+            "early_stopping needs validation examples, and there are none",
+            "give prepare.split a validation part, or leave early_stopping out",
+        )
+    known = data.vocab_size or find_head(model).num_used
+    columns = data.log_z_column + 1 if objective.forward_kl else 0
+    for examples in (data.train, data.validation):
+        if examples or examples is data.train:
+            check_examples(examples, known, columns)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            raise ModelError(
+                f"the trainable parameter {name} is {parameter.dtype}; small updates would be lost",
+                "load the model in float32; compute.dtype: bfloat16 still runs its products in "
+                "bfloat16",
+            )
+
+
+def _build_trainer(
+    model: PreTrainedModel | PeftModel,
+    data: TrainingData,
+    objective: Objective,
+    training: Training,
+    setting: Setting,
+) -> StudentTrainer:
+    folder = setting.workdir / FOLDER
+    counts = (len(data.train), len(data.validation))
+    args, layout = training_arguments(training, setting.compute, folder, counts)
+    assignment = Assignment(
+        data=data,
+        objective=objective,
+        stopping=training.early_stopping,
+        workdir=setting.workdir,
+        plan_digest=setting.plan_digest,
+        progress=setting.progress,
+    )
+    return StudentTrainer(model, args, layout, assignment)
+
+
+def _newest_checkpoint(trainer: StudentTrainer, setting: Setting) -> Path | None:
+    """The checkpoint to go on from; the first process deletes torn ones before others look."""
+    if trainer.is_world_process_zero():
+        latest_sealed(setting.workdir, setting.plan_digest)
+    trainer.accelerator.wait_for_everyone()
+    return latest_sealed(setting.workdir, setting.plan_digest)
+
+
+def _is_done(checkpoint: Path, training: Training) -> bool:
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+    stopping = training.early_stopping
+    return state.global_step >= state.max_steps or bool(stopping and has_stalled(losses, stopping))
+
+
+def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> TrainResult:
+    state, stopping = trainer.state, training.early_stopping
+    best = state.best_global_step if stopping else None
+    if best:
+        load_trainable(trainer.student, checkpoint_folder(setting.workdir, best))
+    curve = _curve(state)
+    return TrainResult(
+        curve=curve,
+        steps=state.global_step,
+        best_step=best or state.global_step,
+        stopped_early=bool(stopping and has_stalled(trainer.validation_losses(), stopping)),
+        tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
+    )
+
+
+def _curve(state: TrainerState) -> tuple[CurvePoint, ...]:
+    losses = {int(e["step"]): e["loss"] for e in state.log_history if "loss" in e}
+    measured = {int(e["step"]): e["eval_loss"] for e in state.log_history if "eval_loss" in e}
+    steps = sorted(losses.keys() | measured.keys())
+    return tuple(CurvePoint(step, losses.get(step), measured.get(step)) for step in steps)
+
+
+@contextmanager
+def _ready_to_train(
+    model: PreTrainedModel | PeftModel, training: Training, vocab_size: int
+) -> Iterator[None]:
+    """The branch and gradient checkpointing inside; the model as it was, in eval mode, after."""
+    inner = inner_model(model)
+    use_cache = inner.config.use_cache
+    install_branch(model, vocab_size=vocab_size)
+    if training.gradient_checkpointing:
+        inner.activation_checkpointing_enable()
+    try:
+        yield
+    finally:
+        if training.gradient_checkpointing:
+            inner.activation_checkpointing_disable()
+        remove_branch(model)
+        inner.config.use_cache = use_cache
+        model.eval()

@@ -1,0 +1,247 @@
+"""The loop: `transformers.Trainer` with an exact denominator, an exact validation loss, a guard.
+
+It knows no mode by name: an `Objective` says what is minimised, batches say from which targets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from stillhouse.core.errors import TrainingError
+from stillhouse.core.protocols import Progress, no_progress
+from stillhouse.losses.terms import Objective
+from stillhouse.recipes.training import EarlyStopping
+from stillhouse.students.batches import (
+    Collator,
+    EncodedExample,
+    ExampleDataset,
+    FixedSampler,
+    Layout,
+    StepSampler,
+    load_batches,
+)
+from stillhouse.students.checkpoints import (
+    checkpoint_folder,
+    drop_old,
+    load_trainable,
+    save_trainable,
+    seal,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What is learned from.
+
+    Attributes:
+        train: the examples.
+        validation: measured, never learned; may be empty.
+        log_z_column: the column of log Z that belongs to the objective's kd_temperature.
+        vocab_size: ids of the tokenizer; 0 takes the rows of the student's head.
+    """
+
+    train: Sequence[EncodedExample]
+    validation: Sequence[EncodedExample] = ()
+    log_z_column: int = 0
+    vocab_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a `StudentTrainer` is told beside the Trainer's own arguments.
+
+    Attributes:
+        data: what is learned from.
+        objective: what is minimised.
+        stopping: when to stop early, or None.
+        workdir: where checkpoints go.
+        plan_digest: whose checkpoints these are.
+        progress: hears of every step.
+    """
+
+    data: TrainingData
+    objective: Objective
+    stopping: EarlyStopping | None
+    workdir: Path
+    plan_digest: str
+    progress: Progress = no_progress
+
+
+def has_stalled(losses: Sequence[float], stopping: EarlyStopping) -> bool:
+    """Whether the last `patience` validation losses brought no improvement above `min_delta`."""
+    best, since = math.inf, 0
+    for loss in losses:
+        if loss < best - stopping.min_delta:
+            best, since = loss, 0
+        else:
+            since += 1
+    return since >= stopping.patience
+
+
+class StudentTrainer(Trainer):
+    """Trains a model that has the branch of `students.branch`.
+
+    Args:
+        model: with the branch installed.
+        args: the Trainer's own arguments.
+        layout: how the rows of one step are laid out.
+        assignment: data, objective and where to write.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        layout: Layout,
+        assignment: Assignment,
+    ) -> None:
+        validation = ExampleDataset(assignment.data.validation)
+        super().__init__(model=model, args=args, eval_dataset=validation)
+        self.remove_callback(PrinterCallback)
+        self.student = model
+        self.layout = layout
+        self.assignment = assignment
+        soft = assignment.objective.forward_kl > 0
+        self.collator = Collator(assignment.data.log_z_column if soft else -1)
+        self.step_tokens = 0
+
+    def get_train_dataloader(self) -> DataLoader[EncodedExample]:
+        """Every batch of the whole training, in one pass of the Trainer."""
+        rows = self.assignment.data.train
+        lengths = [len(row.ids) for row in rows]
+        sampler = StepSampler(lengths, self.layout, self.args.max_steps, self.args.seed)
+        return load_batches(ExampleDataset(rows), sampler, self.collator)
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, Any]], device: torch.device
+    ) -> Tensor:
+        """() int64: trained tokens of this step over accumulation and processes."""
+        tokens = sum(len(batch["targets"]["token_ids"]) for batch in batch_samples)
+        count = torch.tensor(tokens, device=device)
+        if self.layout.num_processes > 1:
+            count = self.accelerator.gather(count).sum()
+        self.step_tokens = int(count)
+        return count
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
+    ) -> Any:
+        """This batch's part of the step's token mean; DDP's mean over processes is undone."""
+        weight = self.layout.num_processes / max(self.step_tokens, 1)
+        device = inputs["input_ids"].device
+        outputs = model(
+            **inputs,
+            objective=self.assignment.objective,
+            token_weights=torch.tensor(weight, device=device),
+        )
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The gradient's norm; stops the run where it or the loss cannot be trusted."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        loss, size = float(self._tr_loss), float(norm)
+        step = self.state.global_step + 1
+        if not math.isfinite(loss) or not math.isfinite(size):
+            raise TrainingError(
+                f"step {step}: the loss is {loss}, the gradient's norm {size}",
+                "lower optimizer.learning_rate, or add warmup_steps; weights are as before "
+                "this step",
+            )
+        if size == 0 and self.step_tokens:
+            missing = all(p.grad is None for p in model.parameters() if p.requires_grad)
+            what = "no trainable parameter has a gradient" if missing else "every gradient is 0"
+            raise TrainingError(
+                f"step {step}: {what}, so nothing would be learned",
+                "the student may equal its teacher, or its trainable parts may not reach the loss",
+            )
+        return norm
+
+    @torch.no_grad()
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
+        """The token mean of each loss term on the validation examples, the same in each process.
+
+        Returns:
+            `eval_loss`, `eval_forward_kl` and `eval_cross_entropy` in nats per token.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        rows = self.assignment.data.validation
+        sampler = FixedSampler([len(row.ids) for row in rows], self.layout)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        self.student.eval()
+        for batch in load_batches(ExampleDataset(rows), sampler, self.collator):
+            outputs = self.student(
+                **self._prepare_inputs(batch),
+                objective=self.assignment.objective,
+                token_weights=sums.new_zeros((), dtype=torch.float32),
+            )
+            kl, ce = outputs.forward_kl.double().sum(), outputs.cross_entropy.double().sum()
+            sums += torch.stack((kl, ce, kl.new_tensor(len(outputs.forward_kl))))
+        self.student.train()
+        return self._report(self.accelerator.reduce(sums, "sum"))
+
+    def _report(self, sums: Tensor) -> dict[str, float]:
+        objective = self.assignment.objective
+        kl, ce = (sums[:2] / sums[2]).tolist()
+        loss = objective.forward_kl * kl + objective.cross_entropy * ce
+        if not math.isfinite(loss):
+            raise TrainingError(f"step {self.state.global_step}: the validation loss is {loss}")
+        metrics = {"eval_loss": loss, "eval_forward_kl": kl, "eval_cross_entropy": ce}
+        self.log(metrics)
+        stopping = self.assignment.stopping
+        if stopping and has_stalled(self.validation_losses(), stopping):
+            self.control.should_training_stop = True
+        return metrics
+
+    def validation_losses(self) -> list[float]:
+        """Every validation loss so far, also of the time before a crash."""
+        return [entry["eval_loss"] for entry in self.state.log_history if "eval_loss" in entry]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Keep the values for the curve, and say how far training is."""
+        if "loss" in logs:
+            logs["tokens"] = self.step_tokens
+        super().log(logs, start_time)
+        named = {"loss": "loss", "learning_rate": "learning_rate", "eval_loss": "validation_loss"}
+        shown = {name: logs[key] for key, name in named.items() if key in logs}
+        if shown and self.is_world_process_zero():
+            self.assignment.progress(self.state.global_step, self.args.max_steps, "steps", **shown)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:  # noqa: ARG002
+        """Not counted: the Trainer would walk over all parameters in every step."""
+        return 0
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
+        if self.is_world_process_zero():
+            save_trainable(self.student, Path(output_dir or str(self.args.output_dir)))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            workdir = self.assignment.workdir
+            seal(checkpoint_folder(workdir, self.state.global_step), self.assignment.plan_digest)
+            drop_old(workdir, self.state.best_global_step)
+
+    def _load_from_checkpoint(
+        self,
+        resume_from_checkpoint: str,
+        model: nn.Module | None = None,  # noqa: ARG002
+    ) -> None:
+        load_trainable(self.student, Path(resume_from_checkpoint))
