@@ -113,7 +113,7 @@ def test_a_prompt_without_room_or_tokens_is_refused(tokenizer):
     model, stopping = build("llama", tokenizer), Stopping(frozenset(), 0)
     long, empty = np.ones(120, np.int32), np.ones(0, np.int32)
 
-    with pytest.raises(InputError, match="120 tokens and max_new_tokens 12 exceed .* 128 tokens"):
+    with pytest.raises(InputError, match=r"120 tokens and max_new_tokens 12 exceed .* 128 tokens"):
         generate_ids(model, [long], GREEDY, stopping)
     with pytest.raises(InputError, match="prompt 1 has no token"):
         generate_ids(model, [long[:5], empty], GREEDY, stopping)

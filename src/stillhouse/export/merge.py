@@ -6,18 +6,17 @@ Equal weights give equal bytes on every machine: no paths, no dates, sorted keys
 from __future__ import annotations
 
 import copy
-from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from stillhouse.core.errors import UsageError
 from stillhouse.core.files import disk_full_is_clear, write_json
-from stillhouse.models.load import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from stillhouse.models.load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_tensors
 from stillhouse.models.scratch import save_model
 
 ADAPTER = "default"
@@ -68,8 +67,7 @@ def write_adapter(model: PreTrainedModel | PeftModel, folder: Path, base: str) -
             "give the hub id of the base model, or a path relative to the bundle",
         )
     tensors = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in sorted(get_peft_model_state_dict(model).items())
+        name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()
     }
     with disk_full_is_clear(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,10 +76,9 @@ def write_adapter(model: PreTrainedModel | PeftModel, folder: Path, base: str) -
 
 
 def _adapter_config(model: PeftModel, base: str) -> dict[str, Any]:
-    config = model.peft_config[ADAPTER]
-    plain = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
+    stated = _plain(model.peft_config[ADAPTER].to_dict())
     own = {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
-    return {**plain, **own}
+    return {**stated, **own}
 
 
 def _plain(value: Any) -> Any:

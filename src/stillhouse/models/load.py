@@ -52,6 +52,15 @@ def load_model(
     return _with_adapter(_load_full(under, device, dtype, trust_remote_code), folder, device)
 
 
+def adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's tensors by the names that they have in its file, sorted."""
+    from peft import get_peft_model_state_dict
+
+    # left to itself, peft asks the hub whether the base model's embedding was resized
+    found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return dict(sorted(found.items()))
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """No progress bars and no reports from transformers; ours are the errors."""
@@ -132,7 +141,7 @@ def _base_of(folder: Path) -> Path:
 
 
 def _with_adapter(model: PreTrainedModel, folder: Path, device: str) -> PeftModel:
-    from peft import PeftModel, get_peft_model_state_dict  # costs seconds, so only for adapters
+    from peft import PeftModel  # costs seconds, so only for adapters
 
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(
@@ -151,6 +160,6 @@ def _with_adapter(model: PreTrainedModel, folder: Path, device: str) -> PeftMode
             f"the adapter {folder} does not fit its base model: {error}",
             "give the base model that it was trained on",
         ) from error
-    expected = get_peft_model_state_dict(adapted).keys()
+    expected = adapter_tensors(adapted).keys()
     _require_complete(folder, set(expected - stored), set(stored - expected))
     return adapted.eval()

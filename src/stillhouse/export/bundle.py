@@ -1,0 +1,102 @@
+"""A student in all the forms that the recipe asks for, each proved before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from stillhouse.core.errors import NotBuiltError
+from stillhouse.core.files import disk_full_is_clear
+from stillhouse.core.hashing import digest_file
+from stillhouse.export.merge import merge_student, write_adapter, write_merged
+from stillhouse.export.model_card import CardFacts, write_model_card
+from stillhouse.export.parity import ParityReport, check_merge, check_reload
+from stillhouse.models.scratch import copy_tokenizer
+
+BUILT = ("merged", "adapter")
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """What is exported.
+
+    Attributes:
+        model: as it was trained, with or without an adapter.
+        tokenizer_folder: where its tokenizer files are copied from.
+        base: what an adapter's config names as its base model: a hub id, or a path relative to
+            the bundle's `adapter/`.
+        facts: for the model card.
+    """
+
+    model: PreTrainedModel | PeftModel
+    tokenizer_folder: Path
+    base: str
+    facts: CardFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What a bundle holds and how it was proved.
+
+    Attributes:
+        formats: the folders of the bundle.
+        parity: one report a check.
+        files: path inside the bundle -> sha256.
+    """
+
+    formats: tuple[str, ...]
+    parity: tuple[ParityReport, ...]
+    files: dict[str, str]
+
+
+def export_student(
+    student: Student, formats: Sequence[str], folder: Path, probes: Sequence[NDArray[np.int32]]
+) -> ExportReport:
+    """Write a bundle and prove it.
+
+    Args:
+        student: what is exported; left as it is.
+        formats: of `BUILT`.
+        folder: of the bundle; made when missing.
+        probes: (T,) token ids each, on which adapter and merged student are compared.
+
+    Raises:
+        NotBuiltError: a format that this version does not write.
+        UsageError: an adapter is asked for and the student has none.
+        ArtifactError: what was written is not what was trained.
+    """
+    unknown = [name for name in formats if name not in BUILT]
+    if unknown:
+        raise NotBuiltError(
+            f"export.formats: {', '.join(unknown)} is not written by this version",
+            f"it writes {' and '.join(BUILT)}",
+        )
+    parity: list[ParityReport] = []
+    with disk_full_is_clear(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if "merged" in formats:
+            parity += _merged(student, folder / "merged", probes)
+        if "adapter" in formats:
+            write_adapter(student.model, folder / "adapter", student.base)
+            copy_tokenizer(student.tokenizer_folder, folder / "adapter")
+        write_model_card(student.facts, tuple(formats), folder)
+    names = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): digest_file(path) for path in names}
+    return ExportReport(tuple(formats), tuple(parity), files)
+
+
+def _merged(
+    student: Student, folder: Path, probes: Sequence[NDArray[np.int32]]
+) -> list[ParityReport]:
+    merged = merge_student(student.model)
+    reports = []
+    if isinstance(student.model, PeftModel):
+        reports.append(check_merge(student.model, merged, probes))
+    write_merged(merged, student.tokenizer_folder, folder)
+    return [*reports, check_reload(merged, folder)]

@@ -1,0 +1,85 @@
+"""The README of a bundle: what the student is, what it was measured at, how it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stillhouse.core.files import write_atomic
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a model card says; every text comes from the caller, nothing is guessed.
+
+    Attributes:
+        name: of the student.
+        recipe: of the recipe.
+        teacher: hub id or description.
+        base: hub id or description of what the student started from.
+        metrics: name -> text, such as `0.91 (0.89 to 0.93)`.
+        licences: what -> licence, such as `teacher weights` -> `apache-2.0`.
+    """
+
+    name: str
+    recipe: str
+    teacher: str
+    base: str
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    licences: Mapping[str, str] = field(default_factory=dict)
+
+
+def model_card(facts: CardFacts, formats: tuple[str, ...]) -> str:
+    """The card as Markdown; equal facts give equal text.
+
+    Args:
+        facts: what it says.
+        formats: folders of the bundle that it explains.
+    """
+    sections = [
+        f"# {facts.name}",
+        f"A student distilled by the recipe `{facts.recipe}`.",
+        f"- teacher: {facts.teacher}\n- started from: {facts.base}",
+        _table("Measured on the holdout", "metric", "value", facts.metrics),
+        _table("Licences", "of", "licence", facts.licences),
+        "## Use\n\n" + "\n\n".join(_USES[name] for name in formats if name in _USES),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def write_model_card(facts: CardFacts, formats: tuple[str, ...], folder: Path) -> None:
+    """Write the card as `README.md` of a bundle.
+
+    Args:
+        facts: what it says.
+        formats: folders of the bundle.
+        folder: the bundle.
+    """
+    write_atomic(folder / "README.md", model_card(facts, formats).encode())
+
+
+_USES = {
+    "merged": (
+        "`merged/` is an ordinary model folder:\n\n```python\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        'model = AutoModelForCausalLM.from_pretrained("merged")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("merged")\n```'
+    ),
+    "adapter": (
+        "`adapter/` holds the adapter alone, to be put on the model that the student started "
+        "from:\n\n```python\nfrom peft import PeftModel\n\n"
+        'model = PeftModel.from_pretrained(base_model, "adapter")\n```'
+    ),
+}
+
+
+def _table(title: str, left: str, right: str, entries: Mapping[str, str]) -> str:
+    if not entries:
+        return ""
+    rows = [f"| {_cell(name)} | {_cell(text)} |" for name, text in sorted(entries.items())]
+    return "\n".join([f"## {title}", "", f"| {left} | {right} |", "|---|---|", *rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_models import build
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import Example, Message
+from stillhouse.core.sampling import Sampling
+from stillhouse.engines import transformers as engine_module
+from stillhouse.engines.transformers import TransformersEngine
+from stillhouse.models.score import Scoring
+from stillhouse.tokens.encode import encode_conversation
+
+
+@pytest.fixture(scope="module")
+def examples():
+    random = np.random.default_rng(0)
+    texts = ["the quick brown fox jumps over it"[: int(n)] for n in random.integers(1, 33, 20)]
+    return [
+        Example(f"row-{i}", "labelled", (Message("user", text),), "yes " * (i % 4 + 1))
+        for i, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture
+def engine(tokenizer, template):
+    scoring = Scoring(tokenizer.vocab_size, top_k=4, batch_size=3)
+    return TransformersEngine(build("llama", tokenizer), tokenizer, template, scoring)
+
+
+def test_completions_come_in_the_order_of_the_examples(engine, examples, monkeypatch):
+    whole = list(engine.generate(examples, Sampling(8, batch_size=4)))
+    monkeypatch.setattr(engine_module, "_WINDOW_BATCHES", 1)
+    windowed = list(engine.generate(examples, Sampling(8, batch_size=4)))
+
+    assert [one.example_id for one in whole] == [example.example_id for example in examples]
+    assert whole == windowed
+    assert all(one.finish in ("stop", "length") and one.num_tokens <= 8 for one in whole)
+
+
+def test_a_completion_holds_no_special_token(engine, examples):
+    assert not any("<|" in one.text for one in engine.generate(examples, Sampling(8)))
+
+
+def test_scores_come_in_the_order_of_the_examples(
+    engine, examples, tokenizer, template, monkeypatch
+):
+    whole = list(engine.score(examples))
+    monkeypatch.setattr(engine_module, "_WINDOW_BATCHES", 1)
+    windowed = list(engine.score(iter(examples)))
+
+    for example, one, other in zip(examples, whole, windowed, strict=True):
+        conversation = encode_conversation(example.messages(), template, tokenizer)
+        assert one.key == other.key
+        assert one.key.example_id == example.example_id
+        assert one.key.view_digest == conversation.view_digest
+        np.testing.assert_array_equal(one.token_ids, conversation.ids[conversation.is_trained])
+        np.testing.assert_allclose(one.top_logprobs, other.top_logprobs, atol=1e-5)
+
+
+def test_examples_are_read_as_they_are_needed(engine, examples, monkeypatch):
+    monkeypatch.setattr(engine_module, "_WINDOW_BATCHES", 1)
+    read = []
+
+    next(engine.score(read.append(example) or example for example in examples))
+
+    assert len(read) == 3
+
+
+def test_drawn_completions_differ_from_window_to_window(engine, examples, monkeypatch):
+    monkeypatch.setattr(engine_module, "_WINDOW_BATCHES", 1)
+    same = [replace(examples[0], example_id=str(number)) for number in range(4)]
+
+    found = list(engine.generate(same, Sampling(16, temperature=3.0, batch_size=1)))
+
+    assert len({one.text for one in found}) > 1
+    assert found == list(engine.generate(same, Sampling(16, temperature=3.0, batch_size=1)))
+
+
+def test_an_example_without_an_answer_cannot_be_scored(engine, examples):
+    with pytest.raises(InputError, match="example row-0 has no answer to score"):
+        list(engine.score([replace(examples[0], answer=None)]))
+
+
+def test_the_engine_says_what_it_can_do(engine):
+    can = engine.capabilities
+
+    assert (can.text, can.own_logprobs, can.scoring, can.full_logits) == (True, False, True, True)
+
+
+def test_without_settings_the_whole_vocabulary_of_the_tokenizer_counts(
+    tokenizer, template, examples
+):
+    engine = TransformersEngine(build("llama", tokenizer), tokenizer, template)
+
+    assert next(engine.score(examples)).top_ids.shape[1] == 64
