@@ -16,9 +16,7 @@ from stillhouse.report.content import (
     StageRow,
 )
 
-HOSTILE = (
-    "<script>alert('x')</script><img src=http://example.invalid/x.png> \u202eevil\u202c & \"q\""
-)
+HOSTILE = "<script>alert('x')</script><img src=http://e.invalid/x.png> \u202eevil\u202c & \"q\""
 ARABIC = "ما هي عاصمة فرنسا؟ أجب بكلمة واحدة."
 CHINESE = "请用一句话解释知识蒸馏是什么，以及为什么学生模型可以比教师模型小得多。"
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitän" * 6
@@ -177,7 +175,7 @@ def extreme_report() -> RunReport:
     metrics = tuple(
         MetricRow(name=f"m{i}", title=f"{title} {i}", better="lower", unit=unit, values=values,
                   note=title)
-        for i, (title, unit) in enumerate([(LONG_WORD, "nats"), (ARABIC, "s"), (HOSTILE, "MB")] * 66)
+        for i, (title, unit) in enumerate([(LONG_WORD, "nats"), (ARABIC, "s"), (HOSTILE, "")] * 66)
     )  # fmt: skip
     gaps = [(s, math.nan if s % 10 == 4 else 1.0 / (s + 1)) for s in range(2000)]
     curves = (

@@ -5,13 +5,21 @@ The page embeds this as JSON, so a figure on the page can be compared with a man
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 RunState = Literal["passed", "refused", "failed", "interrupted", "running"]
 StageState = Literal["done", "reused", "failed", "skipped"]
 RuleOutcome = Literal["pass", "fail", "not enough data"]
+
+
+def writable(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, which no file could hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+Text = Annotated[str, AfterValidator(writable)]
 
 
 class Content(BaseModel):
@@ -32,22 +40,22 @@ class StageRow(Content):
         summary: one sentence.
     """
 
-    name: str
-    instance: str = ""
-    artifact_id: str = ""
+    name: Text
+    instance: Text = ""
+    artifact_id: Text = ""
     state: StageState
     seconds: float | None = None
     peak_bytes: int | None = None
-    summary: str = ""
+    summary: Text = ""
 
 
 class Curve(Content):
     """One series of (step, value); curves of one name share a colour, of one unit a chart."""
 
-    name: str
+    name: Text
     points: tuple[tuple[int, float], ...]
     kind: Literal["train", "validation"]
-    unit: str = "nats"
+    unit: Text = "nats"
 
 
 class Estimate(Content):
@@ -70,50 +78,50 @@ class MetricRow(Content):
         note: what a reader must know to read it right.
     """
 
-    name: str
-    title: str
+    name: Text
+    title: Text
     better: Literal["lower", "higher"]
-    unit: str = ""
-    values: dict[str, Estimate]
-    note: str = ""
+    unit: Text = ""
+    values: dict[Text, Estimate]
+    note: Text = ""
 
 
 class FlowStep(Content):
     """What one data step did to the rows."""
 
-    step: str
+    step: Text
     rows_in: int
     rows_out: int
-    dropped: dict[str, int] = {}
+    dropped: dict[Text, int] = {}
     changed: int = 0
 
 
 class RuleRow(Content):
     """One rule of the gate in words, with the value it saw, its limit and why."""
 
-    text: str
+    text: Text
     value: float | None = None
     limit: float
     outcome: RuleOutcome
-    reason: str = ""
+    reason: Text = ""
 
 
 class GateView(Content):
     """The verdict on one candidate; `passed` is None when there was not enough data."""
 
     passed: bool | None
-    candidate: str
+    candidate: Text
     rules: tuple[RuleRow, ...]
-    fallback: str = ""
+    fallback: Text = ""
 
 
 class ExampleRow(Content):
     """One holdout example with every candidate's answer; `agrees`: student with teacher."""
 
-    example_id: str
-    prompt: str
-    reference: str = ""
-    answers: dict[str, str]
+    example_id: Text
+    prompt: Text
+    reference: Text = ""
+    answers: dict[Text, Text]
     agrees: bool
 
 
@@ -130,16 +138,16 @@ class RunReport(Content):
         recipe_yaml: the recipe as it was run.
     """
 
-    title: str
-    description: str = ""
+    title: Text
+    description: Text = ""
     run_state: RunState
-    headline: str
+    headline: Text
     stages: tuple[StageRow, ...] = ()
     curves: tuple[Curve, ...] = ()
     metrics: tuple[MetricRow, ...] = ()
     row_flow: tuple[FlowStep, ...] = ()
-    parts: dict[str, int] = {}
+    parts: dict[Text, int] = {}
     gate: GateView | None = None
     examples: tuple[ExampleRow, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()
-    recipe_yaml: str = ""
+    facts: tuple[tuple[Text, Text], ...] = ()
+    recipe_yaml: Text = ""

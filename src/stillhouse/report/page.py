@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stillhouse.core.files import write_atomic
-from stillhouse.report import charts, numbers
+from stillhouse.report import charts, curves, numbers
 from stillhouse.report.content import MetricRow, RunReport
 
 _HERE = Path(__file__).parent
@@ -61,7 +61,7 @@ def render_report(content: RunReport) -> str:
         key_metric=key_metric(metrics),
         num_keys=_NUM_KEYS,
         num_open=_NUM_OPEN_METRICS,
-        panels=charts.panels_by_unit(content.curves),
+        panels=curves.panels_by_unit(content.curves),
         slots=charts.name_slots(metrics, content.curves),
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         data=Markup(content.model_dump_json(indent=1).translate(_IN_SCRIPT)),
@@ -105,7 +105,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    environment.globals.update(charts=charts, tones=TONES)
+    environment.globals.update(charts=charts, curves=curves, tones=TONES)
     environment.filters.update(
         number=numbers.number_text,
         limit=numbers.limit_text,
