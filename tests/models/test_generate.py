@@ -10,6 +10,7 @@ from stillhouse.core.sampling import Sampling
 from stillhouse.models.generate import Stopping, find_stopping, generate_ids
 from stillhouse.tokens.encode import encode_prompt
 from stillhouse.tokens.template import PlainTemplate
+from stillhouse.tokens.tokenizer import load_tokenizer
 
 GREEDY = Sampling(max_new_tokens=12)
 
@@ -130,3 +131,14 @@ def test_ends_come_from_tokenizer_generation_config_and_template(tokenizer, temp
 
     assert chat.stop_ids == {7, 9, 11, tokenizer.eos_id}
     assert turns.stop_ids == {7, 9, 11, tokenizer.eos_id, user}
+
+
+def test_a_model_and_tokenizer_that_name_no_end_have_none(tokenizer_folder, tokenizer):
+    model = build("llama", tokenizer)
+    model.config.eos_token_id = model.generation_config.eos_token_id = None
+    nameless = load_tokenizer(tokenizer_folder)
+    nameless.specials.pop("eos_token")
+
+    found = find_stopping(model, nameless, PlainTemplate(eos="."))
+
+    assert found == Stopping(frozenset(), 0)

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import build
 from transformers.utils import logging
 
-from stillhouse.core.errors import ModelError
+from stillhouse.core.errors import CapacityError, ModelError
 from stillhouse.models.load import load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
@@ -147,3 +147,26 @@ def test_a_torn_adapter_is_refused(adapter):
 
     (folder / "adapter_model.safetensors").unlink()
     assert "has no adapter_model.safetensors; a pickled adapter is never loaded" in refusal(folder)
+
+
+def test_a_model_that_does_not_fit_says_so(folders, monkeypatch):
+    def too_small(*_args, **_options):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr("transformers.LlamaForCausalLM.to", too_small)
+
+    with pytest.raises(CapacityError, match="does not fit the memory of cpu"):
+        load_model(folders["llama"])
+
+
+def test_loading_an_adapter_never_asks_the_hub(adapter, folders, monkeypatch):
+    _, folder = adapter
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "org/base"
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    asked = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda *args, **_options: asked.append(args))
+
+    load_model(folder, base=folders["llama"])
+
+    assert asked == []

@@ -5,10 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_models import CORPUS, save
 
 from stillhouse.core.errors import ModelError
-from stillhouse.models.source import open_folder, require_same_tokenizer
+from stillhouse.models.source import context_tokens, open_folder, require_same_tokenizer
 from stillhouse.tokens.train import train_tokenizer
 
 
@@ -192,3 +193,22 @@ def test_a_model_without_an_embedding_or_vocab_size_is_refused(copy):
     edit_json(copy / "config.json", vocab_size=None)
 
     assert "no embedding found" in refusal(copy)
+
+
+def test_a_sharded_model_is_read_whole(copy, folders):
+    tensors = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    names = sorted(tensors)
+    shards = {"one.safetensors": names[:9], "two.safetensors": names[9:]}
+    for file, part in shards.items():
+        save_file({name: tensors[name] for name in part}, copy / file)
+    files = {name: file for file, part in shards.items() for name in part}
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+
+    assert open_folder(copy).shapes == open_folder(folders["llama"]).shapes
+
+
+def test_a_model_may_have_no_limit_of_its_own():
+    assert context_tokens({"vocab_size": 3}) is None
+    assert context_tokens({"n_positions": 9}) == 9
+    assert context_tokens({"text_config": {"max_position_embeddings": 7}}) == 7

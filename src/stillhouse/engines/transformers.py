@@ -62,6 +62,9 @@ class TransformersEngine:
             examples: their prompts are completed; answers are not looked at.
             sampling: greedy at temperature 0.
 
+        Yields:
+            Text without special tokens, with how it ended.
+
         Raises:
             InputError: a prompt does not fit the model's context, or the template refuses it.
         """
@@ -83,6 +86,9 @@ class TransformersEngine:
 
         Args:
             examples: each with its answer; read as they come, never all at once.
+
+        Yields:
+            Targets of one example.
 
         Raises:
             InputError: an example has no answer or does not fit the model's context.

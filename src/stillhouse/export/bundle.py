@@ -66,6 +66,9 @@ def export_student(
         folder: of the bundle; made when missing.
         probes: (T,) token ids each, on which adapter and merged student are compared.
 
+    Returns:
+        What was written, with the digest of every file, and what the checks found.
+
     Raises:
         NotBuiltError: a format that this version does not write.
         UsageError: an adapter is asked for and the student has none.

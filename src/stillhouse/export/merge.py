@@ -26,7 +26,10 @@ def merge_student(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     """The student as one ordinary model: its adapter added into a copy of the weights.
 
     Args:
-        model: left as it is. Without an adapter it is given back itself.
+        model: left as it is.
+
+    Returns:
+        A new model in eval mode; `model` itself when it has no adapter.
     """
     if not isinstance(model, PeftModel):
         return model

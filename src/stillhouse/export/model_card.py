@@ -36,6 +36,9 @@ def model_card(facts: CardFacts, formats: tuple[str, ...]) -> str:
     Args:
         facts: what it says.
         formats: folders of the bundle that it explains.
+
+    Returns:
+        The text of `README.md`.
     """
     sections = [
         f"# {facts.name}",

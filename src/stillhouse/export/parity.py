@@ -49,6 +49,9 @@ def check_reload(merged: PreTrainedModel, folder: Path) -> ParityReport:
         merged: what was exported.
         folder: where to.
 
+    Returns:
+        How many tensors were compared.
+
     Raises:
         ArtifactError: a tensor is missing, new or different; names the first.
     """
@@ -74,6 +77,9 @@ def check_merge(
         adapted: the student as it was trained.
         merged: of `merge.merge_student`.
         probes: (T,) token ids each, at least one.
+
+    Returns:
+        The largest difference of two logits over all probes.
 
     Raises:
         ArtifactError: they differ by more than the merged dtype's rounding.

@@ -55,6 +55,9 @@ def find_stopping(
         model: its generation config may list several end tokens.
         tokenizer: its end-of-text token.
         template: the special token that closes an assistant turn, if it writes one.
+
+    Returns:
+        The ends, and the smallest of them to fill batches with.
     """
     plain = plain_model(model)
     stated: list[Any] = [plain.config.eos_token_id]
@@ -90,6 +93,9 @@ def generate_ids(
         sampling: greedy at temperature 0; else drawn, and then `batch_size` is part of the draw.
         stopping: which tokens end a completion.
         seed: of the draw; the global random state is left as it was.
+
+    Returns:
+        Token ids with how each ended; equal for a prompt alone and among others, when greedy.
 
     Raises:
         InputError: an empty prompt, or one that leaves no room for `max_new_tokens`.

@@ -80,6 +80,9 @@ def fetch_model(hub_id: str, revision: str = "", *, weights: bool, hub: Hub) -> 
         weights: also the safetensors; False fetches config, tokenizer and template alone.
         hub: how the hub is reached.
 
+    Returns:
+        Folder and commit.
+
     Raises:
         ModelError: with what to do: no such id or revision, gated, not reachable and not cached,
             too many requests, no safetensors.

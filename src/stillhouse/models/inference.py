@@ -25,6 +25,9 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[
     Args:
         lengths: tokens of each item.
         batch_size: items of a batch, >= 1.
+
+    Yields:
+        Indices of one batch; each index stands in one batch.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     for start in range(0, len(order), batch_size):

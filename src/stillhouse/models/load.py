@@ -42,6 +42,9 @@ def load_model(
         base: the model under an adapter; None takes the path in the adapter's config, relative to
             the adapter's folder.
 
+    Returns:
+        The model, or the adapter around its base model.
+
     Raises:
         ModelError: the folder cannot be used, or its weights are not those of its architecture.
         CapacityError: it does not fit the device.

@@ -40,6 +40,9 @@ def build_scratch(scratch: Scratch, tokenizer: TextTokenizer, *, seed: int) -> P
         tokenizer: gives the vocabulary's size and the special ids.
         seed: of the weights.
 
+    Returns:
+        The model on the CPU.
+
     Raises:
         ModelError: unknown model type or config key (names the nearest), a value of the wrong
             type, or sizes that do not fit together.
@@ -75,6 +78,10 @@ def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path) -> 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Copy the files that make a tokenizer and its chat template.
+
+    Args:
+        source: a folder with a tokenizer.
+        folder: where the copies go.
 
     Raises:
         ModelError: there is no tokenizer.json to copy.

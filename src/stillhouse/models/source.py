@@ -67,6 +67,9 @@ def open_folder(path: Path) -> ModelFolder:
     Args:
         path: an ordinary Hugging Face model folder.
 
+    Returns:
+        What the folder says, without a weight loaded.
+
     Raises:
         ModelError: something is missing, torn, pickled or does not fit together.
     """
@@ -91,6 +94,10 @@ def open_folder(path: Path) -> ModelFolder:
 
 def require_same_tokenizer(teacher: ModelFolder, student: ModelFolder) -> None:
     """Refuse a pair whose tokenizers differ.
+
+    Args:
+        teacher: checked folder.
+        student: checked folder.
 
     Raises:
         ModelError: with the first thing in which they differ; this version distils only
@@ -117,7 +124,13 @@ def context_tokens(config: dict[str, Any]) -> int | None:
 
 
 def weight_files(path: Path) -> tuple[str, ...]:
-    """Names of the safetensors files that hold the model, sorted.
+    """Names of the safetensors files that hold the model.
+
+    Args:
+        path: a model folder.
+
+    Returns:
+        File names, sorted.
 
     Raises:
         ModelError: there are none, only pickles, or the index names a file that is missing.
@@ -142,7 +155,13 @@ def weight_files(path: Path) -> tuple[str, ...]:
 
 
 def read_header(file: Path) -> dict[str, tuple[int, ...]]:
-    """Tensor name -> shape of one safetensors file, from its header alone.
+    """The tensors of one safetensors file, from its header alone.
+
+    Args:
+        file: a safetensors file.
+
+    Returns:
+        Name -> shape.
 
     Raises:
         ModelError: the file is torn or no safetensors file.
