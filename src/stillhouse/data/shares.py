@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -89,12 +90,13 @@ class _Remainders:
     """What the floors left over, in units of 1/whole; every row and column sums to whole units."""
 
     def __init__(self, remainders: Mapping[Cell, int]) -> None:
-        self._left = {cell: left for cell, left in remainders.items() if left}
-        self._parts_of: dict[int, dict[int, None]] = {}
-        self._strata_of: dict[int, dict[int, None]] = {}
+        # An OrderedDict finds its first key at once; a dict first walks over all deleted ones.
+        self._left = OrderedDict((cell, left) for cell, left in remainders.items() if left)
+        self._parts_of: dict[int, OrderedDict[int, None]] = defaultdict(OrderedDict)
+        self._strata_of: dict[int, OrderedDict[int, None]] = defaultdict(OrderedDict)
         for stratum, part in self._left:
-            self._parts_of.setdefault(stratum, {})[part] = None
-            self._strata_of.setdefault(part, {})[stratum] = None
+            self._parts_of[stratum][part] = None
+            self._strata_of[part][stratum] = None
 
     def find_cycle(self) -> dict[Cell, int]:
         """Cells with alternating signs along a closed walk, empty when nothing is left over."""

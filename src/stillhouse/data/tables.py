@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stillhouse.core.errors import InputError
 from stillhouse.data.lines import read_lines
+from stillhouse.data.nearest import some_of
 
 # The csv module refuses cells above 131,072 characters unless told; a long document is no error.
 csv.field_size_limit(1 << 30)
@@ -68,7 +69,7 @@ def _read(
         yield f"{path.name}:{start}", dict(zip(header, cells, strict=True))
     if not num_rows:
         raise InputError(
-            f"{path.name}:{first[0]}: only a header ({', '.join(header)}) and no row below it",
+            f"{path.name}:{first[0]}: only a header ({some_of(header)}) and no row below it",
             "add rows, or name another file in collect.source.file",
         )
 
@@ -136,9 +137,10 @@ def _checked_header(name: str, first: _Cells) -> list[str]:
     line, _, header = first
     twice = [column for column, count in Counter(header).items() if count > 1]
     if twice:
+        places = [str(at) for at, column in enumerate(header, 1) if column == twice[0]]
         raise InputError(
-            f"{name}:{line}: the column {twice[0]!r} stands {Counter(header)[twice[0]]} times "
-            f"in the header ({', '.join(header)})",
+            f"{name}:{line}: the column {twice[0]!r} stands {len(places)} times in the header "
+            f"(columns {', '.join(places)})",
             "give every column a name of its own",
         )
     for separator, word in ((";", "semicolons"), ("\t", "tabs")):
@@ -154,7 +156,7 @@ def _checked_header(name: str, first: _Cells) -> list[str]:
 def _wrong_count(where: str, cells: list[str], header: list[str], num_lines: int) -> InputError:
     message = (
         f"{where}: {len(cells)} field{'s' * (len(cells) != 1)}, "
-        f"but the header has {len(header)} ({', '.join(header)})"
+        f"but the header has {len(header)} ({some_of(header)})"
     )
     if num_lines > 1:
         return InputError(

@@ -19,8 +19,8 @@ INTENTS = {
     "refund": (
         "refund my {p}",
         "i want money back for the {p}",
-        "take back the {p} and repay me",
-        "i return the {p} for a refund",
+        "take back the {p}",
+        "i return the {p} to you",
         "pay me back for the {p}",
     ),
     "repair": (
@@ -56,13 +56,13 @@ INTENTS = {
 URGENCIES = {
     "high": ("today please", "at once", "very urgent", "answer me now"),
     "normal": ("", "", "this week", "soon"),
-    "low": ("no hurry", "any time is fine", "it can wait", "some day"),
+    "low": ("no hurry", "any time", "it can wait", "some day"),
 }
 
 MOODS = {
     "angry": ("i am angry", "what a mess", "this is awful", "shame on you"),
     "calm": ("", "", "kind regards", "thank you"),
-    "happy": ("have a nice day", "many smiles", "all the best", "big hugs"),
+    "happy": ("nice day", "many smiles", "all the best", "big hugs"),
 }
 
 VALUES = {

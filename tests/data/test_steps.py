@@ -1,0 +1,131 @@
+import unicodedata
+
+import ftfy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.core.errors import AccountingError
+from stillhouse.core.rows import Drop, Keep, Message, Row
+from stillhouse.data.drafts import draft_of
+from stillhouse.data.steps import _REPAIRS, CleanStep, DedupStep, DropStep, clean_text
+from stillhouse.recipes import rows as recipe
+
+
+def draft(row_id, prompt="ask", answer="a", role="user"):
+    row = Row(row_id, {}, f"a.csv:{row_id}")
+    return draft_of(row, (Message("system", "s"), Message(role, prompt)), answer, answer)
+
+
+def judge(step, *drafts):
+    return [
+        (outcome.reason, outcome.evidence) if isinstance(outcome, Drop) else "kept"
+        for outcome in step.process(list(drafts))
+    ]
+
+
+def test_mojibake_is_undone_and_what_was_written_is_kept():
+    settings = recipe.Clean()
+
+    assert clean_text("  schÃ¶n ", settings) == "schön"
+    assert clean_text("“ﬁne” Ａ &amp; x²", settings) == "“ﬁne” Ａ &amp; x²"
+    assert clean_text("e\u0301", settings) == "é"
+    assert clean_text("torn \ud83d", settings) == "torn \ufffd"
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_short_way_for_plain_text_changes_no_result(text):
+    slow = unicodedata.normalize("NFC", ftfy.fix_text(text, _REPAIRS)).strip()
+
+    assert clean_text(text, recipe.Clean()) == slow
+
+
+def test_every_repair_can_be_switched_off():
+    off = recipe.Clean(fix_text=False, normalize="none", strip=False)
+
+    assert clean_text(" schÃ¶n e\u0301 ", off) == " schÃ¶n e\u0301 "
+    assert clean_text("x²", recipe.Clean(normalize="NFKC")) == "x2"
+
+
+@pytest.mark.parametrize(
+    "text", ["東京の天気", "Привет, мир", "שלום", "สวัสดี", "नमस्ते", "안녕하세요"]
+)
+def test_no_script_loses_a_letter(text):
+    assert clean_text(text, recipe.Clean()) == text
+
+
+def test_clean_reaches_into_objects_but_not_their_keys():
+    row = Row("1", {" k ": {" schÃ¶n ": [" a ", 1, None]}}, "a:1")
+
+    (outcome,) = CleanStep(recipe.Clean()).process([row])
+
+    assert outcome == Keep(Row("1", {" k ": {" schÃ¶n ": ["a", 1, None]}}, "a:1"))
+
+
+def test_a_row_that_is_clean_is_not_changed():
+    row = Row("1", {"a": "b"}, "a:1")
+
+    assert CleanStep(recipe.Clean()).process([row])[0].row is row
+
+
+def test_length_rules_count_the_prompt_without_the_system_message():
+    step = DropStep(recipe.Drop(min_chars=3, max_chars=5), needs_answer=True)
+
+    assert judge(step, draft("1", "ab"), draft("2", "abc"), draft("3", "abcdef")) == [
+        ("prompt too short", "2 < 3 chars"),
+        "kept",
+        ("prompt too long", "6 > 5 chars"),
+    ]
+
+
+def test_an_empty_answer_ends_the_row_only_where_one_is_required():
+    required = DropStep(recipe.Drop(), needs_answer=True)
+    optional = DropStep(recipe.Drop(), needs_answer=False)
+    allowed = DropStep(recipe.Drop(empty=False), needs_answer=True)
+
+    assert judge(required, draft("1", answer=" ")) == [("empty answer", "")]
+    assert optional.process([draft("1", answer=" ")])[0].row.answer is None
+    assert allowed.process([draft("1", answer=" ")])[0].row.answer == " "
+
+
+def test_a_prompt_must_end_with_a_user_or_tool_turn():
+    step = DropStep(recipe.Drop(empty=False), needs_answer=False)
+
+    assert judge(step, draft("1", role="assistant"))[0][0] == "no user turn"
+    assert judge(step, draft("1", role="tool")) == ["kept"]
+
+
+def test_the_first_of_equal_rows_stays():
+    rows = [draft("1"), draft("2"), draft("3", answer="b"), draft("4", answer=None), draft("5")]
+
+    assert judge(DedupStep(recipe.Drop()), *rows) == [
+        "kept",
+        ("duplicate", "duplicate of 1"),
+        "kept",
+        "kept",
+        ("duplicate", "duplicate of 1"),
+    ]
+    assert judge(DedupStep(recipe.Drop(duplicates=False)), *rows) == ["kept"] * 5
+
+
+def test_conflicts_end_every_row_that_another_contradicts():
+    rows = [
+        draft("1"),
+        draft("2"),
+        draft("3", answer="b"),
+        draft("4", "other"),
+        draft("5", answer=None),
+    ]
+
+    assert judge(DedupStep(recipe.Drop(conflicts=True)), *rows) == [
+        ("conflicting answer", "3 has another answer to this prompt"),
+        ("duplicate", "duplicate of 1"),
+        ("conflicting answer", "1 has another answer to this prompt"),
+        "kept",
+        "kept",
+    ]
+
+
+def test_a_step_that_needs_prompts_refuses_plain_rows():
+    with pytest.raises(AccountingError, match="before the step shape"):
+        DedupStep(recipe.Drop()).process([Row("1", {}, "a:1")])
