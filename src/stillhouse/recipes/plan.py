@@ -7,10 +7,13 @@ reads, and the hashes of the instances before it. So a later section changes no 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.recipes.compute import ResolvedCompute
+from stillhouse.recipes.facts import facts_for
+from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
@@ -206,12 +209,15 @@ def _add_release(
             "seed": settings.seed,
         }
         before["gate"] = plan.add("gate", config, evaluated)
-    exported = plan.add("export", {"export": _dump(recipe.export), **machine}, before)
+    config = {"export": _dump(recipe.export), "card": _card(recipe), **machine}
+    numbers = {"numbers": evaluated["student"]}
+    exported = plan.add("export", config, before | numbers)
     name = recipe.register_as.name if recipe.register_as else recipe.name
     plan.add(
         "register",
         {"name": name},
-        {"bundle": exported, "numbers": evaluated["student"]}
+        {"bundle": exported}
+        | numbers
         | {key: value for key, value in before.items() if key == "gate"},
     )
 
@@ -240,6 +246,24 @@ def _model(recipe: Recipe, which: str, content: Content) -> dict[str, Any]:
         "weights": content.teacher if which == "teacher" else content.student,
         "scratch": _dump(source.scratch) if source.scratch else None,
     }
+
+
+def _card(recipe: Recipe) -> dict[str, Any]:
+    """What the bundle's model card says of where the student comes from."""
+    sources = {"teacher": recipe.teacher, "student": recipe.student}
+    known = {name: facts_for(source.hub or "") for name, source in sources.items()}
+    return {
+        "recipe": recipe.name,
+        "teacher": _origin(recipe.teacher),
+        "base": _origin(recipe.student),
+        "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts},
+    }
+
+
+def _origin(source: ModelSource) -> str:
+    if source.scratch:
+        return f"a {source.scratch.model_type} model of random weights"
+    return source.hub or Path(source.path or "").name
 
 
 def _dump(section: Any) -> dict[str, Any]:

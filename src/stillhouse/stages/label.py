@@ -30,7 +30,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     use_compute(request.config)
     label = section_of(Label, request.config["label"])
     corpus = open_corpus(request.inputs["examples"])
-    examples = corpus.of_parts(label.parts)
+    examples = corpus.of_parts({*label.parts, "validation"})
     teacher = _Teacher(request, label, corpus)
     done: list[Completion] = []
     shards = [

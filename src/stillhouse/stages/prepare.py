@@ -8,13 +8,13 @@ from pathlib import Path
 
 from stillhouse.core.protocols import Progress
 from stillhouse.data.storage import read_rows_file, write_dropped
-from stillhouse.tokens.files import copy_tokenizer
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import TOKENIZER, save_corpus
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.sections import section_of
+from stillhouse.tokens.files import copy_tokenizer
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:

@@ -1,0 +1,65 @@
+"""Export: the student as a bundle to use, proved equal to what was trained and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from stillhouse.core.protocols import Progress
+from stillhouse.export.bundle import Student, export_student
+from stillhouse.export.model_card import CardFacts
+from stillhouse.recipes.measuring import Export
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.corpus import open_corpus
+from stillhouse.stages.sections import section_of
+from stillhouse.stages.weights import finished_model, use_compute
+
+BUNDLE = "bundle"
+_PROBES = 8
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write the folder `bundle`."""
+    config = request.config
+    use_compute(config)
+    export = section_of(Export, config["export"])
+    corpus = open_corpus(request.inputs["examples"])
+    holdout = corpus.of_parts(["holdout"])[:_PROBES]
+    folder = request.locations.get("student")
+    # In float32, as it was trained: what ships must not lose the last bits to the run's dtype.
+    model = finished_model(config | {"dtype": "float32"}, request.inputs["model"], folder)
+    card = config["card"]
+    student = Student(
+        model,
+        corpus.tokenizer_folder,
+        card["base"] if "/" in card["base"] else "../merged",
+        CardFacts(
+            name=card["recipe"],
+            recipe=card["recipe"],
+            teacher=card["teacher"],
+            base=card["base"],
+            metrics=_metrics(request.inputs["numbers"]),
+            licences=card["licences"],
+        ),
+    )
+    probes = [corpus.encode(example).ids for example in holdout]
+    report = export_student(student, export.formats, request.out / BUNDLE, probes)
+    progress(1, 1, "bundles")
+    size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
+    return StageResult(
+        {
+            "formats": list(report.formats),
+            "parity": [dataclasses.asdict(item) for item in report.parity],
+            "bytes": size,
+        }
+    )
+
+
+def _metrics(folder: Path) -> dict[str, str]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+    return {
+        metric["title"]: f"{metric['value']:.4g} ({metric['low']:.4g} to {metric['high']:.4g})"
+        for metric in manifest["summary"]["metrics"].values()
+    }

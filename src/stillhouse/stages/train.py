@@ -1,0 +1,89 @@
+"""Train: the student learns from stored targets, its twin from gold answers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stillhouse.core.protocols import Progress
+from stillhouse.core.rows import Example
+from stillhouse.core.targets import TargetKey, TokenTargets
+from stillhouse.data.storage import read_completions
+from stillhouse.losses.terms import Objective
+from stillhouse.recipes.training import Train
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
+from stillhouse.stages.finetune import encode_gold
+from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.sections import section_of
+from stillhouse.stages.training import Learning, train_and_save
+from stillhouse.students.batches import EncodedExample
+from stillhouse.students.trainer import TrainingData
+from stillhouse.targets.read import TargetReader
+from stillhouse.tokens.encode import EncodedConversation
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write the student (`model`, or `adapter`) and `curve.json`."""
+    training = section_of(Train, request.config["training"])
+    weights = training.weights
+    objective = Objective(
+        weights.forward_kl, weights.cross_entropy, training.kd_temperature, training.t2_scaling
+    )
+    corpus = open_corpus(request.inputs["examples"])
+    column = 0
+    if "targets" in request.inputs:
+        labels = _Labels(request.inputs["targets"], corpus, training)
+        train = labels.encode(corpus.of_parts(training.parts))
+        validation = labels.encode(corpus.of_parts(["validation"]))
+        column = labels.column
+    else:
+        train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
+        validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
+    data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
+    learning = Learning(data, objective, training, request.locations.get("student"))
+    return StageResult(train_and_save(request, corpus, learning, progress))
+
+
+class _Labels:
+    """What `label` stored: completions, and targets that must belong to this very text."""
+
+    def __init__(self, folder: Path, corpus: Corpus, training: Train) -> None:
+        self._corpus = corpus
+        self._parts = training.parts
+        self._answers = {
+            item.example_id: item.text
+            for item in read_completions(folder / COMPLETIONS)
+            if item.finish == "stop"
+        }
+        self._reader: TargetReader | None = None
+        self.column = 0
+        if training.weights.forward_kl:
+            expected: dict[str, Any] = {
+                "tokenizer_digest": corpus.tokenizer.digest,
+                "template_digest": corpus.template.digest,
+                "vocab_size": corpus.tokenizer.vocab_size,
+            }
+            self._reader = TargetReader(folder / TARGETS, expected)
+            self.column = self._reader.header.kd_temperatures.index(training.kd_temperature)
+
+    def encode(self, examples: Sequence[Example]) -> list[EncodedExample]:
+        """The examples that have a completion, with targets where the objective needs them."""
+        known = [example for example in examples if example.example_id in self._answers]
+        encoded = [
+            self._corpus.encode(example, self._answers[example.example_id]) for example in known
+        ]
+        if known:
+            require_trained_tokens(encoded, self._parts)
+        return [
+            EncodedExample(item.ids, item.is_trained, self._targets(example.example_id, item))
+            for example, item in zip(known, encoded, strict=True)
+        ]
+
+    def _targets(self, example_id: str, encoded: EncodedConversation) -> TokenTargets | None:
+        if self._reader is None:
+            return None
+        key = TargetKey(example_id, encoded.completion_digest, encoded.view_digest)
+        self._reader.check_key(key)
+        return self._reader.get(example_id)
