@@ -149,6 +149,11 @@ class StudentTrainer(Trainer):
             objective=self.assignment.objective,
             token_weights=torch.tensor(weight, device=device),
         )
+        if not outputs.loss.requires_grad:
+            raise TrainingError(
+                f"step {self.state.global_step + 1}: no trainable parameter reaches the loss",
+                "unfreeze a layer below the head, or name other modules in lora.modules",
+            )
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
@@ -163,10 +168,8 @@ class StudentTrainer(Trainer):
                 "this step",
             )
         if size == 0 and self.step_tokens:
-            missing = all(p.grad is None for p in model.parameters() if p.requires_grad)
-            what = "no trainable parameter has a gradient" if missing else "every gradient is 0"
             raise TrainingError(
-                f"step {step}: {what}, so nothing would be learned",
+                f"step {step}: every gradient is 0, so nothing would be learned",
                 "the student may equal its teacher, or its trainable parts may not reach the loss",
             )
         return norm
@@ -204,6 +207,9 @@ class StudentTrainer(Trainer):
             raise TrainingError(f"step {self.state.global_step}: the validation loss is {loss}")
         metrics = {"eval_loss": loss, "eval_forward_kl": kl, "eval_cross_entropy": ce}
         self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
         stopping = self.assignment.stopping
         if stopping and has_stalled(self.validation_losses(), stopping):
             self.control.should_training_stop = True

@@ -1,0 +1,109 @@
+"""Batches hold what was encoded, in an order that follows from the seed alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_students import VOCAB, draw_examples
+
+from stillhouse.core.errors import InputError, ShapeError
+from stillhouse.students.batches import (
+    FILLER,
+    Collator,
+    ExampleDataset,
+    FixedSampler,
+    Layout,
+    StepSampler,
+    check_examples,
+    load_batches,
+)
+
+LENGTHS = [5, 9, 3, 7, 4, 8, 6]
+
+
+def rows_by_step(layout, num_steps=6, seed=0):
+    """The set of rows that each step takes, over all processes."""
+    steps = [[] for _ in range(num_steps)]
+    for rank in range(layout.num_processes):
+        batches = list(StepSampler(LENGTHS, replace(layout, rank=rank), num_steps, seed))
+        assert len(batches) == num_steps * layout.accumulation
+        for index, batch in enumerate(batches):
+            assert len(batch) == layout.batch_size
+            steps[index // layout.accumulation] += batch
+    return [sorted(step) for step in steps]
+
+
+@pytest.mark.parametrize("layout", [Layout(2, 2), Layout(1, 4), Layout(2, 1, 2), Layout(1, 2, 2)])
+def test_a_step_takes_the_same_rows_however_it_is_laid_out(layout):
+    assert rows_by_step(layout) == rows_by_step(Layout(4))
+
+
+def test_a_pass_sees_each_row_once_and_fills_its_last_step():
+    steps = rows_by_step(Layout(4))
+    for start in (0, 2, 4):
+        assert sorted(steps[start] + steps[start + 1]) == [FILLER, *range(7)]
+    assert steps[0] != steps[2]
+    assert rows_by_step(Layout(4), seed=1) != steps
+
+
+def test_rows_of_a_step_are_sorted_by_length_so_that_batches_need_less_padding():
+    batches = list(StepSampler(LENGTHS, Layout(2, 3), 1, 0))
+    lengths = [LENGTHS[row] for batch in batches for row in batch]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_measuring_sees_each_row_once(num_processes):
+    layouts = [Layout(2, 1, num_processes, rank) for rank in range(num_processes)]
+    samplers = [FixedSampler(LENGTHS, layout) for layout in layouts]
+    rows = [row for sampler in samplers for batch in sampler for row in batch]
+    assert sorted(row for row in rows if row != FILLER) == list(range(7))
+    assert len({len(sampler) for sampler in samplers}) == 1
+
+
+def test_targets_are_flat_and_stand_where_their_token_is_predicted():
+    examples = draw_examples(3)
+    batch = Collator(1)(examples)
+    ids, targets = batch["input_ids"].numpy(), batch["targets"]
+    width, row = ids.shape[1], 0
+    for index, example in enumerate(examples):
+        assert batch["attention_mask"][index].sum() == len(example.ids)
+        for place in np.flatnonzero(example.is_trained):
+            assert targets["positions"][row] == index * width + place - 1
+            assert targets["token_ids"][row] == example.ids[place]
+            row += 1
+    assert row == len(targets["token_ids"]) == len(targets["top_ids"])
+    stored = np.concatenate([example.targets.log_z[:, 1] for example in examples])
+    np.testing.assert_array_equal(targets["log_z"].numpy(), stored)
+
+
+def test_fillers_add_no_token():
+    examples = draw_examples(2)
+    data = ExampleDataset(examples)
+    full = Collator(1)(examples)
+    filled = Collator(1)([data[0], data[1], data[FILLER]])
+    for name, value in full["targets"].items():
+        assert value.equal(filled["targets"][name])
+    assert filled["attention_mask"][2].sum() == 1
+
+
+def test_a_loader_draws_nothing_from_the_global_generator():
+    before = torch.random.get_rng_state()
+    data = ExampleDataset(draw_examples(3))
+    list(load_batches(data, FixedSampler([1, 1, 1], Layout(2)), Collator()))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_examples_that_do_not_fit_are_refused_by_name():
+    examples = draw_examples(2)
+    check_examples(examples, VOCAB, 2)
+    with pytest.raises(InputError, match="no example"):
+        check_examples([], VOCAB, 0)
+    with pytest.raises(ShapeError, match="example 0 holds token id"):
+        check_examples(examples, 20, 0)
+    with pytest.raises(ShapeError, match="2 columns of log Z"):
+        check_examples(examples, VOCAB, 3)
+    swapped = replace(examples[0], targets=examples[1].targets)
+    with pytest.raises(ShapeError, match="tokens that are not the same"):
+        check_examples([swapped], VOCAB, 2)

@@ -1,0 +1,59 @@
+"""A training that was killed ends, bit for bit, where one left in peace ends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ALL = (
+    "dropout",
+    "lora-best",
+    "plain",
+    "lora-dropout",
+    "bfloat16",
+    "two-threads",
+    "cross-entropy",
+    "best",
+    "gradient-checkpointing",
+)
+
+
+def told(folder, how, cases):
+    driver = Path(__file__).with_name("killed_trainings.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(driver), str(folder), how, *cases],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    path = folder / "told.json"
+    assert path.is_file(), done.stderr[-3000:]
+    return json.loads(path.read_text())
+
+
+def test_kill_at_five_points_changes_no_bit(tmp_path):
+    result = told(tmp_path, "points", ["dropout", "lora-best"])
+    assert {case: entry["differs"] for case, entry in result.items()} == {
+        "dropout": [],
+        "lora-best": [],
+    }
+    assert result["dropout"]["kills"] == 5
+    assert result["lora-best"]["kills"] >= 3
+    assert result["dropout"]["summary"][:3] == [9, 9, False]
+    steps, best_step, stopped_early, _ = result["lora-best"]["summary"]
+    assert stopped_early
+    assert best_step < steps < 9
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["points", "times"])
+@pytest.mark.parametrize("case", ALL)
+def test_kill_changes_no_bit_in_any_configuration(case, how, tmp_path):
+    entry = told(tmp_path, how, [case])[case]
+    assert entry["differs"] == []
+    assert entry["kills"] >= 2
