@@ -7,7 +7,8 @@ from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, Grani
 
 from stillhouse.core.errors import ModelError
 from stillhouse.models.adapters import add_lora, resolve_modules, trainable_count
-from stillhouse.models.head import check_head, find_head, inner_model
+from stillhouse.models.head import check_head, find_head
+from stillhouse.models.inference import plain_model
 from stillhouse.recipes.training import Lora
 
 SIZES = {
@@ -90,7 +91,7 @@ def test_a_fresh_adapter_changes_no_logit_and_freezes_the_rest(kind):
     assert names
     assert all("lora_" in name for name in names)
     assert trainable_count(adapted) < sum(p.numel() for p in adapted.parameters())
-    assert inner_model(adapted) is model
+    assert plain_model(adapted) is model
 
 
 def test_the_seed_alone_draws_the_adapter():

@@ -13,7 +13,7 @@ from transformers import (
 from stillhouse.core.targets import TargetKey, TokenTargets
 from stillhouse.losses.terms import Objective
 from stillhouse.models.adapters import add_lora
-from stillhouse.models.head import inner_model
+from stillhouse.models.inference import plain_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Length, Lora, Optimizer, Training
 from stillhouse.students.batches import EncodedExample
@@ -189,7 +189,7 @@ def data_of(train, validation=()):
 
 
 def weights_of(model):
-    return {name: value.detach().clone() for name, value in inner_model(model).state_dict().items()}
+    return {name: value.detach().clone() for name, value in plain_model(model).state_dict().items()}
 
 
 def distance(ours, theirs):

@@ -56,7 +56,15 @@ def teacher_log_probs(targets: SparseTargets, kd_temperature: float) -> tuple[Te
 
 
 def kept_terms(teacher_NK: Tensor, student_NK: Tensor) -> Tensor:
-    """Sum of p (log p - log q) over the kept entries; (N, K) logprobs to (N,) nats."""
+    """Sum of p (log p - log q) over the kept entries.
+
+    Args:
+        teacher_NK: (N, K) logprobs, nats.
+        student_NK: (N, K) logprobs, nats.
+
+    Returns:
+        (N,) nats; 0 from entries whose p is 0.
+    """
     probs_NK = teacher_NK.exp()
     return torch.where(probs_NK > 0, probs_NK * (teacher_NK - student_NK), 0.0).sum(-1)
 

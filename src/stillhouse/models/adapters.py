@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from stillhouse.core.errors import ModelError
-from stillhouse.models.head import inner_model
+from stillhouse.models.inference import plain_model
 from stillhouse.recipes.training import Lora
 
 _ROUTERS = ("router", "gate")
@@ -71,6 +71,9 @@ def resolve_modules(model: PreTrainedModel, modules: str | tuple[str, ...]) -> l
         model: a causal language model.
         modules: `all-linear`, or names: a full name, or its end after a dot (`q_proj`).
 
+    Returns:
+        Never the head.
+
     Raises:
         ModelError: a name matches nothing (with the nearest names), or only the head.
     """
@@ -90,7 +93,7 @@ def trainable_count(model: nn.Module) -> int:
 
 
 def _linear_layers(model: PreTrainedModel) -> dict[str, nn.Linear | Conv1D]:
-    head = inner_model(model).get_output_embeddings()
+    head = plain_model(model).get_output_embeddings()
     return {
         name: module
         for name, module in model.named_modules()

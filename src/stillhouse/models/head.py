@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from peft import PeftModel
 from torch import nn
@@ -12,8 +9,9 @@ from transformers import PreTrainedModel
 
 from stillhouse.core.errors import ModelError
 from stillhouse.losses.fused_linear import HeadTensors
+from stillhouse.models.inference import evaluating, plain_model
 
-__all__ = ["HeadTensors", "check_head", "evaluating", "find_head", "inner_model", "last_hidden"]
+__all__ = ["HeadTensors", "check_head", "find_head", "last_hidden"]
 
 _FACTORS = ("logit_scale", "lm_head_multiplier")
 _DIVISORS = ("logits_scaling",)
@@ -22,12 +20,6 @@ _TOLERANCE = 0.03
 
 assumption: bfloat16 keeps 8 bits, and a forgotten scale or cap is off by far more.
 """
-
-
-def inner_model(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
-    """The Hugging Face model itself; an adapter in it stays active."""
-    unwrap = getattr(model, "get_base_model", None)
-    return unwrap() if callable(unwrap) else model  # type: ignore[return-value]
 
 
 def find_head(model: PreTrainedModel | PeftModel) -> HeadTensors:
@@ -42,7 +34,7 @@ def find_head(model: PreTrainedModel | PeftModel) -> HeadTensors:
     Raises:
         ModelError: there is no head, or an adapter sits on it.
     """
-    inner = inner_model(model)
+    inner = plain_model(model)
     head = inner.get_output_embeddings()
     if head is None:
         raise ModelError(f"{type(inner).__name__} has no output head; a causal LM is needed")
@@ -76,22 +68,28 @@ def last_hidden(
         model: a causal language model, with or without an adapter around it.
         input_ids: (B, T) int64, padded on the right.
         mask: (B, T), 1 where a token stands.
+
+    Returns:
+        After the last norm, differentiable.
     """
-    decoder = inner_model(model).base_model
+    decoder = plain_model(model).base_model
     return decoder(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
 
 
 def check_head(model: PreTrainedModel | PeftModel) -> None:
     """Make sure that `last_hidden` and `find_head` give this model's own logits, on two tokens.
 
+    Args:
+        model: a causal language model, with or without an adapter around it.
+
     Raises:
         ModelError: they do not; the model does something else between its layers and its logits.
     """
-    inner = inner_model(model)
+    inner = plain_model(model)
     head = find_head(inner)
     input_ids = torch.tensor([[0, min(1, head.num_used - 1)]], device=head.weight_VH.device)
     mask = torch.ones_like(input_ids)
-    with evaluating(inner), torch.no_grad():
+    with evaluating(inner):
         own = inner(input_ids=input_ids, attention_mask=mask, use_cache=False).logits.float()
         hidden = last_hidden(inner, input_ids, mask).to(head.weight_VH.dtype)
         ours = head.logits(hidden).float()
@@ -103,15 +101,3 @@ def check_head(model: PreTrainedModel | PeftModel) -> None:
             f"by {worst:.3g}",
             "scale, soft cap, bias and padded rows are known; name this model in an issue",
         )
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off inside; each module's own mode is put back at the end."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

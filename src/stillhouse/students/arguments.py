@@ -25,6 +25,9 @@ def count_steps(training: Training, layout: Layout, num_examples: int) -> int:
         training: the recipe's section.
         layout: how the rows of one step are laid out.
         num_examples: what is trained on.
+
+    Returns:
+        Steps of the optimizer.
     """
     length = training.length
     if length.steps is not None:
@@ -34,6 +37,9 @@ def count_steps(training: Training, layout: Layout, num_examples: int) -> int:
 
 def check_optimizer(training: Training) -> None:
     """Refuse what is not built.
+
+    Args:
+        training: the recipe's section.
 
     Raises:
         NotBuiltError: the optimizer's name is known to the recipe, but not to this version.
@@ -56,6 +62,9 @@ def training_arguments(
         compute: device, dtype and threads, resolved.
         folder: where checkpoints go.
         counts: how many examples are trained on, and how many are for validation.
+
+    Returns:
+        The arguments, and the layout that they and the launcher's processes give.
 
     Raises:
         NotBuiltError: an optimizer that this version does not have.

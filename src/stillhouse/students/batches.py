@@ -210,6 +210,9 @@ class Collator:
     def __call__(self, examples: Sequence[EncodedExample]) -> dict[str, Any]:
         """Tensors of one batch, padded on the right.
 
+        Args:
+            examples: B of them, fillers included.
+
         Returns:
             `input_ids` and `attention_mask`, both (B, T) int64, and `targets` with flat entries
             in row-major order: `positions` (N,), the flat index b * T + t of the position that

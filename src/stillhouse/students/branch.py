@@ -21,7 +21,8 @@ from transformers.utils.generic import ModelOutput
 from stillhouse.losses.fused_linear import fused_linear_loss
 from stillhouse.losses.sparse import SparseTargets
 from stillhouse.losses.terms import Objective
-from stillhouse.models.head import check_head, find_head, inner_model, last_hidden
+from stillhouse.models.head import check_head, find_head, last_hidden
+from stillhouse.models.inference import plain_model
 
 
 @dataclass
@@ -53,7 +54,7 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
     Raises:
         ModelError: the head carries an adapter, or is of a kind that is not known here.
     """
-    inner = inner_model(model)
+    inner = plain_model(model)
     check_head(inner)
     plain = inner.forward
 
@@ -84,7 +85,7 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
 
 def remove_branch(model: PreTrainedModel | PeftModel) -> None:
     """Put back the `forward` of the model's class, on the model and on an adapter around it."""
-    for part in (model, inner_model(model)):
+    for part in (model, plain_model(model)):
         vars(part).pop("forward", None)
 
 

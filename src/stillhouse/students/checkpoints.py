@@ -91,6 +91,10 @@ def save_trainable(model: nn.Module, folder: Path) -> None:
 def load_trainable(model: nn.Module, folder: Path) -> None:
     """Put the trainable parameters of a checkpoint into the model that it was made of.
 
+    Args:
+        model: changed in place.
+        folder: one checkpoint.
+
     Raises:
         ArtifactError: it holds other parameters than the model trains.
     """

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel, TrainerState
 from stillhouse.core.errors import InputError, ModelError
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
-from stillhouse.models.head import find_head, inner_model
+from stillhouse.models.head import find_head
+from stillhouse.models.inference import plain_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.students.arguments import training_arguments
@@ -204,7 +205,7 @@ def _ready_to_train(
     model: PreTrainedModel | PeftModel, training: Training, vocab_size: int
 ) -> Iterator[None]:
     """The branch and gradient checkpointing inside; the model as it was, in eval mode, after."""
-    inner = inner_model(model)
+    inner = plain_model(model)
     use_cache = inner.config.use_cache
     install_branch(model, vocab_size=vocab_size)
     if training.gradient_checkpointing:

@@ -178,6 +178,10 @@ class StudentTrainer(Trainer):
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """The token mean of each loss term on the validation examples, the same in each process.
 
+        Args:
+            *_args: the Trainer's own, not used.
+            **_kwargs: the Trainer's own, not used.
+
         Returns:
             `eval_loss`, `eval_forward_kl` and `eval_cross_entropy` in nats per token.
 
