@@ -10,6 +10,7 @@ from typing import Any
 from stillhouse.cli.tables import in_bytes, in_count, in_time, table
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
+from stillhouse.evals.metrics import in_reading_order
 from stillhouse.recipes.built import NotBuilt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.check import CheckReport
@@ -55,9 +56,8 @@ def _put_metrics(status: RunStatus) -> None:
     }
     if not measured:
         return
-    names = dict.fromkeys(name for metrics in measured.values() for name in metrics)
     rows = []
-    for name in names:
+    for name in in_reading_order(name for metrics in measured.values() for name in metrics):
         first = next(metrics[name] for metrics in measured.values() if name in metrics)
         cells = [_interval(metrics.get(name)) for metrics in measured.values()]
         rows.append([f"{name} ({first['better']} is better)", *cells])

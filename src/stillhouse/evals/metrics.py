@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,15 +47,17 @@ class Metric:
 
 
 _FIXED = (
+    Metric("exact_match", "Exact match", "higher", "", "exact", "count"),
+    Metric("field_accuracy", "Field accuracy", "higher", "", "fields_right", "fields"),
     Metric("kl_to_teacher", "KL to the teacher", "lower", "nats per token", "kl", "tokens"),
     Metric("cross_entropy", "Cross-entropy", "lower", "nats per token", "nll", "tokens"),
-    Metric("perplexity", "Perplexity", "lower", "", "nll", "tokens", np.exp),
-    Metric("top1_agreement", "Most likely token as the teacher's", "higher", "", "top1", "tokens"),
-    Metric("exact_match", "Exact match", "higher", "", "exact", "count"),
-    Metric("valid_json", "Valid JSON", "higher", "", "valid_json", "count"),
-    Metric("field_accuracy", "Field accuracy", "higher", "", "fields_right", "fields"),
     Metric("agreement", "Same answer as the teacher", "higher", "", "agreement", "count"),
+    Metric("top1_agreement", "Most likely token as the teacher's", "higher", "", "top1", "tokens"),
+    Metric("valid_json", "Valid JSON", "higher", "", "valid_json", "count"),
+    Metric("perplexity", "Perplexity", "lower", "", "nll", "tokens", np.exp),
 )
+"""The metrics in the order in which people read them."""
+
 _FIELD = "field:"
 
 
@@ -66,6 +68,12 @@ def metrics_of(scores: Scores) -> list[Metric]:
         for name in scores.columns
         if name.startswith(_FIELD)
     ]
+
+
+def in_reading_order(names: Iterable[str]) -> list[str]:
+    """Metric names as people read them, what counts most first; single fields last."""
+    places = {metric.name: place for place, metric in enumerate(_FIXED)}
+    return sorted(dict.fromkeys(names), key=lambda name: (places.get(name, len(places)), name))
 
 
 def _field_metric(field: str) -> Metric:

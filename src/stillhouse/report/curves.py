@@ -16,6 +16,7 @@ from stillhouse.report.svg import (
     colour,
     element,
     line,
+    loss_scale,
     mark,
     percent,
     round_scale,
@@ -84,7 +85,7 @@ def line_chart(panel: Panel, slots: Mapping[str, int], chart_id: str) -> Markup:
     """
     points = [point for curve in panel.curves for point in finite_points(curve)]
     across = _step_scale([step for step, _ in points])
-    up = round_scale((value for _, value in points), num_ticks=5)
+    up = loss_scale((value for _, value in points), num_ticks=5)
     drawn = sorted(panel.curves, key=lambda curve: curve.kind == "validation")
     return element(
         "svg",

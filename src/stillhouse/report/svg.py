@@ -23,6 +23,10 @@ _MARKS = (
 )
 
 
+_WIDE = 30.0
+"""assumption: below this factor a plain axis still shows the end of a curve."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """A range of values with ticks at round numbers inside it."""
@@ -67,6 +71,41 @@ def round_scale(values: Iterable[float], *, num_ticks: int = 4) -> Scale:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(index * step for index in range(first, last + 1))
     return Scale(ticks[0], ticks[-1], ticks)
+
+
+@dataclass(frozen=True, slots=True)
+class DecadeScale(Scale):
+    """A range of positive values in which every factor of ten is equally tall."""
+
+    def share(self, value: float) -> float:
+        """Where a positive value lies, 0 at the low end and 1 at the high end, never outside."""
+        low, high = math.log10(self.low), math.log10(self.high)
+        place = (math.log10(max(value, self.low)) - low) / (high - low)
+        return min(1.0, max(0.0, place))
+
+    def tick_text(self, tick: float) -> str:
+        """A tick's label: a power of ten."""
+        return f"{tick:g}" if 1e-4 <= tick < 1e5 else f"{tick:.0e}"
+
+
+def loss_scale(values: Iterable[float], *, num_ticks: int = 5) -> Scale:
+    """A scale for losses: in decades where they span more than `_WIDE`, else plain.
+
+    Args:
+        values: what must fit; NaN and infinities are passed over.
+        num_ticks: about how many steps between two ends of a plain scale.
+
+    Returns:
+        Decades when every value is positive and the largest is far above the smallest; a loss
+        that falls from 6 to 0.01 would be a flat line otherwise.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or min(finite) <= 0 or max(finite) / min(finite) < _WIDE:
+        return round_scale(finite, num_ticks=num_ticks)
+    first, last = math.floor(math.log10(min(finite))), math.ceil(math.log10(max(finite)))
+    stride = -(-(last - first) // 8)
+    ticks = tuple(10.0**power for power in range(first, last + 1, stride))
+    return DecadeScale(10.0**first, 10.0**last, ticks)
 
 
 def element(name: str, attributes: Attributes, *children: str) -> Markup:

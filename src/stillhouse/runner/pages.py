@@ -11,6 +11,7 @@ from stillhouse.core.errors import ArtifactError
 from stillhouse.core.hashing import digest_value
 from stillhouse.data.storage import read_completions, read_examples
 from stillhouse.evals.gates import Verdict
+from stillhouse.evals.metrics import in_reading_order
 from stillhouse.report.content import (
     Curve,
     Estimate,
@@ -136,8 +137,8 @@ class _Gatherer:
 
     def _metrics(self) -> Iterator[MetricRow]:
         numbers = self._numbers()
-        names = dict.fromkeys(name for metrics in numbers.values() for name in metrics)
-        for name in names:
+        names = (name for metrics in numbers.values() for name in metrics)
+        for name in in_reading_order(names):
             having = {who: metrics[name] for who, metrics in numbers.items() if name in metrics}
             first = next(iter(having.values()))
             yield MetricRow(
