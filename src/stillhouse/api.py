@@ -74,6 +74,13 @@ def run(
 def check(recipe: str, call: Call = Call()) -> CheckReport:
     """What a run would do and cost; nothing is run.
 
+    Args:
+        recipe: a file, or a built-in recipe's name.
+        call: overrides and place.
+
+    Returns:
+        Every instance with its price, and what this machine has free.
+
     Raises:
         UsageError: the recipe, its rows or its models cannot be used.
     """

@@ -34,6 +34,10 @@ def score_objects(
 ) -> dict[str, Column]:
     """Scores of JSON answers, whatever the order of their keys and their blanks.
 
+    Args:
+        completions: the candidate's texts.
+        references: what is right, one for each; None where nothing is known.
+
     Returns:
         `exact`, `valid_json`: (N,) 0 or 1. `fields_right`, `fields`: (N,) counts over the
         reference's fields. `field:NAME`: (N,) 1 where that field is right.

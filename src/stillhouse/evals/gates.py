@@ -128,6 +128,16 @@ def compare(
 ) -> Estimate:
     """A metric of one candidate minus or over another's, paired by example.
 
+    Args:
+        metric: what is compared.
+        own: the candidate's scores.
+        other: whom it is compared with.
+        relation: candidate minus other, or candidate over other.
+        resampling: how the interval is made.
+
+    Returns:
+        The difference or the ratio, with its interval.
+
     Raises:
         InputError: the two were measured on different examples.
     """

@@ -84,6 +84,13 @@ def _field_metric(field: str) -> Metric:
 def metric_by_name(name: str, scores: Scores) -> Metric:
     """The metric of that name.
 
+    Args:
+        name: as rules call it.
+        scores: whose columns it needs.
+
+    Returns:
+        The metric.
+
     Raises:
         InputError: no such metric for these scores; names the nearest.
     """

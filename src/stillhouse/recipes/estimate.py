@@ -101,6 +101,9 @@ def training_cost(
         corpus: what it is trained on.
         machine: rate and dtype.
         target_bytes: of stored teacher signal for each answer token.
+
+    Returns:
+        The price of the whole training, validation and checkpoints included.
     """
     length = training.length
     steps = training_steps(training, corpus.examples)
@@ -163,6 +166,9 @@ def generation_cost(
         machine: rate and dtype.
         batch_size: prompts side by side.
         answer_tokens: expected length of a completion; each is one pass over the weights.
+
+    Returns:
+        The price of all completions.
     """
     batches = max(1.0, corpus.examples / batch_size)
     tokens = corpus.tokens + corpus.examples * answer_tokens

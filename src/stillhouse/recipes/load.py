@@ -51,6 +51,12 @@ def library_names() -> list[str]:
 def read_recipe_text(name_or_path: str) -> tuple[str, str, Path]:
     """The text of a recipe, what errors call it, and the folder its paths start in.
 
+    Args:
+        name_or_path: a file, or a built-in recipe's name.
+
+    Returns:
+        The text, the origin and the folder.
+
     Raises:
         RecipeError: there is no such file and no built-in recipe of that name.
     """
@@ -74,6 +80,13 @@ def read_recipe_text(name_or_path: str) -> tuple[str, str, Path]:
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     """The recipe of a file or of that built-in name, with `a.b=c` overrides applied.
+
+    Args:
+        name_or_path: a file, or a built-in recipe's name.
+        overrides: `a.b=c` texts, applied in order.
+
+    Returns:
+        The valid recipe with where it came from.
 
     Raises:
         RecipeError: holds one line for every problem found.

@@ -103,6 +103,9 @@ class Sizes:
             tokens: that pass the blocks.
             head_tokens: of these, that reach the head.
             context: mean number of tokens that a token attends to.
+
+        Returns:
+            Floating-point operations; a multiplication and an addition are two.
         """
         attention = 4.0 * self.layers * self.heads * self.head_dim * context
         blocks = tokens * (2.0 * self.active_body_parameters + attention)
@@ -122,6 +125,9 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
     Args:
         config: `config.json`, or a recipe's scratch config with `model_type`.
         vocab: rows of the embedding where the config does not say.
+
+    Returns:
+        Numbers enough to price a model; no weight is read.
 
     Raises:
         ModelError: the config does not name its width, layers or heads.

@@ -70,6 +70,9 @@ class Registry:
             numbers: what it was judged by.
             verdict: the gate's.
             made_by: artifact ids.
+
+        Returns:
+            The version as it was written.
         """
         with disk_full_is_clear(self.root):
             files = tuple(
@@ -96,6 +99,13 @@ class Registry:
     def read(self, name: str, version_id: str) -> Version:
         """The record of a version.
 
+        Args:
+            name: of the student.
+            version_id: of the version.
+
+        Returns:
+            The record as it was published.
+
         Raises:
             ArtifactError: there is none, or it is torn.
         """
@@ -109,6 +119,9 @@ class Registry:
 
     def verify(self, version: Version) -> None:
         """Compare every kept file with its digest.
+
+        Args:
+            version: a record of this registry.
 
         Raises:
             ArtifactError: one is missing or has other bytes.

@@ -109,6 +109,9 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
     Args:
         resolved: the recipe with its plan.
         place: where it would run.
+
+    Returns:
+        Every instance with its price, and what this machine has free.
     """
     pricer = _Pricer(resolved, preview(resolved))
     items = tuple(

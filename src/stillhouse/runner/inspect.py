@@ -42,6 +42,12 @@ class RunStatus:
 def read_status(place: Place) -> RunStatus:
     """The status of a run.
 
+    Args:
+        place: the run.
+
+    Returns:
+        Every instance, in the order of work.
+
     Raises:
         InputError: no such run.
         ArtifactError: a manifest is torn.
@@ -74,6 +80,9 @@ def judge(place: Place, candidate: str) -> Verdict:
     Args:
         place: the run.
         candidate: `student`, `twin` or `teacher`.
+
+    Returns:
+        The verdict; nothing is written.
 
     Raises:
         InputError: the run has no gate, or was not measured yet.

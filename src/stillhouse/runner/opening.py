@@ -25,6 +25,9 @@ def open_recipe(
         name_or_path: a file, or a built-in recipe's name.
         overrides: `a.b=c` texts.
         smoke: run the whole chain on that many rows a part; 0 runs the recipe as it is.
+
+    Returns:
+        The recipe with its origin, and the recipe that is run.
     """
     loaded = load_recipe(name_or_path, overrides)
     return loaded, shrink(loaded.recipe, smoke) if smoke else loaded.recipe
@@ -38,6 +41,13 @@ def open_place(recipe: Recipe, root: str, name: str, *, smoke: int = 0) -> Place
 
 def named_place(root: str, name: str) -> Place:
     """The place of a run of that name.
+
+    Args:
+        root: the folder that holds all runs.
+        name: of the run.
+
+    Returns:
+        The place; nothing is made yet.
 
     Raises:
         UsageError: the name would leave the runs root, or is one of its own folders.
@@ -53,6 +63,9 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
     Args:
         recipe: any recipe.
         rows: examples of each part, >= 1.
+
+    Returns:
+        A recipe of its own, with hashes of its own.
     """
     plain = recipe.model_dump(mode="json", by_alias=True)
     plain["prepare"]["split"]["parts"] = dict.fromkeys(plain["prepare"]["split"]["parts"], rows)

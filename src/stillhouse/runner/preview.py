@@ -115,6 +115,9 @@ def show_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, list
         part: which part to look in; empty for all that have answers.
         number: 0 for the first.
 
+    Returns:
+        The example, and each of its tokens.
+
     Raises:
         InputError: there is no such example.
     """

@@ -57,6 +57,13 @@ class Resolved:
 def resolve(loaded: Loaded, recipe: Recipe) -> Resolved:
     """Find, check and digest what the recipe names, and plan it.
 
+    Args:
+        loaded: the recipe as written.
+        recipe: the recipe as it is run.
+
+    Returns:
+        Everything that the plan rests on; nothing was run.
+
     Raises:
         NotBuiltError: it asks for something this version does not have.
         UsageError: rows or models cannot be used as the recipe says.

@@ -84,6 +84,13 @@ class StageServer:
     def run(self, request: StageRequest, on_progress: OnProgress) -> StageOutcome:
         """Run one stage in a process of its own.
 
+        Args:
+            request: what to run, and where.
+            on_progress: hears of the stage's progress.
+
+        Returns:
+            What the stage said, and what it took.
+
         Raises:
             StillhouseError: of the class that the stage raised; or the process died.
         """

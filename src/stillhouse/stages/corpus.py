@@ -73,6 +73,13 @@ def open_corpus(folder: Path) -> Corpus:
 def require_trained_tokens(encoded: Sequence[EncodedConversation], parts: Iterable[str]) -> int:
     """The number of trained tokens of these conversations.
 
+    Args:
+        encoded: the conversations.
+        parts: where they are from, for the message.
+
+    Returns:
+        The number, at least 1.
+
     Raises:
         InputError: there is none, so nothing could be learned.
     """

@@ -65,6 +65,9 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         wanted: how.
         tokenizer_folder: a trained tokenizer is written here.
 
+    Returns:
+        The examples, and what happened to every row.
+
     Raises:
         InputError: nothing is left of a part that is needed.
     """

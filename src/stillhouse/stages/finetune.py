@@ -38,6 +38,9 @@ def encode_gold(
         corpus: tokenizer and template.
         examples: those without an answer are left out.
         parts: where they are from; at least one trained token is required unless empty.
+
+    Returns:
+        Ids and masks, without soft targets.
     """
     encoded = [corpus.encode(example) for example in examples if example.answer is not None]
     if parts:

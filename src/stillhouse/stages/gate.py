@@ -23,6 +23,9 @@ def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) ->
         config: a gate instance's configuration.
         inputs: candidate to its evaluate artifact's folder.
         candidate: one of them.
+
+    Returns:
+        The verdict, rule by rule.
     """
     gate = section_of(Gate, config["gate"])
     resampling = Resampling(

@@ -25,6 +25,13 @@ def iterate_rows(collect: Collect, base: Path) -> Iterator[Row]:
 def probe_collect(collect: Collect, base: Path) -> SourceFacts:
     """A look at the rows before a run.
 
+    Args:
+        collect: the recipe's section.
+        base: what a relative path starts from.
+
+    Returns:
+        Counts, rows and the digest of the content.
+
     Raises:
         InputError: they cannot be read as the recipe says.
     """

@@ -53,6 +53,9 @@ def train_and_save(
         corpus: tokenizer of the model.
         learning: what is learned.
         progress: hears of every step.
+
+    Returns:
+        JSON values, equal in every run of the same artifact.
     """
     config = request.config
     use_compute(config)

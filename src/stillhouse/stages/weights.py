@@ -34,6 +34,9 @@ def starting_model(config: dict[str, Any], corpus: Corpus, folder: str | None) -
         config: an instance's configuration with `model`, `device` and `dtype`.
         corpus: its tokenizer sizes a scratch model.
         folder: where the weights of a trained model lie.
+
+    Returns:
+        The model on its device.
     """
     if config["model"]["scratch"]:
         scratch = section_of(Scratch, config["model"]["scratch"])
@@ -54,6 +57,9 @@ def finished_model(
         config: with `device` and `dtype`.
         artifact: a finetune or train artifact; an adapter lies beside its base there.
         folder: the recipe's own folder.
+
+    Returns:
+        The model on its device, ready to be asked.
     """
     device, dtype = config["device"], config["dtype"]
     if artifact is None:

@@ -78,6 +78,12 @@ class ArtifactStore:
     def find(self, artifact_id: str) -> Manifest | None:
         """The manifest of a finished artifact; None when it is not there.
 
+        Args:
+            artifact_id: `stage-hash`.
+
+        Returns:
+            The manifest, once its files were seen in their sizes; None where there is no folder.
+
         Raises:
             ArtifactError: the folder is there, but torn.
         """
@@ -111,6 +117,12 @@ class ArtifactStore:
     def verify(self, artifact_id: str) -> Manifest:
         """The manifest, after every file's sha256 was compared with it.
 
+        Args:
+            artifact_id: `stage-hash`.
+
+        Returns:
+            The manifest.
+
         Raises:
             ArtifactError: absent, torn, or a file's bytes have changed.
         """
@@ -139,6 +151,12 @@ class ArtifactStore:
 
         It holds `out`, which becomes the artifact and starts empty, and `scratch`, which keeps
         what a resume needs.
+
+        Args:
+            artifact_id: `stage-hash`.
+
+        Yields:
+            The folder.
 
         Raises:
             BusyError: another process is making the same artifact.

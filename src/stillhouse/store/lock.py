@@ -16,6 +16,9 @@ from stillhouse.core.errors import BusyError
 def hold_lock(path: Path) -> Iterator[None]:
     """Hold the lock file `path` while the block runs; the kernel drops it if we are killed.
 
+    Args:
+        path: of the lock file; made when missing.
+
     Raises:
         BusyError: another process holds it; names the process and its command.
     """

@@ -76,6 +76,9 @@ class RunFolder:
     def read(self) -> RunRecord:
         """The record of the run.
 
+        Returns:
+            The record, as the last execution left it.
+
         Raises:
             InputError: there is no such run.
             ArtifactError: its record is torn.
