@@ -64,7 +64,7 @@ def run(
     """
     loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
     place = open_place(effective, call.runs, call.name, smoke=call.smoke)
-    resolved = resolve(loaded, effective)
+    resolved = resolve(loaded, effective, with_weights=True)
     if not place.holds_all(resolved.plan):
         check_costs(resolved, place).refuse_what_cannot_fit()
     execute(resolved, place, from_stage=from_stage, on_event=on_event)

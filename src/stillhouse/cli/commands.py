@@ -50,7 +50,7 @@ def run(
 
     loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
     place = open_place(effective, runs, name, smoke=smoke)
-    resolved = resolve(loaded, effective)
+    resolved = resolve(loaded, effective, with_weights=True)
     if not place.holds_all(resolved.plan):
         check_costs(resolved, place).refuse_what_cannot_fit()
     try:

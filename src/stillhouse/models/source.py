@@ -61,11 +61,12 @@ class ModelFolder:
         return digest_value([[name, digest_file(self.path / name)] for name in names])
 
 
-def open_folder(path: Path) -> ModelFolder:
+def open_folder(path: Path, *, with_weights: bool = True) -> ModelFolder:
     """The model in a folder, checked.
 
     Args:
         path: an ordinary Hugging Face model folder.
+        with_weights: False for a folder that holds config and tokenizer alone so far.
 
     Returns:
         What the folder says, without a weight loaded.
@@ -79,7 +80,7 @@ def open_folder(path: Path) -> ModelFolder:
         )
     config = _read_json(path / "config.json", "a model folder has one beside its weights")
     tokenizer = load_tokenizer(path)
-    shapes = _read_shapes(path)
+    shapes = _read_shapes(path) if with_weights else {}
     num_tokens = tokenizer.vocab_size
     num_rows = _embedding_rows(shapes, config)
     if num_tokens > num_rows:

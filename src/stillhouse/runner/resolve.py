@@ -19,7 +19,7 @@ from stillhouse.models.source import (
 )
 from stillhouse.recipes.built import NotBuilt, not_built
 from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
-from stillhouse.recipes.facts import nearest_ids, refuse_known_bad
+from stillhouse.recipes.facts import facts_for, nearest_ids, refuse_known_bad
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Content, Plan, build_plan
@@ -54,12 +54,22 @@ class Resolved:
     locations: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(loaded: Loaded, recipe: Recipe) -> Resolved:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A model of the recipe on this machine, with the digest of what it computes with."""
+
+    folder: ModelFolder | None = None
+    digest: str = ""
+
+
+def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Resolved:
     """Find, check and digest what the recipe names, and plan it.
 
     Args:
         loaded: the recipe as written.
         recipe: the recipe as it is run.
+        with_weights: also download a hub model's weights; its config and tokenizer are enough
+            for a plan.
 
     Returns:
         Everything that the plan rests on; nothing was run.
@@ -72,26 +82,23 @@ def resolve(loaded: Loaded, recipe: Recipe) -> Resolved:
     _check_pairing(recipe, loaded.origin)
     base = loaded.base_folder
     source = probe_collect(recipe.collect, base)
-    teacher = _folder_of(recipe.teacher, recipe, base)
-    student = _folder_of(recipe.student, recipe, base)
+    find = _Finder(base, recipe.network != "none", with_weights)
+    found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+    teacher, student = found["teacher"].folder, found["student"].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     content = Content(
         source=source.digest,
-        teacher=teacher.weights_digest() if teacher else "",
-        student=student.weights_digest() if student else "",
+        teacher=found["teacher"].digest,
+        student=found["student"].digest,
         tokenizer=teacher.tokenizer.digest if teacher else "",
         context=_context(recipe, teacher, student),
     )
     locations = {"base": str(base), "hub_host": hub_host()}
     locations |= {"source": recipe.collect.source.file or ""}
-    locations |= {
-        name: str(folder.path)
-        for name, folder in (("teacher", teacher), ("student", student))
-        if folder
-    }
+    locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
     plan = build_plan(recipe, content, compute)
     return Resolved(
         loaded, recipe, host, compute, source, teacher, student, plan, locations=locations
@@ -141,16 +148,27 @@ def _check_pairing(recipe: Recipe, origin: str) -> None:
         )
 
 
-def _folder_of(source: ModelSource, recipe: Recipe, base: Path) -> ModelFolder | None:
-    if source.path:
-        return open_folder((base / source.path).resolve())
-    if source.hub:
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Finds a recipe's models: a folder by its content, a hub model by its commit."""
+
+    base: Path
+    network: bool
+    with_weights: bool
+
+    def __call__(self, source: ModelSource) -> _Found:
+        if source.path:
+            folder = open_folder((self.base / source.path).resolve())
+            return _Found(folder, folder.weights_digest())
+        if not source.hub:
+            return _Found()
         refuse_known_bad(source.hub)
-        hub = Hub(network=recipe.network != "none", known_ids=nearest_ids(source.hub))
-        return open_folder(
-            fetch_model(source.hub, source.revision or "", weights=True, hub=hub).folder
-        )
-    return None
+        facts = facts_for(source.hub)
+        revision = source.revision or (facts.revision if facts else None) or ""
+        hub = Hub(network=self.network, known_ids=nearest_ids(source.hub))
+        fetched = fetch_model(source.hub, revision, weights=self.with_weights, hub=hub)
+        opened = open_folder(fetched.folder, with_weights=self.with_weights)
+        return _Found(opened, f"{source.hub}@{fetched.commit}")
 
 
 def _context(recipe: Recipe, teacher: ModelFolder | None, student: ModelFolder | None) -> int:

@@ -128,7 +128,18 @@ class _Run:
         self._on_event(event)
 
     def finish(self, state: str, message: str) -> None:
-        """Keep how the run ended and write its report."""
+        """Keep how the run ended and write its report.
+
+        A run that failed already says why; that its report cannot be written, on a full disk
+        perhaps, must not hide it.
+        """
+        try:
+            self._finish(state, message)
+        except (StillhouseError, OSError):
+            if state == "passed":
+                raise
+
+    def _finish(self, state: str, message: str) -> None:
         failed = self._at if state != "passed" else ""
         self.record = self.record.model_copy(
             update={"state": state, "failed": failed, "message": message}
