@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Sums = NDArray[np.float64]
 
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)

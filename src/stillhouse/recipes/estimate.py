@@ -10,11 +10,23 @@ from dataclasses import dataclass
 from stillhouse.recipes.sizes import Sizes
 from stillhouse.recipes.training import Training
 
-IMPORT_BYTES = {True: 560 << 20, False: 150 << 20}
-"""measured: peak of an idle process with torch, transformers and PEFT imported, and without."""
+HEAVY_BYTES, LIGHT_BYTES = 400 << 20, 40 << 20
+"""measured: peak of an idle process forked with torch, transformers and PEFT, and without."""
 
-CHUNK_BYTES = 128 << 20
-"""assumption: the loss's chunk of logits with its copies, whatever the vocabulary."""
+ROWS_BYTES = 130 << 20
+"""measured: likewise of one that reads and writes Parquet."""
+
+_CHUNK_BYTES = 32 << 20
+"""measured: logits that the loss holds at once; `losses.fused_linear` cuts its rows so."""
+
+_CHUNK_COPIES = 4
+"""measured: logits, their exponentials, and what is gathered from them."""
+
+_COMPLETION_BYTES = 105
+"""measured: of a completion with its scores, compressed."""
+
+_KEPT_CHECKPOINTS = 3
+"""`students.arguments` keeps the best, the newest and the one before it."""
 
 _ACTIVATION_FLOATS = 34
 """paper: Korthikanti et al. 2022, arXiv:2205.05198, section 4: values kept a token and width."""
@@ -70,14 +82,18 @@ class Cost:
 
     Attributes:
         tokens: that pass through a model, repeats counted.
+        answer_tokens: of these, trained or scored.
         memory_bytes: peak of the process.
-        disk_bytes: of the artifact, and of what a resume needs while it works.
+        disk_bytes: of the artifact.
+        scratch_bytes: on disk while it works, for a resume; freed when it ends.
         seconds: wall time.
     """
 
     tokens: int = 0
-    memory_bytes: int = IMPORT_BYTES[False]
+    answer_tokens: int = 0
+    memory_bytes: int = LIGHT_BYTES
     disk_bytes: int = 0
+    scratch_bytes: int = 0
     seconds: float = 1.0
 
 
@@ -120,19 +136,22 @@ def training_cost(
     overhead = micro_steps * sizes.layers * _STEP_SECONDS_A_LAYER
     weights = sizes.parameters * machine.bytes_per_value
     trained = sizes.lora_parameters(training.lora.rank) if training.lora else sizes.parameters
-    # Gradient and two moments of AdamW, in float32; a bfloat16 run keeps float32 weights too.
+    # Gradient and two moments of AdamW, in float32.
     states = trained * 12
     batch_tokens = length.batch_size * min(corpus.longest, padded * 1.3)
     kept = _ACTIVATION_FLOATS * sizes.hidden + 2 * sizes.heads * min(corpus.longest, padded)
     layers = 1 if training.gradient_checkpointing else sizes.layers
     activations = batch_tokens * kept * layers * machine.bytes_per_value
     data = corpus.tokens * 16 + corpus.answer_tokens * target_bytes
-    memory = IMPORT_BYTES[True] + weights + states + activations + CHUNK_BYTES + data
-    checkpoint = trained * 12 + (0 if training.lora else weights)
+    chunk = _chunk(sizes, batch_tokens * corpus.answer_tokens / max(1, corpus.tokens))
+    memory = HEAVY_BYTES + weights + states + activations + chunk + data
     return Cost(
         tokens=int(tokens),
+        answer_tokens=int(answers),
         memory_bytes=int(memory),
-        disk_bytes=int(weights + 2 * checkpoint),
+        disk_bytes=int(trained * machine.bytes_per_value + 60 * steps),
+        # Weights and two moments, in each of the checkpoints that are kept.
+        scratch_bytes=int(_KEPT_CHECKPOINTS * trained * 12),
         seconds=2.0 + overhead + flops / (machine.flops * _EFFICIENCY),
     )
 
@@ -146,6 +165,7 @@ def scoring_cost(
     stored = corpus.answer_tokens * target_bytes
     return Cost(
         tokens=corpus.tokens,
+        answer_tokens=corpus.answer_tokens,
         memory_bytes=_inference_memory(sizes, corpus, machine, batch_size),
         disk_bytes=int(stored),
         seconds=1.0
@@ -177,7 +197,7 @@ def generation_cost(
     return Cost(
         tokens=int(tokens),
         memory_bytes=_inference_memory(sizes, corpus, machine, batch_size),
-        disk_bytes=corpus.examples * 200,
+        disk_bytes=corpus.examples * _COMPLETION_BYTES,
         seconds=1.0
         + passes * (sizes.layers * 2.5 * _FORWARD_SECONDS_A_LAYER + 2e-3)
         + flops / (machine.flops * _EFFICIENCY),
@@ -187,16 +207,24 @@ def generation_cost(
 def _inference_memory(sizes: Sizes, corpus: Corpus, machine: Machine, batch_size: int) -> int:
     rows = min(batch_size, corpus.examples)
     cache = 2 * sizes.layers * sizes.kv_heads * sizes.head_dim
-    kept = (cache + 12 * sizes.hidden) * rows * corpus.longest * machine.bytes_per_value
+    # Growing the cache by one token copies it.
+    kept = (2 * cache + 16 * sizes.hidden) * rows * corpus.longest * machine.bytes_per_value
     weights = sizes.parameters * machine.bytes_per_value
-    return int(IMPORT_BYTES[True] + weights + kept + CHUNK_BYTES)
+    chunk = _chunk(sizes, rows * corpus.answer_tokens / max(1, corpus.examples))
+    return int(HEAVY_BYTES + weights + kept + chunk)
+
+
+def _chunk(sizes: Sizes, answer_tokens: float) -> float:
+    return _CHUNK_COPIES * min(_CHUNK_BYTES, answer_tokens * sizes.vocab * 4.0)
 
 
 def together(*costs: Cost) -> Cost:
     """Costs of one process, one after the other."""
     return Cost(
         tokens=sum(cost.tokens for cost in costs),
+        answer_tokens=sum(cost.answer_tokens for cost in costs),
         memory_bytes=max(cost.memory_bytes for cost in costs),
         disk_bytes=sum(cost.disk_bytes for cost in costs),
+        scratch_bytes=max(cost.scratch_bytes for cost in costs),
         seconds=sum(cost.seconds for cost in costs),
     )

@@ -14,6 +14,8 @@ import numpy as np
 from stillhouse.core.errors import ArtifactError, CapacityError
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import (
+    HEAVY_BYTES,
+    ROWS_BYTES,
     Cost,
     Machine,
     generation_cost,
@@ -59,7 +61,7 @@ class CheckReport:
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
         memory_bytes: the highest peak of what is still to do.
-        disk_bytes: of what is still to do.
+        disk_bytes: of what is still to do, with the largest need of a working stage.
         seconds: of what is still to do.
         free_memory_bytes: of this machine.
         free_disk_bytes: where the run's files go.
@@ -136,7 +138,8 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         cut_prompts=seen.num_cut,
         compute=resolved.compute,
         memory_bytes=max((cost.memory_bytes for cost in todo), default=0),
-        disk_bytes=sum(cost.disk_bytes for cost in todo),
+        disk_bytes=sum(cost.disk_bytes for cost in todo)
+        + max((cost.scratch_bytes for cost in todo), default=0),
         seconds=sum(cost.seconds for cost in todo),
         free_memory_bytes=resolved.host.memory_bytes,
         free_disk_bytes=_free_disk(place.root),
@@ -176,7 +179,7 @@ class _Pricer:
             "label": self._label,
             "train": self._train,
             "evaluate": self._evaluate,
-            "gate": lambda _: Cost(memory_bytes=180 << 20, disk_bytes=4096),
+            "gate": lambda _: Cost(memory_bytes=ROWS_BYTES, disk_bytes=4096, seconds=0.6),
             "export": self._export,
             "register": self._register,
         }
@@ -194,9 +197,9 @@ class _Pricer:
         size = self._resolved.source.num_bytes
         rows = max(1, self._resolved.source.num_rows)
         return Cost(
-            memory_bytes=(150 << 20) + 6 * size,
-            disk_bytes=size // 2,
-            seconds=0.6 + rows * 1.5e-4,
+            memory_bytes=ROWS_BYTES + 6 * max(size, rows * 600),
+            disk_bytes=max(size // 2, rows * 42),
+            seconds=0.6 + rows * 3e-4,
         )
 
     def _finetune(self, _: str) -> Cost:
@@ -264,7 +267,7 @@ class _Pricer:
 
     def _export(self, _: str) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
-        memory = (560 << 20) + 3 * weights
+        memory = HEAVY_BYTES + 3 * weights
         return Cost(memory_bytes=memory, disk_bytes=weights, seconds=1.0 + weights / 2e8)
 
     def _register(self, _: str) -> Cost:
