@@ -17,7 +17,10 @@ class Evaluate(Section):
             else a lower bound (the tail counts as one bucket).
         confidence: of the bootstrap intervals.
         draws: bootstrap resamples of the examples.
+        seed: of the resamples.
+        batch_size: examples side by side.
         max_new_tokens: of the completions; `label.max_new_tokens` when absent.
+        metrics: names that must be measurable; whatever can be measured is, named or not.
     """
 
     top_k: Count = 1024
@@ -88,7 +91,12 @@ class Modelfile(Section):
 
 
 class Export(Section):
-    """In which forms the student ships; `modelfile` says what the form of that name holds."""
+    """In which forms the student ships; `modelfile` says what the form of that name holds.
+
+    Attributes:
+        formats: `merged` is a whole model, `adapter` the LoRA weights alone.
+        modelfile: what the form of that name holds.
+    """
 
     formats: tuple[Literal["merged", "adapter", "gguf", "modelfile", "int8"], ...] = ("merged",)
     modelfile: Modelfile | None = None
@@ -101,6 +109,10 @@ class Export(Section):
 
 
 class Register(Section):
-    """Under which name the version is kept."""
+    """Under which name the version is kept.
+
+    Attributes:
+        name: of the student; the recipe's when the section is absent.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")

@@ -13,6 +13,11 @@ class PlainTemplate(Section):
     """How each role is written when the tokenizer has no chat template; `{content}` is the turn.
 
     The end-of-text token follows each assistant turn.
+
+    Attributes:
+        system: a system turn.
+        user: a user turn.
+        assistant: an assistant turn.
     """
 
     system: str = "{content}\n"
@@ -28,13 +33,24 @@ class PlainTemplate(Section):
 
 
 class TrainedTokenizer(Section):
-    """A byte-level BPE tokenizer learned from the recipe's own training rows."""
+    """A byte-level BPE tokenizer learned from the recipe's own training rows.
+
+    Attributes:
+        vocab_size: ids, the special ones and all 256 bytes included.
+    """
 
     vocab_size: int = Field(ge=261, le=1_000_000)
 
 
 class Scratch(Section):
-    """A model that starts from random weights: any Hugging Face causal-LM config."""
+    """A model that starts from random weights: any Hugging Face causal-LM config.
+
+    Attributes:
+        model_type: as in a Hugging Face `config.json`, such as `qwen3`.
+        config: that config's keys; what is absent is the model type's default.
+        tokenizer: learned from the rows; for a scratch teacher.
+        seed: of the random weights.
+    """
 
     model_type: str
     config: dict[str, Any] = Field(default_factory=dict)
@@ -46,6 +62,10 @@ class ApiEndpoint(Section):
     """A teacher that answers over HTTP; the key is named, never written.
 
     Attributes:
+        kind: which wire format.
+        model: the provider's name of the model.
+        base_url: another address than the provider's own.
+        key_env: the environment variable that holds the key.
         budget_usd: what its answers may cost in all; nothing is asked beyond it.
     """
 
@@ -60,7 +80,15 @@ class ModelSource(Section):
     """One model: a folder, a hub id, random weights or an endpoint; exactly one of them.
 
     Attributes:
+        path: a Hugging Face model folder with safetensors; a relative one starts at the recipe's
+            folder.
+        hub: `owner/name` on the Hugging Face hub.
+        revision: branch, tag or commit of the hub id.
+        scratch: random weights.
+        api: a model behind an API.
+        template: `chat` takes the tokenizer's own; or three texts.
         thinking: `off` tells a chat template that can think not to; `template` says nothing.
+        quantization: of the frozen weights.
     """
 
     path: str | None = None
@@ -84,7 +112,13 @@ class ModelSource(Section):
 
 
 class Compute(Section):
-    """Where the work runs; `auto` is resolved when the plan is made and part of every hash."""
+    """Where the work runs; `auto` is resolved when the plan is made and part of every hash.
+
+    Attributes:
+        device: `auto` takes a CUDA device, else an Apple GPU, else the CPU.
+        dtype: `auto` is bfloat16 on CUDA and float32 elsewhere.
+        threads: of every numeric library; `auto` is all processors.
+    """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -10,7 +10,14 @@ from stillhouse.recipes.section import Count, Fraction, NotNegative, Section, Se
 
 
 class SampleRows(Section):
-    """Rows that a task of Stillhouse generates itself, seeded."""
+    """Rows that a task of Stillhouse generates itself, seeded.
+
+    Attributes:
+        task: whose rows; `tickets` is there.
+        rows: how many.
+        seed: another seed gives other rows.
+        noise: probability that a value of an annotation is drawn anew.
+    """
 
     task: str
     rows: Count
@@ -19,7 +26,14 @@ class SampleRows(Section):
 
 
 class Dataset(Section):
-    """A data set of the Hugging Face hub, or a folder that `datasets` saved."""
+    """A data set of the Hugging Face hub, or a folder that `datasets` saved.
+
+    Attributes:
+        id: `owner/name`, or a folder.
+        split: of the data set.
+        config: of the data set, where it has several.
+        revision: branch, tag or commit of the hub.
+    """
 
     id: str
     split: str = "train"
@@ -28,7 +42,13 @@ class Dataset(Section):
 
 
 class Provider(Section):
-    """Rows fetched from a provider of lyrics, verses or prompts."""
+    """Rows fetched from a provider of lyrics, verses or prompts.
+
+    Attributes:
+        kind: of the provider.
+        query: what is asked for.
+        key_env: the environment variable that holds the key.
+    """
 
     kind: str
     query: str = ""
@@ -36,7 +56,18 @@ class Provider(Section):
 
 
 class Source(Section):
-    """Where rows come from; exactly one of the four."""
+    """Where rows come from; exactly one of the four.
+
+    Attributes:
+        file: a path; a relative one starts at the recipe's folder, for a built-in recipe at the
+            current one.
+        dataset: a data set of the hub.
+        sample_rows: rows that Stillhouse generates.
+        provider: rows of a provider.
+        format: of the file; `auto` goes by its name.
+        encoding: of a text file.
+        records: dotted path to the list of records inside a JSON file.
+    """
 
     file: str | None = None
     dataset: Dataset | None = None
@@ -62,7 +93,10 @@ class Source(Section):
 class Collect(Section):
     """Which rows are read, and which of their fields are kept under which name.
 
-    `columns` maps our name to a dotted path in the record (`choices.text.0`); empty keeps all.
+    Attributes:
+        source: where the rows come from.
+        columns: our name to a dotted path in the record (`choices.text.0`); empty keeps all.
+        limit: read at most that many rows.
     """
 
     source: Source
@@ -89,7 +123,13 @@ class Drop(Section):
 
 
 class Clean(Section):
-    """Repairs of text: `fix_text` undoes mojibake (ftfy), `normalize` is the Unicode form."""
+    """Repairs of the rows' texts.
+
+    Attributes:
+        fix_text: undo mojibake with ftfy.
+        normalize: the Unicode form.
+        strip: cut blanks off the ends of every text.
+    """
 
     fix_text: bool = True
     normalize: Literal["NFC", "NFKC", "none"] = "NFC"
@@ -102,8 +142,12 @@ PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)]
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction of all, or `rest`.
 
-    Rows that share a value of every `group_by` field stay in one part; each part keeps the
-    shares of the `stratify_by` field's values.
+    Attributes:
+        parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
+            holdout.
+        group_by: fields; rows that share a value of all of them stay in one part.
+        stratify_by: a field; each part keeps the shares of its values.
+        seed: another seed deals the rows out otherwise.
     """
 
     parts: dict[str, PartSize]
@@ -130,17 +174,22 @@ class Prepare(Section):
     """How a row becomes an example.
 
     Attributes:
-        shape: `template` builds the prompt from `system` and `user`; the others read a
-            conversation (`messages`, `sharegpt`) or a pair (`prompt_completion`) from the field
-            `conversation`, or from the fields `prompt` and `completion`.
+        shape: `template` builds the prompt from `system` and `user`; the others read a conversation
+            (`messages`, `sharegpt`) or a pair (`prompt_completion`) from the field `conversation`,
+            or from the fields `prompt` and `completion`.
+        system: text of a system message, with `{field}` places.
         user: text with `{field}` places.
+        conversation: the field that holds the conversation; a usual name of the shape when absent.
         answer: the field that holds the answer; an object is written as compact JSON.
         reference: the field that accuracy is measured against; the answer when absent.
         domain_field: the field that says which of the recipe's domains a row belongs to.
         answer_format: `json` measures field by field, `label` is one of a closed set.
-        max_tokens: prompt and answer together; a longer prompt is cut on the left of its
-            longest user message.
+        clean: repairs of the rows' texts.
+        drop: which rows end here.
         steps: further named steps with their parameters.
+        split: what each example is for.
+        max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
+            user message.
     """
 
     shape: Literal["template", "messages", "prompt_completion", "sharegpt"] = "template"
@@ -174,15 +223,19 @@ class Label(Section):
     Attributes:
         completions: whose answer is learned where gold text exists: `gold` keeps it, `teacher`
             replaces it by the teacher's greedy completion.
-        targets: `top_k` stores soft targets for each token; `none` stores text alone;
-            `classes` stores probabilities of named answers.
+        targets: `top_k` stores soft targets for each token; `none` stores text alone; `classes`
+            stores probabilities of named answers.
         classes: the named answers, for targets `classes`.
         class_field: the field of a JSON answer that names the class; the whole answer when absent.
-        top_k: kept entries a token.
         reject: patterns; a teacher's completion in which one is found is dropped, upper and lower
             case alike.
+        top_k: kept entries a token.
         kd_temperatures: the tail's mass is exact at these.
         parts: which parts are labelled.
+        max_new_tokens: of a completion; one that reaches it was cut and is left out of training.
+        temperature: of sampling; 0 is greedy.
+        samples: completions of each prompt.
+        batch_size: examples side by side.
         shard_examples: examples a stored shard; work lost by a crash is at most one shard.
     """
 

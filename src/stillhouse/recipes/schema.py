@@ -17,7 +17,12 @@ class Recipe(Section):
     """Everything a run does.
 
     Attributes:
+        version: of the recipe language.
+        name: of the run, and of the bundle's card; small letters, digits, `.`, `_` and `-`.
+        description: one line for people; changes no hash.
         network: `none`, `hub`, or the hosts that may be reached; enforced in every process.
+        teacher: the model that is imitated.
+        student: the model that learns.
         domains: names of the domains that the stages run for, one adapter each.
         serve: how the student is served; read by later versions.
         monitor: what is watched while it serves; read by later versions.

@@ -10,7 +10,14 @@ from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, S
 
 
 class Lora(Section):
-    """A low-rank adapter beside frozen weights (Hu et al. 2021, arXiv:2106.09685)."""
+    """A low-rank adapter beside frozen weights (Hu et al. 2021, arXiv:2106.09685).
+
+    Attributes:
+        rank: of the two small matrices.
+        alpha: the update is scaled by alpha / rank.
+        dropout: on the adapter's input.
+        modules: names of linear layers; `all-linear` is each but the head and the routers.
+    """
 
     rank: Count = 16
     alpha: Positive = 32.0
@@ -19,7 +26,14 @@ class Lora(Section):
 
 
 class Galore(Section):
-    """Gradients projected to a low rank (Zhao et al. 2024, arXiv:2403.03507)."""
+    """Gradients projected to a low rank (Zhao et al. 2024, arXiv:2403.03507).
+
+    Attributes:
+        rank: of the projection.
+        update_gap: steps between two projections.
+        scale: of the projected update.
+        modules: names of linear layers.
+    """
 
     rank: Count = 128
     update_gap: Count = 200
@@ -28,7 +42,19 @@ class Galore(Section):
 
 
 class Optimizer(Section):
-    """AdamW with a schedule; the ranges are those in which it is known to train."""
+    """AdamW with a schedule; the ranges are those in which it is known to train.
+
+    Attributes:
+        name: which one.
+        learning_rate: at the top of the schedule.
+        weight_decay: decoupled.
+        beta1: of the first moment.
+        beta2: of the second moment.
+        max_grad_norm: longer gradients are shortened to it.
+        schedule: of the learning rate after the warm-up; cosine and linear end at 0.
+        warmup_steps: of a linear rise from 0.
+        galore: settings of galore_adamw.
+    """
 
     name: Literal["adamw", "galore_adamw", "adamw_8bit"] = "adamw"
     learning_rate: float = Field(default=1e-4, ge=1e-7, le=1e-1)
@@ -42,7 +68,13 @@ class Optimizer(Section):
 
 
 class EarlyStopping(Section):
-    """Stop when the validation loss has not improved for `patience` measurements."""
+    """Stop when the validation loss has not improved for `patience` measurements.
+
+    Attributes:
+        every_steps: between two measurements on the part validation.
+        patience: measurements without an improvement.
+        min_delta: a smaller improvement does not count.
+    """
 
     every_steps: Count
     patience: Count = 4
@@ -52,7 +84,12 @@ class EarlyStopping(Section):
 class Length(Section):
     """How long training lasts; exactly one of `steps` and `epochs`.
 
-    `batch_size` examples stand in memory at once; `batch_size * accumulation` make one step.
+    Attributes:
+        steps: of the optimizer.
+        epochs: passes over the examples.
+        batch_size: examples that stand in memory at once.
+        accumulation: batches of one step, which sees `batch_size * accumulation` examples.
+        checkpoint_every: steps between two checkpoints; a tenth of the training when absent.
     """
 
     steps: Count | None = None
@@ -69,7 +106,18 @@ class Length(Section):
 
 
 class Training(Section):
-    """What fine-tuning a teacher and training a student share."""
+    """What fine-tuning a teacher and training a student share.
+
+    Attributes:
+        parts: whose examples are learned.
+        seed: of the order of the examples, of dropout and of an adapter's first matrix.
+        length: how long.
+        optimizer: how steps are taken.
+        lora: train an adapter instead of all weights.
+        early_stopping: when to stop before the end; the weights of the lowest validation loss are
+            kept.
+        gradient_checkpointing: compute activations twice and keep few of them.
+    """
 
     parts: tuple[str, ...] = ("labelled",)
     seed: Seed = 0
@@ -87,7 +135,12 @@ class Finetune(Training):
 
 
 class LossWeights(Section):
-    """Named loss terms with their weights; a term of weight 0 is not computed."""
+    """Named loss terms with their weights; a term of weight 0 is not computed.
+
+    Attributes:
+        forward_kl: of KL(teacher || student) against the stored soft targets.
+        cross_entropy: of the cross-entropy with the text that is learned.
+    """
 
     forward_kl: NotNegative = 1.0
     cross_entropy: NotNegative = 0.0
@@ -100,7 +153,11 @@ class LossWeights(Section):
 
 
 class Twin(Section):
-    """The same student trained with cross-entropy alone: what distillation has to beat."""
+    """The same student trained with cross-entropy alone: what distillation has to beat.
+
+    Attributes:
+        parts: whose own answers it learns.
+    """
 
     parts: tuple[str, ...] = ("labelled",)
 
@@ -109,10 +166,11 @@ class Train(Training):
     """Train the student from stored targets.
 
     Attributes:
+        mode: `cached` reads stored targets; the others ask the teacher while training.
+        weights: of the loss terms.
         kd_temperature: softens teacher and student inside the loss, > 0.
         t2_scaling: multiply the softened loss by kd_temperature squared.
         twin: also train the same student with cross-entropy alone.
-        mode: `cached` reads stored targets; the others ask the teacher while training.
     """
 
     parts: tuple[str, ...] = ("labelled", "unlabelled")
