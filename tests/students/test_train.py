@@ -20,6 +20,7 @@ from stillhouse.core.errors import InputError, ModelError, NotBuiltError, Traini
 from stillhouse.core.hashing import digest_folder
 from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.models.head import find_head
+from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import EarlyStopping, Length
 from stillhouse.students.batches import FILLER, Collator, EncodedExample, ExampleDataset
 from stillhouse.students.branch import install_branch
@@ -77,6 +78,20 @@ def test_a_finished_training_is_not_run_again(tmp_path):
         weights.append(weights_of(student))
     assert results[0] == results[1]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_bfloat16_is_autocast_inside_training_only(tmp_path):
+    examples, prompt = data_of(draw_examples(4)), torch.tensor([[5, 6, 7]])
+    losses = {}
+    for dtype in ("float32", "bfloat16", "float32"):
+        student = build()
+        setting = Setting(ResolvedCompute("cpu", dtype, 1), tmp_path / f"{len(losses)}", "plan")
+        result = train_model(student, examples, BOTH, quick(steps=2), setting)
+        losses[dtype] = result.curve[-1].loss
+        assert {parameter.dtype for parameter in student.parameters()} == {torch.float32}
+        assert not torch.equal(student(prompt).logits.bfloat16().float(), student(prompt).logits)
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
 
 def test_tokens_are_counted_as_often_as_they_are_seen(tmp_path):
