@@ -5,6 +5,7 @@ Legend: N parameters, V vocabulary, H width, T tokens.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from stillhouse.recipes.sizes import Sizes
@@ -97,13 +98,17 @@ class Cost:
     seconds: float = 1.0
 
 
+def steps_per_pass(training: Training, examples: int) -> int:
+    """Optimizer steps of one pass; the last may be short of rows and is filled with empty ones."""
+    return max(1, math.ceil(examples / (training.length.batch_size * training.length.accumulation)))
+
+
 def training_steps(training: Training, examples: int) -> int:
     """Optimizer steps of a training on that many examples."""
     length = training.length
     if length.steps:
         return length.steps
-    a_step = length.batch_size * length.accumulation
-    return max(1, round((length.epochs or 0.0) * examples / a_step))
+    return max(1, math.ceil((length.epochs or 0.0) * steps_per_pass(training, examples)))
 
 
 def training_cost(
@@ -123,7 +128,7 @@ def training_cost(
     """
     length = training.length
     steps = training_steps(training, corpus.examples)
-    rows = steps * length.batch_size * length.accumulation
+    rows = steps * corpus.examples / steps_per_pass(training, corpus.examples)
     # Rows are padded to the longest of their batch.
     padded = min(corpus.longest, corpus.mean * 1.35)
     tokens = rows * corpus.mean

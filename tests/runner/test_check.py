@@ -1,0 +1,143 @@
+"""What check says is what a run then needs; what cannot fit is refused before anything starts."""
+
+import json
+
+import pytest
+
+import stillhouse
+from stillhouse.core.errors import CapacityError, NotBuiltError, UsageError
+from stillhouse.recipes.estimate import Corpus, Machine, generation_cost, training_cost
+from stillhouse.recipes.sizes import sizes_of
+from stillhouse.recipes.training import Length, Lora, Training
+from stillhouse.runner.opening import named_place, open_recipe
+from stillhouse.stages.corpus import open_corpus
+from stillhouse.store.artifacts import ArtifactStore
+
+pytestmark = pytest.mark.xdist_group("e2e")
+FACTOR = 1.5
+
+
+def within(predicted, measured):
+    return measured / FACTOR <= predicted <= measured * FACTOR
+
+
+def test_predicted_tokens_memory_and_disk_are_near_the_measured_ones(tiny_recipe, tiny_run):
+    # given a finished run and what check says of it
+    found = stillhouse.check(str(tiny_recipe), stillhouse.Call(runs=str(tiny_run.root)))
+    status = stillhouse.status("tiny", str(tiny_run.root))
+    predicted = {item.key: item for item in found.instances}
+    assert all(item.is_done for item in found.instances)
+    assert found.seconds == 0
+    for stage in status.stages:
+        cost = predicted[stage.key].cost
+        # then
+        assert within(cost.memory_bytes, stage.peak_bytes), stage.key
+        trained = stage.summary.get("tokens_trained") or stage.summary.get("target_tokens")
+        if trained:
+            assert within(cost.answer_tokens, trained), stage.key
+    store = ArtifactStore(tiny_run.root / "artifacts")
+    for key in ("finetune", "train@student", "label"):
+        manifest = store.find(predicted[key].artifact_id)
+        assert within(predicted[key].cost.disk_bytes, sum(f.bytes for f in manifest.files)), key
+
+
+def test_parts_are_counted_exactly(tiny_recipe, tiny_run):
+    found = stillhouse.check(str(tiny_recipe), stillhouse.Call(runs=str(tiny_run.root)))
+    folder = named_place(str(tiny_run.root), "tiny").store.path(
+        next(item.artifact_id for item in found.instances if item.key == "prepare")
+    )
+    counted = {}
+    for example in open_corpus(folder).examples:
+        counted[example.part] = counted.get(example.part, 0) + 1
+    assert found.parts == counted
+
+
+def test_a_model_that_cannot_fit_is_refused_with_what_it_needs(tmp_path):
+    huge = [
+        "teacher.scratch.config.hidden_size=16384",
+        "teacher.scratch.config.num_hidden_layers=90",
+    ]
+    with pytest.raises(CapacityError, match=r"finetune needs about [\d.]+ GB of memory") as caught:
+        stillhouse.run("quickstart", stillhouse.Call(huge, str(tmp_path)))
+    assert caught.value.exit_code == 2
+    assert "lora" in caught.value.hint
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_a_smoke_run_keeps_the_chain_and_shrinks_the_rest():
+    _, recipe = open_recipe("quickstart", smoke=2)
+    assert set(recipe.prepare.split.parts.values()) == {2}
+    assert recipe.train.length.steps == 2
+    assert recipe.gate is not None
+    assert not recipe.gate.enforce
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "artifacts", "registry"])
+def test_a_run_cannot_be_named_like_a_path_or_a_folder_of_ours(name):
+    with pytest.raises(UsageError, match="cannot name a run"):
+        named_place("runs", name)
+
+
+def test_what_is_not_built_is_refused_by_name(tmp_path):
+    with pytest.raises(NotBuiltError, match=r"train\.mode"):
+        stillhouse.run("quickstart", stillhouse.Call(["train.mode=live"], str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("finetune=null", "random weights teaches nothing"),
+        ("teacher.scratch.tokenizer=null", "learns its tokenizer"),
+        ("student={path: x}", "cannot share the tokenizer"),
+        (
+            "student.template={system: '{content}', user: '{content}', assistant: '{content}'}",
+            "student.template",
+        ),
+    ],
+)
+def test_models_that_do_not_go_together_are_refused(tmp_path, override, said):
+    with pytest.raises(UsageError, match=said):
+        stillhouse.check("quickstart", stillhouse.Call([override], str(tmp_path)))
+
+
+def test_the_check_is_plain_json(tiny_recipe, tiny_run):
+    found = stillhouse.check(str(tiny_recipe), stillhouse.Call(runs=str(tiny_run.root)))
+    assert json.loads(json.dumps(found.as_json()))["name"] == "tiny"
+
+
+SIZES = sizes_of({"model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28})
+CORPUS = Corpus(examples=1000, tokens=200_000, answer_tokens=50_000, longest=512)
+MACHINE = Machine(flops=1e11, bytes_per_value=4)
+
+
+def training(**changes):
+    plain = {"length": Length(steps=100, batch_size=8)} | changes
+    return Training(**plain)
+
+
+def test_adapters_and_checkpointing_need_less_memory_and_twice_the_steps_twice_the_time():
+    full = training_cost(SIZES, training(), CORPUS, MACHINE)
+    lora = training_cost(SIZES, training(lora=Lora(rank=8)), CORPUS, MACHINE)
+    spared = training_cost(SIZES, training(gradient_checkpointing=True), CORPUS, MACHINE)
+    longer = training_cost(SIZES, training(length=Length(steps=200, batch_size=8)), CORPUS, MACHINE)
+    assert lora.memory_bytes < full.memory_bytes
+    assert lora.disk_bytes < full.disk_bytes / 20
+    assert spared.memory_bytes < full.memory_bytes
+    assert spared.seconds > full.seconds
+    assert longer.seconds == pytest.approx(2 * full.seconds, rel=0.01)
+    # weights, gradients and two moments in float32
+    assert full.memory_bytes > SIZES.parameters * 16
+
+
+def test_generation_costs_one_pass_a_token():
+    short = generation_cost(SIZES, CORPUS, MACHINE, batch_size=32, answer_tokens=10)
+    long = generation_cost(SIZES, CORPUS, MACHINE, batch_size=32, answer_tokens=1000)
+    assert long.seconds > 5 * short.seconds
+
+
+def test_epochs_and_steps_mean_the_same_work():
+    epochs = training(length=Length(epochs=2.0, batch_size=10))
+    steps = training(length=Length(steps=200, batch_size=10))
+    assert training_cost(SIZES, epochs, CORPUS, MACHINE) == training_cost(
+        SIZES, steps, CORPUS, MACHINE
+    )
