@@ -156,3 +156,17 @@ def test_costs_of_stages_leave_out_what_is_not_known():
     assert charts.stage_costs([]) == charts.StageCosts(0.0, 0.0, 0)
     assert charts.share_bar(None, 2.0, "b", "time") == ""
     assert charts.share_bar(0.0, 0.0, "b", "time") == ""
+
+
+def test_a_wide_loss_is_drawn_in_decades_and_a_narrow_one_is_not():
+    from stillhouse.report.svg import DecadeScale, loss_scale
+
+    wide = loss_scale([6.0, 0.004])
+    assert isinstance(wide, DecadeScale)
+    assert wide.ticks == (0.001, 0.01, 0.1, 1.0, 10.0)
+    assert wide.share(0.1) == 0.5
+    assert wide.share(0.0) == 0.0
+    assert wide.tick_text(0.001) == "0.001"
+    assert wide.tick_text(1e-6) == "1e-06"
+    for values in ([6.0, 3.0], [1.0, 0.0], [], [float("nan")]):
+        assert not isinstance(loss_scale(values), DecadeScale)
