@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from stillhouse.export.parity import ParityReport, check_merge, check_reload
 from stillhouse.models.scratch import copy_tokenizer
 
 BUILT = ("merged", "adapter")
+BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,15 @@ class Student:
         base: what an adapter's config names as its base model: a hub id, or a path relative to
             the bundle's `adapter/`.
         facts: for the model card.
+        base_folder: the base model where nobody else has it; shipped beside the adapter as
+            `base/`. None where `base` can be fetched or is at hand.
     """
 
     model: PreTrainedModel | PeftModel
     tokenizer_folder: Path
     base: str
     facts: CardFacts
+    base_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ def export_student(
         if "adapter" in formats:
             write_adapter(student.model, folder / "adapter", student.base)
             copy_tokenizer(student.tokenizer_folder, folder / "adapter")
+            if student.base_folder:
+                shutil.copytree(student.base_folder, folder / BASE, copy_function=shutil.copyfile)
         write_model_card(student.facts, tuple(formats), folder)
     names = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {path.relative_to(folder).as_posix(): digest_file(path) for path in names}

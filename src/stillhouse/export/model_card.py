@@ -71,7 +71,8 @@ _USES = {
     ),
     "adapter": (
         "`adapter/` holds the adapter alone, to be put on the model that the student started "
-        "from:\n\n```python\nfrom peft import PeftModel\n\n"
+        "from (`base/`, where that one was made of random weights):\n\n```python\n"
+        "from peft import PeftModel\n\n"
         'model = PeftModel.from_pretrained(base_model, "adapter")\n```'
     ),
 }

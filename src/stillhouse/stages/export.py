@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.protocols import Progress
-from stillhouse.export.bundle import Student, export_student
+from stillhouse.export.bundle import BASE, Student, export_student
 from stillhouse.export.model_card import CardFacts
 from stillhouse.recipes.measuring import Export
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import finished_model, use_compute
+from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
 
 BUNDLE = "bundle"
 _PROBES = 8
@@ -31,10 +31,12 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     # In float32, as it was trained: what ships must not lose the last bits to the run's dtype.
     model = finished_model(config | {"dtype": "float32"}, request.inputs["model"], folder)
     card = config["card"]
+    # A train artifact holds a base beside its adapter where nobody else has it.
+    own_base = _own_base(request.inputs["model"])
     student = Student(
         model,
         corpus.tokenizer_folder,
-        card["base"] if "/" in card["base"] else "../merged",
+        f"../{BASE}" if own_base else card["base"],
         CardFacts(
             name=card["recipe"],
             recipe=card["recipe"],
@@ -43,6 +45,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             metrics=_metrics(request.inputs["numbers"]),
             licences=card["licences"],
         ),
+        own_base,
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
@@ -55,6 +58,11 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "bytes": size,
         }
     )
+
+
+def _own_base(trained: Path) -> Path | None:
+    base = trained / MODEL
+    return base if (trained / ADAPTER).is_dir() and base.is_dir() else None
 
 
 def _metrics(folder: Path) -> dict[str, str]:
