@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.core.hashing import digest_folder
+from stillhouse.core.hashing import digest_folder, digest_value
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
@@ -20,7 +20,7 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import finished_model, use_compute
+from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.write import TargetWriter
 
@@ -89,7 +89,7 @@ class _Teacher:
         )
         self._header = TargetHeader(
             engine="transformers",
-            weights_digest=config["model"]["weights"] or _artifact_digest(artifact),
+            weights_digest=_weights_digest(config["model"]["weights"], artifact),
             tokenizer_digest=corpus.tokenizer.digest,
             template_digest=corpus.template.digest,
             vocab_size=scoring.vocab_size,
@@ -140,5 +140,9 @@ class _Teacher:
         return {"target_tokens": tokens, "target_bytes": stored, "top_k": self._header.top_k}
 
 
-def _artifact_digest(artifact: Path | None) -> str:
-    return digest_folder(artifact / "model") if artifact else ""
+def _weights_digest(base: str, artifact: Path | None) -> str:
+    """Of the weights that answer: the folder's own, or those that `finetune` made of them."""
+    if artifact is None:
+        return base
+    made = [artifact / name for name in (MODEL, ADAPTER) if (artifact / name).is_dir()]
+    return digest_value([base, *map(digest_folder, made)])
