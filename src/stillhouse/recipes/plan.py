@@ -20,11 +20,11 @@ STAGE_VERSIONS = {
     "collect": 1,
     "prepare": 1,
     "finetune": 1,
-    "label": 1,
+    "label": 2,
     "train": 1,
     "evaluate": 1,
     "gate": 1,
-    "export": 1,
+    "export": 2,
     "register": 1,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
