@@ -6,6 +6,7 @@ child ends when its parent's end of the pipe closes, so no stage outlives a kill
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import import_heavy, stage_function
 
 _EVENTS_A_SECOND = 10.0
+_SECONDS_A_LOOK = 0.2
 
 
 def serve(preload: bool) -> None:
@@ -29,7 +31,7 @@ def serve(preload: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = _claim_stdout()
     if preload:
-        import_heavy()
+        _preload()
     # readline, not iteration: a child must find its lifeline unread in the pipe.
     while line := _read_line():
         child = os.fork()
@@ -38,6 +40,24 @@ def serve(preload: bool) -> None:
         _, status, usage = os.wait4(child, 0)
         peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         _send(events, {"event": "exit", "code": _exit_code(status), "peak_bytes": peak})
+
+
+def _preload() -> None:
+    """Do the heavy imports; end with the command that asked for them, should it be killed."""
+    parent, is_done = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not is_done.wait(_SECONDS_A_LOOK):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    # What is not installed is told by the first stage that needs it.
+    with contextlib.suppress(ModuleNotFoundError):
+        import_heavy()
+    is_done.set()
+    watcher.join()
 
 
 def _read_line() -> str:
@@ -89,6 +109,12 @@ def _describe(error: BaseException) -> dict[str, str]:
             "message": "out of memory",
             "hint": "lower batch_size or max_tokens; stillhouse check tells what fits",
         }
+    if isinstance(error, ModuleNotFoundError):
+        return {
+            "kind": "UsageError",
+            "message": f"this stage needs the package {error.name}, which is not installed",
+            "hint": 'pip install "stillhouse[train]"',
+        }
     hint = "this is a fault of Stillhouse or of a library; the whole trace stands in log.txt"
     return {"kind": "StillhouseError", "message": f"{kind}: {error}", "hint": hint}
 
@@ -119,3 +145,5 @@ class _Reporter:
 
 if __name__ == "__main__":
     serve(preload="--preload" in sys.argv)
+    # Nothing is left to be written; taking torch down in order would take a second.
+    os._exit(0)

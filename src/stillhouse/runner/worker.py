@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -72,7 +73,8 @@ class StageServer:
         trace: TracebackType | None,
     ) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         if kind is not None:
             # The child reads the closed pipe and ends; the server is then free to go.
             self._process.kill()
@@ -94,11 +96,8 @@ class StageServer:
         Raises:
             StillhouseError: of the class that the stage raised; or the process died.
         """
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        line = json.dumps(request.as_json()) + "\n"
-        self._process.stdin.write(line.encode())
-        self._process.stdin.flush()
+        self._send(request)
         outcome = StageOutcome()
         failure: dict[str, Any] | None = None
         for raw in self._process.stdout:
@@ -120,12 +119,25 @@ class StageServer:
                     return outcome
         raise _died(request, self._process.wait())
 
+    def _send(self, request: StageRequest) -> None:
+        assert self._process.stdin is not None
+        line = json.dumps(request.as_json()) + "\n"
+        try:
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise _died(request, self._process.wait()) from None
+
 
 def _died(request: StageRequest, code: int) -> StillhouseError:
     name = f"{request.stage}@{request.variant}" if request.variant else request.stage
     how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    why = (
+        "signal 9 is often the kernel's answer to too little memory"
+        if code < 0
+        else "its trace stands in log.txt of the run's folder"
+    )
     return StillhouseError(
         f"the process of {name} {how}",
-        "signal 9 is often the kernel's answer to too little memory; run the same command again "
-        "to go on from the last finished work",
+        f"{why}; run the same command again to go on from the last finished work",
     )
