@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -48,9 +49,28 @@ def sync_tree(folder: Path) -> None:
     sync_folder(folder)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name to write under before a rename to `path`; what killed processes left is deleted."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process_id = left.name.split(".")[-2]
+        if process_id.isdigit() and not _is_running(int(process_id)):
+            left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace `path` by `data`: a reader sees the old bytes or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as stream:
             stream.write(data)

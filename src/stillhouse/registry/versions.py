@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.core.errors import ArtifactError
-from stillhouse.core.files import disk_full_is_clear, sync_folder, write_json
+from stillhouse.core.files import disk_full_is_clear, sync_folder, temporary_beside, write_json
 from stillhouse.core.hashing import digest_file, digest_value
 
 _ID_LENGTH = 12
@@ -140,7 +140,7 @@ class Registry:
         blob = self.blob(sha256)
         if not blob.exists():
             blob.parent.mkdir(parents=True, exist_ok=True)
-            temporary = blob.with_name(f".{sha256}.{os.getpid()}.tmp")
+            temporary = temporary_beside(blob)
             shutil.copyfile(path, temporary)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
