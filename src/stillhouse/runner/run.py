@@ -180,12 +180,16 @@ class _Run:
 
     def _find(self, instance: Instance) -> Manifest | None:
         try:
-            return self.store.find(instance.artifact_id)
+            manifest = self.store.find(instance.artifact_id)
         except ArtifactError as error:
             aside = self.store.quarantine(instance.artifact_id)
             note = f"{error.message}; moved aside to {aside.name}, made anew"
             self.tell(Event("note", instance.key, {"message": note}))
             return None
+        if manifest:
+            # A crash after the rename leaves the work folder behind.
+            self.store.forget_work(instance.artifact_id)
+        return manifest
 
     def _forget(self, stage: str) -> None:
         again = self.resolved.plan.after(stage)
