@@ -1,9 +1,12 @@
-"""What many folders of tests share: one finished run of a tiny recipe a worker."""
+"""What many folders of tests share: a small tokenizer, and one finished run a worker."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 TINY = Path(__file__).parent / "e2e" / "tiny.yaml"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -30,3 +33,28 @@ def tiny_run(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     stillhouse.run(str(TINY), stillhouse.Call(runs=str(root), name="tiny"))
     return FinishedRun(root, "tiny")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory):
+    from tests.models.tiny_models import CORPUS
+
+    from stillhouse.tokens.train import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer(CORPUS, 300, folder, context=128)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_folder):
+    from stillhouse.tokens.tokenizer import load_tokenizer
+
+    return load_tokenizer(tokenizer_folder)
+
+
+@pytest.fixture(scope="session")
+def template(tokenizer):
+    from stillhouse.tokens.template import ChatTemplate
+
+    return ChatTemplate.of(tokenizer)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_models import build
+from tests.models.tiny_models import build
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Message

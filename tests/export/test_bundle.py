@@ -9,7 +9,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny_models import build, save
+from tests.models.tiny_models import build, save
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stillhouse.core.errors import ArtifactError, NotBuiltError, UsageError
@@ -124,19 +124,19 @@ EXPORT_ONCE = """
 import sys, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
-sys.path += sys.argv[1:3]
-from test_bundle import adapted, export
+sys.path.append(sys.argv[1])
+from tests.export.test_bundle import adapted, export
 from stillhouse.tokens.tokenizer import load_tokenizer
-tokens = Path(sys.argv[3])
-report = export(adapted(load_tokenizer(tokens)), tokens, Path(sys.argv[4]))
+tokens = Path(sys.argv[2])
+report = export(adapted(load_tokenizer(tokens)), tokens, Path(sys.argv[3]))
 """
 
 
 def test_equal_students_give_equal_bytes_in_every_process(
     tokenizer, tokenizer_folder, tmp_path, monkeypatch
 ):
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parent / "models"), str(tokenizer_folder), str(tmp_path / "one")]
+    root = Path(__file__).parents[2]
+    paths = [str(root), str(tokenizer_folder), str(tmp_path / "one")]
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     subprocess.run([sys.executable, "-c", EXPORT_ONCE, *paths], check=True)
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from losses_under_law import EXACT, LOSSES, sparse_targets
+from tests.laws.losses_under_law import EXACT, LOSSES, sparse_targets
 from torch.autograd import gradcheck
 
 from stillhouse.losses.divergences import forward_kl

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import CONFIGS, CORPUS, build
+from tests.models.tiny_models import CONFIGS, CORPUS, build
 from transformers import GenerationConfig
 
 from stillhouse.core.errors import InputError

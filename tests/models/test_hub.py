@@ -2,7 +2,7 @@ import socket
 from dataclasses import replace
 
 import pytest
-from fake_hub import FakeHub, Repo
+from tests.models.fake_hub import FakeHub, Repo
 
 from stillhouse.core.errors import ModelError
 from stillhouse.models.hub import Hub, fetch_model, resolve_revision

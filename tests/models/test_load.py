@@ -5,7 +5,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny_models import build
+from tests.models.tiny_models import build
 from transformers.utils import logging
 
 from stillhouse.core.errors import CapacityError, ModelError

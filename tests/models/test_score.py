@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny_models import CONFIGS, build
+from tests.models.tiny_models import CONFIGS, build
 
 from stillhouse.core.errors import ArtifactError, InputError, ModelError
 from stillhouse.core.rows import Message

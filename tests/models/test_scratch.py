@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_models import CONFIGS, build
+from tests.models.tiny_models import CONFIGS, build
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stillhouse.core.errors import ModelError

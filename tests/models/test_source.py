@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from safetensors.torch import load_file, save_file
-from tiny_models import CORPUS, save
+from tests.models.tiny_models import CORPUS, save
 
 from stillhouse.core.errors import ModelError
 from stillhouse.models.source import context_tokens, open_folder, require_same_tokenizer
