@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.errors import UsageError
 from stillhouse.recipes.load import Loaded, load_recipe
@@ -80,7 +81,23 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
             section["length"]["batch_size"] = min(rows, section["length"]["batch_size"])
             section["early_stopping"] = None
     plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
+    _train_on_gold_too(plain)
     plain["evaluate"] |= {"draws": 100, "max_new_tokens": None}
     if plain["gate"]:
         plain["gate"]["enforce"] = False
+    if plain["register"]:
+        # Never a version among those of the real student.
+        plain["register"]["name"] = f"{plain['register']['name'][:58]}-smoke"
     return Recipe.model_validate_json(json.dumps(plain))
+
+
+def _train_on_gold_too(plain: dict[str, Any]) -> None:
+    """Give the student gold answers: a teacher of two steps seldom ends one of its own."""
+    answered = [
+        part for part in ("labelled", "teacher") if part in plain["prepare"]["split"]["parts"]
+    ]
+    plain["label"]["completions"] = "gold"
+    for section in ("label", "train"):
+        parts = plain[section]["parts"]
+        if answered and not set(answered) & set(parts):
+            plain[section]["parts"] = [*parts, answered[0]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stillhouse.core.errors import InputError
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.core.targets import TargetKey, TokenTargets
@@ -35,7 +36,14 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     column = 0
     if "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
-        train = labels.encode(corpus.of_parts(training.parts))
+        wanted = corpus.of_parts(training.parts)
+        train = labels.encode(wanted)
+        if not train:
+            raise InputError(
+                f"the teacher ended none of its {len(wanted):,} answers, so there is nothing to "
+                "learn from it",
+                "raise label.max_new_tokens, or train the teacher for longer",
+            )
         validation = labels.encode(corpus.of_parts(["validation"]))
         column = labels.column
     else:
