@@ -18,9 +18,11 @@ from stillhouse.core.errors import (
     StillhouseError,
     UsageError,
 )
+from stillhouse.core.files import disk_full_is_clear
 from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.runner.events import Event, OnEvent, ignore
+from stillhouse.runner.extras import require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.worker import StageOutcome, StageServer
@@ -81,7 +83,7 @@ def execute(
         StillhouseError: a stage failed; a second run goes on from there.
     """
     folder = place.folder
-    with hold_lock(folder.path / "lock"):
+    with disk_full_is_clear(place.root), hold_lock(folder.path / "lock"):
         run = _Run(resolved, place, on_event)
         folder.write(run.record, resolved.loaded.text)
         try:
@@ -170,7 +172,10 @@ class _Run:
                     self._obey(manifest)
 
     def _start_servers(self, stack: ExitStack, waiting: list[Instance]) -> None:
-        for heavy in {STAGES[item.stage].needs_torch for item in waiting}:
+        kinds = {STAGES[item.stage].needs_torch for item in waiting}
+        if True in kinds:
+            require_train()
+        for heavy in kinds:
             server = StageServer(
                 self.folder.path / "log.txt",
                 threads=self.resolved.compute.threads,
