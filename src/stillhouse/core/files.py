@@ -6,12 +6,18 @@ import errno
 import glob
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stillhouse.core.errors import DiskFullError
+from stillhouse.core.errors import DiskFullError, StillhouseError
+
+_WORDS = ("No space left on device", "os error 28", "inline_container", "PytorchStreamWriter")
+"""What libraries say that hide the errno of a failed write; the last two are torch's."""
+
+_NO_ROOM_BYTES = 16 * 2**20  # assumption: a failed write leaves less room than this
 
 
 @contextmanager
@@ -19,14 +25,25 @@ def disk_full_is_clear(folder: Path) -> Iterator[None]:
     """Turn "no space left" into a `DiskFullError` that names the folder."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except StillhouseError:
+        raise
+    except Exception as error:
+        if not _is_disk_full(error, folder):
             raise
         raise DiskFullError(
             f"no space left on the device that holds {folder}",
             "free some space or choose another folder with --runs; then run the same command: "
             "finished stages are kept",
         ) from error
+
+
+def _is_disk_full(error: Exception, folder: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if not any(words in str(error) for words in _WORDS):
+        return False
+    existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(existing).free < _NO_ROOM_BYTES
 
 
 def sync_folder(folder: Path) -> None:

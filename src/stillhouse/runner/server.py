@@ -36,7 +36,11 @@ def serve(preload: bool) -> None:
     while line := _read_line():
         child = os.fork()
         if child == 0:
-            os._exit(_run_child(json.loads(line), events))
+            try:
+                os._exit(_run_child(json.loads(line), events))
+            finally:
+                # Not even the news of a failure could be sent: the command is gone.
+                os._exit(1)
         _, status, usage = os.wait4(child, 0)
         peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         _send(events, {"event": "exit", "code": _exit_code(status), "peak_bytes": peak})
@@ -93,7 +97,9 @@ def _run_child(plain: dict[str, Any], events: TextIO) -> int:
             result = stage_function(request.stage)(request, _Reporter(events))
         _send(events, {"event": "result", "summary": result.summary, "measured": result.measured})
     except BaseException as error:
-        traceback.print_exc()
+        # The log may lie on the very disk that is full.
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         _send(events, {"event": "error", **_describe(error)})
         return 1
     return 0
@@ -144,6 +150,7 @@ class _Reporter:
 
 
 if __name__ == "__main__":
-    serve(preload="--preload" in sys.argv)
+    with contextlib.suppress(BrokenPipeError):
+        serve(preload="--preload" in sys.argv)
     # Nothing is left to be written; taking torch down in order would take a second.
     os._exit(0)
