@@ -77,11 +77,15 @@ def execute(
         The record of the finished run.
 
     Raises:
+        UsageError: the recipe has no stage of the name `from_stage`.
         BusyError: another process runs in this folder.
         GateRefusedError: the gate said no; what comes after it was not made.
         InterruptedRunError: Ctrl-C.
         StillhouseError: a stage failed; a second run goes on from there.
     """
+    if from_stage and not resolved.plan.after(from_stage):
+        known = ", ".join(dict.fromkeys(item.stage for item in resolved.plan.instances))
+        raise UsageError(f"--from {from_stage}: no such stage in this recipe", f"stages: {known}")
     folder = place.folder
     with disk_full_is_clear(place.root), hold_lock(folder.path / "lock"):
         run = _Run(resolved, place, on_event)
@@ -197,11 +201,7 @@ class _Run:
         return manifest
 
     def _forget(self, stage: str) -> None:
-        again = self.resolved.plan.after(stage)
-        if not again:
-            known = ", ".join(dict.fromkeys(i.stage for i in self.resolved.plan.instances))
-            raise UsageError(f"--from {stage}: no such stage in this recipe", f"stages: {known}")
-        for instance in again:
+        for instance in self.resolved.plan.after(stage):
             shutil.rmtree(self.store.path(instance.artifact_id), ignore_errors=True)
             self.store.forget_work(instance.artifact_id)
 
