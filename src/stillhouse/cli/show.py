@@ -144,7 +144,8 @@ def show_unbuilt(recipe: Recipe, missing: list[NotBuilt], *, as_json: bool) -> N
         _put_json({"name": recipe.name, "valid": True, "not_built": plain})
         return
     _put(f"{recipe.name}: valid, but this version cannot run it yet. Not built:")
-    _put(table(("key", "what"), [(item.key, item.what) for item in missing]))
+    for item in missing:
+        _put(f"  {item}")
 
 
 def show_tokens(example: Example, tokens: list[TokenView], *, as_json: bool) -> None:

@@ -92,15 +92,15 @@ class CheckReport:
         for item in self.instances:
             if not item.is_done and item.cost.memory_bytes > self.free_memory_bytes:
                 raise CapacityError(
-                    f"{item.key} needs about {_gb(item.cost.memory_bytes)} of memory, this "
-                    f"machine has {_gb(self.free_memory_bytes)}",
+                    f"{item.key} needs about {_size(item.cost.memory_bytes)} of memory, this "
+                    f"machine has {_size(self.free_memory_bytes)}",
                     "a smaller model, lora, gradient_checkpointing, a smaller batch_size or "
                     "max_tokens lower it",
                 )
         if self.disk_bytes > self.free_disk_bytes:
             raise CapacityError(
-                f"the run needs about {_gb(self.disk_bytes)} of disk, there are "
-                f"{_gb(self.free_disk_bytes)}",
+                f"the run needs about {_size(self.disk_bytes)} of disk, there are "
+                f"{_size(self.free_disk_bytes)}",
                 "choose another disk with --runs",
             )
 
@@ -292,5 +292,8 @@ def probe_machine(compute: ResolvedCompute) -> Machine:
     return Machine(2.0 * size**3 * count / elapsed, 4)
 
 
-def _gb(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"
+def _size(size: float) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size:.0f} bytes"

@@ -108,7 +108,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
 def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:
     """Refuse a recipe that asks for what is not there, naming all of it."""
     if missing:
-        lines = "\n".join(f"{origin} {item.key}: {item.what}" for item in missing)
+        lines = "\n".join(f"{origin} {item}" for item in missing)
         raise NotBuiltError(
             f"{lines}", "this version cannot run it yet; the rest of the recipe is valid"
         )
