@@ -81,6 +81,7 @@ def test_every_problem_is_told_at_once(write):
         ("train.kd_temperature=2", "label.kd_temperatures holds [1.0]: add it there"),
         ("train.parts=[holdout]", "never trained on"),
         ("train.parts=[teacher]", "prepare.split.parts does not make"),
+        ("label.parts=[]", "train.parts names the part 'labelled', which the teacher is not asked"),
         ("prepare.split.parts.holdout=1.5", "prepare.split.parts.holdout"),
         ("prepare.split.parts={labelled: 3}", "a holdout part is needed"),
         ("teacher.hub=a/b", "exactly one of path, hub, scratch, api"),
@@ -89,6 +90,14 @@ def test_every_problem_is_told_at_once(write):
 )
 def test_ranges_and_contradictions_are_refused(write, override, said):
     assert said in problems(write(GOOD), override)
+
+
+def test_a_teacher_cannot_learn_from_hidden_answers(write):
+    text = GOOD.replace("labelled: rest", "labelled: 9, unlabelled: rest")
+    text += "finetune: {parts: [labelled, unlabelled], length: {steps: 1}}\n"
+    assert "finetune.parts names the part 'unlabelled', whose answers are hidden" in problems(
+        write(text)
+    )
 
 
 def test_network_none_refuses_a_hub_id(write):

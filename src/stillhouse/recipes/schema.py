@@ -50,7 +50,12 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
-        problems = [*self._unknown_parts(), *self._temperature_not_stored(), *self._network()]
+        problems = [
+            *self._unknown_parts(),
+            *self._parts_without_answers(),
+            *self._temperature_not_stored(),
+            *self._network(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -74,6 +79,22 @@ class Recipe(Section):
             for key, parts in used.items()
             if "holdout" in parts
         ]
+        return problems
+
+    def _parts_without_answers(self) -> list[str]:
+        problems = []
+        if self.finetune and "unlabelled" in self.finetune.parts:
+            problems.append(
+                "finetune.parts names the part 'unlabelled', whose answers are hidden: the "
+                "teacher learns from the part 'teacher'"
+            )
+        if self.train.mode == "cached":
+            problems += [
+                f"train.parts names the part {part!r}, which the teacher is not asked about: "
+                "add it to label.parts"
+                for part in self.train.parts
+                if part in self.prepare.split.parts and part not in self.label.parts
+            ]
         return problems
 
     def _temperature_not_stored(self) -> list[str]:

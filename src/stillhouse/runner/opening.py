@@ -93,11 +93,9 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
 
 def _train_on_gold_too(plain: dict[str, Any]) -> None:
     """Give the student gold answers: a teacher of two steps seldom ends one of its own."""
-    answered = [
-        part for part in ("labelled", "teacher") if part in plain["prepare"]["split"]["parts"]
-    ]
+    made = plain["prepare"]["split"]["parts"]
+    answered = next((part for part in ("labelled", "teacher") if part in made), None)
     plain["label"]["completions"] = "gold"
     for section in ("label", "train"):
-        parts = plain[section]["parts"]
-        if answered and not set(answered) & set(parts):
-            plain[section]["parts"] = [*parts, answered[0]]
+        if answered and answered not in plain[section]["parts"]:
+            plain[section]["parts"] = [*plain[section]["parts"], answered]
