@@ -247,6 +247,7 @@ def test_run_twice_does_nothing_the_second_time(copied, tiny_recipe, status, mon
     assert again.stages == status.stages
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_changing_the_gate_makes_the_release_anew_and_nothing_before_it(
     copied, tiny_recipe, status
 ):
@@ -261,6 +262,7 @@ def test_changing_the_gate_makes_the_release_anew_and_nothing_before_it(
         assert (stage.artifact_id == before[stage.key]) is (stage.key not in RELEASE)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_from_makes_a_stage_and_what_follows_again_with_the_same_bytes(copied, tiny_recipe, status):
     heard = Heard()
 
@@ -291,6 +293,7 @@ def test_a_change_touches_only_what_depends_on_it(tiny_run, tiny_recipe, overrid
         assert "evaluate@teacher" not in todo
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_refused_student_is_neither_exported_nor_registered(copied, tiny_recipe):
     call = copied("gate.rules.0.at_most=0.0", name="strict")
 
