@@ -15,8 +15,8 @@ from stillhouse.stages.sections import section_of
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `rows.parquet`."""
     plain = request.config["collect"]
-    plain["source"]["file"] = request.locations["source"] or None
-    collect = section_of(Collect, plain)
+    source = plain["source"] | {"file": request.locations["source"] or None}
+    collect = section_of(Collect, plain | {"source": source})
     rows = list(iterate_rows(collect, Path(request.locations["base"])))
     progress(len(rows), len(rows), "rows")
     write_rows(request.out / "rows.parquet", rows)
