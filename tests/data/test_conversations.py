@@ -36,6 +36,11 @@ def test_a_template_that_gets_no_text_has_no_content():
     assert shape({"q": "x"}, user="Q: {q}").answer is None
 
 
+def test_a_template_without_a_field_is_refused():
+    with pytest.raises(InputError, match="names no field: every prompt would be the same"):
+        shape({"q": "x"}, user="q")
+
+
 def test_the_last_assistant_turn_is_the_answer_and_earlier_ones_stay():
     conversation = turns(("user", "1"), ("assistant", "2"), ("user", "3"), ("assistant", "4"))
 

@@ -68,6 +68,12 @@ _Reader = Callable[[Row], tuple[Turns, bool]]
 
 def _template(prepare: Prepare) -> _Reader:
     user = parse_template(prepare.user or "", "prepare.user")
+    if not user.paths:
+        raise InputError(
+            f'prepare.user is "{prepare.user}", which names no field: every prompt would be the '
+            "same",
+            'put a field in braces, for example "{text}"',
+        )
 
     def read(row: Row) -> tuple[Turns, bool]:
         return (Message("user", user.fill(row)),), not user.is_blank_for(row)
