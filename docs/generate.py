@@ -1,0 +1,211 @@
+"""Writes the generated pages of `docs/reference`: every command's help, every key of a recipe.
+
+Run it with `make docs`; a test compares what it would write with what is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from typer.testing import CliRunner
+
+from stillhouse.cli.main import app
+from stillhouse.recipes import built
+from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.section import Section
+
+REFERENCE = Path(__file__).parent / "reference"
+_WIDTH = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+_NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the source, not this page. -->"
+
+
+def pages() -> dict[str, str]:
+    """The text of every generated page, by its file name."""
+    return {"cli.md": cli_page(), "recipe.md": recipe_page()}
+
+
+def cli_page() -> str:
+    """Every command with its `--help`."""
+    parts = [
+        _NOTE,
+        "# The command line",
+        "Results go to standard output, progress and errors to standard error. The exit codes are "
+        "0 done, 1 failed, 2 the recipe or the call is wrong, 3 the gate said no, "
+        "130 interrupted.",
+    ]
+    for words in command_names():
+        parts.append(f"## {' '.join(('stillhouse', *words))}")
+        parts.append(f"```text\n{_help_of(words)}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def command_names() -> list[tuple[str, ...]]:
+    """The words of every command, the program itself first: (), ("run",), ("recipe", "list")."""
+    return list(_walk(typer.main.get_command(app), ()))
+
+
+def _walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield words
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _walk(child, (*words, name))
+
+
+def _help_of(words: tuple[str, ...]) -> str:
+    found = CliRunner().invoke(app, [*words, "--help"], prog_name="stillhouse", env=_WIDTH)
+    return "\n".join(line.rstrip() for line in found.output.strip().splitlines())
+
+
+def recipe_page() -> str:
+    """Every section of a recipe with its keys, and what of it cannot be run yet."""
+    schema = Recipe.model_json_schema(by_alias=True)
+    kinds = {kind.__name__: kind for kind in _kinds(Section)}
+    parts = [
+        _NOTE,
+        "# The recipe",
+        "A recipe is one YAML file with one section a stage. An unknown key is an error that names "
+        "its line and the nearest valid key. `stillhouse recipe show NAME --full` prints every "
+        "default, `--set a.b=c` changes one value.",
+    ]
+    for name, places in _places(schema).items():
+        properties = schema if name == "Recipe" else schema["$defs"][name]
+        title = ", ".join(f"`{place}`" for place in places) if name != "Recipe" else "A recipe"
+        parts.append(f'<a id="{name.lower()}"></a>\n\n## {title}')
+        parts.append(_prose(kinds[name]))
+        parts.append(_table(properties, kinds, kinds[name]))
+    parts.append("## What this version cannot run yet")
+    parts.append(
+        "A recipe may say all of the above. What is named here is refused by `check` and `run`, "
+        "with the key and the reason, before anything starts."
+    )
+    lines = ["| key | why |", "|---|---|"]
+    lines += [f"| `{row.key}` | {row.what} |" for row in built._TABLE]
+    parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _kinds(base: type[Section]) -> Iterator[type[Section]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
+def _places(schema: dict[str, Any]) -> dict[str, list[str]]:
+    """Section class to the dotted keys where it stands, in the order of the recipe."""
+    found: dict[str, list[str]] = {"Recipe": [""]}
+    queue = [("Recipe", "", schema)]
+    while queue:
+        _, prefix, node = queue.pop(0)
+        for key, value in node["properties"].items():
+            for name in _references(value):
+                place = f"{prefix}{key}"
+                found.setdefault(name, []).append(place)
+                queue.append((name, f"{place}.", schema["$defs"][name]))
+    return dict(sorted(found.items(), key=lambda item: _order(item[1][0], schema)))
+
+
+def _order(place: str, schema: dict[str, Any]) -> tuple[int, str]:
+    top = [*schema["properties"]]
+    return (top.index(place.split(".")[0]) if place else -1, place)
+
+
+def _references(value: dict[str, Any]) -> list[str]:
+    text = str(value)
+    return re.findall(r"#/\$defs/(\w+)", text)
+
+
+def _prose(kind: type[Section]) -> str:
+    return (kind.__doc__ or "").partition("Attributes:")[0].strip().replace("\n    ", "\n")
+
+
+def _table(node: dict[str, Any], kinds: dict[str, type[Section]], kind: type[Section]) -> str:
+    said = _attributes(kind)
+    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    required = node.get("required", [])
+    for key, value in node["properties"].items():
+        default = "**required**" if key in required else _default(value)
+        meaning = (said.get(key) or _meaning(value, kinds)).replace("|", "\\|")
+        lines.append(f"| `{key}` | {_type(value)} | {default} | {meaning} |")
+    return "\n".join(lines)
+
+
+def _attributes(kind: type[Section]) -> dict[str, str]:
+    """Key to its description, from the docstrings of a section and of what it extends."""
+    found: dict[str, str] = {}
+    for part in reversed(kind.__mro__):
+        _, _, text = (part.__doc__ or "").partition("    Attributes:\n")
+        if not issubclass(part, Section):
+            continue
+        key = ""
+        for line in text.splitlines():
+            match = re.match(r" {8}(\w+): (.*)", line)
+            if match:
+                key = match[1]
+                found[key] = match[2].strip()
+            elif key and line.strip():
+                found[key] += " " + line.strip()
+    return found
+
+
+def _meaning(value: dict[str, Any], kinds: dict[str, type[Section]]) -> str:
+    names = _references(value)
+    return _prose(kinds[names[0]]).partition("\n")[0] if names else ""
+
+
+def _default(value: dict[str, Any]) -> str:
+    default = value.get("default")
+    if isinstance(default, dict) and _references(value):
+        return "its defaults"
+    if default is None or default in ([], {}, ""):
+        return "none"
+    if isinstance(default, list):
+        return "`[" + ", ".join(str(item) for item in default) + "]`"
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    return f"`{text}`".replace("\n", "\\n")
+
+
+def _type(value: dict[str, Any]) -> str:
+    if "anyOf" in value:
+        kinds = [item for item in value["anyOf"] if item.get("type") != "null"]
+        return " or ".join(dict.fromkeys(_type(item) for item in kinds))
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return f"[section](#{name.lower()})"
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return ", ".join(f"`{item}`" for item in value["enum"])
+    kind = value.get("type")
+    if kind == "array":
+        inner = _type(value.get("items", {}))
+        return f"list of {inner}"
+    if kind == "object":
+        inner = value.get("additionalProperties")
+        return f"mapping to {_type(inner)}" if isinstance(inner, dict) else "mapping"
+    names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "yes/no"}
+    return names.get(str(kind), "any value") + _range(value)
+
+
+def _range(value: dict[str, Any]) -> str:
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    said = [f"{sign} {_number(value[name])}" for name, sign in signs.items() if name in value]
+    said += [f"`{value['pattern']}`"] if "pattern" in value else []
+    return " " + ", ".join(said) if said else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def main() -> None:
+    """Write the pages."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

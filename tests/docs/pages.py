@@ -1,0 +1,98 @@
+"""The pages of the documentation, and the commands that they show."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from stillhouse.recipes.built import not_built
+from stillhouse.recipes.load import library_names, load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+ROOT_PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "AGENTS.md", "CHANGELOG.md")
+
+_BLOCK = re.compile(r"^```(?:console|bash|sh|shell)\n(.*?)^```", re.M | re.S)
+_TAKES_RECIPE = ("run", "check", "mask")
+_TAKES_RUN = ("status", "gate", "report")
+
+
+def pages():
+    """Every page, the root's first."""
+    return [ROOT / name for name in ROOT_PAGES] + sorted(DOCS.rglob("*.md"))
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def anchors_of(page):
+    """What a link to a page may name after `#`."""
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A `stillhouse` command of a page, without its first word."""
+
+    page: Path
+    words: tuple[str, ...]
+
+    def __str__(self):
+        return f"{name_of(self.page)}: stillhouse {' '.join(self.words)}"
+
+    @property
+    def recipe(self):
+        """The recipe that is run or looked at; None for commands that take none."""
+        return self.words[1] if self.words[0] in _TAKES_RECIPE else None
+
+    @property
+    def overrides(self):
+        return [value for name, value in zip(self.words, self.words[1:], strict=False)
+                if name == "--set"]  # fmt: skip
+
+
+def commands_of(page):
+    """The `stillhouse` commands in a page's console blocks, in order."""
+    found = []
+    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            if not line.removeprefix("$ ").startswith("stillhouse "):
+                continue
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            found.append(Command(page, tuple(words[1:])))
+    return found
+
+
+class StandIn:
+    """The tiny recipe and its finished run in the place of what a page names.
+
+    Args:
+        recipe: the tiny recipe's file.
+        run: the name of its finished run.
+        runs: a folder with that run, which may be changed.
+    """
+
+    def __init__(self, recipe, run, runs):
+        self._recipe, self._run, self._runs = recipe, run, runs
+
+    def replace(self, command):
+        """The words to run instead; a recipe that this version refuses keeps its name.
+
+        A smoke run becomes its check, which reads all of its options and shrinks the recipe.
+        """
+        words = list(command.words)
+        if words[0] == "run" and "--smoke" in words:
+            words[0] = "check"
+        if words[0] in _TAKES_RECIPE:
+            if words[1] in library_names() and not_built(load_recipe(words[1]).recipe):
+                return words
+            words[1] = str(self._recipe)
+        if words[0] in _TAKES_RUN and not (self._runs / words[1]).exists():
+            words[1] = self._run
+        if "--runs" in words:
+            words[words.index("--runs") + 1] = str(self._runs)
+        return words
