@@ -31,14 +31,12 @@ def main() -> None:
     Exits with 0 done, 1 failed, 2 the recipe or the call is wrong, 3 the gate said no, 130 Ctrl-C.
     """
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="stillhouse", standalone_mode=False)
     except StillhouseError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
-    except typer.Abort:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         # The argument parser is typer's private copy of click; its errors know how to show
@@ -48,6 +46,9 @@ def main() -> None:
             raise
         show()
         sys.exit(EXIT_USAGE)
+    # The parser turns Ctrl-C into a code of its own and says nothing.
+    if code == EXIT_INTERRUPTED:
+        sys.stderr.write("interrupted\n")
     sys.exit(code if isinstance(code, int) else 0)
 
 
