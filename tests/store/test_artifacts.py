@@ -111,7 +111,7 @@ def test_a_second_process_learns_who_holds_the_folder(tmp_path):
     # given another process that holds the lock
     code = (
         "import sys, time; from pathlib import Path; from stillhouse.store.lock import hold_lock\n"
-        "with hold_lock(Path(sys.argv[1])):\n"
+        "with hold_lock(Path(sys.argv[1]), 'taken', 'wait'):\n"
         "    print('held', flush=True); time.sleep(30)\n"
     )
     lock = tmp_path / "run" / "lock"
@@ -119,9 +119,10 @@ def test_a_second_process_learns_who_holds_the_folder(tmp_path):
     try:
         assert other.stdout.readline() == b"held\n"
         # when / then
-        with pytest.raises(BusyError, match=f"process {other.pid}") as caught, hold_lock(lock):
+        with pytest.raises(BusyError) as caught, hold_lock(lock, "run is in use", "wait"):
             pass
-        assert caught.value.exit_code == 2
+        assert caught.value.message.startswith(f"run is in use by process {other.pid} (")
+        assert (caught.value.hint, caught.value.exit_code) == ("wait", 2)
     finally:
         other.kill()
         other.wait()
@@ -130,7 +131,7 @@ def test_a_second_process_learns_who_holds_the_folder(tmp_path):
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
-            with hold_lock(lock):
+            with hold_lock(lock, "run is in use", "wait"):
                 return
         except BusyError:
             time.sleep(0.05)

@@ -87,7 +87,12 @@ def execute(
         known = ", ".join(dict.fromkeys(item.stage for item in resolved.plan.instances))
         raise UsageError(f"--from {from_stage}: no such stage in this recipe", f"stages: {known}")
     folder = place.folder
-    with disk_full_is_clear(place.root), hold_lock(folder.path / "lock"):
+    lock = hold_lock(
+        folder.path / "lock",
+        f"{folder.path} is in use",
+        "wait for it, end it, or give this run another name with --name",
+    )
+    with disk_full_is_clear(place.root), lock:
         run = _Run(resolved, place, on_event)
         folder.write(run.record, resolved.loaded.text)
         try:

@@ -162,7 +162,12 @@ class ArtifactStore:
             BusyError: another process is making the same artifact.
         """
         work = self.root / ".work" / artifact_id
-        with disk_full_is_clear(self.root), hold_lock(self.root / ".locks" / artifact_id):
+        lock = hold_lock(
+            self.root / ".locks" / artifact_id,
+            f"{artifact_id} is being made",
+            "wait for it or end it, then run the same command again",
+        )
+        with disk_full_is_clear(self.root), lock:
             if not self._finish_seal(artifact_id):
                 shutil.rmtree(work / "out", ignore_errors=True)
                 for name in ("out", "scratch"):

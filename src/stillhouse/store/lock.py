@@ -13,8 +13,13 @@ from stillhouse.core.errors import BusyError
 
 
 @contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
+def hold_lock(path: Path, claim: str, hint: str) -> Iterator[None]:
     """Hold the lock file `path` while the block runs; the kernel drops it if we are killed.
+
+    Args:
+        path: the file; made when missing.
+        claim: what the one who comes second is told, such as `runs/songs is in use`.
+        hint: and what to do.
 
     Args:
         path: of the lock file; made when missing.
@@ -29,10 +34,7 @@ def hold_lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             stream.seek(0)
             holder = stream.read().strip() or "another process"
-            raise BusyError(
-                f"{path.parent} is in use by {holder}",
-                "wait for it, end it, or give this run another name with --name",
-            ) from None
+            raise BusyError(f"{claim} by {holder}", hint) from None
         stream.truncate(0)
         stream.write(f"process {os.getpid()} ({' '.join(sys.argv)[:200]})\n")
         stream.flush()
