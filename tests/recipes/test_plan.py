@@ -46,7 +46,12 @@ def test_the_plan_has_every_stage_in_the_order_of_work():
 
 
 def test_equal_recipes_have_equal_plans():
-    assert ids() == ids("description=other words", "name=other", "register.name=quickstart")
+    assert ids() == ids("description=other words", "register.name=quickstart")
+
+
+def test_the_recipes_name_changes_the_bundle_alone_because_its_card_says_it():
+    before, after = ids(), ids("name=other", "register.name=quickstart")
+    assert {key for key in before if before[key] != after[key]} == {"export", "register"}
 
 
 @pytest.mark.parametrize(
