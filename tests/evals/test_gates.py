@@ -167,3 +167,59 @@ def test_scores_survive_the_disk(tmp_path):
     assert back.example_ids == scores.example_ids
     assert {m.name for m in metrics_of(back)} == {m.name for m in metrics_of(scores)}
     np.testing.assert_array_equal(back.columns["kl"], scores.columns["kl"])
+
+
+@pytest.mark.parametrize(("rate", "low", "high"), [(1.0, 0.1581, 1.0), (0.0, 0.0, 0.8419)])
+def test_two_examples_that_agree_prove_little(rate, low, high):
+    # the exact bound: 0.025 ** (1 / 2) = 0.158
+    scores = scores_of([1.0, 1.0], exact=[rate, rate])
+    found = estimate_metric(metric_by_name("exact_match", scores), scores, Resampling())
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    verdict = decide(
+        gate_of(metric="exact_match", at_least=0.95), {"student": scores}, "student", Resampling()
+    )
+    assert not verdict.passed
+
+
+def test_three_hundred_that_agree_pass_a_limit_below_the_exact_bound():
+    scores = {"student": scores_of(np.ones(300))}
+    verdict = decide(gate_of(metric="exact_match", at_least=0.95), scores, "student", Resampling())
+    assert verdict.passed
+    strict = decide(gate_of(metric="exact_match", at_least=1.0), scores, "student", Resampling())
+    assert strict.rules[0].decision == "not enough data"
+
+
+def test_a_student_that_equals_its_teacher_is_not_worse_than_it():
+    scores = {"student": scores_of([1.0, 2.0]), "teacher": scores_of([1.0, 2.0])}
+    rule = {"metric": "exact_match", "against": "teacher", "at_least": 0.0}
+    assert decide(gate_of(**rule), scores, "student", Resampling()).passed
+
+
+def test_a_ratio_to_almost_nothing_has_no_upper_bound():
+    # given a twin that is right once in 300: many resamples divide by 0
+    twin = scores_of(np.ones(300), exact=[1.0, *[0.0] * 299])
+    scores = {"student": scores_of(np.ones(300)), "twin": twin}
+    rule = {"metric": "exact_match", "against": "baseline", "relation": "ratio", "at_most": 400.0}
+    # when
+    (said,) = decide(gate_of(**rule), scores, "student", Resampling()).rules
+    # then
+    assert said.decision == "not enough data"
+    assert said.high is None
+
+
+def test_nothing_over_nothing_fails_in_words_and_survives_json():
+    scores = {
+        "student": scores_of([1.0, 1.0], exact=[0, 0]),
+        "twin": scores_of([1.0, 1.0], exact=[0, 0]),
+    }
+    rule = {"metric": "exact_match", "against": "baseline", "relation": "ratio", "at_least": 1.0}
+    verdict = decide(gate_of(**rule), scores, "student", Resampling())
+    assert verdict.rules[0].decision == "fail"
+    assert "cannot be computed" in verdict.rules[0].reason
+    assert type(verdict).model_validate_json(verdict.model_dump_json()) == verdict
+
+
+def test_json_compares_numbers_as_numbers_and_truth_as_truth():
+    found = score_objects(['{"a":1.0}', '{"a":true}', "[" * 5000], ['{"a":1}'] * 3)
+    assert found["exact"].tolist() == [1, 0, 0]
+    assert found["field:a"].tolist() == [1, 0, 0]

@@ -15,7 +15,7 @@ def parse_object(text: str) -> dict[str, Any] | None:
     """The JSON object that a text is, whole; None when it is none."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -52,7 +52,7 @@ def score_objects(
     }
     counts = [float(len(want)) if want else 0.0 for want in wanted]
     scores = {
-        "exact": np.array([float(want is not None and got == want) for got, want in pairs]),
+        "exact": np.array([float(want is not None and _equal(got, want)) for got, want in pairs]),
         "valid_json": np.array([float(got is not None) for got in found]),
         "fields_right": np.sum(list(right.values()), axis=0) if names else np.zeros(len(pairs)),
         "fields": np.array(counts),
@@ -62,7 +62,20 @@ def score_objects(
 
 
 def _is_right(name: str, got: dict[str, Any] | None, want: dict[str, Any] | None) -> bool:
-    return bool(got and want and name in want and name in got and got[name] == want[name])
+    return bool(got and want and name in want and name in got and _equal(got[name], want[name]))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1 is 1.0 but not true, and the order of keys does not count."""
+    return bool(_marked(one) == _marked(other))
+
+
+def _marked(value: Any) -> Any:
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, dict):
+        return {key: _marked(inner) for key, inner in value.items()}
+    return [_marked(inner) for inner in value] if isinstance(value, list) else value
 
 
 def score_agreement(

@@ -6,7 +6,7 @@ Legend: N examples, S columns, R resamples.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,8 @@ def bootstrap(
     Returns:
         The value on all examples, and the percentile interval over R resamples of N examples
         drawn with replacement. Paired by construction: one example's columns stay together.
+        A resample on which the statistic is not defined (0 / 0) may lie anywhere, so it counts
+        as below every lower and above every upper bound.
 
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
     """
@@ -77,16 +79,44 @@ def bootstrap(
         values.append(statistic(weights @ columns_NS))
     tail = (1.0 - resampling.confidence) / 2.0
     drawn = np.concatenate(values)
-    drawn = drawn[np.isfinite(drawn)]
     value = float(statistic(columns_NS.sum(axis=0, keepdims=True))[0])
-    if not len(drawn):
-        return Estimate(value, value, value, num_examples)
-    low, high = np.quantile(drawn, [tail, 1.0 - tail])
-    return Estimate(value, float(low), float(high), num_examples)
+    # "inverted_cdf" takes a value that was drawn, so that infinite ones stay what they are.
+    low, high = (
+        float(
+            np.quantile(
+                np.nan_to_num(drawn, nan=edge, posinf=np.inf, neginf=-np.inf),
+                share,
+                method="inverted_cdf",
+            )
+        )
+        for edge, share in ((-np.inf, tail), (np.inf, 1.0 - tail))
+    )
+    return Estimate(value, low, high, num_examples)
+
+
+def widen_fraction(estimate: Estimate, confidence: float) -> Estimate:
+    """A fraction's interval where every example agreed and the bootstrap has no width.
+
+    Args:
+        estimate: of a mean of zeros and ones.
+        confidence: of the interval.
+
+    Returns:
+        With n successes of n the lower bound is `((1 - confidence) / 2) ** (1 / n)`, with none the
+        upper bound is 1 minus that; every other estimate as it is.
+
+    Source: Clopper & Pearson 1934, Biometrika 26(4), the exact interval at its ends.
+    """
+    bound = ((1.0 - confidence) / 2.0) ** (1.0 / estimate.n)
+    if estimate.low == estimate.high == 1.0:
+        return replace(estimate, low=bound)
+    if estimate.low == estimate.high == 0.0:
+        return replace(estimate, high=1.0 - bound)
+    return estimate
 
 
 def ratio(sums: Sums) -> NDArray[np.float64]:
-    """(R,) first column's sum over the second's; NaN where that is 0."""
+    """(R,) first column's sum over the second's; infinite for x / 0, NaN for 0 / 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        divided: NDArray[np.float64] = np.where(sums[:, 1] == 0, np.nan, sums[:, 0] / sums[:, 1])
+        divided: NDArray[np.float64] = sums[:, 0] / sums[:, 1]
     return divided

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals.bootstrap import Estimate, Resampling, Sums, bootstrap, ratio
+from stillhouse.evals.bootstrap import (
+    Estimate,
+    Resampling,
+    Sums,
+    bootstrap,
+    ratio,
+    widen_fraction,
+)
 from stillhouse.evals.metrics import Metric, metric_by_name
 from stillhouse.evals.scores import Scores
 from stillhouse.recipes.measuring import Gate, Rule
@@ -26,7 +33,7 @@ class RuleVerdict(BaseModel):
 
     Attributes:
         text: the rule in words.
-        value: the estimate that was compared.
+        value: the estimate that was compared; None where it cannot be computed.
         low: its interval's lower bound.
         high: its interval's upper bound.
         n: examples it rests on.
@@ -39,9 +46,9 @@ class RuleVerdict(BaseModel):
 
     text: str
     metric: str
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
     n: int
     limit: float
     decision: Decision
@@ -116,7 +123,8 @@ def _ask(
 def estimate_metric(metric: Metric, scores: Scores, resampling: Resampling) -> Estimate:
     """A metric of one candidate with its interval."""
     columns = np.stack(metric.columns(scores), axis=1)
-    return bootstrap(columns, lambda sums: metric.shape(ratio(sums)), resampling)
+    found = bootstrap(columns, lambda sums: metric.shape(ratio(sums)), resampling)
+    return widen_fraction(found, resampling.confidence) if metric.is_fraction else found
 
 
 def compare(
@@ -168,9 +176,9 @@ def _decide(rule: Rule, what: str, estimate: Estimate) -> RuleVerdict:
     return RuleVerdict(
         text=text,
         metric=rule.metric,
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
+        value=_finite(estimate.value),
+        low=_finite(estimate.low),
+        high=_finite(estimate.high),
         n=estimate.n,
         limit=limit,
         decision=decision,
@@ -187,10 +195,12 @@ def _weigh(
         return "fail", f"it cannot be computed on these {estimate.n} examples", 0
     if rule.decide_by == "point":
         return ("pass" if room >= 0 else "fail"), shown, 0
-    if room_of_bound > 0:
+    if room_of_bound > 0 or room == room_of_bound == 0:
         return "pass", shown, 0
-    if room <= 0:
+    if room < 0:
         return "fail", shown, 0
+    if room == 0 or not math.isfinite(room_of_bound):
+        return "not enough data", f"{shown}: the interval crosses the limit", 0
     # The half width shrinks as 1 / sqrt(n), so the room is reached at n * (width / room)^2.
     width = room - room_of_bound
     n_enough = math.ceil(estimate.n * (width / room) ** 2) + 1
@@ -199,3 +209,7 @@ def _weigh(
         f"{shown}: the interval crosses the limit; about {n_enough} examples would decide",
         n_enough,
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

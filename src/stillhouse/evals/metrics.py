@@ -40,6 +40,11 @@ class Metric:
     below: str
     shape: Callable[[NDArray[np.float64]], NDArray[np.float64]] = _unchanged
 
+    @property
+    def is_fraction(self) -> bool:
+        """Whether an example counts 0 or 1."""
+        return self.below in ("count", "fields_asked")
+
     def columns(self, scores: Scores) -> tuple[Column, Column]:
         """(N,) numerator and (N,) denominator."""
         below = np.ones(len(scores)) if self.below == "count" else scores.columns[self.below]

@@ -236,17 +236,18 @@ def _distances(logprobs_PV: Tensor, teacher: _Teacher, vocab_size: int) -> NDArr
     device = logprobs_PV.device
     observed_P = torch.from_numpy(teacher.token_ids).long().to(device)
     top_ids_PK = torch.from_numpy(teacher.top_ids).long().to(device)
-    nll_P = -logprobs_PV.gather(1, observed_P[:, None])[:, 0].double()
-    student_PK = logprobs_PV.gather(1, top_ids_PK).double()
-    teacher_PK = torch.from_numpy(teacher.top_logprobs).double().to(device)
+    # Sums go on in float64 beside the model: Apple's GPUs have no such type.
+    nll_P = -logprobs_PV.gather(1, observed_P[:, None])[:, 0].cpu().double()
+    student_PK = logprobs_PV.gather(1, top_ids_PK).cpu().double()
+    teacher_PK = torch.from_numpy(teacher.top_logprobs).double()
     probs_PK = teacher_PK.exp()
     kl_P = torch.where(probs_PK > 0, probs_PK * (teacher_PK - student_PK), 0.0).sum(dim=1)
     if top_ids_PK.shape[1] < vocab_size:
         tail_P = (1.0 - probs_PK.sum(dim=1)).clamp(min=0.0)
-        rest_P = logprobs_PV.scatter(1, top_ids_PK, -torch.inf).logsumexp(dim=1).double()
+        rest_P = logprobs_PV.scatter(1, top_ids_PK, -torch.inf).logsumexp(dim=1).cpu().double()
         kl_P += torch.where(tail_P > 0, torch.xlogy(tail_P, tail_P) - tail_P * rest_P, 0.0)
-    agrees_P = logprobs_PV.argmax(dim=1) == top_ids_PK[:, 0]
-    columns: NDArray[np.float64] = torch.stack([nll_P, kl_P, agrees_P.double()], 1).cpu().numpy()
+    agrees_P = (logprobs_PV.argmax(dim=1) == top_ids_PK[:, 0]).cpu().double()
+    columns: NDArray[np.float64] = torch.stack([nll_P, kl_P, agrees_P], 1).numpy()
     return columns
 
 

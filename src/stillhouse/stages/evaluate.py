@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -145,15 +146,21 @@ class _Candidate:
         settings = self._settings
         resampling = Resampling(settings.draws, settings.confidence, settings.seed)
         notes = self._notes()
+        estimates = {
+            metric: estimate_metric(metric, scores, resampling) for metric in metrics_of(scores)
+        }
+        # A metric that is not defined on these examples, such as fields of answers that are no
+        # objects, is left out.
         return {
-            metric.name: dataclasses.asdict(estimate_metric(metric, scores, resampling))
+            metric.name: dataclasses.asdict(estimate)
             | {
                 "title": metric.title,
                 "better": metric.better,
                 "unit": metric.unit,
                 "note": notes.get(metric.name, ""),
             }
-            for metric in metrics_of(scores)
+            for metric, estimate in estimates.items()
+            if all(map(math.isfinite, (estimate.value, estimate.low, estimate.high)))
         }
 
     def _notes(self) -> dict[str, str]:

@@ -102,6 +102,10 @@ def training_arguments(
         report_to="none",
         disable_tqdm=True,
     )
+    if args.n_gpu > 1:
+        # Several cards without a launcher: the Trainer would cut our flat targets in the wrong
+        # places, so one card trains; torchrun uses them all.
+        args._n_gpu = 1
     layout = Layout(length.batch_size, length.accumulation, args.world_size, args.process_index)
     args.max_steps = count_steps(training, layout, num_train)
     stopping = training.early_stopping

@@ -161,6 +161,8 @@ class StudentTrainer(Trainer):
         norm = super()._get_grad_norm(model, grad_norm)
         loss, size = float(self._tr_loss), float(norm)
         step = self.state.global_step + 1
+        if step == 1:
+            self._require_gradients()
         if not math.isfinite(loss) or not math.isfinite(size):
             raise TrainingError(
                 f"step {step}: the loss is {loss}, the gradient's norm {size}",
@@ -173,6 +175,20 @@ class StudentTrainer(Trainer):
                 "the student may equal its teacher, or its trainable parts may not reach the loss",
             )
         return norm
+
+    def _require_gradients(self) -> None:
+        """A trainable parameter that the loss never reaches would stay as it is without a word."""
+        unreached = [
+            name
+            for name, parameter in self.student.named_parameters()
+            if parameter.requires_grad and parameter.grad is None
+        ]
+        if unreached and self.step_tokens:
+            raise TrainingError(
+                f"step 1: {len(unreached)} trainable parameters got no gradient, first "
+                f"{unreached[0]}",
+                "freeze them, or name in lora.modules what the loss reaches",
+            )
 
     @torch.no_grad()
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
@@ -190,18 +206,23 @@ class StudentTrainer(Trainer):
         """
         rows = self.assignment.data.validation
         sampler = FixedSampler([len(row.ids) for row in rows], self.layout)
-        sums = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        # On the CPU: Apple's GPUs have no float64.
+        sums = torch.zeros(3, dtype=torch.float64)
         self.student.eval()
         for batch in load_batches(ExampleDataset(rows), sampler, self.collator):
             outputs = self.student(
                 **self._prepare_inputs(batch),
                 objective=self.assignment.objective,
-                token_weights=sums.new_zeros((), dtype=torch.float32),
+                token_weights=torch.zeros((), device=self.args.device),
             )
-            kl, ce = outputs.forward_kl.double().sum(), outputs.cross_entropy.double().sum()
+            kl, ce = (
+                term.cpu().double().sum() for term in (outputs.forward_kl, outputs.cross_entropy)
+            )
             sums += torch.stack((kl, ce, kl.new_tensor(len(outputs.forward_kl))))
         self.student.train()
-        return self._report(self.accelerator.reduce(sums, "sum"))
+        if self.layout.num_processes > 1:
+            sums = self.accelerator.reduce(sums.to(self.args.device), "sum")
+        return self._report(sums)
 
     def _report(self, sums: Tensor) -> dict[str, float]:
         objective = self.assignment.objective
