@@ -21,9 +21,6 @@ def hold_lock(path: Path, claim: str, hint: str) -> Iterator[None]:
         claim: what the one who comes second is told, such as `runs/songs is in use`.
         hint: and what to do.
 
-    Args:
-        path: of the lock file; made when missing.
-
     Raises:
         BusyError: another process holds it; names the process and its command.
     """
