@@ -12,6 +12,14 @@ import pytest
 from tests.cli.bad_inputs import CASES
 from tests.faults.killed_runs import ENVIRONMENT
 
+from stillhouse.core.protocols import no_progress
+from stillhouse.data.storage import read_examples
+from stillhouse.runner.opening import open_recipe
+from stillhouse.runner.resolve import resolve
+from stillhouse.stages import collect, prepare
+from stillhouse.stages.contract import StageRequest
+from stillhouse.stages.corpus import EXAMPLES
+
 SCRIPT = Path(__file__).with_name("bad_inputs.py")
 NO_RUN = "error: no run 'nothing' below runs\n  -> there is none here yet\n"
 BILLIONS = "Qwen2.5 comes in 0.5, 1.5, 3, 7, 14, 32 and 72 billion parameters"
@@ -200,6 +208,39 @@ def test_a_long_prompt_is_counted_in_the_check(told):
 
     assert found["code"] == 0, found["err"]
     assert "\nprompts cut to the context: 1\n" in found["out"]
+
+
+def made_by_prepare(folder):
+    """Summary and examples of the first two stages of a case's recipe."""
+    resolved = resolve(*open_recipe(str(folder / "recipe.yaml")))
+    out = {}
+    for stage, inputs in ((collect, {}), (prepare, {"rows": "collect"})):
+        name = stage.__name__.rpartition(".")[2]
+        out[name] = folder / name
+        out[name].mkdir()
+        request = StageRequest(
+            stage=name,
+            variant="",
+            artifact_id=name,
+            config=resolved.plan[name].config,
+            inputs={key: out[made] for key, made in inputs.items()},
+            out=out[name],
+            scratch=folder,
+            locations=resolved.locations,
+        )
+        result = stage.run(request, no_progress)
+    return result.summary, list(read_examples(out["prepare"] / EXAMPLES))
+
+
+def test_a_long_prompt_loses_its_beginning_and_never_its_answer(told, folder):
+    case = folder / str(list(CASES).index("a prompt beyond the context"))
+
+    summary, examples = made_by_prepare(case)
+
+    (long,) = [example for example in examples if example.answer == "answer"]
+    assert summary["cut_prompts"] == 1
+    assert long.prompt[-1].content.endswith("word the end")
+    assert len(long.prompt[-1].content) < len("word " * 200)
 
 
 @pytest.mark.parametrize("case", CASES)
