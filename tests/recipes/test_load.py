@@ -81,7 +81,22 @@ def test_every_problem_is_told_at_once(write):
         ("train.kd_temperature=2", "label.kd_temperatures holds [1.0]: add it there"),
         ("train.parts=[holdout]", "never trained on"),
         ("train.parts=[teacher]", "prepare.split.parts does not make"),
-        ("label.parts=[]", "train.parts names the part 'labelled', which the teacher is not asked"),
+        ("label.targets=none", "label.targets: none, but train.weights.forward_kl needs targets"),
+        ("label.kd_temperatures=[1.0, 1.0]", "holds one of them twice"),
+        ("label.kd_temperatures=[1.0, .inf]", "label.kd_temperatures"),
+        ("label.kd_temperatures=[]", "label.kd_temperatures"),
+        ("train.parts=[]", "train.parts"),
+        ("train.early_stopping={every_steps: 1}", "train.early_stopping: needs a validation part"),
+        ("export.formats=[adapter]", "asks for an adapter, but train.lora is not set"),
+        (
+            "gate={rules: [{metric: exact_match, against: baseline, at_least: 0}]}",
+            "gate.rules.0: the baseline is the twin",
+        ),
+        ("gate={rules: [{metric: valid_json, at_least: 0}]}", "answer_format: json alone"),
+        (
+            "label.parts=[unlabelled]",
+            "train.parts: the teacher is not asked about the part 'labelled'",
+        ),
         ("prepare.split.parts.holdout=1.5", "prepare.split.parts.holdout"),
         ("prepare.split.parts={labelled: 3}", "a holdout part is needed"),
         ("teacher.hub=a/b", "exactly one of path, hub, scratch, api"),
@@ -95,14 +110,14 @@ def test_ranges_and_contradictions_are_refused(write, override, said):
 def test_a_teacher_cannot_learn_from_hidden_answers(write):
     text = GOOD.replace("labelled: rest", "labelled: 9, unlabelled: rest")
     text += "finetune: {parts: [labelled, unlabelled], length: {steps: 1}}\n"
-    assert "finetune.parts names the part 'unlabelled', whose answers are hidden" in problems(
+    assert "r.yaml:14 finetune.parts: the answers of the part 'unlabelled' are hidden" in problems(
         write(text)
     )
 
 
 def test_network_none_refuses_a_hub_id(write):
     text = problems(write(GOOD.replace("{path: teacher}", "{hub: a/b}")))
-    assert "teacher.hub needs network: hub" in text
+    assert "r.yaml:2 teacher.hub: needs network: hub" in text
 
 
 def test_an_override_is_applied_and_named_in_errors(write):

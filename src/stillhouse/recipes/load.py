@@ -17,6 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.contradictions import find_contradictions
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.section import Section
 
@@ -103,6 +104,12 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     except ValidationError as error:
         problems = [_describe(item, sources, origin) for item in _meaningful(error.errors())]
         raise RecipeError("\n".join(dict.fromkeys(problems))) from None
+    found = [
+        f"{_where(_path(item.key), sources, origin)} {item.key}: {item.text}"
+        for item in find_contradictions(recipe)
+    ]
+    if found:
+        raise RecipeError("\n".join(found))
     return Loaded(recipe, text, origin, base_folder, tuple(overrides))
 
 
@@ -244,6 +251,10 @@ def _where(key: Key, sources: dict[Key, str], origin: str) -> str:
         if key[:length] in sources:
             return sources[key[:length]]
     return f"{origin}:1"
+
+
+def _path(dotted: str) -> Key:
+    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
 
 
 def _nearest(key: Key) -> str:

@@ -21,9 +21,9 @@ STAGE_VERSIONS = {
     "prepare": 1,
     "finetune": 1,
     "label": 2,
-    "train": 1,
-    "evaluate": 1,
-    "gate": 1,
+    "train": 2,
+    "evaluate": 2,
+    "gate": 2,
     "export": 2,
     "register": 1,
 }
@@ -159,8 +159,19 @@ def _add_training(
     }
     if recipe.train.twin:
         weights = {"forward_kl": 0.0, "cross_entropy": 1.0}
-        own = {"weights": weights, "parts": list(recipe.train.twin.parts)}
-        config = {"training": training | own, "model": model, **machine}
+        own = {
+            "weights": weights,
+            "parts": list(recipe.train.twin.parts),
+            "kd_temperature": 1.0,
+            "t2_scaling": True,
+        }
+        # With epochs its steps are those of the student, who may have more rows.
+        config = {
+            "training": training | own,
+            "student_parts": list(recipe.train.parts) if recipe.train.length.epochs else [],
+            "model": model,
+            **machine,
+        }
         students["twin"] = plan.add("train", config, inputs, variant="twin")
     return students
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stillhouse.recipes.section import Count, Fraction, NotNegative, Section, Seed
+from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
 
 
 class SampleRows(Section):
@@ -245,8 +245,8 @@ class Label(Section):
     class_field: str | None = None
     reject: tuple[str, ...] = ()
     top_k: Count = 64
-    kd_temperatures: tuple[Annotated[float, Field(gt=0.0)], ...] = (1.0,)
-    parts: tuple[str, ...] = ("labelled", "unlabelled")
+    kd_temperatures: tuple[Positive, ...] = Field(default=(1.0,), min_length=1)
+    parts: tuple[str, ...] = Field(default=("labelled", "unlabelled"), min_length=1)
     max_new_tokens: Count = 128
     temperature: NotNegative = 0.0
     samples: Count = 1

@@ -119,7 +119,7 @@ class Training(Section):
         gradient_checkpointing: compute activations twice and keep few of them.
     """
 
-    parts: tuple[str, ...] = ("labelled",)
+    parts: tuple[str, ...] = Field(default=("labelled",), min_length=1)
     seed: Seed = 0
     length: Length
     optimizer: Optimizer = Optimizer()
@@ -131,7 +131,7 @@ class Training(Section):
 class Finetune(Training):
     """Fine-tune the teacher on gold answers before it labels."""
 
-    parts: tuple[str, ...] = ("teacher",)
+    parts: tuple[str, ...] = Field(default=("teacher",), min_length=1)
 
 
 class LossWeights(Section):
@@ -159,7 +159,7 @@ class Twin(Section):
         parts: whose own answers it learns.
     """
 
-    parts: tuple[str, ...] = ("labelled",)
+    parts: tuple[str, ...] = Field(default=("labelled",), min_length=1)
 
 
 class Train(Training):
@@ -173,7 +173,7 @@ class Train(Training):
         twin: also train the same student with cross-entropy alone.
     """
 
-    parts: tuple[str, ...] = ("labelled", "unlabelled")
+    parts: tuple[str, ...] = Field(default=("labelled", "unlabelled"), min_length=1)
     mode: Literal["cached", "live", "on_policy"] = "cached"
     weights: LossWeights = LossWeights()
     kd_temperature: Positive = 1.0

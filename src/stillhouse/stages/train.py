@@ -12,6 +12,7 @@ from stillhouse.core.rows import Example
 from stillhouse.core.targets import TargetKey, TokenTargets
 from stillhouse.data.storage import read_completions
 from stillhouse.losses.terms import Objective
+from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
@@ -48,10 +49,20 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         column = labels.column
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
+        training = _as_long_as_the_student(training, request.config["student_parts"], corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
     data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
     learning = Learning(data, objective, training, request.locations.get("student"))
     return StageResult(train_and_save(request, corpus, learning, progress))
+
+
+def _as_long_as_the_student(training: Train, parts: Sequence[str], corpus: Corpus) -> Train:
+    """The twin's training with the student's number of steps, where the recipe says epochs."""
+    if not parts:
+        return training
+    steps = training_steps(training, len(corpus.of_parts(parts)))
+    length = training.length.model_copy(update={"steps": steps, "epochs": None})
+    return training.model_copy(update={"length": length})
 
 
 class _Labels:

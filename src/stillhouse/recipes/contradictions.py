@@ -1,0 +1,125 @@
+"""Settings of a recipe that are valid alone and cannot hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stillhouse.recipes.schema import Recipe
+
+JSON_METRICS = ("valid_json", "field_accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One contradiction.
+
+    Attributes:
+        key: the dotted key that people would change.
+        text: what it contradicts, and what to do.
+    """
+
+    key: str
+    text: str
+
+
+def find_contradictions(recipe: Recipe) -> list[Problem]:
+    """Every contradiction of a recipe, in the order of its sections."""
+    return [
+        *_unknown_parts(recipe),
+        *_parts_without_answers(recipe),
+        *_missing_validation(recipe),
+        *_targets_not_stored(recipe),
+        *_gate(recipe),
+        *_network(recipe),
+    ]
+
+
+def _used_parts(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    twin = recipe.train.twin
+    return {
+        "finetune.parts": recipe.finetune.parts if recipe.finetune else (),
+        "label.parts": recipe.label.parts,
+        "train.parts": recipe.train.parts,
+        "train.twin.parts": twin.parts if twin else (),
+    }
+
+
+def _unknown_parts(recipe: Recipe) -> Iterator[Problem]:
+    known = recipe.prepare.split.parts
+    for key, parts in _used_parts(recipe).items():
+        for part in parts:
+            if part not in known:
+                yield Problem(key, f"prepare.split.parts does not make the part {part!r}")
+        if "holdout" in parts:
+            yield Problem(key, "holds the holdout; it is measured on and never trained on")
+
+
+def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
+    used = _used_parts(recipe)
+    for key in ("finetune.parts", "train.twin.parts"):
+        if "unlabelled" in used[key]:
+            yield Problem(
+                key,
+                "the answers of the part 'unlabelled' are hidden, and this learns gold answers: "
+                "name a part that has them",
+            )
+    if recipe.train.mode != "cached":
+        return
+    for part in recipe.train.parts:
+        if part in recipe.prepare.split.parts and part not in recipe.label.parts:
+            yield Problem(
+                "train.parts",
+                f"the teacher is not asked about the part {part!r}: add it to label.parts",
+            )
+
+
+def _missing_validation(recipe: Recipe) -> Iterator[Problem]:
+    if "validation" in recipe.prepare.split.parts:
+        return
+    trainings = {"finetune": recipe.finetune, "train": recipe.train}
+    for name, training in trainings.items():
+        if training and training.early_stopping:
+            yield Problem(
+                f"{name}.early_stopping", "needs a validation part in prepare.split.parts"
+            )
+
+
+def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:
+    temperatures = recipe.label.kd_temperatures
+    if len(set(temperatures)) < len(temperatures):
+        yield Problem("label.kd_temperatures", f"{list(temperatures)} holds one of them twice")
+    if not recipe.train.weights.forward_kl or recipe.train.mode != "cached":
+        return
+    if recipe.label.targets == "none":
+        yield Problem(
+            "label.targets",
+            "none, but train.weights.forward_kl needs targets: store top_k, or set it to 0 and "
+            "learn the teacher's text with cross_entropy",
+        )
+    elif recipe.label.targets == "top_k" and recipe.train.kd_temperature not in temperatures:
+        yield Problem(
+            "train.kd_temperature",
+            f"{recipe.train.kd_temperature}, but label.kd_temperatures holds "
+            f"{list(temperatures)}: add it there",
+        )
+
+
+def _gate(recipe: Recipe) -> Iterator[Problem]:
+    if "adapter" in recipe.export.formats and not recipe.train.lora:
+        yield Problem("export.formats", "asks for an adapter, but train.lora is not set")
+    as_json = recipe.prepare.answer_format == "json"
+    for number, rule in enumerate(recipe.gate.rules if recipe.gate else ()):
+        key = f"gate.rules.{number}"
+        if rule.against == "baseline" and not recipe.train.twin:
+            yield Problem(key, "the baseline is the twin, and there is no train.twin")
+        if not as_json and rule.metric.startswith(JSON_METRICS):
+            yield Problem(key, f"{rule.metric} is measured for prepare.answer_format: json alone")
+
+
+def _network(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.network != "none":
+        return
+    for name in ("teacher", "student"):
+        if getattr(recipe, name).hub:
+            yield Problem(f"{name}.hub", "needs network: hub, this recipe says network: none")
