@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -48,11 +49,14 @@ def serve(preload: bool) -> None:
 
 def _preload() -> None:
     """Do the heavy imports; end with the command that asked for them, should it be killed."""
-    parent, is_done = os.getppid(), threading.Event()
+    is_done = threading.Event()
+    # A hang-up is seen also where the command died before this process came so far.
+    lifeline = select.poll()
+    lifeline.register(0, 0)
 
     def watch() -> None:
         while not is_done.wait(_SECONDS_A_LOOK):
-            if os.getppid() != parent:
+            if lifeline.poll(0):
                 os._exit(1)
 
     watcher = threading.Thread(target=watch, daemon=True)
