@@ -1,10 +1,14 @@
+from collections import Counter
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import Row
 from stillhouse.data.columns import select_columns
 from stillhouse.data.prepare import prepare_rows
-from stillhouse.data.readers import build_row, read_rows
+from stillhouse.data.readers import build_rows, read_rows
 from stillhouse.recipes import rows as recipe
 from stillhouse.recipes.rows import Prepare, Source, Split
 
@@ -12,19 +16,21 @@ PARTS = {"holdout": 10, "validation": 5, "labelled": 20, "teacher": 20, "unlabel
 
 
 def rows_of(num_rows):
+    return list(build_rows(records_of(num_rows)))
+
+
+def records_of(num_rows):
     return [
-        build_row("x", index, f"x:{index}", {"q": f"ask {index}", "a": f"said {index}", "t": "t"})
+        (f"x:{index}", {"q": f"ask {index}", "a": f"said {index}", "t": "t"})
         for index in range(num_rows)
     ]
 
 
 def test_every_row_becomes_an_example_or_a_drop():
-    rows = rows_of(100)
-    rows += [
-        build_row("y", index, f"y:{index}", {"q": "ask 1", "a": "said 1", "t": "t"})
-        for index in range(3)
-    ]
-    rows.append(build_row("z", 0, "z:0", {"q": "  ", "a": "x", "t": "t"}))
+    records = records_of(100)
+    records += [(f"y:{index}", {"q": "ask 1", "a": "said 1", "t": "t"}) for index in range(3)]
+    records.append(("z:0", {"q": "  ", "a": "x", "t": "t"}))
+    rows = list(build_rows(records))
 
     prepared = prepare_rows(rows, Prepare(user="{q}", answer="a", split=Split(parts=PARTS)))
 
@@ -52,7 +58,66 @@ def test_gold_text_never_reaches_unlabelled_and_references_only_what_is_measured
     for example in examples:
         assert (example.answer is None) == (example.part == "unlabelled")
         assert (example.reference == "t") == (example.part in ("validation", "holdout"))
-        assert example.group == example.example_id
+
+
+def parts_by_prompt(records, **split):
+    """The part of each prompt and answer, and how many rows ended why; or why there is none."""
+    prepare = Prepare(user="{q}", answer="a", split=Split(**split))
+    try:
+        prepared = prepare_rows(build_rows(records), prepare)
+    except InputError as error:
+        return error.message
+    kept = {(example.prompt, example.answer): example.part for example in prepared.examples}
+    ends = Counter(drop.reason for drop in prepared.dropped)
+    return kept, ends
+
+
+FEW = st.integers(0, 12)
+RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "q": FEW.map(lambda n: f"ask {n}"),
+            "a": st.sampled_from(["yes", "no", None]),
+            "customer": FEW,
+            "kind": st.sampled_from("xy"),
+        }
+    ),
+    min_size=8,
+    max_size=60,
+).map(lambda rows: [(f"x:{index}", fields) for index, fields in enumerate(rows)])
+SPLITS = st.fixed_dictionaries(
+    {
+        "parts": st.sampled_from(
+            [
+                {"holdout": 3, "labelled": "rest"},
+                {"holdout": 0.3, "teacher": 0.2, "unlabelled": "rest"},
+            ]
+        ),
+        "group_by": st.sampled_from([(), ("customer",)]),
+        "stratify_by": st.sampled_from([None, "kind"]),
+        "seed": st.integers(0, 3),
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(RECORDS, SPLITS, st.randoms())
+def test_the_order_of_the_rows_changes_no_part(records, split, random):
+    shuffled = random.sample(records, len(records))
+
+    assert parts_by_prompt(shuffled, **split) == parts_by_prompt(records, **split)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(20, 120), SPLITS)
+def test_a_column_that_the_recipe_does_not_name_changes_no_part(num_rows, split):
+    records = [
+        (where, fields | {"customer": index // 2, "kind": index % 2})
+        for index, (where, fields) in enumerate(records_of(num_rows))
+    ]
+    wider = [(where, fields | {"new": index}) for index, (where, fields) in enumerate(records)]
+
+    assert parts_by_prompt(wider, **split) == parts_by_prompt(records, **split)
 
 
 def test_further_steps_are_not_built_yet():

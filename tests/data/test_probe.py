@@ -9,7 +9,7 @@ import pytest
 from stillhouse.core.errors import InputError
 from stillhouse.data import probe
 from stillhouse.data.probe import probe_rows, probe_source
-from stillhouse.data.readers import build_row
+from stillhouse.data.readers import build_rows
 from stillhouse.recipes.rows import Source
 
 
@@ -85,9 +85,9 @@ def test_a_wrong_column_surfaces_before_the_run(write, tmp_path):
 
 
 def test_generated_rows_are_counted_up_to_the_limit():
-    rows = [build_row("x", index, f"x:{index}", {"a": index}) for index in range(5)]
+    rows = build_rows((f"x:{index}", {"a": index}) for index in range(5))
 
-    facts = probe_rows(iter(rows), {"b": "a"}, 3)
+    facts = probe_rows(rows, {"b": "a"}, 3)
 
     assert (facts.num_rows, [row.fields["b"] for row in facts.rows]) == (3, [0, 1, 2])
 

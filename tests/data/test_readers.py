@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError, NotBuiltError
-from stillhouse.data.readers import build_row, read_rows
+from stillhouse.data.readers import build_rows, read_rows
 from stillhouse.recipes.rows import Dataset, Provider, SampleRows, Source
 
 
@@ -117,18 +117,17 @@ def test_tsv_keeps_quotes_that_wrap_no_whole_field(read):
     assert [row.fields["text"] for row in rows] == ['"no," he said', 'say "no"', "it's 5\" long"]
 
 
-def test_row_ids_do_not_depend_on_the_folder(write, tmp_path):
-    content = "text\none\none\n"
+def test_row_ids_depend_neither_on_the_files_name_nor_on_the_rows_place(write, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    write("a.csv", content)
-    write("elsewhere/a.csv", content)
+    write("a.csv", "text,label\none,x\ntwo,y\none,x\n")
+    write("elsewhere/b.jsonl", '{"label":"x","text":"one"}\n' * 2 + '{"text":"two","label":"y"}\n')
 
     here = list(read_rows(Source(file="a.csv"), tmp_path))
-    there = list(read_rows(Source(file=str(tmp_path / "elsewhere" / "a.csv")), tmp_path))
+    there = list(read_rows(Source(file="elsewhere/b.jsonl"), tmp_path))
 
-    assert [row.row_id for row in here] == [row.row_id for row in there]
-    assert here[0].row_id != here[1].row_id
-    assert {len(row.row_id) for row in here} == {20}
+    assert {row.row_id for row in here} == {row.row_id for row in there}
+    assert [len(row.row_id) for row in here] == [20, 20, 22]
+    assert here[2].row_id == f"{here[0].row_id}-2"
 
 
 def test_latin_1_bytes_name_line_byte_and_mend(refusal, read):
@@ -356,7 +355,7 @@ def test_the_absence_of_datasets_names_the_extra(monkeypatch, tmp_path):
 
 def test_an_infinite_number_of_a_generator_is_refused():
     with pytest.raises(InputError, match="infinite"):
-        build_row("x", 0, "x:0", {"a": float("inf")})
+        list(build_rows([("x:0", {"a": float("inf")})]))
 
 
 def test_real_bank_questions_are_read(shared_file):

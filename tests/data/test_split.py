@@ -1,4 +1,5 @@
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -80,6 +81,52 @@ def test_a_prompt_of_the_holdout_is_never_trained_on_even_with_another_system_me
     trained = {d.prompt_text for d in drafts if part_of[d.row_id] != "holdout"}
     assert not holdout & trained
     assert Counter(part_of.values()) == {"holdout": 60, "labelled": 240}
+
+
+def named_anew(drafts):
+    return [replace(draft, row_id=f"x{draft.row_id}") for draft in drafts]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 300), st.integers(0, 9))
+def test_a_new_row_moves_none_but_those_at_the_borders_of_the_parts(num_rows, seed):
+    drafts = [draft(index) for index in range(num_rows)]
+    split = {"parts": {"holdout": 0.2, "validation": 1, "labelled": "rest"}, "seed": seed}
+    try:
+        before = parts_of(drafts, **split)
+    except InputError:
+        return
+
+    after = parts_of([draft(num_rows), *drafts], **split)
+
+    # The new row pushes one row over each border; a fraction may grow by one row and pull it back.
+    assert sum(part != after[row_id] for row_id, part in before.items()) <= 2
+
+
+def test_a_larger_holdout_keeps_the_rows_of_the_smaller():
+    drafts = [draft(index, kind=index % 3) for index in range(300)]
+
+    small, large = (
+        {
+            row_id
+            for row_id, part in parts_of(
+                drafts, parts={"holdout": size, "labelled": "rest"}, stratify_by="kind"
+            ).items()
+            if part == "holdout"
+        }
+        for size in (30, 60)
+    )
+
+    assert small < large
+
+
+def test_row_ids_change_no_part():
+    drafts = [draft(index, customer=index // 3) for index in range(60)]
+    split = {"parts": {"holdout": 20, "labelled": "rest"}, "group_by": ("customer",)}
+
+    assert list(parts_of(named_anew(drafts), **split).values()) == list(
+        parts_of(drafts, **split).values()
+    )
 
 
 def test_small_groups_in_many_strata_do_not_starve_a_small_part():

@@ -95,7 +95,17 @@ def test_a_prompt_must_end_with_a_user_or_tool_turn():
     assert judge(step, draft("1", role="tool")) == ["kept"]
 
 
-def test_the_first_of_equal_rows_stays():
+def test_of_equal_rows_the_smallest_id_stays_whatever_their_order():
+    rows = [draft("2"), draft("1"), draft("3")]
+
+    assert judge(DedupStep(recipe.Drop()), *rows) == [
+        ("duplicate", "duplicate of 1"),
+        "kept",
+        ("duplicate", "duplicate of 1"),
+    ]
+
+
+def test_one_of_equal_rows_stays():
     rows = [draft("1"), draft("2"), draft("3", answer="b"), draft("4", answer=None), draft("5")]
 
     assert judge(DedupStep(recipe.Drop()), *rows) == [

@@ -19,7 +19,7 @@ class Draft(Row):
         reference: the text that accuracy is measured against.
         has_content: the row put some text into the prompt, not only the template.
         part: one of `PARTS` once the split has dealt it out.
-        group: the smallest row id among those that must stay in one part with it.
+        group: the name of the rows that must stay in one part with it, see groups.py.
     """
 
     prompt: tuple[Message, ...] = ()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.data.drafts import Draft
 from stillhouse.data.paths import value_at
 
+_DIGEST_LENGTH = 20
+
 
 def group_drafts(drafts: Sequence[Draft], group_by: Sequence[str]) -> dict[str, str]:
-    """The group of every row, named by its smallest row id.
+    """The group of every row, named by what its rows ask or share, never by their place or id.
 
     Rows are together when they ask the same, whatever the system message; when they come from
     the same row; or when they share a value of every `group_by` field. Rows where all of those
@@ -23,26 +26,31 @@ def group_drafts(drafts: Sequence[Draft], group_by: Sequence[str]) -> dict[str, 
     Returns:
         Row id to group.
     """
-    leader = {draft.row_id: draft.row_id for draft in drafts}
+    leader: dict[str, str] = {}
 
-    def lead(row_id: str) -> str:
-        while leader[row_id] != row_id:
-            leader[row_id] = leader[leader[row_id]]
-            row_id = leader[row_id]
-        return row_id
+    def lead(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            leader[key] = leader[leader[key]]
+            key = leader[key]
+        return key
 
-    first_with: dict[str, str] = {}
+    key_of: dict[str, str] = {}
     for draft in drafts:
         for key in _keys(draft, group_by):
-            mine, other = lead(draft.row_id), lead(first_with.setdefault(key, draft.row_id))
+            mine, other = lead(key), lead(key_of.setdefault(draft.row_id, key))
             leader[max(mine, other)] = min(mine, other)
-    return {row_id: lead(row_id) for row_id in leader}
+    return {row_id: lead(key) for row_id, key in key_of.items()}
 
 
 def _keys(draft: Draft, group_by: Sequence[str]) -> Iterator[str]:
+    """What a row may share with others; the smallest key of a group is its name."""
     asked = [(turn.role, turn.content) for turn in draft.prompt_key]
-    yield digest_value(["prompt", asked])
-    yield digest_value(["root", draft.root_id or draft.row_id])
+    yield _key("prompt", asked)
+    yield _key("root", draft.root_id or draft.row_id)
     values = [value_at(draft, path, "prepare.split.group_by") for path in group_by]
     if any(value not in (None, "") for value in values):
-        yield digest_value(["group", values])
+        yield _key("group", values)
+
+
+def _key(kind: str, value: Any) -> str:
+    return f"{kind} {digest_value(value)[:_DIGEST_LENGTH]}"

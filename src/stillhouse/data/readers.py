@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.hashing import digest_value
@@ -39,48 +39,47 @@ _ROW_ID_LENGTH = 20
 def read_rows(source: Source, base_folder: Path) -> Iterator[Row]:
     """Each row of a file or a data set, in order.
 
-    A row's id is a digest of the source's name (without folders), the row's index and its
-    content, so that it is the same on every machine.
-
     Args:
         source: a recipe's `collect.source` with `file` or `dataset`.
         base_folder: what a relative path starts from, most often the recipe's folder.
 
-    Yields:
-        Rows whose provenance is `file:line` or `dataset:index`.
+    Returns:
+        An iterator of rows whose provenance is `file:line` or `dataset:index`.
 
     Raises:
         InputError: what cannot be read as told, with file, line and a mend.
         NotBuiltError: a provider.
     """
-    name = source_name(source)
-    for index, (provenance, fields) in enumerate(_records(source, base_folder)):
-        yield build_row(name, index, provenance, fields)
+    return build_rows(_records(source, base_folder))
 
 
-def build_row(name: str, index: int, provenance: str, fields: dict[str, Any]) -> Row:
-    """A raw row with its stable id.
+def build_rows(records: Iterable[Record]) -> Iterator[Row]:
+    """Raw rows, each named by its content alone, so that no row's place changes another's id.
 
     Args:
-        name: the source's name, without a machine's folders.
-        index: the row's position from 0.
-        provenance: where a person finds it.
-        fields: JSON values.
+        records: (where a person finds it, JSON values) of every row of one source.
 
-    Returns:
-        The row.
+    Yields:
+        Rows in order. The id is a digest of the fields; the second row with equal fields has
+        `-2` after it, the third `-3`.
 
     Raises:
         InputError: a number that JSON does not have (infinite).
     """
-    try:
-        row_id = digest_value([name, index, fields])[:_ROW_ID_LENGTH]
-    except ValueError:
-        raise InputError(
-            f"{provenance}: holds a number that is infinite or not a number",
-            "JSON writes a missing number as null",
-        ) from None
-    return Row(row_id=row_id, fields=fields, provenance=provenance)
+    times_seen = Counter[bytes]()
+    for provenance, fields in records:
+        try:
+            digest = digest_value(fields)[:_ROW_ID_LENGTH]
+        except ValueError:
+            raise InputError(
+                f"{provenance}: holds a number that is infinite or not a number",
+                "JSON writes a missing number as null",
+            ) from None
+        # As bytes a digest takes half the memory, and this is all that is kept of a row.
+        content = bytes.fromhex(digest)
+        times_seen[content] += 1
+        repeat = f"-{times_seen[content]}" if times_seen[content] > 1 else ""
+        yield Row(row_id=digest + repeat, fields=fields, provenance=provenance)
 
 
 def source_name(source: Source) -> str:

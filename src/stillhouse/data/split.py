@@ -1,6 +1,7 @@
 """The split: which part each row is for.
 
-A row's part depends on the rows' ids and the seed alone, not on the order of a file.
+A row's part depends on what the rows ask, on their groups and the seed: neither on their order
+nor on fields that the recipe does not name.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import canonical_json, digest_text
@@ -163,15 +165,28 @@ def deal(units: Sequence[Unit], sizes: Mapping[str, int], seed: int) -> dict[str
     for name, share in zip(names, shares, strict=True):
         for part, number in zip(parts, share, strict=True):
             missing[part] += number
-        for unit in sorted(strata[name], key=lambda unit: _turn(unit, seed)):
-            part = max(parts, key=missing.__getitem__)
-            part_of[unit.name] = part
-            missing[part] -= unit.num_rows
+        ordered = sorted(strata[name], key=lambda unit: (-unit.num_rows, _chance(unit, seed)))
+        for num_rows, alike in groupby(ordered, key=lambda unit: unit.num_rows):
+            names_alike = [unit.name for unit in alike]
+            part_of |= zip(names_alike, _take(missing, len(names_alike), num_rows), strict=True)
     return part_of
 
 
-def _turn(unit: Unit, seed: int) -> tuple[int, str]:
-    return -unit.num_rows, digest_text(f"{seed}\n{unit.name}")
+def _take(missing: dict[str, int], num_units: int, num_rows: int) -> list[str]:
+    """The parts of units of one size, lowered in `missing`; each part takes neighbours.
+
+    Neighbours, because a row more or less then moves rows at the borders of the parts alone.
+    """
+    taken: Counter[str] = Counter()
+    for _ in range(num_units):
+        part = max(missing, key=missing.__getitem__)
+        taken[part] += 1
+        missing[part] -= num_rows
+    return [part for part in missing for _ in range(taken[part])]
+
+
+def _chance(unit: Unit, seed: int) -> str:
+    return digest_text(f"{seed}\n{unit.name}")
 
 
 def _check_no_part_is_empty(

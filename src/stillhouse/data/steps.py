@@ -135,17 +135,17 @@ class DedupStep:
     kind: str = "global"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
-        """Keep the first of equals; with `conflicts`, keep none of those that disagree."""
+        """Keep one of equals; with `conflicts`, keep none of those that disagree."""
         seen = _Seen()
         drafts = drafts_of(batch)
-        doubles = [seen.first_of(draft) for draft in drafts]
-        return [
-            self._judge(draft, first, seen) for draft, first in zip(drafts, doubles, strict=True)
-        ]
+        for draft in drafts:
+            seen.add(draft)
+        return [self._judge(draft, seen) for draft in drafts]
 
-    def _judge(self, draft: Draft, first: str, seen: _Seen) -> Outcome:
-        if self.rules.duplicates and first != draft.row_id:
-            return Drop(draft, "duplicate", f"duplicate of {first}")
+    def _judge(self, draft: Draft, seen: _Seen) -> Outcome:
+        kept = seen.kept_by_answer[draft.prompt][draft.answer]
+        if self.rules.duplicates and kept != draft.row_id:
+            return Drop(draft, "duplicate", f"duplicate of {kept}")
         if self.rules.conflicts and (other := seen.other_answer(draft)):
             return Drop(draft, "conflicting answer", f"{other} has another answer to this prompt")
         return Keep(draft)
@@ -153,19 +153,19 @@ class DedupStep:
 
 @dataclass(slots=True)
 class _Seen:
-    """The first row of every prompt and answer."""
+    """One row of every prompt and answer: that of the smallest id, whatever their order."""
 
-    first_by_answer: dict[tuple[Message, ...], dict[str | None, str]] = field(default_factory=dict)
+    kept_by_answer: dict[tuple[Message, ...], dict[str | None, str]] = field(default_factory=dict)
 
-    def first_of(self, draft: Draft) -> str:
-        answers = self.first_by_answer.setdefault(draft.prompt, {})
-        return answers.setdefault(draft.answer, draft.row_id)
+    def add(self, draft: Draft) -> None:
+        answers = self.kept_by_answer.setdefault(draft.prompt, {})
+        answers[draft.answer] = min(draft.row_id, answers.get(draft.answer, draft.row_id))
 
     def other_answer(self, draft: Draft) -> str | None:
         if draft.answer is None:
             return None
-        answers = self.first_by_answer[draft.prompt]
+        answers = self.kept_by_answer[draft.prompt]
         others = (
             row_id for text, row_id in answers.items() if text is not None and text != draft.answer
         )
-        return next(others, None)
+        return min(others, default=None)

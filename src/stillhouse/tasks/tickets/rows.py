@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from random import Random
 
 from stillhouse.core.rows import Row
-from stillhouse.data.readers import build_row
+from stillhouse.data.readers import build_rows
+from stillhouse.data.tables import Record
 from stillhouse.tasks.tickets.phrases import (
     GREETINGS,
     INTENTS,
@@ -33,9 +34,13 @@ def generate_rows(rows: int, seed: int, noise: float) -> Iterator[Row]:
         noise: probability in [0, 1] that a value of `annotation` is drawn anew, uniformly among
             all values of its field, the true one included.
 
-    Yields:
-        Rows in order; each message has at most about a dozen words.
+    Returns:
+        An iterator of rows; each message has at most about a dozen words.
     """
+    return build_rows(_records(rows, seed, noise))
+
+
+def _records(rows: int, seed: int, noise: float) -> Iterator[Record]:
     writer, annotator = Random(f"tickets {seed}"), Random(f"tickets noise {seed}")
     for index in range(rows):
         truth = _draw_truth(writer)
@@ -43,8 +48,10 @@ def generate_rows(rows: int, seed: int, noise: float) -> Iterator[Row]:
         annotation = {
             field: _noisy(value, VALUES[field], noise, annotator) for field, value in truth.items()
         }
-        fields = {"message": message, "annotation": annotation, "truth": truth}
-        yield build_row("tickets", index, f"tickets@seed{seed}:{index}", fields)
+        yield (
+            f"tickets@seed{seed}:{index}",
+            {"message": message, "annotation": annotation, "truth": truth},
+        )
 
 
 def _draw_truth(random: Random) -> dict[str, str]:
