@@ -7,16 +7,26 @@ import sys
 import pytest
 
 from stillhouse.core.errors import NetworkRefusedError
-from stillhouse.runner.guard import NetworkGuard
+from stillhouse.runner.guard import NetworkGuard, guarded
 
 
 def ask(guard, host, event="socket.connect"):
-    args = (host, 80) if event == "socket.getaddrinfo" else (None, (host, 80))
+    by_name = event in ("socket.getaddrinfo", "socket.gethostbyname")
+    args = (host, 80) if by_name else (None, (host, 80))
     guard(event, args)
 
 
 @pytest.mark.parametrize("host", ["example.org", "192.0.2.1", "2001:db8::1"])
-@pytest.mark.parametrize("event", ["socket.connect", "socket.getaddrinfo", "socket.sendto"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        "socket.connect",
+        "socket.getaddrinfo",
+        "socket.sendto",
+        "socket.sendmsg",
+        "socket.gethostbyname",
+    ],
+)
 def test_none_refuses_every_other_machine(host, event):
     with pytest.raises(NetworkRefusedError, match=f"connection to {host} was refused"):
         ask(NetworkGuard("none"), host, event)
@@ -48,6 +58,13 @@ def test_other_events_and_local_sockets_pass():
     guard = NetworkGuard("none")
     guard("open", ("file", "r", 0))
     guard("socket.connect", (None, "/tmp/socket"))
+
+
+def test_a_guard_for_a_block_ends_with_it():
+    with guarded("none"), pytest.raises(NetworkRefusedError):
+        socket.gethostbyname("example.invalid")
+    with pytest.raises(socket.gaierror):
+        socket.gethostbyname("example.invalid")
 
 
 def test_an_installed_guard_stops_a_real_connection_and_no_local_one():

@@ -151,3 +151,29 @@ def test_a_run_keeps_its_record_and_an_unknown_one_names_those_there_are(tmp_pat
     (folder.path / "run.json").write_text("{")
     with pytest.raises(ArtifactError, match="torn"):
         folder.read()
+
+
+def test_work_that_a_resume_needs_outlives_a_usage_error(store):
+    # given one attempt that got somewhere and one that did not
+    with store.work_folder("collect-1") as work:
+        (work / "scratch" / "shard").write_text("x")
+    with store.work_folder("collect-2"):
+        pass
+    # when
+    store.forget_fruitless_work("collect-1")
+    store.forget_fruitless_work("collect-2")
+    # then
+    assert (store.root / ".work" / "collect-1" / "scratch" / "shard").exists()
+    assert not (store.root / ".work" / "collect-2").exists()
+
+
+def test_a_removed_artifact_is_gone_with_its_work_but_never_while_it_is_being_made(store):
+    make(store)
+    store.remove("collect-1")
+    assert store.find("collect-1") is None
+    assert list(store.root.glob(".torn-*")) == []
+    with (
+        store.work_folder("collect-1"),
+        pytest.raises(BusyError, match="collect-1 is being made"),
+    ):
+        store.remove("collect-1")

@@ -10,7 +10,8 @@ from stillhouse.core.rows import Drop, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
 from stillhouse.data.conversations import build_shaper
 from stillhouse.data.drafts import Draft, drafts_of
-from stillhouse.data.split import UNLABELLED, SplitStep
+from stillhouse.data.shares import UNLABELLED
+from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
 from stillhouse.recipes.rows import Prepare
 

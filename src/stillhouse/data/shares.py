@@ -11,39 +11,59 @@ from stillhouse.core.errors import InputError
 from stillhouse.recipes.rows import PartSize
 
 Cell = tuple[int, int]
+UNLABELLED = "unlabelled"
+"""The one part that takes rows without an answer."""
 
 
-def resolve_sizes(parts: Mapping[str, PartSize], num_rows: int) -> dict[str, int]:
+def resolve_sizes(
+    parts: Mapping[str, PartSize], num_answered: int, num_unanswered: int = 0
+) -> dict[str, int]:
     """The number of rows of each part.
 
     Args:
-        parts: a count, a fraction of all rows, or `rest`.
-        num_rows: how many rows there are.
+        parts: a count, a fraction, or `rest`: of all rows for `unlabelled`, else of those with an
+            answer.
+        num_answered: rows with an answer.
+        num_unanswered: rows without one; only `unlabelled` can use them, and takes them first.
 
     Returns:
-        Counts whose sum is at most `num_rows`; fractions are rounded so that their sum is right
+        Counts that the rows suffice for; fractions are rounded so that their sum is right
         (largest remainder).
 
     Raises:
-        InputError: the parts need more rows than there are.
+        InputError: the parts need more rows than there are, or more with an answer.
     """
+    num_rows = num_answered + num_unanswered
     sizes = {name: size for name, size in parts.items() if isinstance(size, int)}
-    sizes |= _round_fractions(
-        {name: size for name, size in parts.items() if isinstance(size, float)}, num_rows
+    sizes |= _round_shares_of(
+        {
+            # str() gives the decimal that was written, so that 0.7 + 0.2 + 0.1 is exactly 1.
+            name: Fraction(str(size)) * (num_rows if name == UNLABELLED else num_answered)
+            for name, size in parts.items()
+            if isinstance(size, float)
+        }
     )
     needed = sum(sizes.values())
+    num_filled = min(sizes.get(UNLABELLED, 0), num_unanswered)
     if needed > num_rows:
         stated = ", ".join(f"{name} {sizes[name]:,}" for name in parts if name in sizes)
         raise InputError(
             f"prepare.split.parts need {needed:,} rows ({stated}), but there are {num_rows:,}",
             "make the counts smaller, write fractions, or collect more rows",
         )
-    return {name: sizes.get(name, num_rows - needed) for name in parts}
+    if needed - num_filled > num_answered:
+        others = {name: size for name, size in sizes.items() if name != UNLABELLED}
+        stated = ", ".join(f"{name} {size:,}" for name, size in others.items())
+        raise InputError(
+            f"prepare.split.parts need {sum(others.values()):,} rows with an answer ({stated}), "
+            f"but {num_answered:,} have one",
+            f"make those parts smaller; only {UNLABELLED} takes rows without an answer",
+        )
+    usable = num_rows if parts.get(UNLABELLED) == "rest" else num_answered + num_filled
+    return {name: sizes.get(name, usable - needed) for name in parts}
 
 
-def _round_fractions(fractions: Mapping[str, float], num_rows: int) -> dict[str, int]:
-    # str() gives the decimal that was written, so that 0.7 + 0.2 + 0.1 is exactly 1.
-    exact = {name: Fraction(str(size)) * num_rows for name, size in fractions.items()}
+def _round_shares_of(exact: Mapping[str, Fraction]) -> dict[str, int]:
     sizes = {name: int(share) for name, share in exact.items()}
     num_missing = int(sum(exact.values()) + Fraction(1, 2)) - sum(sizes.values())
     by_remainder = sorted(exact, key=lambda name: sizes[name] - exact[name])

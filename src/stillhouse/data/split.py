@@ -17,10 +17,9 @@ from stillhouse.core.rows import Drop, Keep, Outcome, Row
 from stillhouse.data.drafts import Draft, drafts_of
 from stillhouse.data.groups import group_drafts
 from stillhouse.data.paths import value_at
-from stillhouse.data.shares import resolve_sizes, round_shares
+from stillhouse.data.shares import UNLABELLED, resolve_sizes, round_shares
 from stillhouse.recipes import rows as recipe
 
-UNLABELLED = "unlabelled"
 _NOWHERE = ""
 # What is measured on comes first: it keeps its size best when groups are large.
 _ORDER = ("holdout", "validation", "labelled", "teacher", UNLABELLED, _NOWHERE)
@@ -119,18 +118,10 @@ def _stratum(draft: Draft, stratify_by: str | None) -> str:
 def _deal_all(units: Sequence[Unit], settings: recipe.Split) -> dict[str, str]:
     answered = [unit for unit in units if unit.has_answer]
     bound = [unit for unit in units if not unit.has_answer]
-    sizes = resolve_sizes(settings.parts, sum(unit.num_rows for unit in units))
-    num_answered = sum(unit.num_rows for unit in answered)
-    needed = {name: size for name, size in sizes.items() if name != UNLABELLED}
-    if sum(needed.values()) > num_answered:
-        stated = ", ".join(f"{name} {size:,}" for name, size in needed.items())
-        raise InputError(
-            f"prepare.split.parts need {sum(needed.values()):,} rows with an answer ({stated}), "
-            f"but {num_answered:,} have one",
-            f"make those parts smaller; only {UNLABELLED} takes rows without an answer",
-        )
+    num_unanswered = sum(unit.num_rows for unit in bound)
+    sizes = resolve_sizes(settings.parts, sum(unit.num_rows for unit in answered), num_unanswered)
     # Rows without an answer fill `unlabelled` first: nothing else can use them.
-    num_bound = min(sizes.get(UNLABELLED, 0), sum(unit.num_rows for unit in bound))
+    num_bound = min(sizes.get(UNLABELLED, 0), num_unanswered)
     part_of = deal(bound, {UNLABELLED: num_bound}, settings.seed)
     left = sizes | {UNLABELLED: sizes.get(UNLABELLED, 0) - num_bound}
     return part_of | deal(answered, left, settings.seed)

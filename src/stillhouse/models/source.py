@@ -28,6 +28,8 @@ _EMBEDDINGS = (
     "embeddings.weight",
     "lm_head.weight",
 )
+GENERATION_CONFIG = "generation_config.json"
+"""Names tokens that end a completion."""
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 _MAX_HEADER_BYTES = 100_000_000  # assumption: the limit of the safetensors format itself
 
@@ -57,7 +59,9 @@ class ModelFolder:
 
     def weights_digest(self) -> str:
         """sha256 over the config and every weight file: what the model computes with."""
-        names = ("config.json", *weight_files(self.path))
+        names = ["config.json", *weight_files(self.path)]
+        if (self.path / GENERATION_CONFIG).is_file():
+            names.append(GENERATION_CONFIG)
         return digest_value([[name, digest_file(self.path / name)] for name in names])
 
 

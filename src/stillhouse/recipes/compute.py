@@ -27,6 +27,10 @@ class Host:
     has_cuda: bool
     has_mps: bool
 
+    def has_device(self, device: str) -> bool:
+        """Whether a recipe's device is there."""
+        return {"cuda": self.has_cuda, "mps": self.has_mps}.get(device, True)
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCompute:

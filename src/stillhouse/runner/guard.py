@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from stillhouse.core.errors import NetworkRefusedError
@@ -34,9 +35,9 @@ class NetworkGuard:
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         """Refuse an address; Python calls this for every audited event."""
-        if event == "socket.getaddrinfo":
+        if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
             self._check_name(_text(args[0]))
-        elif event in ("socket.connect", "socket.sendto"):
+        elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
             address = args[1]
             if isinstance(address, tuple) and address:
                 self._check_address(_text(address[0]))
@@ -66,9 +67,43 @@ class NetworkGuard:
         )
 
 
+class _Hook:
+    """The one audit hook of this process, and the guard that it asks now."""
+
+    def __init__(self) -> None:
+        self.guard: NetworkGuard | None = None
+        self.is_installed = False
+
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.guard is not None and event.startswith("socket."):
+            self.guard(event, args)
+
+
+_HOOK = _Hook()
+
+
 def install_guard(policy: str | Sequence[str], endpoints: Sequence[str] = ()) -> None:
-    """Guard this process from now on."""
-    sys.addaudithook(NetworkGuard(policy, endpoints))
+    """Guard this process from now on.
+
+    Args:
+        policy: `none`, `hub`, or a list of hosts.
+        endpoints: further hosts that `hub` means on this machine.
+    """
+    _HOOK.guard = NetworkGuard(policy, endpoints)
+    if not _HOOK.is_installed:
+        sys.addaudithook(_HOOK)
+        _HOOK.is_installed = True
+
+
+@contextmanager
+def guarded(policy: str | Sequence[str], endpoints: Sequence[str] = ()) -> Iterator[None]:
+    """Guard this process while the block runs, as `install_guard` does for good."""
+    before = _HOOK.guard
+    install_guard(policy, endpoints)
+    try:
+        yield
+    finally:
+        _HOOK.guard = before
 
 
 def _text(host: Any) -> str:

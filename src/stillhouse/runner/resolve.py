@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import NotBuiltError, RecipeError
-from stillhouse.core.hashing import digest_value
 from stillhouse.data.probe import SourceFacts
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
@@ -24,6 +23,7 @@ from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Content, Plan, build_plan
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.guard import guarded
 from stillhouse.stages.rows import probe_collect
 
 
@@ -53,6 +53,13 @@ class Resolved:
     plan: Plan
     locations: dict[str, str] = field(default_factory=dict)
 
+    def recipe_text(self) -> str:
+        """The recipe's file, with what the call changed as comments on top."""
+        changes = [f"# run with --set {override}\n" for override in self.loaded.overrides]
+        if self.recipe != self.loaded.recipe:
+            changes.append("# run with --smoke\n")
+        return "".join(changes) + self.loaded.text
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -81,9 +88,10 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     refuse_unbuilt(not_built(recipe), loaded.origin)
     _check_pairing(recipe, loaded.origin)
     base = loaded.base_folder
-    source = probe_collect(recipe.collect, base)
-    find = _Finder(base, recipe.network != "none", with_weights)
-    found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+    with guarded(recipe.network, hub_host().split()):
+        source = probe_collect(recipe.collect, base)
+        find = _Finder(base, recipe.network != "none", with_weights)
+        found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
     teacher, student = found["teacher"].folder, found["student"].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
@@ -119,12 +127,13 @@ def hub_host() -> str:
     return urlparse(os.environ.get("HF_ENDPOINT", "")).hostname or ""
 
 
-def recipe_digest(recipe: Recipe) -> str:
-    """A digest of the effective recipe, for people to compare."""
-    return digest_value(recipe.model_dump(mode="json", by_alias=True))[:12]
-
-
 def _check_pairing(recipe: Recipe, origin: str) -> None:
+    compute = recipe.compute
+    if compute.device != "auto" and not this_host().has_device(compute.device):
+        raise RecipeError(
+            f"{origin} compute.device: this machine has no {compute.device}",
+            "auto takes what there is",
+        )
     if recipe.teacher.scratch and not recipe.finetune:
         raise RecipeError(
             f"{origin} teacher.scratch: a teacher of random weights teaches nothing",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ def execute(
     )
     with disk_full_is_clear(place.root), lock:
         run = _Run(resolved, place, on_event)
-        folder.write(run.record, resolved.loaded.text)
+        folder.write(run.record, resolved.recipe_text())
         try:
             run.work(from_stage)
         except KeyboardInterrupt:
@@ -189,6 +188,7 @@ class _Run:
                 self.folder.path / "log.txt",
                 threads=self.resolved.compute.threads,
                 preload=heavy,
+                is_offline=self.resolved.recipe.network == "none",
             )
             self._servers[heavy] = stack.enter_context(server)
 
@@ -207,8 +207,7 @@ class _Run:
 
     def _forget(self, stage: str) -> None:
         for instance in self.resolved.plan.after(stage):
-            shutil.rmtree(self.store.path(instance.artifact_id), ignore_errors=True)
-            self.store.forget_work(instance.artifact_id)
+            self.store.remove(instance.artifact_id)
 
     def _make(self, instance: Instance) -> Manifest:
         self.tell(Event("start", instance.key, {"artifact": instance.artifact_id}))
@@ -248,7 +247,7 @@ class _Run:
                 request, lambda values: self.tell(Event("progress", instance.key, values))
             )
         except UsageError:
-            self.store.forget_work(instance.artifact_id)
+            self.store.forget_fruitless_work(instance.artifact_id)
             raise
 
     def _manifest(self, instance: Instance, outcome: StageOutcome) -> Manifest:

@@ -16,6 +16,8 @@ from typing import Any, Self
 from stillhouse.core.errors import StillhouseError, error_by_name
 from stillhouse.stages.contract import StageRequest
 
+_OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_XET")
+
 OnProgress = Callable[[dict[str, Any]], None]
 
 
@@ -39,12 +41,14 @@ class StageServer:
         log: what stages and libraries print, and every trace, is appended here.
         threads: for every numeric library, from the start.
         preload: import torch and transformers at once, so that each stage starts in no time.
+        is_offline: the recipe's network policy is `none`.
     """
 
-    def __init__(self, log: Path, *, threads: int, preload: bool) -> None:
+    def __init__(self, log: Path, *, threads: int, preload: bool, is_offline: bool) -> None:
         self._log = log
         self._threads = threads
         self._preload = preload
+        self._is_offline = is_offline
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "stillhouse.runner.server"]
@@ -56,6 +60,9 @@ class StageServer:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "PYTHONUNBUFFERED": "1",
         }
+        if self._is_offline:
+            # These libraries have clients that no guard of Python's sees.
+            environment |= dict.fromkeys(_OFFLINE, "1")
         self._stderr = self._log.open("ab")
         self._process = subprocess.Popen(
             command,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,17 +162,19 @@ class ArtifactStore:
             BusyError: another process is making the same artifact.
         """
         work = self.root / ".work" / artifact_id
-        lock = hold_lock(
-            self.root / ".locks" / artifact_id,
-            f"{artifact_id} is being made",
-            "wait for it or end it, then run the same command again",
-        )
-        with disk_full_is_clear(self.root), lock:
+        with disk_full_is_clear(self.root), self._lock(artifact_id):
             if not self._finish_seal(artifact_id):
                 shutil.rmtree(work / "out", ignore_errors=True)
                 for name in ("out", "scratch"):
                     (work / name).mkdir(parents=True, exist_ok=True)
             yield work
+
+    def _lock(self, artifact_id: str) -> AbstractContextManager[None]:
+        return hold_lock(
+            self.root / ".locks" / artifact_id,
+            f"{artifact_id} is being made",
+            "wait for it or end it, then run the same command again",
+        )
 
     def _finish_seal(self, artifact_id: str) -> bool:
         """Whether a crash left nothing to do but the rename, which is then done."""
@@ -190,8 +192,29 @@ class ArtifactStore:
         shutil.rmtree(work, ignore_errors=True)
 
     def forget_work(self, artifact_id: str) -> None:
-        """Delete the work folder of an artifact that cannot be made."""
+        """Delete the work folder of an artifact that is there."""
         shutil.rmtree(self.root / ".work" / artifact_id, ignore_errors=True)
+
+    def forget_fruitless_work(self, artifact_id: str) -> None:
+        """Delete the work folder of an artifact that cannot be made, if no resume needs it."""
+        scratch = self.root / ".work" / artifact_id / "scratch"
+        if not scratch.exists() or not any(scratch.iterdir()):
+            self.forget_work(artifact_id)
+
+    def remove(self, artifact_id: str) -> None:
+        """Delete an artifact and all work on it, so that it is made again.
+
+        Args:
+            artifact_id: `stage-hash`; nothing happens when it is not there.
+
+        Raises:
+            BusyError: another process is making it.
+        """
+        with self._lock(artifact_id):
+            if self.path(artifact_id).exists():
+                # Renamed first: a half-deleted folder must not pass for a torn artifact.
+                shutil.rmtree(self.quarantine(artifact_id))
+            self.forget_work(artifact_id)
 
     def seal(self, manifest: Manifest) -> Manifest:
         """Turn a work folder's `out` into the artifact: manifest last, then one rename.
