@@ -185,6 +185,44 @@ def test_rows_without_an_answer_only_go_to_unlabelled():
     assert all(part_of[d.row_id] == "unlabelled" for d in drafts if d.answer is None)
 
 
+def test_the_rest_is_of_the_answered_rows_and_unanswered_ones_fill_unlabelled_first():
+    drafts = [draft(index, answer="a" if index < 1000 else None) for index in range(1500)]
+    parts = {"holdout": 100, "unlabelled": 50, "teacher": "rest"}
+
+    outcomes = SplitStep(Split(parts=parts)).process(drafts)
+
+    reasons = Counter(getattr(outcome, "reason", outcome.row.part) for outcome in outcomes)
+    assert reasons == {"holdout": 100, "teacher": 900, "unlabelled": 50, "no answer": 450}
+    assert all(o.row.answer is None for o in outcomes if o.row.part == "unlabelled")
+
+
+def test_fractions_are_of_the_answered_rows_except_that_of_unlabelled():
+    parts = {"holdout": 0.2, "labelled": 0.3, "unlabelled": 0.5}
+
+    assert resolve_sizes(parts, 1000, 500) == {"holdout": 200, "labelled": 300, "unlabelled": 750}
+    assert resolve_sizes({"holdout": 0.5, "labelled": "rest"}, 10, 90) == {
+        "holdout": 5,
+        "labelled": 5,
+    }
+    assert resolve_sizes({"holdout": 0.5, "unlabelled": "rest"}, 10, 90) == {
+        "holdout": 5,
+        "unlabelled": 95,
+    }
+
+
+@given(st.integers(1, 60), st.integers(0, 60), st.lists(st.integers(1, 50), min_size=2, max_size=5))
+def test_fractions_that_add_to_one_never_need_more_rows_than_there_are(
+    answered, unanswered, shares
+):
+    names = ["holdout", "unlabelled", "labelled", "teacher", "validation"]
+    parts = {name: share / sum(shares) for name, share in zip(names, shares, strict=False)}
+
+    sizes = resolve_sizes(parts, answered, unanswered)
+
+    assert sizes["unlabelled"] <= answered + unanswered
+    assert sum(sizes.values()) - min(sizes["unlabelled"], unanswered) <= answered
+
+
 def test_rows_without_an_answer_are_dropped_when_no_part_takes_them():
     drafts = [draft(index, answer=None if index < 4 else "a") for index in range(10)]
 
