@@ -89,11 +89,16 @@ def killed_at(spec, arguments, folder):
 
 
 def killed_after(instance, delay_s, who, arguments, folder):
-    """A run that was killed so long after a stage began, from outside, as `kill -9` does."""
+    """A run that was killed so long after a stage began, from outside, as `kill -9` does.
+
+    Without a delay it is killed while the stage's process is still being prepared.
+    """
     events = Path(arguments[arguments.index("--runs") + 1]) / "tiny" / "events.jsonl"
     with started([*COMMAND, *arguments], folder) as process:
         wait_for(lambda: instance in begun(events), process)
-        time.sleep(delay_s)
+        if delay_s:
+            wait_for(lambda: stages_of(process), process)
+            time.sleep(delay_s)
         kill(process, who)
         return ended(process, folder)
 

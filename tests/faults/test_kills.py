@@ -60,15 +60,20 @@ EXACT = [
     ("evaluate@teacher", "before measured", "parent", 1),
     ("register", "before rename", "parent", 1),
 ]
-# Instance, who is killed: from outside, at a time drawn at random.
+# Instance, who is killed, and how long after its process began at most; from outside.
 TIMED = [
-    ("finetune", "parent"),
-    ("finetune", "child"),
-    ("label", "group"),
-    ("train@student", "parent"),
-    ("train@twin", "group"),
-    ("evaluate@teacher", "parent"),
+    ("finetune", "parent", 0.0),
+    ("finetune", "parent", 1.5),
+    ("finetune", "child", 1.5),
+    ("label", "group", 0.4),
+    ("train@student", "parent", 0.6),
+    ("train@student", "child", 0.6),
+    ("train@twin", "group", 0.6),
+    ("evaluate@teacher", "parent", 0.0),
+    ("evaluate@teacher", "child", 0.2),
 ]
+# The promise, and what a machine with busy cores may take to start Python at all.
+MOST_ALIVE_S, MOST_STARTING_S = 2.0, 10.0
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,6 @@ def proven(end, tiny_recipe, tiny_run, root):
     ids = {artifact_id for _, artifact_id in instances(tiny_run.root)}
     kept = sum((root / "artifacts" / one / "manifest.json").exists() for one in ids)
     assert torn(root, reference) == []
-    assert end.alive_s < 2.0
     again = run("run", tiny_recipe, "--runs", root)
     assert again.returncode == 0, again.stderr
     assert differing(root, reference) == []
@@ -117,6 +121,7 @@ def test_a_kill_at_this_place_changes_no_byte(
     end = killed_at(spec, ["run", str(tiny_recipe), "--runs", str(root)], tmp_path / "words")
 
     assert end.code == (1 if who == "child" else -9), end.err
+    assert end.alive_s < MOST_ALIVE_S
     if who == "child":
         assert f"the process of {instance} was ended by signal 9" in end.err
     rows.append((instance, point, who, *proven(end, tiny_recipe, tiny_run, root)))
@@ -124,21 +129,22 @@ def test_a_kill_at_this_place_changes_no_byte(
 
 @pytest.mark.parametrize("number", range(len(TIMED)))
 def test_a_kill_at_any_time_changes_no_byte(tiny_recipe, tiny_run, tmp_path, rows, number):
-    instance, who = TIMED[number]
+    instance, who, most_s = TIMED[number]
     root = tmp_path / "runs"
     begin_at(tiny_run.root, root, instance)
-    delay_s = random.Random(number).uniform(0.05, 0.6)
+    delay_s = random.Random(number).uniform(0.0, most_s)
     arguments = ["run", str(tiny_recipe), "--runs", str(root)]
 
     end = killed_after(instance, delay_s, who, arguments, tmp_path / "words")
 
     assert end.code == (1 if who == "child" else -9), end.err
-    place = f"{delay_s:.2f} s after its start"
+    assert end.alive_s < (MOST_ALIVE_S if most_s else MOST_STARTING_S)
+    place = f"{delay_s:.2f} s after its start" if most_s else "while torch is imported"
     rows.append((instance, place, who, *proven(end, tiny_recipe, tiny_run, root)))
 
 
 def test_every_stage_is_killed_at_least_twice():
-    killed = [place[0] for place in EXACT] + [instance for instance, _ in TIMED]
+    killed = [place[0] for place in EXACT] + [instance for instance, _, _ in TIMED]
 
     assert {stage: killed.count(stage) for stage in STAGES if killed.count(stage) < 2} == {}
     assert set(killed) == STAGES
