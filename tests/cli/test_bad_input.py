@@ -111,8 +111,8 @@ error: prepare.split.parts need 27 rows with an answer (holdout 3, labelled 8, t
         "unsloth/Qwen3-4B-unsloth-bnb-4bit\n"
     ),
     "a hub id without network": (
-        "error: recipe.yaml:1: teacher.hub needs network: hub, this recipe says network: none; "
-        "student.hub needs network: hub, this recipe says network: none\n"
+        "error: recipe.yaml:5 teacher.hub: needs network: hub, this recipe says network: none\n"
+        "recipe.yaml:7 student.hub: needs network: hub, this recipe says network: none\n"
     ),
     "an unknown recipe": (
         "error: no recipe 'quickstrat': neither a file nor a built-in recipe\n"

@@ -9,6 +9,7 @@ import typer
 from stillhouse.cli import commands, recipes
 from stillhouse.core.errors import StillhouseError
 
+EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
@@ -35,6 +36,10 @@ def main() -> None:
     except StillhouseError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:
+        # A folder that is a file, no permission, a broken disk: the system's words name it.
+        sys.stderr.write(f"error: {error.strerror or error}: {error.filename or ''}\n")
+        sys.exit(EXIT_FAILED)
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)

@@ -33,6 +33,7 @@ class ProgressView:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._started = 0.0
+        self._first: int | None = None
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -70,6 +71,7 @@ class ProgressView:
 
     def _start(self, instance: str) -> None:
         self._started = self._last_line = time.monotonic()
+        self._first = None
         if not self._is_live:
             self._say(f"{instance:<18} started")
             return
@@ -89,7 +91,10 @@ class ProgressView:
     def _advance(self, instance: str, values: dict[str, Any]) -> None:
         done, total, unit = values["done"], values["total"], values["unit"]
         now = time.monotonic()
-        rate = done / max(1e-9, now - self._started)
+        if self._first is None:
+            # A resumed stage begins somewhere on the way.
+            self._first, self._started = done, now
+        rate = (done - self._first) / max(1e-9, now - self._started)
         said = [f"{rate:.1f} {unit}/s"]
         said += [f"{name} {value:.4g}" for name, value in values["values"].items()]
         if self._bar is not None and self._task is not None:

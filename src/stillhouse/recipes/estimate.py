@@ -139,7 +139,8 @@ def training_cost(
         flops *= 4.0 / 3.0
     micro_steps = steps * length.accumulation
     overhead = micro_steps * sizes.layers * _STEP_SECONDS_A_LAYER
-    weights = sizes.parameters * machine.bytes_per_value
+    # Weights are trained in float32, also where products are made in bfloat16.
+    weights = sizes.parameters * 4
     trained = sizes.lora_parameters(training.lora.rank) if training.lora else sizes.parameters
     # Gradient and two moments of AdamW, in float32.
     states = trained * 12
@@ -154,7 +155,7 @@ def training_cost(
         tokens=int(tokens),
         answer_tokens=int(answers),
         memory_bytes=int(memory),
-        disk_bytes=int(trained * machine.bytes_per_value + 60 * steps),
+        disk_bytes=int(trained * 4 + 60 * steps),
         # Weights and two moments, in each of the checkpoints that are kept.
         scratch_bytes=int(_KEPT_CHECKPOINTS * trained * 12),
         seconds=2.0 + overhead + flops / (machine.flops * _EFFICIENCY),

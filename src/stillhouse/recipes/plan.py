@@ -25,7 +25,7 @@ STAGE_VERSIONS = {
     "evaluate": 2,
     "gate": 2,
     "export": 2,
-    "register": 1,
+    "register": 2,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
 
@@ -241,13 +241,16 @@ def _collect(recipe: Recipe, content: Content) -> dict[str, Any]:
 
 def _prepare(recipe: Recipe, content: Content) -> dict[str, Any]:
     scratch = recipe.teacher.scratch
+    asks_again = recipe.label.completions == "teacher"
+    relabelled = {*recipe.label.parts, "validation"} if asks_again else set()
     return {
         "prepare": _dump(recipe.prepare),
         "tokenizer": content.tokenizer,
         "trained_tokenizer": _dump(scratch.tokenizer) if scratch and scratch.tokenizer else None,
         "template": _dump(recipe.teacher)["template"],
         "context": content.context,
-        "room_for_answer": recipe.label.max_new_tokens,
+        "room_for_answer": max(recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0),
+        "asked_parts": sorted(relabelled | {"holdout"}),
     }
 
 

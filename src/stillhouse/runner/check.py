@@ -214,7 +214,8 @@ class _Pricer:
 
     def _label(self, _: str) -> Cost:
         label = self._recipe.label
-        corpus = self.seen.count(label.parts, self._answer)
+        # The validation part is labelled with the rest, for the student's validation loss.
+        corpus = self.seen.count({*label.parts, "validation"}, self._answer)
         stored = self._target_bytes(label.top_k) if label.targets == "top_k" else 0.0
         scoring = scoring_cost(
             self._teacher,

@@ -83,13 +83,15 @@ def preview(resolved: Resolved) -> Preview:
     rows = list(islice(iterate_rows(recipe.collect, resolved.loaded.base_folder), _MOST_ROWS))
     scratch = recipe.teacher.scratch
     template = recipe.teacher.model_dump(mode="json")["template"]
+    config = resolved.plan["prepare"].config
     wanted = Wanted(
         prepare=recipe.prepare,
         trained_tokenizer=scratch.tokenizer if scratch else None,
         tokenizer_from=resolved.teacher.path if resolved.teacher else None,
         template=template,
-        context=resolved.plan["prepare"].config["context"],
-        room_for_answer=recipe.label.max_new_tokens,
+        context=config["context"],
+        room_for_answer=config["room_for_answer"],
+        asked_parts=tuple(config["asked_parts"]),
     )
     with tempfile.TemporaryDirectory() as folder:
         made = make_examples(rows, wanted, Path(folder))

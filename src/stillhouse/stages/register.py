@@ -20,7 +20,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         bundle / "bundle",
         numbers=_summary(request.inputs["numbers"])["metrics"],
         verdict=_summary(request.inputs["gate"])["verdict"] if "gate" in request.inputs else {},
-        made_by={name: folder.name for name, folder in sorted(request.inputs.items())},
+        made_by=_made_by(bundle),
     )
     plain = version.model_dump(mode="json")
     write_json(request.out / "version.json", plain)
@@ -31,6 +31,23 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     )
 
 
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+    return manifest
+
+
 def _summary(folder: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())["summary"]
+    summary: dict[str, Any] = _manifest(folder)["summary"]
     return summary
+
+
+def _made_by(bundle: Path) -> dict[str, str]:
+    """Instance to artifact id, from the bundle back to the rows."""
+    made_by: dict[str, str] = {}
+    waiting = [bundle]
+    while waiting:
+        manifest = _manifest(waiting.pop())
+        if manifest["instance"] not in made_by:
+            made_by[manifest["instance"]] = manifest["artifact_id"]
+            waiting += [bundle.parent / name for name in manifest["inputs"].values()]
+    return dict(sorted(made_by.items()))
