@@ -128,6 +128,8 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         _put(f"rows dropped: {dropped}")
     if found.cut_prompts:
         _put(f"prompts cut to the context: {in_count(found.cut_prompts)}")
+    if found.terms:
+        _put(f"teacher's licence: {found.terms}")
     compute = found.compute
     _put(f"compute: {compute.device}, {compute.dtype}, {compute.threads} threads")
     _put(

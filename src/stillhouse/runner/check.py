@@ -23,6 +23,7 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
+from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.runner.preview import Preview, preview
@@ -60,6 +61,7 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
+        terms: what the teacher's licence says of training on its answers; empty if not known.
         memory_bytes: the highest peak of what is still to do.
         disk_bytes: of what is still to do, with the largest need of a working stage.
         seconds: of what is still to do.
@@ -73,6 +75,7 @@ class CheckReport:
     dropped: dict[str, int]
     cut_prompts: int
     compute: ResolvedCompute
+    terms: str
     memory_bytes: int
     disk_bytes: int
     seconds: float
@@ -137,6 +140,7 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
         compute=resolved.compute,
+        terms=_terms(resolved),
         memory_bytes=max((cost.memory_bytes for cost in todo), default=0),
         disk_bytes=sum(cost.disk_bytes for cost in todo)
         + max((cost.scratch_bytes for cost in todo), default=0),
@@ -151,6 +155,11 @@ def _is_done(place: Place, artifact_id: str) -> bool:
         return place.store.find(artifact_id) is not None
     except ArtifactError:
         return False
+
+
+def _terms(resolved: Resolved) -> str:
+    facts = facts_for(resolved.recipe.teacher.hub or "")
+    return f"{facts.licence}; {facts.terms.sentence} ({facts.terms.url})" if facts else ""
 
 
 def _free_disk(root: Path) -> int:
