@@ -80,6 +80,24 @@ def test_the_teachers_seed_leaves_the_twin_alone():
     assert "train@twin" not in changed("finetune.seed=1")
 
 
+def test_prepare_keeps_room_for_the_longest_answer_of_every_prompt_that_is_asked():
+    def config(*overrides):
+        recipe = load_recipe("quickstart", overrides).recipe
+        return build_plan(recipe, Content(source="rows"), CPU)["prepare"].config
+
+    plain = config("label.max_new_tokens=30", "evaluate.max_new_tokens=50")
+    relabelled = config(
+        "label.max_new_tokens=70",
+        "evaluate.max_new_tokens=50",
+        "label.completions=teacher",
+        "label.parts=[labelled, unlabelled]",
+    )
+
+    assert (plain["room_for_answer"], plain["asked_parts"]) == (50, ["holdout"])
+    assert relabelled["room_for_answer"] == 70
+    assert relabelled["asked_parts"] == ["holdout", "labelled", "unlabelled", "validation"]
+
+
 def test_other_rows_change_everything():
     assert changed(content=Content(source="other rows")) == ALL
 

@@ -80,6 +80,24 @@ def test_a_prompt_leaves_room_for_its_answer(tiny):
     assert len(ids) == fitted.num_tokens == 30
 
 
+@settings(max_examples=20, deadline=None)
+@given(text=WORDS, answer=st.integers(1, 12), room=st.integers(1, 40))
+def test_a_prompt_that_has_an_answer_leaves_room_for_another_where_it_is_asked(
+    tiny, text, answer, room
+):
+    messages = (SYSTEM, Message("user", text), Message("assistant", "yes " * answer))
+
+    fitted = fit(tiny, messages, 60, room=room)
+
+    if fitted is None:
+        return
+    template = ChatTemplate.of(tiny)
+    assert len(encode_prompt(fitted.messages[:-1], template, tiny)) + room <= 60
+    assert len(encode_conversation(fitted.messages, template, tiny).ids) == fitted.num_tokens <= 60
+    if fitted.num_cut_chars == 0:
+        assert fitted.messages == messages
+
+
 def test_an_answer_longer_than_the_context_gives_none(tiny):
     assert fit(tiny, (Message("user", "a"), Message("assistant", "yes " * 50)), 20) is None
     assert fit(tiny, (Message("system", "yes " * 50),), 20) is None

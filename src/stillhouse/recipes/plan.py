@@ -17,8 +17,8 @@ from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
-    "collect": 1,
-    "prepare": 1,
+    "collect": 2,
+    "prepare": 2,
     "finetune": 1,
     "label": 2,
     "train": 2,

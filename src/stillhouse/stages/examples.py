@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from stillhouse.data.prepare import prepare_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.corpus import build_template
-from stillhouse.tokens.fit import fit_to_context
+from stillhouse.tokens.fit import TOO_LONG, fit_to_context
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
@@ -33,7 +34,8 @@ class Wanted:
         tokenizer_from: a folder with a tokenizer.
         template: `chat`, or the three texts of a plain one.
         context: tokens that both models hold; 0 for no limit.
-        room_for_answer: tokens kept free where the answer is still to come.
+        room_for_answer: tokens kept free behind the prompts that a model will be asked.
+        asked_parts: parts that are asked although they have answers; rows without one always are.
     """
 
     prepare: Prepare
@@ -42,6 +44,13 @@ class Wanted:
     template: str | dict[str, Any]
     context: int
     room_for_answer: int
+    asked_parts: tuple[str, ...]
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest conversation; 2**31 when nobody sets a limit."""
+        limits = [limit for limit in (self.context, self.prepare.max_tokens) if limit]
+        return min(limits) if limits else 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +78,49 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         The examples, and what happened to every row.
 
     Raises:
-        InputError: nothing is left of a part that is needed.
+        InputError: nothing is left of a part that is needed, or no room for any prompt.
     """
-    prepared = prepare_rows(rows, wanted.prepare)
-    if wanted.trained_tokenizer:
-        texts = _texts(prepared.examples)
-        size = wanted.trained_tokenizer.vocab_size
-        tokenizer = train_tokenizer(texts, size, tokenizer_folder, wanted.context or None)
-    else:
-        assert wanted.tokenizer_from is not None
-        tokenizer = load_tokenizer(wanted.tokenizer_from)
+    _require_room(wanted)
+    collected = list(rows)
+    prepared = prepare_rows(collected, wanted.prepare)
+    tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     template = build_template(wanted.template, tokenizer)
-    fitter = _Fitter(wanted, template, tokenizer)
-    fitted = [fitter.fit(example) for example in prepared.examples]
-    kept = [example for example in fitted if example is not None]
-    if not any(example.part == "holdout" for example in kept):
+    fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
+    kept = [fit for fit in fits if not fit.reason]
+    if not any(fit.example.part == "holdout" for fit in kept):
         raise InputError(
-            "no holdout example fits the context", "raise prepare.max_tokens or shorten the rows"
+            "no holdout example fits the context",
+            "raise prepare.max_tokens, lower label.max_new_tokens and evaluate.max_new_tokens, or "
+            "shorten the rows",
         )
+    row_of = {row.row_id: row for row in collected}
+    ended = [fit for fit in fits if fit.reason]
+    dropped = [Drop(row_of[fit.example.example_id], fit.reason, fit.evidence) for fit in ended]
+    reasons = Counter(drop.reason for drop in dropped)
+    tokens: Counter[str] = Counter()
+    for fit in kept:
+        tokens[fit.example.part] += fit.num_tokens
+    num_cut = sum(fit.is_cut for fit in kept)
     count = StepCount(
-        "fit_to_context",
-        len(fitted),
-        len(kept),
-        {"longer_than_context": len(fitter.dropped)} if fitter.dropped else {},
-        fitter.num_cut,
+        "fit_to_context", len(fits), len(kept), dict(sorted(reasons.items())), num_cut
     )
     return Made(
-        kept,
-        [*prepared.dropped, *fitter.dropped],
+        [fit.example for fit in kept],
+        [*prepared.dropped, *dropped],
         [*prepared.counts, count],
         tokenizer,
         template,
-        fitter.num_cut,
-        fitter.tokens,
+        num_cut,
+        dict(tokens),
     )
+
+
+def _build_tokenizer(examples: list[Example], wanted: Wanted, folder: Path) -> TextTokenizer:
+    if wanted.trained_tokenizer:
+        size = wanted.trained_tokenizer.vocab_size
+        return train_tokenizer(_texts(examples), size, folder, wanted.context or None)
+    assert wanted.tokenizer_from is not None
+    return load_tokenizer(wanted.tokenizer_from)
 
 
 def _texts(examples: list[Example]) -> Iterable[str]:
@@ -111,34 +129,42 @@ def _texts(examples: list[Example]) -> Iterable[str]:
             yield from (message.content for message in example.messages())
 
 
-class _Fitter:
-    def __init__(self, wanted: Wanted, template: Template, tokenizer: TextTokenizer) -> None:
-        limits = [limit for limit in (wanted.context, wanted.prepare.max_tokens) if limit]
-        self._max_tokens = min(limits) if limits else 2**31
-        self._room = wanted.room_for_answer
-        self._template = template
-        self._tokenizer = tokenizer
-        self.num_cut = 0
-        self.dropped: list[Drop] = []
-        self.tokens: dict[str, int] = {}
-
-    def fit(self, example: Example) -> Example | None:
-        room = 0 if example.answer is not None else self._room
-        fitted = fit_to_context(
-            example.messages(),
-            template=self._template,
-            tokenizer=self._tokenizer,
-            max_tokens=self._max_tokens,
-            room_for_answer=room,
+def _require_room(wanted: Wanted) -> None:
+    if wanted.room_for_answer >= wanted.max_tokens:
+        raise InputError(
+            f"an answer may take {wanted.room_for_answer:,} tokens (label.max_new_tokens, "
+            f"evaluate.max_new_tokens) of the {wanted.max_tokens:,} that a conversation may have "
+            "(prepare.max_tokens and the models' context): none is left for a prompt",
+            "make the first smaller, or take models of a longer context",
         )
-        if fitted is None:
-            row = Row(example.example_id, {"prompt": example.prompt[-1].content}, "")
-            self.dropped.append(Drop(row, "longer_than_context", f"over {self._max_tokens}"))
-            return None
-        self.tokens[example.part] = self.tokens.get(example.part, 0) + fitted.num_tokens
-        if not fitted.num_cut_chars:
-            return example
-        self.num_cut += 1
-        messages = fitted.messages
-        prompt = messages if example.answer is None else messages[:-1]
-        return dataclasses.replace(example, prompt=tuple(prompt))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What became of one example: perhaps cut, or ended for a reason."""
+
+    example: Example
+    num_tokens: int = 0
+    is_cut: bool = False
+    reason: str = ""
+    evidence: str = ""
+
+
+def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer) -> _Fit:
+    is_asked = example.answer is None or example.part in wanted.asked_parts
+    room = wanted.room_for_answer if is_asked else 0
+    fitted = fit_to_context(
+        example.messages(),
+        template=template,
+        tokenizer=tokenizer,
+        max_tokens=wanted.max_tokens,
+        room_for_answer=room,
+    )
+    if fitted is None:
+        kept_free = f" with {room} kept free for an answer" if room else ""
+        return _Fit(
+            example, reason=TOO_LONG, evidence=f"over {wanted.max_tokens} tokens{kept_free}"
+        )
+    prompt = fitted.messages if example.answer is None else fitted.messages[:-1]
+    is_cut = fitted.num_cut_chars > 0
+    return _Fit(dataclasses.replace(example, prompt=prompt), fitted.num_tokens, is_cut)

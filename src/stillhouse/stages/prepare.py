@@ -29,6 +29,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         template=config["template"],
         context=config["context"],
         room_for_answer=config["room_for_answer"],
+        asked_parts=tuple(config["asked_parts"]),
     )
     rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
     tokenizer_folder = request.out / TOKENIZER

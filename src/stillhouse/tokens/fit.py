@@ -11,7 +11,7 @@ from stillhouse.tokens.encode import encode_conversation, encode_prompt
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
-TOO_LONG = "answer longer than the context"
+TOO_LONG = "longer than the context"
 """Why a row is dropped when `fit_to_context` returns None."""
 
 # assumption: a shorter text has at most a few tokens more than one that is a little longer (a
@@ -50,7 +50,8 @@ def fit_to_context(
         template: how they are written.
         tokenizer: of the model that reads them.
         max_tokens: the model's context.
-        room_for_answer: tokens kept free for an answer to come.
+        room_for_answer: tokens kept free behind the prompt for an answer that a model will
+            write, also where the conversation has one already; 0 when none is asked.
 
     Returns:
         None when it does not fit even with that message empty; the reason is `TOO_LONG`.
@@ -58,11 +59,11 @@ def fit_to_context(
     Raises:
         InputError: the template refuses the conversation.
     """
-    limit = max_tokens - room_for_answer
     whole = tuple(messages)
-    total = _count(whole, template, tokenizer)
-    if total <= limit:
-        return Fitted(whole, 0, total)
+    ruler = _Ruler(template, tokenizer, max_tokens, room_for_answer)
+    num_tokens = ruler.measure(whole)
+    if num_tokens is not None:
+        return Fitted(whole, 0, num_tokens)
     users = [number for number, message in enumerate(whole) if message.role == "user"]
     if not users:
         return None
@@ -75,7 +76,7 @@ def fit_to_context(
         return (*whole[:longest], kept, *whole[longest + 1 :])
 
     def fits(number: int) -> bool:
-        return _count(shortened(cuts[number]), template, tokenizer) <= limit
+        return ruler.measure(shortened(cuts[number])) is not None
 
     if not fits(len(cuts) - 1):
         return None
@@ -85,13 +86,35 @@ def fit_to_context(
         low, high = (low, middle) if fits(middle) else (middle + 1, high)
     best = next((at for at in range(max(0, high - _LOOK_BACK), high) if fits(at)), high)
     kept = shortened(cuts[best])
-    return Fitted(kept, cuts[best], _count(kept, template, tokenizer))
+    return Fitted(kept, cuts[best], ruler.count(kept))
 
 
-def _count(messages: tuple[Message, ...], template: Template, tokenizer: TextTokenizer) -> int:
-    if messages and messages[-1].role == "assistant":
-        return len(encode_conversation(messages, template, tokenizer).ids)
-    return len(encode_prompt(messages, template, tokenizer))
+@dataclass(frozen=True, slots=True)
+class _Ruler:
+    """Counts the tokens of a conversation or a prompt."""
+
+    template: Template
+    tokenizer: TextTokenizer
+    max_tokens: int
+    room_for_answer: int
+
+    def measure(self, turns: tuple[Message, ...]) -> int | None:
+        """The tokens, None when they are too many or leave too little room for an answer."""
+        prompt = turns[:-1] if _is_answered(turns) else turns
+        room = self.room_for_answer
+        if room and self.count(prompt) + room > self.max_tokens:
+            return None
+        num_tokens = self.count(turns)
+        return num_tokens if num_tokens <= self.max_tokens else None
+
+    def count(self, turns: tuple[Message, ...]) -> int:
+        if _is_answered(turns):
+            return len(encode_conversation(turns, self.template, self.tokenizer).ids)
+        return len(encode_prompt(turns, self.template, self.tokenizer))
+
+
+def _is_answered(turns: tuple[Message, ...]) -> bool:
+    return bool(turns) and turns[-1].role == "assistant"
 
 
 def _may_start(text: str, at: int) -> bool:

@@ -1,0 +1,70 @@
+"""Rows become examples that fit the context, also when a model has to answer them anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from stillhouse.core.errors import InputError
+from stillhouse.data.readers import build_rows
+from stillhouse.recipes.models import TrainedTokenizer
+from stillhouse.recipes.rows import Prepare
+from stillhouse.stages.examples import Wanted, make_examples
+from stillhouse.tokens.encode import encode_conversation, encode_prompt
+
+CONTEXT, ROOM = 80, 30
+PARTS = {"holdout": 10, "validation": 10, "labelled": 10, "teacher": 10, "unlabelled": "rest"}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make(fields, asked_parts=..., ...)` gives the rows and what was made of them."""
+
+    def run(fields, *, asked_parts=("holdout",), room=ROOM, parts=PARTS, **section):
+        rows = list(build_rows((f"x:{index}", values) for index, values in enumerate(fields)))
+        wanted = Wanted(
+            prepare=Prepare(user="{q}", answer="a", split={"parts": parts}, **section),
+            trained_tokenizer=TrainedTokenizer(vocab_size=300),
+            tokenizer_from=None,
+            template="chat",
+            context=CONTEXT,
+            room_for_answer=room,
+            asked_parts=asked_parts,
+        )
+        return rows, make_examples(rows, wanted, tmp_path)
+
+    return run
+
+
+def long_rows(num_rows):
+    return [{"q": f"{index} word " * (index % 60), "a": "yes"} for index in range(1, num_rows)]
+
+
+def parts_with_room(made):
+    """The parts in which every prompt leaves room for an answer."""
+    has_room = dict.fromkeys(PARTS, True)
+    for example in made.examples:
+        prompt = encode_prompt(example.prompt, made.template, made.tokenizer)
+        has_room[example.part] &= len(prompt) + ROOM <= CONTEXT
+        if example.answer is not None:
+            encoded = encode_conversation(example.messages(), made.template, made.tokenizer)
+            assert len(encoded.ids) <= CONTEXT
+    return {part for part, found in has_room.items() if found}
+
+
+def test_every_prompt_that_is_asked_leaves_room_and_no_other_is_cut_for_it(make):
+    _, measured = make(long_rows(60))
+    _, relabelled = make(long_rows(60), asked_parts=("holdout", "labelled", "validation"))
+
+    assert parts_with_room(measured) == {"holdout", "unlabelled"}
+    assert parts_with_room(relabelled) == {"holdout", "unlabelled", "labelled", "validation"}
+
+
+@pytest.mark.parametrize(("room", "section"), [(CONTEXT, {}), (40, {"max_tokens": 40})])
+def test_no_room_for_any_prompt_names_both_numbers_and_their_keys(make, room, section):
+    with pytest.raises(InputError) as caught:
+        make(long_rows(60), room=room, **section)
+
+    for word in (f" {room} ", "label.max_new_tokens", "evaluate.max_new_tokens", "max_tokens"):
+        assert word in caught.value.message
+    assert caught.value.hint
+    assert make(long_rows(60), room=room - 20, **section)[1].examples
