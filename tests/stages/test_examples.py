@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stillhouse.core.errors import InputError
+from stillhouse.data.account import check_balance
 from stillhouse.data.readers import build_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
@@ -68,3 +69,31 @@ def test_no_room_for_any_prompt_names_both_numbers_and_their_keys(make, room, se
         assert word in caught.value.message
     assert caught.value.hint
     assert make(long_rows(60), room=room - 20, **section)[1].examples
+
+
+def test_no_prompt_that_a_cut_made_equal_to_one_of_the_holdout_is_trained_on(make):
+    # The ends are long and few: what is cut off is all that tells most prompts apart.
+    fields = [{"q": f"{index} " + f"end {index % 3} " * 40, "a": "yes"} for index in range(60)]
+
+    rows, made = make(fields, asked_parts=tuple(PARTS))
+
+    asked = {"holdout": set(), "trained": set()}
+    for example in made.examples:
+        asked["holdout" if example.part == "holdout" else "trained"].add(example.prompt)
+    assert asked["holdout"]
+    assert not asked["holdout"] & asked["trained"]
+    check_balance(made.counts, len(rows), len(made.examples))
+    ended = {drop.reason for drop in made.dropped}
+    assert ended == set(made.counts[-1].dropped) == {"prompt stands in the holdout"}
+    assert made.num_cut == len(made.examples) == len(rows) - len(made.dropped)
+
+
+def test_rows_longer_than_the_context_keep_where_they_came_from(make):
+    fields = [*long_rows(60), {"q": "short", "a": "yes " * 200, "more": 1}]
+
+    rows, made = make(fields, parts={"holdout": 10, "teacher": "rest"})
+
+    (drop,) = made.dropped
+    assert drop.row == rows[-1]
+    assert drop.evidence.startswith(f"over {CONTEXT} tokens")
+    assert made.counts[-1].dropped == {"longer than the context": 1}

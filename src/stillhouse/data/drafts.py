@@ -37,7 +37,12 @@ class Draft(Row):
     @property
     def prompt_key(self) -> tuple[Message, ...]:
         """Equal for rows that ask the same, whatever their system message."""
-        return tuple(turn for turn in self.prompt if turn.role != "system")
+        return without_system(self.prompt)
+
+
+def without_system(prompt: Sequence[Message]) -> tuple[Message, ...]:
+    """The turns that ask something; the system message may be the same for all rows."""
+    return tuple(turn for turn in prompt if turn.role != "system")
 
 
 def draft_of(

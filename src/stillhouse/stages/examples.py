@@ -11,6 +11,7 @@ from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.data.drafts import without_system
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
@@ -22,6 +23,8 @@ from stillhouse.tokens.train import train_tokenizer
 
 NEVER_SEEN = ("holdout",)
 """Parts that not even the tokenizer may learn from."""
+IN_HOLDOUT = "prompt stands in the holdout"
+"""Why a row ends that was cut to the same prompt as one that is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     template = build_template(wanted.template, tokenizer)
     fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
+    fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
     if not any(fit.example.part == "holdout" for fit in kept):
         raise InputError(
@@ -168,3 +172,26 @@ def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTo
     prompt = fitted.messages if example.answer is None else fitted.messages[:-1]
     is_cut = fitted.num_cut_chars > 0
     return _Fit(dataclasses.replace(example, prompt=prompt), fitted.num_tokens, is_cut)
+
+
+def _end_leaks(fits: list[_Fit]) -> list[_Fit]:
+    """The same, but what a cut made equal to a prompt of the holdout ends.
+
+    The split kept equal prompts together when they were whole.
+    """
+    if not any(fit.is_cut for fit in fits):
+        return fits
+    measured = {
+        without_system(fit.example.prompt): fit.example.example_id
+        for fit in fits
+        if fit.example.part == "holdout" and not fit.reason
+    }
+
+    def judge(fit: _Fit) -> _Fit:
+        twin = measured.get(without_system(fit.example.prompt))
+        if fit.reason or fit.example.part == "holdout" or twin is None:
+            return fit
+        evidence = f"equals the prompt of {twin} once cut"
+        return dataclasses.replace(fit, reason=IN_HOLDOUT, evidence=evidence)
+
+    return [judge(fit) for fit in fits]
