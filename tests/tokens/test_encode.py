@@ -1,10 +1,16 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message
+from stillhouse.stages.corpus import build_template
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
 from stillhouse.tokens.show import explain_mask
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate
@@ -166,3 +172,53 @@ def test_view_shows_every_token_with_its_mask(tiny, plain):
     assert "\\xf0" in "".join(view.text for view in views)
     assert views[-1].token == "<|end|>"
     assert views[0].byte_span[0] == 0
+
+
+def with_post_processor(folder, target, template):
+    """A copy of a tokenizer that names <|pad|> as its bos and wraps texts as `template` says."""
+    shutil.copytree(folder, target)
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    specials = [(name, backend.token_to_id(name)) for name in ("<|pad|>", "<|end|>")]
+    backend.post_processor = TemplateProcessing(single=template, special_tokens=specials)
+    backend.save(str(target / "tokenizer.json"))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["bos_token"] = "<|pad|>"
+    (target / "tokenizer_config.json").write_text(json.dumps(config))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("template", "added"), [("<|pad|> $A", "<|pad|>"), ("$A <|end|>", ""), ("<|end|> $A", "")]
+)
+def test_a_plain_template_opens_with_the_bos_that_the_tokenizer_adds(
+    template, added, tiny_folder, tmp_path, conversation
+):
+    folder = with_post_processor(tiny_folder, tmp_path / "t", template)
+    tokenizer = load_tokenizer(folder)
+
+    plain = build_template({}, tokenizer)
+
+    assert tokenizer.added_bos == added
+    encoded = encode_conversation(conversation, plain, tokenizer)
+    opens = [int(token) == tokenizer.encode("<|pad|>")[0][0] for token in encoded.ids]
+    assert opens == [bool(added)] + [False] * (len(opens) - 1)
+    assert not encoded.is_trained[0]
+
+
+def test_a_tokenizer_that_adds_nothing_has_no_added_bos(tiny):
+    assert tiny.added_bos == ""
+    assert build_template({}, tiny) == PlainTemplate(tiny.eos_token)
+
+
+def test_a_base_model_reads_a_plain_prompt_as_its_own_tokenizer_writes_it(families):
+    from transformers import AutoTokenizer
+
+    folder = families / "mistral-7b-v0.1"
+    tokenizer = load_tokenizer(folder)
+    plain = build_template({"user": "Q: {content}\nA: "}, tokenizer)
+    theirs = AutoTokenizer.from_pretrained(folder)("Q: which song?\nA: ")["input_ids"]
+
+    ids = encode_prompt((Message("user", "which song?"),), plain, tokenizer)
+
+    assert tokenizer.added_bos == "<s>"
+    assert ids.tolist() == theirs

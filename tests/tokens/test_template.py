@@ -251,6 +251,21 @@ def test_plain_template_writes_each_role(conversation):
     assert template.prompt_text(conversation[:2]) == "[be brief] Q: which song? A "
 
 
+def test_plain_template_opens_a_conversation_once_and_learns_no_opening(conversation):
+    turns = conversation[1:]
+    bare, opened = PlainTemplate("</s>"), PlainTemplate("</s>", bos="<s>")
+
+    rendered = opened.render(turns)
+
+    assert rendered.text == "<s>" + bare.render(turns).text
+    assert opened.prompt_text(turns[:1]) == "<s>" + bare.prompt_text(turns[:1])
+    assert [rendered.text[slice(*span)] for span in rendered.trained] == [
+        "the 😀 日本語 song</s>",
+        "yes</s>",
+    ]
+    assert opened.digest != bare.digest
+
+
 def test_plain_template_refuses_an_unknown_role():
     with pytest.raises(InputError, match="turn 0 has the role 'tool'"):
         PlainTemplate("<e>").render((Message("tool", "x"),))

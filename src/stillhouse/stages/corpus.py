@@ -49,7 +49,7 @@ def build_template(config: str | dict[str, Any], tokenizer: TextTokenizer) -> Te
     """The template that a recipe's `template` value means for a tokenizer."""
     if isinstance(config, str):
         return ChatTemplate.of(tokenizer)
-    return PlainTemplate(tokenizer.eos_token, **config)
+    return PlainTemplate(tokenizer.eos_token, bos=tokenizer.added_bos, **config)
 
 
 def save_corpus(folder: Path, examples: Sequence[Example], template: str | dict[str, Any]) -> None:

@@ -63,17 +63,19 @@ class PlainTemplate:
         system: how that role is written; `{content}` is the turn.
         user: likewise.
         assistant: likewise; what stands before `{content}` ends a prompt.
+        bos: opens each conversation, once; for models that were trained with it.
     """
 
     eos: str
     system: str = "{content}\n"
     user: str = "{content}\n"
     assistant: str = "{content}"
+    bos: str = ""
 
     @property
     def digest(self) -> str:
-        """sha256 of the three texts and the end-of-text token."""
-        return digest_value(["plain", self.system, self.user, self.assistant, self.eos])
+        """sha256 of the three texts and the tokens that open and end a text."""
+        return digest_value(["plain", self.bos, self.system, self.user, self.assistant, self.eos])
 
     def render(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = False
@@ -90,9 +92,9 @@ class PlainTemplate:
         Raises:
             InputError: another role.
         """
-        parts: list[str] = []
+        parts = [self.bos]
         spans: list[tuple[int, int]] = []
-        length = 0
+        length = len(self.bos)
         for number, message in enumerate(messages):
             before, after = self._around(message.role, number)
             is_answer = message.role == "assistant"

@@ -62,6 +62,18 @@ class TextTokenizer:
         """The token that opens a text, None when there is none."""
         return self.specials.get("bos_token")
 
+    @cached_property
+    def added_bos(self) -> str:
+        """The `bos_token` where the tokenizer's own rules put it before every text, else empty.
+
+        `encode` never adds it, so a template has to write it.
+        """
+        bos = self.bos_token
+        if not bos:
+            return ""
+        wrapped: list[int] = self._backend.encode("", add_special_tokens=True).ids
+        return bos if wrapped[:1] == [self._id_of(bos)] else ""
+
     @property
     def eos_token(self) -> str:
         """The token that ends a text.
