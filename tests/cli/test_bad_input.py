@@ -92,10 +92,10 @@ error: the folder FOLDER/student has no tokenizer.json
         "  -> this version distils between models that share one tokenizer: take a student of the "
         "teacher's family, or a scratch student without a tokenizer of its own\n"
     ),
-    "no answer at all": """\
-error: prepare.split.parts need 27 rows with an answer (holdout 3, labelled 8, teacher 16), but 0 have one
-  -> make those parts smaller; only unlabelled takes rows without an answer
-""",  # noqa: E501
+    "no answer at all": (
+        "error: prepare.split.parts need 11 rows with an answer (holdout 3, labelled 8), but 0 "
+        "have one\n  -> make those parts smaller; only unlabelled takes rows without an answer\n"
+    ),
     "Qwen/Qwen2.5-8B-Instruct": (
         f"error: the hub has no model 'Qwen/Qwen2.5-8B-Instruct': {BILLIONS}\n"
         "  -> use Qwen/Qwen3-8B or Qwen/Qwen2.5-7B-Instruct\n"
