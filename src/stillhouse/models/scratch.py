@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,9 @@ from stillhouse.core.errors import ModelError
 from stillhouse.core.files import disk_full_is_clear
 from stillhouse.models.load import quiet_transformers
 from stillhouse.recipes.models import Scratch
+from stillhouse.tokens.files import copy_tokenizer as copy_tokenizer
 from stillhouse.tokens.tokenizer import TextTokenizer
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
 _OLD_KEYS = ("rope_theta", "rope_scaling")  # still read by transformers, in no config's fields
 
 
@@ -74,23 +67,6 @@ def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path) -> 
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
         copy_tokenizer(tokenizer_folder, folder)
-
-
-def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy the files that make a tokenizer and its chat template.
-
-    Args:
-        source: a folder with a tokenizer.
-        folder: where the copies go.
-
-    Raises:
-        ModelError: there is no tokenizer.json to copy.
-    """
-    if not (source / "tokenizer.json").is_file():
-        raise ModelError(f"{source} has no tokenizer.json to put beside the weights")
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file() and source.resolve() != folder.resolve():
-            shutil.copyfile(source / name, folder / name)
 
 
 def _build_config(scratch: Scratch, tokenizer: TextTokenizer) -> PreTrainedConfig:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from stillhouse.core.errors import ModelError
+from stillhouse.core.hashing import digest_file, digest_value
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -14,6 +15,12 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
 )
+
+
+def digest_tokenizer(folder: Path) -> str:
+    """sha256 over the names and bytes of a tokenizer's own files that are there."""
+    names = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    return digest_value([[name, digest_file(folder / name)] for name in names])
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
