@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_students import VOCAB, draw_examples
+from tiny_students import BOTH, ONE_THREAD, VOCAB, build, data_of, draw_examples, quick
 
 from stillhouse.core.errors import InputError, ShapeError
 from stillhouse.students.batches import (
@@ -18,6 +18,7 @@ from stillhouse.students.batches import (
     check_examples,
     load_batches,
 )
+from stillhouse.students.train import Setting, train_model
 
 LENGTHS = [5, 9, 3, 7, 4, 8, 6]
 
@@ -107,3 +108,27 @@ def test_examples_that_do_not_fit_are_refused_by_name():
     swapped = replace(examples[0], targets=examples[1].targets)
     with pytest.raises(ShapeError, match="tokens that are not the same"):
         check_examples([swapped], VOCAB, 2)
+
+
+def test_a_conversation_longer_than_the_students_positions_is_refused_with_both_numbers():
+    examples = draw_examples(2)
+    longest = max(len(example.ids) for example in examples)
+    named = [len(example.ids) for example in examples].index(longest)
+
+    check_examples(examples, VOCAB, 2, longest)
+    check_examples(examples, VOCAB, 2, 0)
+
+    message = f"example {named} has {longest} tokens, but .* positions for {longest - 1}"
+    with pytest.raises(InputError, match=message) as caught:
+        check_examples(examples, VOCAB, 2, longest - 1)
+    assert "prepare.max_tokens" in caught.value.hint
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_training_refuses_what_its_model_has_no_positions_for(lora, tmp_path):
+    model = build("gpt2", lora=lora, n_positions=4)
+
+    with pytest.raises(InputError, match="the student has positions for 4"):
+        train_model(
+            model, data_of(draw_examples(2)), BOTH, quick(), Setting(ONE_THREAD, tmp_path, "plan")
+        )

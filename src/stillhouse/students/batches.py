@@ -42,21 +42,31 @@ class EncodedExample:
     targets: TokenTargets | None = None
 
 
-def check_examples(examples: Sequence[EncodedExample], vocab_size: int, num_log_z: int) -> None:
+def check_examples(
+    examples: Sequence[EncodedExample], vocab_size: int, num_log_z: int, max_length: int = 0
+) -> None:
     """Make sure that every example can be trained on.
 
     Args:
         examples: what is trained on; targets on all of them or on none.
         vocab_size: ids that the student knows.
         num_log_z: columns of log Z that are needed; 0 when the objective needs no targets.
+        max_length: tokens that the student has positions for; 0 when it names no limit.
 
     Raises:
-        InputError: no examples, one without a trained token, or one without needed targets.
+        InputError: no examples, one without a trained token, one without needed targets, or one
+            that is too long.
         ShapeError: ids beyond the vocabulary, or targets that belong to other tokens.
     """
     if not examples:
         raise InputError("there is no example to train on")
     for index, example in enumerate(examples):
+        if max_length and len(example.ids) > max_length:
+            raise InputError(
+                f"example {index} has {len(example.ids):,} tokens, but the student has positions "
+                f"for {max_length:,}",
+                "set prepare.max_tokens to that, or take a student of a longer context",
+            )
         trained = example.ids[example.is_trained]
         if not len(trained) or example.is_trained[0]:
             raise InputError(

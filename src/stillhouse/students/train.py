@@ -16,6 +16,7 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
+from stillhouse.models.source import context_tokens
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.students.arguments import training_arguments
@@ -130,9 +131,10 @@ def _check(
         )
     known = data.vocab_size or find_head(model).num_used
     columns = data.log_z_column + 1 if objective.forward_kl else 0
+    longest = context_tokens(plain_model(model).config.to_dict()) or 0
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
-            check_examples(examples, known, columns)
+            check_examples(examples, known, columns, longest)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             raise ModelError(
