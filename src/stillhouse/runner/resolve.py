@@ -25,6 +25,7 @@ from stillhouse.recipes.plan import Content, Plan, build_plan
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.guard import guarded
 from stillhouse.stages.rows import probe_collect
+from stillhouse.tokens.files import digest_tokenizer
 
 
 @dataclass(slots=True)
@@ -101,7 +102,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         source=source.digest,
         teacher=found["teacher"].digest,
         student=found["student"].digest,
-        tokenizer=teacher.tokenizer.digest if teacher else "",
+        tokenizer=digest_tokenizer(teacher.path) if teacher else "",
         context=_context(recipe, teacher, student),
     )
     locations = {"base": str(base), "hub_host": hub_host()}
