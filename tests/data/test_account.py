@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stillhouse.core.errors import AccountingError
 from stillhouse.core.rows import Drop, Keep, Row, StepCount
-from stillhouse.data.account import accounting_table, check_balance, run_step
+from stillhouse.data.account import check_balance, run_step
 
 ROWS = [Row(str(index), {"n": index}, f"a:{index}") for index in range(20)]
 
@@ -83,19 +83,3 @@ def test_a_step_that_invents_rows_is_caught():
 def test_counts_that_do_not_balance_are_named(counts, rows_out, message):
     with pytest.raises(AccountingError, match=message):
         check_balance(counts, 10, rows_out)
-
-
-def test_the_table_has_a_line_a_step_and_one_for_the_whole():
-    counts = [StepCount("a", 10, 8, {"x": 2}, 3), StepCount("b", 8, 7, {"x": 1}, 1)]
-
-    table = accounting_table(counts)
-
-    assert [line["step"] for line in table] == ["a", "b", "all"]
-    assert table[-1] == {
-        "step": "all",
-        "rows_in": 10,
-        "rows_out": 7,
-        "dropped": 3,
-        "changed": 4,
-        "reasons": "x 3",
-    }

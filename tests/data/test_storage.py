@@ -1,6 +1,8 @@
 import errno
+import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -57,7 +59,10 @@ def test_dropped_rows_keep_reason_and_evidence(tmp_path):
 
     storage.write_dropped(tmp_path / "d.parquet", [drop])
 
-    assert storage.read_dropped(tmp_path / "d.parquet") == [drop]
+    (record,) = pq.read_table(tmp_path / "d.parquet").to_pylist()
+    stated = (record["row_id"], record["provenance"], record["reason"], record["evidence"])
+    assert stated == (ROW.row_id, ROW.provenance, "duplicate", "duplicate of r0")
+    assert json.loads(record["fields"]) == ROW.fields
 
 
 def test_completions_come_back(tmp_path):

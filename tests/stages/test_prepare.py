@@ -10,7 +10,6 @@ import pytest
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message
-from stillhouse.data.storage import read_dropped
 from stillhouse.runner.opening import open_recipe
 from stillhouse.runner.resolve import resolve
 
@@ -152,12 +151,13 @@ def test_every_dropped_row_is_kept_with_its_reason(write_recipe, run_stage, tmp_
     collected, _ = run_stage(resolved, "collect", {})
     folder, result = run_stage(resolved, "prepare", {"rows": collected})
 
-    dropped = read_dropped(folder / "dropped.parquet")
+    dropped = pq.read_table(folder / "dropped.parquet").to_pylist()
     flow = result.summary["flow"]
     counted = {reason: n for step in flow for reason, n in step["dropped"].items()}
     assert sum(counted.values()) == result.summary["dropped"] == len(dropped)
     assert result.summary["examples"] == len(rows) - len(dropped)
-    assert {item.reason for item in dropped} == set(counted)
+    assert {item["reason"] for item in dropped} == set(counted)
+    assert all(item["provenance"].startswith("rows.jsonl:") for item in dropped)
 
 
 def test_a_source_of_the_wrong_shape_names_the_row(write_recipe, prepare, tmp_path):

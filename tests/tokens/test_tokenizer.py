@@ -156,12 +156,6 @@ def test_digest_tells_tokenizers_apart(tiny, tiny_folder, tmp_path):
     assert other_pad.digest == tiny.digest
 
 
-def test_batch_equals_one_by_one(tiny):
-    batch = tiny.encode_batch(TEXTS)
-
-    assert [ids.tolist() for ids in batch] == [tiny.encode(text)[0].tolist() for text in TEXTS]
-
-
 def test_decode_can_leave_special_tokens_out(tiny):
     ids, _ = tiny.encode("yes<|end|>")
 

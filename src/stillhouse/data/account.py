@@ -95,36 +95,3 @@ def check_balance(counts: Sequence[StepCount], rows_in: int, rows_out: int) -> N
         expected = count.rows_out
     if expected != rows_out:
         raise AccountingError(f"{expected} rows left the last step, {rows_out} were handed on")
-
-
-def accounting_table(counts: Sequence[StepCount]) -> list[dict[str, str | int]]:
-    """One line a step and one for the whole, for a report.
-
-    Args:
-        counts: one a step, in order; at least one.
-
-    Returns:
-        Lines with `step`, `rows_in`, `rows_out`, `dropped`, `changed` and `reasons`.
-    """
-    reasons: Counter[str] = Counter()
-    for count in counts:
-        reasons.update(count.dropped)
-    whole = StepCount(
-        "all",
-        counts[0].rows_in,
-        counts[-1].rows_out,
-        dict(reasons),
-        sum(count.changed for count in counts),
-    )
-    return [_line(count) for count in (*counts, whole)]
-
-
-def _line(count: StepCount) -> dict[str, str | int]:
-    return {
-        "step": count.step,
-        "rows_in": count.rows_in,
-        "rows_out": count.rows_out,
-        "dropped": sum(count.dropped.values()),
-        "changed": count.changed,
-        "reasons": ", ".join(f"{reason} {number}" for reason, number in count.dropped.items()),
-    }

@@ -81,13 +81,6 @@ def write_dropped(path: Path, dropped: Iterable[Drop]) -> None:
     )
 
 
-def read_dropped(path: Path) -> list[Drop]:
-    """The drops that `write_dropped` wrote, with plain rows."""
-    return [
-        Drop(_row(record), record["reason"], record["evidence"]) for record in _read(path, _DROPPED)
-    ]
-
-
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
     """Write examples, all or nothing.
 

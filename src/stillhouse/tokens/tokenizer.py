@@ -130,13 +130,6 @@ class TextTokenizer:
         offsets = np.array(found.offsets, dtype=np.int32).reshape(-1, 2)
         return np.array(found.ids, dtype=np.int32), offsets
 
-    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """The ids of several texts, (T,) each, in order."""
-        for text in texts:
-            _refuse_surrogates(text)
-        found = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        return [np.array(one.ids, dtype=np.int32) for one in found]
-
     def encode_spans(
         self, text: str, *, continues: bool = False
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
