@@ -26,7 +26,7 @@ class Row:
     """One raw record with where it came from.
 
     Attributes:
-        row_id: stable name, a digest of the source's name and the position or content.
+        row_id: stable name, a digest of the fields; repeats of equal rows are numbered.
         fields: the columns, JSON values.
         provenance: `file:line` or `dataset@revision:index`; read by people.
         root_id: the row this one was derived from at the very start; itself for a raw row.

@@ -18,7 +18,7 @@ from stillhouse.core.hashing import digest_file
 from stillhouse.export.merge import merge_student, write_adapter, write_merged
 from stillhouse.export.model_card import CardFacts, write_model_card
 from stillhouse.export.parity import ParityReport, check_merge, check_reload
-from stillhouse.models.scratch import copy_tokenizer
+from stillhouse.tokens.files import copy_tokenizer
 
 BUILT = ("merged", "adapter")
 BASE = "base"

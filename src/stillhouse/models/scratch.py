@@ -17,7 +17,7 @@ from stillhouse.core.errors import ModelError
 from stillhouse.core.files import disk_full_is_clear
 from stillhouse.models.load import quiet_transformers
 from stillhouse.recipes.models import Scratch
-from stillhouse.tokens.files import copy_tokenizer as copy_tokenizer
+from stillhouse.tokens.files import copy_tokenizer
 from stillhouse.tokens.tokenizer import TextTokenizer
 
 _OLD_KEYS = ("rope_theta", "rope_scaling")  # still read by transformers, in no config's fields

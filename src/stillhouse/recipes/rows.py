@@ -109,7 +109,7 @@ class Drop(Section):
 
     Attributes:
         empty: drop rows whose prompt, or whose answer where one is required, is empty.
-        duplicates: drop all but the first of rows with equal prompt and answer.
+        duplicates: drop all but one of rows with equal prompt and answer.
         conflicts: drop every row whose prompt stands elsewhere with another answer.
         min_chars: of the prompt text.
         max_chars: of the prompt text.
@@ -140,7 +140,9 @@ PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class Split(Section):
-    """How examples are dealt out; a size is a count, a fraction of all, or `rest`.
+    """How examples are dealt out; a size is a count, a fraction, or `rest`.
+
+    Fractions are of the rows with an answer; those of `unlabelled` are of all rows.
 
     Attributes:
         parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
