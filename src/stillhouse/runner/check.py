@@ -35,6 +35,10 @@ _GPU_FLOPS = 5e13
 """assumption: a modest GPU in bfloat16; a GPU is not asked without torch."""
 
 
+_SHARDS = Cost(memory_bytes=0, seconds=2.0)
+"""measured: what writing and syncing completions and shards adds to a labelling."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceCheck:
     """One line of the plan.
@@ -182,8 +186,8 @@ class _Pricer:
 
     def price(self, instance: Instance) -> Cost:
         table: dict[str, Callable[[str], Cost]] = {
-            "collect": self._rows,
-            "prepare": self._rows,
+            "collect": lambda _: self._rows(4e-5),
+            "prepare": lambda _: self._rows(2.4e-4),
             "finetune": self._finetune,
             "label": self._label,
             "train": self._train,
@@ -202,13 +206,13 @@ class _Pricer:
         config = {"model_type": scratch.model_type} | scratch.config
         return sizes_of(config, self.seen.tokenizer.vocab_size)
 
-    def _rows(self, _: str) -> Cost:
+    def _rows(self, seconds_a_row: float) -> Cost:
         size = self._resolved.source.num_bytes
         rows = max(1, self._resolved.source.num_rows)
         return Cost(
             memory_bytes=ROWS_BYTES + 6 * max(size, rows * 600),
             disk_bytes=max(size // 2, rows * 42),
-            seconds=0.6 + rows * 3e-4,
+            seconds=0.5 + rows * seconds_a_row,
         )
 
     def _finetune(self, _: str) -> Cost:
@@ -236,7 +240,7 @@ class _Pricer:
         asked = label.parts if label.completions == "teacher" else ("unlabelled",)
         prompts = self.seen.count(set(asked) & set(label.parts), 0.0)
         if not prompts.examples:
-            return scoring
+            return together(scoring, _SHARDS)
         generation = generation_cost(
             self._teacher,
             prompts,
@@ -244,7 +248,7 @@ class _Pricer:
             batch_size=label.batch_size,
             answer_tokens=self._answer,
         )
-        return together(scoring, generation)
+        return together(scoring, generation, _SHARDS)
 
     def _train(self, variant: str) -> Cost:
         training = self._recipe.train
