@@ -138,8 +138,12 @@ def test_adapters_and_checkpointing_need_less_memory_and_twice_the_steps_twice_t
 
 
 def test_generation_costs_one_pass_a_token():
-    short = generation_cost(SIZES, CORPUS, MACHINE, batch_size=32, answer_tokens=10)
-    long = generation_cost(SIZES, CORPUS, MACHINE, batch_size=32, answer_tokens=1000)
+    short = generation_cost(
+        SIZES, CORPUS, MACHINE, batch_size=32, answer_tokens=10, longest_answer=10
+    )
+    long = generation_cost(
+        SIZES, CORPUS, MACHINE, batch_size=32, answer_tokens=1000, longest_answer=1000
+    )
     assert long.seconds > 5 * short.seconds
 
 

@@ -23,7 +23,7 @@ _CHUNK_BYTES = 32 << 20
 _CHUNK_COPIES = 4
 """measured: logits, their exponentials, and what is gathered from them."""
 
-_COMPLETION_BYTES = 105
+_COMPLETION_BYTES = 90
 """measured: of a completion with its scores, compressed."""
 
 _KEPT_CHECKPOINTS = 3
@@ -38,6 +38,9 @@ _STEP_SECONDS_A_LAYER = 6e-3
 _FORWARD_SECONDS_A_LAYER = 3.0e-4
 """measured: likewise, of one forward pass without gradients."""
 
+_COPY_BYTES_A_SECOND = 2e9
+"""measured: growing the caches of a batch by one token, one CPU core."""
+
 _EFFICIENCY = 0.55
 """measured: share of the machine's matrix rate that small models reach in training."""
 
@@ -51,12 +54,21 @@ class Corpus:
         tokens: in their conversations, prompt and answer.
         answer_tokens: of these, trained.
         longest: tokens of the longest conversation.
+        lengths: of a sample of the conversations, ascending; empty where none was looked at.
     """
 
     examples: int
     tokens: int
     answer_tokens: int
     longest: int
+    lengths: tuple[int, ...] = ()
+
+    def longest_of(self, count: int) -> float:
+        """Tokens of the longest among that many, as expected: what a batch is padded to."""
+        if not self.lengths:
+            return min(float(self.longest), 1.35 * self.mean)
+        place = count / (count + 1) * len(self.lengths)
+        return float(self.lengths[min(len(self.lengths) - 1, int(place))])
 
     @property
     def mean(self) -> float:
@@ -129,8 +141,7 @@ def training_cost(
     length = training.length
     steps = training_steps(training, corpus.examples)
     rows = steps * corpus.examples / steps_per_pass(training, corpus.examples)
-    # Rows are padded to the longest of their batch.
-    padded = min(corpus.longest, corpus.mean * 1.35)
+    padded = corpus.longest_of(length.batch_size)
     tokens = rows * corpus.mean
     answers = rows * corpus.answer_tokens / max(1, corpus.examples)
     passes = 2.0 if training.lora else 3.0
@@ -144,8 +155,8 @@ def training_cost(
     trained = sizes.lora_parameters(training.lora.rank) if training.lora else sizes.parameters
     # Gradient and two moments of AdamW, in float32.
     states = trained * 12
-    batch_tokens = length.batch_size * min(corpus.longest, padded * 1.3)
-    kept = _ACTIVATION_FLOATS * sizes.hidden + 2 * sizes.heads * min(corpus.longest, padded)
+    batch_tokens = length.batch_size * corpus.longest
+    kept = _ACTIVATION_FLOATS * sizes.hidden + 2 * sizes.heads * corpus.longest
     layers = 1 if training.gradient_checkpointing else sizes.layers
     activations = batch_tokens * kept * layers * machine.bytes_per_value
     data = corpus.tokens * 16 + corpus.answer_tokens * target_bytes
@@ -182,7 +193,13 @@ def scoring_cost(
 
 
 def generation_cost(
-    sizes: Sizes, corpus: Corpus, machine: Machine, *, batch_size: int, answer_tokens: float
+    sizes: Sizes,
+    corpus: Corpus,
+    machine: Machine,
+    *,
+    batch_size: int,
+    answer_tokens: float,
+    longest_answer: float,
 ) -> Cost:
     """The cost of completing the prompts of a corpus greedily.
 
@@ -191,7 +208,8 @@ def generation_cost(
         corpus: the prompts.
         machine: rate and dtype.
         batch_size: prompts side by side.
-        answer_tokens: expected length of a completion; each is one pass over the weights.
+        answer_tokens: expected length of a completion.
+        longest_answer: of a batch; each of its tokens is one pass over the weights.
 
     Returns:
         The price of all completions.
@@ -199,13 +217,18 @@ def generation_cost(
     batches = max(1.0, corpus.examples / batch_size)
     tokens = corpus.tokens + corpus.examples * answer_tokens
     flops = sizes.forward_flops(int(tokens), int(corpus.examples * answer_tokens), corpus.mean)
-    passes = batches * answer_tokens
+    passes = batches * longest_answer
+    # Each new token copies the cache of its batch.
+    cached = corpus.mean + longest_answer
+    values = 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * cached
+    cache_bytes = values * min(batch_size, corpus.examples) * machine.bytes_per_value
     return Cost(
         tokens=int(tokens),
         memory_bytes=_inference_memory(sizes, corpus, machine, batch_size),
         disk_bytes=corpus.examples * _COMPLETION_BYTES,
         seconds=0.4
         + passes * (sizes.layers * 2.5 * _FORWARD_SECONDS_A_LAYER + 2e-3)
+        + passes * cache_bytes / _COPY_BYTES_A_SECOND
         + flops / (machine.flops * _EFFICIENCY),
     )
 

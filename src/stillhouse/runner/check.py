@@ -181,13 +181,15 @@ class _Pricer:
         self._machine = probe_machine(resolved.compute)
         self._teacher = self._sizes("teacher")
         self._student = self._sizes("student")
-        expected = seen.answer_tokens() or resolved.recipe.label.max_new_tokens / 2
-        self._answer = min(float(resolved.recipe.label.max_new_tokens), expected)
+        most = float(resolved.recipe.label.max_new_tokens)
+        mean, longest = seen.answer_tokens()
+        self._answer = min(most, mean or most / 2)
+        self._longest_answer = min(most, longest or most)
 
     def price(self, instance: Instance) -> Cost:
         table: dict[str, Callable[[str], Cost]] = {
-            "collect": lambda _: self._rows(4e-5),
-            "prepare": lambda _: self._rows(2.4e-4),
+            "collect": lambda _: self._rows(4e-5, 0),
+            "prepare": lambda _: self._rows(2.4e-4, 60 * self._teacher.vocab),
             "finetune": self._finetune,
             "label": self._label,
             "train": self._train,
@@ -206,12 +208,12 @@ class _Pricer:
         config = {"model_type": scratch.model_type} | scratch.config
         return sizes_of(config, self.seen.tokenizer.vocab_size)
 
-    def _rows(self, seconds_a_row: float) -> Cost:
+    def _rows(self, seconds_a_row: float, tokenizer_bytes: int) -> Cost:
         size = self._resolved.source.num_bytes
         rows = max(1, self._resolved.source.num_rows)
         return Cost(
             memory_bytes=ROWS_BYTES + 6 * max(size, rows * 600),
-            disk_bytes=max(size // 2, rows * 42),
+            disk_bytes=max(size // 2, rows * 42) + tokenizer_bytes,
             seconds=0.5 + rows * seconds_a_row,
         )
 
@@ -247,6 +249,7 @@ class _Pricer:
             self._machine,
             batch_size=label.batch_size,
             answer_tokens=self._answer,
+            longest_answer=self._longest_answer,
         )
         return together(scoring, generation, _SHARDS)
 
@@ -276,6 +279,7 @@ class _Pricer:
             self._machine,
             batch_size=settings.batch_size,
             answer_tokens=self._answer,
+            longest_answer=self._longest_answer,
         )
         return together(scoring, generation)
 

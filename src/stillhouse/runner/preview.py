@@ -51,23 +51,25 @@ class Preview:
             return Corpus(0, 0, 0, 1)
         spread = max(1, len(chosen) // _MOST_ENCODED)
         looked_at = chosen[::spread]
-        tokens = answers = longest = 0.0
-        for example in looked_at:
-            length, trained = self._lengths(example, answer_tokens)
-            tokens, answers = tokens + length, answers + trained
-            longest = max(longest, length)
+        pairs = [self._lengths(example, answer_tokens) for example in looked_at]
+        lengths = tuple(sorted(int(length) for length, _ in pairs))
         share = len(chosen) / len(looked_at) * self.scale
         return Corpus(
-            int(len(chosen) * self.scale), int(tokens * share), int(answers * share), int(longest)
+            int(len(chosen) * self.scale),
+            int(sum(length for length, _ in pairs) * share),
+            int(sum(trained for _, trained in pairs) * share),
+            lengths[-1],
+            lengths,
         )
 
-    def answer_tokens(self) -> float:
-        """Mean trained tokens of an example whose answer is known; 0 when none is."""
+    def answer_tokens(self) -> tuple[float, float]:
+        """Mean and longest trained tokens of the examples with an answer; 0 when none has one."""
         known = [example for example in self.examples if example.answer is not None]
         looked_at = known[:: max(1, len(known) // _MOST_ENCODED)]
         if not looked_at:
-            return 0.0
-        return sum(self._lengths(example, 0.0)[1] for example in looked_at) / len(looked_at)
+            return 0.0, 0.0
+        trained = [self._lengths(example, 0.0)[1] for example in looked_at]
+        return sum(trained) / len(trained), max(trained)
 
     def _lengths(self, example: Example, answer_tokens: float) -> tuple[float, float]:
         if example.answer is None:
