@@ -286,11 +286,11 @@ class _Pricer:
     def _export(self, _: str) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
         memory = HEAVY_BYTES + 3 * weights
-        return Cost(memory_bytes=memory, disk_bytes=weights, seconds=1.0 + weights / 2e8)
+        return Cost(memory_bytes=memory, disk_bytes=weights, seconds=0.5 + weights / 2e8)
 
     def _register(self, _: str) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
-        return Cost(disk_bytes=weights, seconds=0.5 + weights / 4e8)
+        return Cost(disk_bytes=weights, seconds=0.1 + weights / 4e8)
 
 
 def probe_machine(compute: ResolvedCompute) -> Machine:
