@@ -59,3 +59,5 @@ def test_a_version_does_not_follow_a_bundle_that_changes_later(tmp_path, bundle)
     version = publish(tmp_path / "r", bundle)
     (bundle / "README.md").write_text("changed")
     registry.verify(version)
+    kept = next(file for file in version.files if file.path == "README.md")
+    assert registry.blob(kept.sha256).read_text() == "card"
