@@ -130,12 +130,15 @@ def test_a_kill_at_this_place_changes_no_byte(
 @pytest.mark.parametrize("number", range(len(TIMED)))
 def test_a_kill_at_any_time_changes_no_byte(tiny_recipe, tiny_run, tmp_path, rows, number):
     instance, who, most_s = TIMED[number]
-    root = tmp_path / "runs"
-    begin_at(tiny_run.root, root, instance)
     delay_s = random.Random(number).uniform(0.0, most_s)
-    arguments = ["run", str(tiny_recipe), "--runs", str(root)]
-
-    end = killed_after(instance, delay_s, who, arguments, tmp_path / "words")
+    for attempt in range(4):
+        # On a fast machine the stage may be over before its time has come.
+        root = tmp_path / f"runs-{attempt}"
+        begin_at(tiny_run.root, root, instance)
+        arguments = ["run", str(tiny_recipe), "--runs", str(root)]
+        end = killed_after(instance, delay_s / 2**attempt, who, arguments, tmp_path / "words")
+        if end.code != 0:
+            break
 
     assert end.code == (1 if who == "child" else -9), end.err
     assert end.alive_s < (MOST_ALIVE_S if most_s else MOST_STARTING_S)
