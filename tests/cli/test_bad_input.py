@@ -264,3 +264,4 @@ def test_table_of_all_cases(told):
         words = result["err"].strip() or "(accepted)"
         lines.append(f"{case} | {result['code']} | " + " // ".join(words.splitlines()))
     print("\n" + "\n".join(lines))
+    assert len(lines) == 1 + len(CASES)
