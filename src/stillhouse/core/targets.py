@@ -1,6 +1,7 @@
 """Teacher signals in memory: what the teacher said about each token of an answer.
 
-Legend: P answer tokens of one example, K kept teacher entries, D declared kd_temperatures.
+Legend: P answer tokens of one example, K kept teacher entries, D declared kd_temperatures,
+S distinct drawn tokens of the widest position.
 """
 
 from __future__ import annotations
@@ -27,6 +28,29 @@ class TargetKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Draws:
+    """Tokens drawn from the teacher, with replacement, outside its kept entries.
+
+    With `n` draws a drawn token stands for `tail * count / n` of the probability, where `tail`
+    is what the kept entries leave; the estimate of every probability is unbiased. Draws are made
+    at the one kd_temperature that the store declares.
+
+    Attributes:
+        ids: (P, S) int32, distinct within a row, ascending; unused places hold 0.
+        counts: (P, S) int32, how often each was drawn; 0 in unused places; rows sum to `n`, or
+            to 0 where the kept entries leave nothing to draw from.
+        entropy: (P,) float32, nats, of the teacher's whole distribution at that kd_temperature;
+            it turns the cross-entropy with the draws into an unbiased forward KL.
+
+    Source: Anshumann et al. 2025, arXiv:2503.16870 (random-sampling KD).
+    """
+
+    ids: NDArray[np.int32]
+    counts: NDArray[np.int32]
+    entropy: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenTargets:
     """The teacher's distribution at each trained token of one example.
 
@@ -36,10 +60,11 @@ class TokenTargets:
         byte_offsets: (P, 2) int32, half-open span of each token in the UTF-8 bytes of the
             rendered conversation.
         observed_logprobs: (P,) float32, nats at temperature 1, of the observed token.
-        top_ids: (P, K) int32, the K most likely tokens, most likely first.
+        top_ids: (P, K) int32, the K most likely tokens, most likely first; K may be 0.
         top_logprobs: (P, K) float32, nats at temperature 1; normalised over the whole vocabulary.
         log_z: (P, D) float32, log of sum over the vocabulary of exp(logprob / T) for each
             declared kd_temperature T; 0 at T = 1. With it the tail's mass is exact at each T.
+        draws: from the tail, or from the whole distribution where K is 0; None without any.
     """
 
     key: TargetKey
@@ -49,3 +74,4 @@ class TokenTargets:
     top_ids: NDArray[np.int32]
     top_logprobs: NDArray[np.float32]
     log_z: NDArray[np.float32]
+    draws: Draws | None = None
