@@ -8,16 +8,9 @@ import torch
 from tiny_students import BOTH, ONE_THREAD, VOCAB, build, data_of, draw_examples, quick
 
 from stillhouse.core.errors import InputError, ShapeError
-from stillhouse.students.batches import (
-    FILLER,
-    Collator,
-    ExampleDataset,
-    FixedSampler,
-    Layout,
-    StepSampler,
-    check_examples,
-    load_batches,
-)
+from stillhouse.students.batches import Collator, ExampleDataset, load_batches
+from stillhouse.students.examples import check_examples
+from stillhouse.students.order import FILLER, FixedSampler, Layout, StepSampler
 from stillhouse.students.train import Setting, train_model
 
 LENGTHS = [5, 9, 3, 7, 4, 8, 6]

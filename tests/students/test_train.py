@@ -22,9 +22,11 @@ from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.models.head import find_head
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import EarlyStopping, Length
-from stillhouse.students.batches import FILLER, Collator, EncodedExample, ExampleDataset
+from stillhouse.students.batches import Collator, ExampleDataset
 from stillhouse.students.branch import install_branch
 from stillhouse.students.checkpoints import delete_checkpoints
+from stillhouse.students.examples import EncodedExample
+from stillhouse.students.order import FILLER
 from stillhouse.students.train import Setting, train_model
 from stillhouse.students.trainer import StudentTrainer, has_stalled
 

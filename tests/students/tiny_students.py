@@ -16,7 +16,7 @@ from stillhouse.models.adapters import add_lora
 from stillhouse.models.inference import plain_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Length, Lora, Optimizer, Training
-from stillhouse.students.batches import EncodedExample
+from stillhouse.students.examples import EncodedExample
 from stillhouse.students.train import Setting, train_model
 from stillhouse.students.trainer import StudentTrainer, TrainingData
 

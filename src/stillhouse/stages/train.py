@@ -20,7 +20,7 @@ from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.training import Learning, train_and_save
-from stillhouse.students.batches import EncodedExample
+from stillhouse.students.examples import EncodedExample
 from stillhouse.students.trainer import TrainingData
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation

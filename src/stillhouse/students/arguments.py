@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 from stillhouse.core.errors import NotBuiltError
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
-from stillhouse.students.batches import Layout
+from stillhouse.students.order import Layout
 
 _OPTIMIZERS = {"adamw": "adamw_torch_fused"}
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}

@@ -20,7 +20,6 @@ from stillhouse.models.source import context_tokens
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.students.arguments import training_arguments
-from stillhouse.students.batches import check_examples
 from stillhouse.students.branch import install_branch, remove_branch
 from stillhouse.students.checkpoints import (
     FOLDER,
@@ -28,6 +27,7 @@ from stillhouse.students.checkpoints import (
     latest_sealed,
     load_trainable,
 )
+from stillhouse.students.examples import check_examples
 from stillhouse.students.trainer import Assignment, StudentTrainer, TrainingData, has_stalled
 
 

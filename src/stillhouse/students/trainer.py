@@ -20,15 +20,7 @@ from stillhouse.core.errors import TrainingError
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.training import EarlyStopping
-from stillhouse.students.batches import (
-    Collator,
-    EncodedExample,
-    ExampleDataset,
-    FixedSampler,
-    Layout,
-    StepSampler,
-    load_batches,
-)
+from stillhouse.students.batches import Collator, ExampleDataset, load_batches
 from stillhouse.students.checkpoints import (
     checkpoint_folder,
     drop_old,
@@ -36,6 +28,8 @@ from stillhouse.students.checkpoints import (
     save_trainable,
     seal,
 )
+from stillhouse.students.examples import EncodedExample
+from stillhouse.students.order import FixedSampler, Layout, StepSampler
 
 
 @dataclass(frozen=True, slots=True)
