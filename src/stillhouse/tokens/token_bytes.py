@@ -29,7 +29,7 @@ class TokenBytes:
 
     def join(self, ids: NDArray[np.int32]) -> bytes:
         """The bytes of all tokens, (T,), one after the other."""
-        return b"".join(self._each(ids))
+        return b"".join(self.each(ids))
 
     def offsets(self, ids: NDArray[np.int32], data: bytes) -> NDArray[np.int32] | None:
         """Where each token stands in a text, if the tokens' own bytes spell that text.
@@ -42,7 +42,7 @@ class TokenBytes:
             (T, 2) half-open byte offsets; None when the bytes differ, because a normalizer
             changed the text or white space was swallowed.
         """
-        each = self._each(ids)
+        each = self.each(ids)
         joined = b"".join(each)
         if joined not in (data, b" " + data):
             return None
@@ -51,7 +51,8 @@ class TokenBytes:
         spans: NDArray[np.int32] = np.stack([starts, ends], axis=1).clip(min=0).astype(np.int32)
         return spans
 
-    def _each(self, ids: NDArray[np.int32]) -> list[bytes]:
+    def each(self, ids: NDArray[np.int32]) -> list[bytes]:
+        """The bytes of each token, (T,)."""
         known = self._known
         listed = ids.tolist()
         for number in listed:

@@ -154,6 +154,18 @@ class TextTokenizer:
         exact = self._bytes.offsets(ids, text.encode())
         return ids, chars_to_bytes(text, char_offsets) if exact is None else exact
 
+    def byte_spans(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Where tokens stand in the text that their own bytes spell.
+
+        Args:
+            ids: (T,) token ids.
+
+        Returns:
+            (T, 2) half-open byte offsets, without a gap.
+        """
+        ends = np.cumsum([0, *map(len, self._bytes.each(ids))], dtype=np.int32)
+        return np.stack([ends[:-1], ends[1:]], axis=1)
+
     def decode(self, ids: Sequence[int] | NDArray[np.int32], *, skip_special: bool = True) -> str:
         """The text of token ids, without repairing the spaces around punctuation.
 

@@ -1,0 +1,1 @@
+"""Log-probabilities that other tools stored, brought into a store of targets."""
