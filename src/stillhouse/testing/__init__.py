@@ -1,0 +1,1 @@
+"""What you may put your own parts on trial with; independent of the parts that are on trial."""

@@ -1,0 +1,105 @@
+"""Laws of how a loss per token may be called: with which rows, types, sizes of logits and leaves.
+
+A law is a function of the claims and the loss that gives a `Finding`; its first line is its text.
+
+Legend: N tokens, V vocabulary, T kd_temperature.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stillhouse.testing.measuring import (
+    TokenLoss,
+    gradient_of,
+    largest,
+    relative,
+    seeded,
+    value_of,
+)
+from stillhouse.testing.token_claims import TokenClaims, trial_logits
+from stillhouse.testing.verdicts import Finding
+
+
+def extreme_logits_stay_finite(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """Probabilities too small for float32 give the formula's value and gradient, never NaN."""
+    student, teacher = extreme_logits()
+    deviations = {}
+    for kd_temperature in claims.kd_temperatures:
+        found = []
+        for compute in (value_of, gradient_of):
+            expected = compute(claims.oracle, student.double(), teacher, kd_temperature)
+            error = compute(loss, student, teacher, kd_temperature).double() - expected
+            # A gradient of 1e-5 that is off by 1e-8 is as good as right.
+            found.append(error.norm() / expected.norm().clamp_min(1.0))
+        deviations[kd_temperature] = largest(*found)
+    return Finding.at_temperatures(
+        deviations, 100 * claims.float32_bound, "logits 200 apart, in float32"
+    )
+
+
+def extreme_logits() -> tuple[Tensor, Tensor]:
+    """Student and teacher logits, (N, V) float32 each, some 200 apart and at other tokens."""
+    student, teacher = trial_logits(torch.float32)
+    teacher[:, 5] += 200.0
+    student[:4, 7] += 200.0
+    return student, teacher
+
+
+def rows_are_independent(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """A token's loss does not depend on the tokens beside it, on their number or their order."""
+    student, teacher = trial_logits(claims.computes_in)
+    kd_temperature = claims.kd_temperatures[-1]
+    whole = value_of(loss, student, teacher, kd_temperature)
+    worst = 0.0
+    for rows in (slice(0, 1), slice(2, 3), slice(1, 3), slice(0, 3), slice(2, 7)):
+        part = value_of(loss, student[rows], teacher[rows], kd_temperature)
+        worst = largest(worst, relative(part, whole[rows]))
+    turned = value_of(loss, student.flip(0), teacher.flip(0), kd_temperature).flip(0)
+    return Finding(
+        largest(worst, relative(turned, whole)), claims.bound, "1, 2, 3 and 5 tokens against all 7"
+    )
+
+
+def no_token_is_no_error(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """Without a token there is no value, but a graph: nothing to learn is no error."""
+    student, teacher = (x[:0] for x in trial_logits(claims.computes_in))
+    gradient = gradient_of(loss, student, teacher, claims.kd_temperatures[0])
+    return Finding(float(gradient.numel()), 0.0, "numbers in the gradient of no token")
+
+
+def half_precision_is_computed_in_float32(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """bfloat16 logits give the float32 value of the same numbers, and its gradient rounded."""
+    student, teacher = (x.bfloat16() for x in trial_logits(torch.float32))
+    wide = (student.float(), teacher.float())
+    deviations = {}
+    for kd_temperature in claims.kd_temperatures:
+        value = seeded(value_of)(loss, student, teacher, kd_temperature)
+        if value.dtype != torch.float32:
+            return Finding(float("nan"), claims.float32_bound, f"the value is {value.dtype}")
+        rounding = relative(value, seeded(value_of)(loss, *wide, kd_temperature))
+        gradient = relative(
+            seeded(gradient_of)(loss, student, teacher, kd_temperature),
+            seeded(gradient_of)(loss, *wide, kd_temperature),
+        )
+        ratio = claims.bfloat16_bound / claims.float32_bound
+        deviations[kd_temperature] = largest(rounding * ratio, gradient)
+    return Finding.at_temperatures(deviations, claims.bfloat16_bound, "gradient of bfloat16 logits")
+
+
+def the_teacher_gets_no_gradient(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """The teacher is a target: nothing flows back into its logits."""
+    student, teacher = (x.requires_grad_() for x in trial_logits(claims.computes_in))
+    value_of(loss, student, teacher, claims.kd_temperatures[0]).sum().backward()
+    worst = 0.0 if teacher.grad is None else teacher.grad.abs().max().item()
+    return Finding(worst, 0.0, "largest gradient at the teacher's logits")
+
+
+def the_logits_stay_as_they_were(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """Neither the value nor the gradient is written over the logits that were passed in."""
+    student, teacher = trial_logits(claims.computes_in)
+    leaf, kept = student.clone().requires_grad_(), teacher.clone()
+    value_of(loss, leaf, kept, claims.kd_temperatures[-1]).sum().backward()
+    worst = largest((leaf.detach() - student).abs().max(), (kept - teacher).abs().max())
+    return Finding(worst, 0.0, "largest change of a logit by calling the loss")

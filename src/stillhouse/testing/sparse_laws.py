@@ -1,0 +1,127 @@
+"""The laws of targets that hold less than the teacher's distribution: kept entries, or draws.
+
+Legend: N tokens, V vocabulary, K kept entries, R repeats.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stillhouse.core.errors import StillhouseError
+from stillhouse.testing.measuring import (
+    Compute,
+    TokenLoss,
+    gradient_of,
+    largest,
+    relative,
+    value_of,
+)
+from stillhouse.testing.token_claims import VOCAB, TokenClaims, trial_logits
+from stillhouse.testing.verdicts import Finding
+
+_REPEATS = 400
+_SIGMAS = 5.0
+"""assumption: one of 300 fair means lies beyond 5 standard errors once in 6,000 trials."""
+
+
+def a_tail_uses_the_true_log_z(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """At T the tail's mass is that of its tokens softened one by one, not of one bucket."""
+    student, teacher = trial_logits(claims.computes_in)
+    # Kept entries hold about 95 % at T = 1 and far less at T = 2, where a long tail fills up.
+    teacher = teacher.clone()
+    teacher[:, claims.top_k :] = -6.0
+    teacher[:, 0] += 6.0
+    worst = 0.0
+    for kd_temperature in claims.kd_temperatures:
+        expected = claims.oracle(student, teacher, kd_temperature)
+        seen = value_of(loss, student, teacher, kd_temperature)
+        worst = largest(worst, relative(seen, expected))
+    return Finding(worst, 10 * claims.bound, "a flat, long tail against the formula")
+
+
+def sparse_is_never_above_dense(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """Merging entries never raises an f-divergence: the sparse value is at most the dense one."""
+    student, teacher = trial_logits(claims.computes_in)
+    worst = -torch.inf
+    for kd_temperature in claims.kd_temperatures:
+        dense = _dense(claims, student, teacher, kd_temperature)
+        excess = value_of(loss, student, teacher, kd_temperature).double() - dense
+        worst = largest(worst, (excess / dense).max().item())
+    return Finding(worst, claims.bound, "how far the highest value lies above the dense one")
+
+
+def more_kept_entries_come_closer(claims: TokenClaims, loss: TokenLoss) -> Finding:  # noqa: ARG001
+    """An f-divergence grows with k; at k = V value and gradient are the dense ones."""
+    assert claims.at_top_k is not None
+    student, teacher = trial_logits(claims.computes_in)
+    worst = 0.0
+    for kd_temperature in claims.kd_temperatures:
+        before = torch.zeros(len(student), dtype=torch.float64)
+        for top_k in (1, 2, 5, 10, 20, VOCAB - 1, VOCAB):
+            value = value_of(claims.at_top_k(top_k), student, teacher, kd_temperature).double()
+            if claims.formula.is_f_divergence:
+                worst = largest(
+                    worst, ((before - value) / value.abs().clamp_min(1e-3)).max().item()
+                )
+            before = value
+        whole = claims.at_top_k(VOCAB)
+        dense = _dense(claims, student, teacher, kd_temperature)
+        worst = largest(worst, relative(before, dense))
+        oracle = _gradient_of_dense(claims, student, teacher, kd_temperature)
+        worst = largest(
+            worst, relative(gradient_of(whole, student, teacher, kd_temperature), oracle)
+        )
+    return Finding(worst, 10 * claims.bound, "k = 1, 2, 5, 10, 20, V - 1 and V")
+
+
+def sampled_targets_are_unbiased(claims: TokenClaims, loss: TokenLoss) -> Finding:
+    """Draws give the dense value and gradient on average; what they bias is refused."""
+    student, teacher = trial_logits(claims.computes_in)
+    kd_temperature = 1.0
+    if not claims.formula.is_linear:
+        return _refused(claims, loss, student, teacher)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        worst = largest(
+            *(
+                _errors(compute, claims, loss, (student, teacher), kd_temperature)
+                for compute in (value_of, gradient_of)
+            )
+        )
+    return Finding(worst, _SIGMAS, f"standard errors of the mean of {_REPEATS} draws of all tokens")
+
+
+def _errors(
+    compute: Compute,
+    claims: TokenClaims,
+    loss: TokenLoss,
+    logits: tuple[Tensor, Tensor],
+    kd_temperature: float,
+) -> float:
+    repeats = torch.stack([compute(loss, *logits, kd_temperature) for _ in range(_REPEATS)])
+    expected = compute(claims.oracle, logits[0].double(), logits[1], kd_temperature)
+    error = repeats.double().std(0) / _REPEATS**0.5
+    # Where nothing varies, rounding alone must not count as a deviation.
+    floor = claims.bound * expected.abs().max()
+    return ((repeats.double().mean(0) - expected).abs() / (error + floor)).max().item()
+
+
+def _refused(claims: TokenClaims, loss: TokenLoss, student: Tensor, teacher: Tensor) -> Finding:
+    try:
+        value_of(loss, student, teacher, 1.0)
+    except (ValueError, NotImplementedError, StillhouseError) as error:
+        return Finding(0.0, 0.0, f"refused with {type(error).__name__}")
+    return Finding(1.0, 0.0, f"{claims.formula.name} is not linear in p and was not refused")
+
+
+def _dense(claims: TokenClaims, student: Tensor, teacher: Tensor, t: float) -> Tensor:
+    log_p, log_q = ((x.double() / t).log_softmax(-1) for x in (teacher, student))
+    return claims.formula.value(log_p, log_q) * claims.factor(t)
+
+
+def _gradient_of_dense(claims: TokenClaims, student: Tensor, teacher: Tensor, t: float) -> Tensor:
+    def dense(student_NV: Tensor, teacher_NV: Tensor, kd_temperature: float) -> Tensor:
+        return _dense(claims, student_NV, teacher_NV, kd_temperature)
+
+    return gradient_of(dense, student.double(), teacher, t)
