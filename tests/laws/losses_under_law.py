@@ -5,9 +5,12 @@ A law asks nothing else of a loss, so a loss of another library stands trial in 
 
 import torch
 
-from stillhouse.losses.divergences import forward_kl
-from stillhouse.losses.fused_linear import HeadTensors, fused_linear_loss
-from stillhouse.losses.sparse import SparseTargets, sparse_forward_kl
+from stillhouse.losses.dense import forward_kl
+from stillhouse.losses.divergences import ForwardKL
+from stillhouse.losses.fused_linear import fused_linear_loss
+from stillhouse.losses.head import HeadTensors
+from stillhouse.losses.soft_targets import SparseTargets
+from stillhouse.losses.sparse import sparse_divergence
 from stillhouse.losses.terms import Objective
 
 
@@ -15,7 +18,7 @@ def sparse_targets(teacher_NV, top_k, kd_temperature):
     logprobs_NV = teacher_NV.log_softmax(-1)
     top = logprobs_NV.topk(top_k)
     log_z = (logprobs_NV / kd_temperature).logsumexp(-1)
-    return SparseTargets(logprobs_NV.argmin(-1), top.indices, top.values, log_z)
+    return SparseTargets(top.indices, top.values, log_z)
 
 
 def dense(student_NV, teacher_NV, kd_temperature, t2_scaling):
@@ -25,8 +28,8 @@ def dense(student_NV, teacher_NV, kd_temperature, t2_scaling):
 def sparse(top_k):
     def loss(student_NV, teacher_NV, kd_temperature, t2_scaling):
         targets = sparse_targets(teacher_NV, top_k or teacher_NV.shape[1], kd_temperature)
-        return sparse_forward_kl(
-            student_NV, targets, kd_temperature=kd_temperature, t2_scaling=t2_scaling
+        return sparse_divergence(
+            ForwardKL(), student_NV, targets, kd_temperature=kd_temperature, t2_scaling=t2_scaling
         )
 
     return loss
@@ -40,10 +43,11 @@ class _PerToken(torch.autograd.Function):
         with torch.enable_grad():
             hidden = student_NV.detach().requires_grad_()
             ones = torch.ones(len(hidden), dtype=hidden.dtype)
+            ids = torch.zeros(len(hidden), dtype=torch.int64)
             head = HeadTensors(torch.eye(hidden.shape[1], dtype=hidden.dtype))
-            fused = fused_linear_loss(hidden, head, targets, objective, ones, chunk_tokens=3)
+            fused = fused_linear_loss(hidden, head, ids, targets, objective, ones, chunk_tokens=3)
             (ctx.gradient,) = torch.autograd.grad(fused.loss, hidden)
-        return fused.forward_kl_N.clone()
+        return fused.per_token["forward_kl"].clone()
 
     @staticmethod
     def backward(ctx, gradient_N):
@@ -53,7 +57,7 @@ class _PerToken(torch.autograd.Function):
 def fused(top_k):
     def loss(student_NV, teacher_NV, kd_temperature, t2_scaling):
         targets = sparse_targets(teacher_NV, top_k or teacher_NV.shape[1], kd_temperature)
-        objective = Objective(1.0, 0.0, kd_temperature, t2_scaling)
+        objective = Objective(kd_temperature=kd_temperature, t2_scaling=t2_scaling)
         return _PerToken.apply(student_NV, targets, objective)
 
     return loss

@@ -7,8 +7,9 @@ import torch
 from tests.laws.losses_under_law import EXACT, LOSSES, sparse_targets
 from torch.autograd import gradcheck
 
-from stillhouse.losses.divergences import forward_kl
-from stillhouse.losses.sparse import sparse_forward_kl
+from stillhouse.losses.dense import forward_kl
+from stillhouse.losses.divergences import ForwardKL
+from stillhouse.losses.sparse import sparse_divergence
 
 N, V = 7, 40
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
@@ -124,8 +125,11 @@ def test_the_whole_vocabulary_gives_the_dense_value(name, kd_temperature, logits
 def test_top_k_with_a_tail_grows_with_k_up_to_the_dense_value(kd_temperature, logits):
     student, teacher = logits
     values = [
-        sparse_forward_kl(
-            student, sparse_targets(teacher, k, kd_temperature), kd_temperature=kd_temperature
+        sparse_divergence(
+            ForwardKL(),
+            student,
+            sparse_targets(teacher, k, kd_temperature),
+            kd_temperature=kd_temperature,
         )
         for k in (0, 1, 2, 5, 10, 20, 39, 40)
     ]
@@ -141,8 +145,8 @@ def test_a_tail_that_is_almost_nothing_does_not_cancel(kd_temperature):
     teacher = torch.tensor([[40.0, 0.0, -1.0, -2.0]], dtype=torch.float64)
     student = torch.tensor([[60.0, 0.0, -3.0, -9.0]], dtype=torch.float64)
     targets = sparse_targets(teacher, 1, kd_temperature)
-    value = sparse_forward_kl(student.float(), targets, kd_temperature=kd_temperature)
-    exact = sparse_forward_kl(student, targets, kd_temperature=kd_temperature)
+    value = sparse_divergence(ForwardKL(), student.float(), targets, kd_temperature=kd_temperature)
+    exact = sparse_divergence(ForwardKL(), student, targets, kd_temperature=kd_temperature)
     assert value.isfinite().all()
     torch.testing.assert_close(value.double(), exact, rtol=1e-5, atol=1e-12)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from transformers import PreTrainedModel
 
 from stillhouse.core.errors import ModelError
-from stillhouse.losses.fused_linear import HeadTensors
+from stillhouse.losses.head import HeadTensors, LowRank
 from stillhouse.models.inference import evaluating, plain_model
 
 __all__ = ["HeadTensors", "check_head", "find_head", "last_hidden"]
@@ -32,12 +33,15 @@ def find_head(model: PreTrainedModel | PeftModel) -> HeadTensors:
         The head's own tensors, not copies; what is tied stays tied.
 
     Raises:
-        ModelError: there is no head, or an adapter sits on it.
+        ModelError: there is no head, or it is neither linear nor linear with a plain LoRA adapter.
     """
     inner = plain_model(model)
     head = inner.get_output_embeddings()
     if head is None:
         raise ModelError(f"{type(inner).__name__} has no output head; a causal LM is needed")
+    low_rank = None
+    if isinstance(head, LoraLinear):
+        low_rank, head = _low_rank(head), head.base_layer
     if not isinstance(head, nn.Linear):
         raise ModelError(
             f"the output head of {type(inner).__name__} is a {type(head).__name__}, not a plain "
@@ -56,6 +60,29 @@ def find_head(model: PreTrainedModel | PeftModel) -> HeadTensors:
         logit_scale=scale,
         logit_softcap=getattr(config, "final_logit_softcapping", None),
         vocab_size=min(config.vocab_size, head.weight.shape[0]),
+        low_rank=low_rank,
+    )
+
+
+def _low_rank(head: LoraLinear) -> LowRank | None:
+    """The one plain LoRA adapter that is at work on the head; None where none is."""
+    active = [name for name in head.active_adapters if name in head.lora_A]
+    if head.disable_adapters or head.merged or not active:
+        return None
+    name = active[0]
+    down, up, drop = head.lora_A[name], head.lora_B[name], head.lora_dropout[name]
+    is_odd = len(active) > 1 or name in head.lora_variant or getattr(up, "bias", None) is not None
+    if is_odd or not isinstance(down, nn.Linear) or not isinstance(up, nn.Linear):
+        raise ModelError(
+            f"the output head carries {', '.join(active)}, and not one plain LoRA adapter",
+            "plain LoRA is known there: one adapter, no DoRA, no bias; or take the head (lm_head) "
+            "out of lora.modules",
+        )
+    return LowRank(
+        down_rH=down.weight,
+        up_Vr=up.weight,
+        scaling=float(head.scaling[name]),
+        dropout=float(drop.p) if isinstance(drop, nn.Dropout) and drop.training else 0.0,
     )
 
 

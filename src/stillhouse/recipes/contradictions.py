@@ -89,13 +89,13 @@ def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:
     temperatures = recipe.label.kd_temperatures
     if len(set(temperatures)) < len(temperatures):
         yield Problem("label.kd_temperatures", f"{list(temperatures)} holds one of them twice")
-    if not recipe.train.weights.forward_kl or recipe.train.mode != "cached":
+    if not recipe.train.weights.needs_teacher or recipe.train.mode != "cached":
         return
     if recipe.label.targets == "none":
         yield Problem(
             "label.targets",
-            "none, but train.weights.forward_kl needs targets: store top_k, or set it to 0 and "
-            "learn the teacher's text with cross_entropy",
+            f"none, but {_taught_terms(recipe)} needs targets: store top_k, or learn the "
+            "teacher's text with cross_entropy alone",
         )
     elif recipe.label.targets == "top_k" and recipe.train.kd_temperature not in temperatures:
         yield Problem(
@@ -103,6 +103,12 @@ def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:
             f"{recipe.train.kd_temperature}, but label.kd_temperatures holds "
             f"{list(temperatures)}: add it there",
         )
+
+
+def _taught_terms(recipe: Recipe) -> str:
+    weights = dict(recipe.train.weights)
+    names = [name for name, weight in weights.items() if weight and name != "cross_entropy"]
+    return " and ".join(f"train.weights.{name}" for name in names)
 
 
 def _gate(recipe: Recipe) -> Iterator[Problem]:

@@ -138,17 +138,61 @@ class LossWeights(Section):
     """Named loss terms with their weights; a term of weight 0 is not computed.
 
     Attributes:
-        forward_kl: of KL(teacher || student) against the stored soft targets.
+        forward_kl: of KL(teacher || student): cover all of the teacher's mass.
         cross_entropy: of the cross-entropy with the text that is learned.
+        reverse_kl: of KL(student || teacher): stay where the teacher is sure.
+        jsd: of the generalised Jensen-Shannon divergence.
+        skew_kl: of KL(teacher || mixture of both).
+        skew_reverse_kl: of KL(student || mixture of both).
+        tvd: of the total variation distance.
+        akl: of forward and reverse KL, weighted by where the two differ.
+        alpha_beta: of the alpha-beta divergence.
     """
 
     forward_kl: NotNegative = 1.0
     cross_entropy: NotNegative = 0.0
+    reverse_kl: NotNegative = 0.0
+    jsd: NotNegative = 0.0
+    skew_kl: NotNegative = 0.0
+    skew_reverse_kl: NotNegative = 0.0
+    tvd: NotNegative = 0.0
+    akl: NotNegative = 0.0
+    alpha_beta: NotNegative = 0.0
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a term is learned from the teacher's distribution."""
+        return any(weight for name, weight in self if name != "cross_entropy")
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:
-        if self.forward_kl == 0.0 and self.cross_entropy == 0.0:
+        if not any(weight for _, weight in self):
             raise ValueError("every loss weight is 0, so nothing would be learned")
+        return self
+
+
+class LossOptions(Section):
+    """Settings of the loss terms that have some; read where the term has a weight.
+
+    Attributes:
+        jsd_weight: of jsd, the teacher's share of the mixture; 0.5 is symmetric, and near 0 or 1
+            next to nothing is learned.
+        skew: of skew_kl and skew_reverse_kl, the share that keeps the mixture above 0.
+        head_mass: of akl, the part of the teacher's mass that counts as likely tokens.
+        alpha: of alpha_beta; more of it looks at where the teacher is sure.
+        beta: of alpha_beta; more of it looks at where the student is sure.
+    """
+
+    jsd_weight: float = Field(default=0.5, gt=0.0, lt=1.0)
+    skew: float = Field(default=0.1, gt=0.0, lt=1.0)
+    head_mass: float = Field(default=0.5, gt=0.0, lt=1.0)
+    alpha: float = Field(default=0.2, ge=0.0, le=2.0)
+    beta: float = Field(default=0.7, ge=0.0, le=2.0)
+
+    @model_validator(mode="after")
+    def _alpha_or_beta_counts(self) -> Self:
+        if max(self.alpha, self.beta) < 0.1:
+            raise ValueError("the larger of alpha and beta must be at least 0.1")
         return self
 
 
@@ -168,6 +212,7 @@ class Train(Training):
     Attributes:
         mode: `cached` reads stored targets; the others ask the teacher while training.
         weights: of the loss terms.
+        loss_options: settings of these terms.
         kd_temperature: softens teacher and student inside the loss, > 0.
         t2_scaling: multiply the softened loss by kd_temperature squared.
         twin: also train the same student with cross-entropy alone.
@@ -176,6 +221,7 @@ class Train(Training):
     parts: tuple[str, ...] = Field(default=("labelled", "unlabelled"), min_length=1)
     mode: Literal["cached", "live", "on_policy"] = "cached"
     weights: LossWeights = LossWeights()
+    loss_options: LossOptions = LossOptions()
     kd_temperature: Positive = 1.0
     t2_scaling: bool = True
     twin: Twin | None = None

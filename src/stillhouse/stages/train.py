@@ -11,6 +11,16 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.core.targets import TargetKey, TokenTargets
 from stillhouse.data.storage import read_completions
+from stillhouse.losses.divergences import (
+    AKL,
+    JSD,
+    TVD,
+    AlphaBeta,
+    ForwardKL,
+    ReverseKL,
+    SkewKL,
+    SkewReverseKL,
+)
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
@@ -29,10 +39,6 @@ from stillhouse.tokens.encode import EncodedConversation
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write the student (`model`, or `adapter`) and `curve.json`."""
     training = section_of(Train, request.config["training"])
-    weights = training.weights
-    objective = Objective(
-        weights.forward_kl, weights.cross_entropy, training.kd_temperature, training.t2_scaling
-    )
     corpus = open_corpus(request.inputs["examples"])
     column = 0
     if "targets" in request.inputs:
@@ -52,8 +58,29 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         training = _as_long_as_the_student(training, request.config["student_parts"], corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
     data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
-    learning = Learning(data, objective, training, request.locations.get("student"))
+    learning = Learning(data, objective_of(training), training, request.locations.get("student"))
     return StageResult(train_and_save(request, corpus, learning, progress))
+
+
+def objective_of(training: Train) -> Objective:
+    """What the section `train` asks to minimise."""
+    weights, options = training.weights, training.loss_options
+    divergences = (
+        (ForwardKL(), weights.forward_kl),
+        (ReverseKL(), weights.reverse_kl),
+        (JSD(options.jsd_weight), weights.jsd),
+        (SkewKL(options.skew), weights.skew_kl),
+        (SkewReverseKL(options.skew), weights.skew_reverse_kl),
+        (TVD(), weights.tvd),
+        (AKL(options.head_mass), weights.akl),
+        (AlphaBeta(options.alpha, options.beta), weights.alpha_beta),
+    )
+    return Objective(
+        tuple(pair for pair in divergences if pair[1]),
+        weights.cross_entropy,
+        training.kd_temperature,
+        training.t2_scaling,
+    )
 
 
 def _as_long_as_the_student(training: Train, parts: Sequence[str], corpus: Corpus) -> Train:
@@ -78,7 +105,7 @@ class _Labels:
         }
         self._reader: TargetReader | None = None
         self.column = 0
-        if training.weights.forward_kl:
+        if training.weights.needs_teacher:
             expected: dict[str, Any] = {
                 "tokenizer_digest": corpus.tokenizer.digest,
                 "template_digest": corpus.template.digest,

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from stillhouse.losses.fused_linear import fused_linear_loss
-from stillhouse.losses.sparse import SparseTargets
+from stillhouse.losses.soft_targets import SparseTargets
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import check_head, find_head, last_hidden
 from stillhouse.models.inference import plain_model
@@ -31,13 +31,11 @@ class BranchOutput(ModelOutput):
 
     Attributes:
         loss: (), the weighted sum over trained tokens and loss terms.
-        forward_kl: (N,) nats per token, detached.
-        cross_entropy: (N,) nats per token, detached.
+        per_token: name of each active loss term -> (N,) nats per token, detached.
     """
 
     loss: Tensor | None = None
-    forward_kl: Tensor | None = None
-    cross_entropy: Tensor | None = None
+    per_token: dict[str, Tensor] | None = None
 
 
 def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -> None:
@@ -52,7 +50,7 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
             config.vocab_size.
 
     Raises:
-        ModelError: the head carries an adapter, or is of a kind that is not known here.
+        ModelError: the head, or an adapter on it, is of a kind that is not known here.
     """
     inner = plain_model(model)
     check_head(inner)
@@ -74,11 +72,12 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
         fused = fused_linear_loss(
             hidden_NH,
             replace(head, vocab_size=vocab_size or head.vocab_size),
+            targets["token_ids"],
             _sparse(targets),
             objective,
             token_weights.expand(len(hidden_NH)),
         )
-        return BranchOutput(fused.loss, fused.forward_kl_N, fused.cross_entropy_N)
+        return BranchOutput(fused.loss, fused.per_token)
 
     inner.forward = forward
 
@@ -89,9 +88,7 @@ def remove_branch(model: PreTrainedModel | PeftModel) -> None:
         vars(part).pop("forward", None)
 
 
-def _sparse(targets: Mapping[str, Tensor]) -> SparseTargets:
+def _sparse(targets: Mapping[str, Tensor]) -> SparseTargets | None:
     if "top_ids" not in targets:
-        return SparseTargets.hard(targets["token_ids"])
-    return SparseTargets(
-        targets["token_ids"], targets["top_ids"], targets["top_logprobs"], targets["log_z"]
-    )
+        return None
+    return SparseTargets(targets["top_ids"], targets["top_logprobs"], targets["log_z"])

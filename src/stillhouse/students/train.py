@@ -94,7 +94,7 @@ def train_model(
     Args:
         model: a causal language model, or a PEFT model around it; as at the beginning, also when
             a training is resumed.
-        data: examples; with targets on each when `objective.forward_kl` > 0.
+        data: examples; with targets on each when `objective.needs_teacher`.
         objective: what is minimised.
         training: the recipe's section; its `lora` and `parts` have been applied by the caller.
         setting: machine, folder, digest and progress.
@@ -130,7 +130,7 @@ def _check(
             "give prepare.split a validation part, or leave early_stopping out",
         )
     known = data.vocab_size or find_head(model).num_used
-    columns = data.log_z_column + 1 if objective.forward_kl else 0
+    columns = data.log_z_column + 1 if objective.needs_teacher else 0
     longest = context_tokens(plain_model(model).config.to_dict()) or 0
     for examples in (data.train, data.validation):
         if examples or examples is data.train:

@@ -106,8 +106,8 @@ class StudentTrainer(Trainer):
         self.student = model
         self.layout = layout
         self.assignment = assignment
-        soft = assignment.objective.forward_kl > 0
-        self.collator = Collator(assignment.data.log_z_column if soft else -1)
+        is_taught = assignment.objective.needs_teacher
+        self.collator = Collator(assignment.data.log_z_column if is_taught else -1)
         self.step_tokens = 0
 
     def get_train_dataloader(self) -> DataLoader[EncodedExample]:
@@ -193,7 +193,7 @@ class StudentTrainer(Trainer):
             **_kwargs: the Trainer's own, not used.
 
         Returns:
-            `eval_loss`, `eval_forward_kl` and `eval_cross_entropy` in nats per token.
+            `eval_loss`, and `eval_NAME` of each active loss term, in nats per token.
 
         Raises:
             TrainingError: the loss is not finite.
@@ -201,7 +201,7 @@ class StudentTrainer(Trainer):
         rows = self.assignment.data.validation
         sampler = FixedSampler([len(row.ids) for row in rows], self.layout)
         # On the CPU: Apple's GPUs have no float64.
-        sums = torch.zeros(3, dtype=torch.float64)
+        sums = torch.zeros(len(self.assignment.objective.weights) + 1, dtype=torch.float64)
         self.student.eval()
         for batch in load_batches(ExampleDataset(rows), sampler, self.collator):
             outputs = self.student(
@@ -209,22 +209,20 @@ class StudentTrainer(Trainer):
                 objective=self.assignment.objective,
                 token_weights=torch.zeros((), device=self.args.device),
             )
-            kl, ce = (
-                term.cpu().double().sum() for term in (outputs.forward_kl, outputs.cross_entropy)
-            )
-            sums += torch.stack((kl, ce, kl.new_tensor(len(outputs.forward_kl))))
+            terms = [term.cpu().double() for term in outputs.per_token.values()]
+            sums += torch.stack([*(term.sum() for term in terms), sums.new_tensor(len(terms[0]))])
         self.student.train()
         if self.layout.num_processes > 1:
             sums = self.accelerator.reduce(sums.to(self.args.device), "sum")
         return self._report(sums)
 
     def _report(self, sums: Tensor) -> dict[str, float]:
-        objective = self.assignment.objective
-        kl, ce = (sums[:2] / sums[2]).tolist()
-        loss = objective.forward_kl * kl + objective.cross_entropy * ce
+        weights = self.assignment.objective.weights
+        means = dict(zip(weights, (sums[:-1] / sums[-1]).tolist(), strict=True))
+        loss = sum(weight * means[name] for name, weight in weights.items())
         if not math.isfinite(loss):
             raise TrainingError(f"step {self.state.global_step}: the validation loss is {loss}")
-        metrics = {"eval_loss": loss, "eval_forward_kl": kl, "eval_cross_entropy": ce}
+        metrics = {"eval_loss": loss} | {f"eval_{name}": mean for name, mean in means.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
