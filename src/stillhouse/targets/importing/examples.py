@@ -93,7 +93,7 @@ def read_imported(folder: Path) -> Iterator[ImportedExample]:
         folder: what `stillhouse targets import` wrote.
 
     Yields:
-        Each example, in the order of the source.
+        Each example, in the order of the source; its arrays may be written to.
 
     Raises:
         ArtifactError: the file is missing or torn.
@@ -106,7 +106,7 @@ def read_imported(folder: Path) -> Iterator[ImportedExample]:
                     name, ids, is_trained = (column[row] for column in batch.columns)
                     yield ImportedExample(
                         name.as_py(),
-                        ids.values.to_numpy(zero_copy_only=False),
+                        ids.values.to_numpy(zero_copy_only=False).copy(),  # so writable
                         is_trained.values.to_numpy(zero_copy_only=False),
                     )
     except (pa.ArrowException, OSError) as error:
