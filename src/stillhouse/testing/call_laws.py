@@ -100,6 +100,6 @@ def the_logits_stay_as_they_were(claims: TokenClaims, loss: TokenLoss) -> Findin
     """Neither the value nor the gradient is written over the logits that were passed in."""
     student, teacher = trial_logits(claims.computes_in)
     leaf, kept = student.clone().requires_grad_(), teacher.clone()
-    value_of(loss, leaf, kept, claims.kd_temperatures[-1]).sum().backward()
+    loss(leaf, kept, claims.kd_temperatures[-1]).sum().backward()
     worst = largest((leaf.detach() - student).abs().max(), (kept - teacher).abs().max())
     return Finding(worst, 0.0, "largest change of a logit by calling the loss")

@@ -35,7 +35,8 @@ def value_of(
     Raises:
         ShapeError: the loss gave another shape.
     """
-    value_N = loss(student_NV, teacher_NV, kd_temperature)
+    # Copies, so that a loss that writes into its logits breaks one law and not all of them.
+    value_N = loss(student_NV.clone(), teacher_NV.clone(), kd_temperature)
     if value_N.shape != student_NV.shape[:1]:
         raise ShapeError(
             f"the loss gave {tuple(value_N.shape)} for {len(student_NV)} tokens",

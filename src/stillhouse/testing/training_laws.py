@@ -41,7 +41,7 @@ def float32_gradients_equal_the_formula(claims: TrainingClaims, loss: TrainingLo
 def half_precision_is_summed_in_float32(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """A bfloat16 head gives a float32 loss, and gradients within a stated bound of the formula."""
     batches = list(_batches(claims, torch.bfloat16))
-    dtype = loss(batches[0]).dtype
+    dtype = outputs_of(loss, batches[0]).value.dtype
     if dtype != torch.float32:
         return Finding(float("nan"), claims.bfloat16_bound, f"the loss is {dtype}")
     return _against_oracle(claims, loss, batches, claims.bfloat16_bound)
