@@ -67,13 +67,51 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnLogprob:
+    """How likely a model found one token that it wrote itself.
+
+    Attributes:
+        token: the token's bytes; a token may be part of a character.
+        logprob: nats at temperature 1 as the engine tells it, <= 0.
+        top: the most likely tokens at that place with theirs, most likely first.
+    """
+
+    token: bytes
+    logprob: float
+    top: tuple[tuple[bytes, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that a model asks to be called; `arguments` is the JSON text it wrote."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer by a model, with how it ended."""
+    """One answer by a model, with how it ended.
+
+    Attributes:
+        example_id: whose prompt it completes.
+        text: the answer alone.
+        finish: `stop` means that it can be used.
+        num_tokens: of everything it wrote, as the engine counts.
+        reason: with finish `error`, the one word that says why; else empty.
+        logprobs: of its tokens; empty when they were not asked for.
+        reasoning: what it thought before it answered, never part of `text`.
+        tool_calls: in order.
+    """
 
     example_id: str
     text: str
     finish: FinishReason
     num_tokens: int
+    reason: str = ""
+    logprobs: tuple[OwnLogprob, ...] = ()
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,160 @@
+"""Answers that must be more than text: of a schema, or good enough for a verifier.
+
+An answer that does not fit its schema is sent back once, with what is wrong with it; after that
+it is an error named `wrong_schema`. Of several answers to a prompt those that the verifier turns
+down cost money and are not used; asking stops when enough are accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from stillhouse.core.rows import Completion, Example, Message
+from stillhouse.engines.gateway import Gateway
+from stillhouse.engines.openai_wire import Asking, OpenAIWire, read_completion
+from stillhouse.engines.outcomes import Answer, Deferred
+
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?```\s*", re.S)
+_REPAIR = (
+    "Your answer does not fit what was asked for:\n{problems}\n"
+    "Answer again with the corrected JSON object and nothing else."
+)
+_MOST_PROBLEMS = 10  # assumption: a model mends no more at a time
+
+Verify = Callable[[Example, Completion], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An answer and what it says.
+
+    Attributes:
+        completion: the last answer, with finish `error` when there is no value.
+        value: an instance of the schema; None when none came.
+        was_repaired: the first answer did not fit.
+    """
+
+    completion: Completion
+    value: BaseModel | None
+    was_repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many answers a prompt.
+
+    Attributes:
+        wanted: accepted ones.
+        at_most: asked for in all.
+    """
+
+    wanted: int
+    at_most: int
+
+
+class Asker:
+    """Asks one provider through its gateway and reads what comes back.
+
+    Args:
+        gateway: open.
+        wire: the provider's format.
+        asking: what all questions share.
+    """
+
+    def __init__(self, gateway: Gateway, wire: OpenAIWire, asking: Asking) -> None:
+        self._gateway = gateway
+        self._wire = wire
+        self._asking = asking
+
+    async def one(self, example: Example) -> Completion:
+        """The answer to an example; accepted when it can be used."""
+        completion, answer = await self._ask(example.example_id, example.prompt)
+        self._note(answer, completion.finish == "stop")
+        return completion
+
+    async def checked(self, example: Example, schema: type[BaseModel]) -> Checked:
+        """The answer to an example as an instance of `schema`, mended once if need be.
+
+        Args:
+            example: whose prompt is answered.
+            schema: what the answer must be.
+
+        Returns:
+            The value, or a completion with the reason.
+        """
+        messages = example.prompt
+        for is_repair in (False, True):
+            completion, answer = await self._ask(example.example_id, messages)
+            if completion.finish == "error":
+                self._note(answer, False)
+                return Checked(completion, None, is_repair)
+            value, problems = _validate(completion.text, schema)
+            self._note(answer, value is not None)
+            if value is not None:
+                return Checked(completion, value, is_repair)
+            messages = (
+                *example.prompt,
+                Message("assistant", completion.text),
+                Message("user", _REPAIR.format(problems=problems)),
+            )
+        failed = replace(completion, finish="error", reason="wrong_schema")
+        return Checked(failed, None, was_repaired=True)
+
+    async def accepted(self, example: Example, quota: Quota, verify: Verify) -> list[Completion]:
+        """Answers to an example that the verifier accepts, in the order of their index.
+
+        Args:
+            example: whose prompt is answered.
+            quota: how many.
+            verify: true for an answer that may be used; sees only answers with finish `stop`.
+
+        Returns:
+            At most `quota.wanted`.
+        """
+        good: list[Completion] = []
+        for index in range(quota.at_most):
+            if len(good) == quota.wanted:
+                break
+            completion, answer = await self._ask(example.example_id, example.prompt, index)
+            if answer is None:  # deferred: the next one would be too
+                break
+            is_good = completion.finish == "stop" and verify(example, completion)
+            self._note(answer, is_good)
+            good += [completion] if is_good else []
+        return good
+
+    async def _ask(
+        self, example_id: str, messages: tuple[Message, ...], index: int = 0
+    ) -> tuple[Completion, Answer | None]:
+        question = self._wire.question(example_id, messages, self._asking, index)
+        outcome = await self._gateway.ask(question)
+        if isinstance(outcome, Deferred):
+            return Completion(example_id, "", "error", 0, outcome.reason), None
+        return read_completion(example_id, outcome.value, self._asking), outcome
+
+    def _note(self, answer: Answer | None, is_accepted: bool) -> None:
+        if answer is not None:
+            self._gateway.accept(answer, is_accepted)
+
+
+def schema_format(schema: type[BaseModel]) -> dict[str, Any]:
+    """A pydantic model as OpenAI's `response_format`."""
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": schema.__name__, "schema": schema.model_json_schema()},
+    }
+
+
+def _validate(text: str, schema: type[BaseModel]) -> tuple[BaseModel | None, str]:
+    fenced = _FENCE.fullmatch(text)
+    try:
+        return schema.model_validate_json(fenced[1] if fenced else text), ""
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[:_MOST_PROBLEMS]
+        lines = (f"- {'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in found)
+        return None, "\n".join(lines)

@@ -1,0 +1,282 @@
+"""Every remote question goes through here: look up, reserve, ask, settle and keep.
+
+    kept already?  -> that answer, for nothing
+    key            -> one that does not rest
+    place          -> under the provider's limits, over all processes
+    reserve        -> the upper price, durable before anything is sent
+    ask            -> one POST
+    settle + keep  -> one transaction: price and answer, durable before anyone sees the answer
+
+A killed process loses the questions that were under way: asked, and their answers not yet
+durable. There are never more of them than `most_under_way` says, and only they are paid twice.
+
+Without limits a few more questions than `concurrency` are in hand, so that one can be reserved or
+written down while another is on the wire; on the wire there are at most `concurrency`. Under
+limits there are none to spare, because a place must be used as soon as it is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from stillhouse.engines.http import Http, read_reply
+from stillhouse.engines.keys import Key, KeyRing
+from stillhouse.engines.limits import Limiter
+from stillhouse.engines.outcomes import Answer, Deferred, Failure, Reply, Then
+from stillhouse.engines.prices import Price
+from stillhouse.engines.retry import RetryPolicy
+from stillhouse.store.call_cache import KeptAnswer, find_answer, keep_answer
+from stillhouse.store.ledger import Balance, Bill, Refused, Request, Session, Usage, mark_accepted
+from stillhouse.store.slots import Limit, Place, SlotTable
+
+_POLL_S = 1.0  # assumption: other processes' reservations are settled no faster
+
+
+class Wire(Protocol):
+    """What the gateway must know of a provider's format; each engine has one."""
+
+    provider: str
+    model: str
+    url: str
+    price: Price
+
+    def headers(self, key: Key) -> Mapping[str, str]:
+        """Of a request, the key among them."""
+
+    def usage(self, value: Mapping[str, Any]) -> Usage | None:
+        """What a reply says it used; None when it does not say."""
+
+    def has_answer(self, value: Mapping[str, Any]) -> bool:
+        """The reply has the shape of an answer, whatever it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to ask.
+
+    Attributes:
+        example_id: who asks.
+        sample_index: which of several answers.
+        key: digest of everything that shapes the answer.
+        body: JSON.
+        upper: the most tokens that it can use.
+    """
+
+    example_id: str
+    sample_index: int
+    key: str
+    body: bytes
+    upper: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """How to ask.
+
+    Attributes:
+        concurrency: requests on the wire at a time.
+        timeout_s: for one request.
+        limits: of the provider and of its keys, all of which hold.
+        retry: when to ask again.
+        seed: of the pauses.
+    """
+
+    concurrency: int = 16
+    timeout_s: float = 300.0
+    limits: Sequence[Limit] = ()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    seed: int = 0
+
+
+class Gateway:
+    """Asks one provider; `async with` it, inside one event loop.
+
+    Args:
+        wire: the provider's format.
+        session: the budget and the journal.
+        slots: the shared table of limits.
+        keys: of the user.
+        settings: how to ask.
+        pause: sleeps; another in tests.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        session: Session,
+        slots: SlotTable,
+        keys: KeyRing,
+        settings: GatewaySettings,
+        pause: Callable[[float], Any] = asyncio.sleep,
+    ) -> None:
+        self._wire = wire
+        self._session = session
+        self._keys = keys
+        self._settings = settings
+        self._pause = pause
+        self._random = random.Random(settings.seed)
+        self._limiter = Limiter(wire.provider, settings.limits, slots, settings.retry)
+        self._permits = asyncio.Semaphore(settings.concurrency)
+        self._settled = asyncio.Event()
+        self._http = Http(settings.concurrency, settings.timeout_s)
+        self.balance: Balance | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def ask(self, question: Question) -> Answer | Deferred:
+        """The answer to one question, kept before it is given back, or why there is none.
+
+        Args:
+            question: what is asked.
+
+        Returns:
+            Never an exception of the provider's or the network's making.
+        """
+        kept = await self._session.journal.write(partial(find_answer, key=question.key))
+        if kept is not None:
+            reply = read_reply(kept.body)
+            if isinstance(reply, Reply):
+                return Answer(reply.value, kept.usage, kept.nano_usd, kept.call, was_kept=True)
+        failed = 0
+        while True:
+            outcome = await self._try(question)
+            if isinstance(outcome, Answer):
+                return outcome
+            if isinstance(outcome, Deferred):
+                return Deferred(outcome.reason, failed, outcome.detail)
+            failed += outcome.kind.then is not Then.REST
+            if not await self._may_go_on(outcome, failed):
+                return _deferred(outcome, failed)
+
+    def accept(self, answer: Answer, is_accepted: bool) -> None:
+        """Note for the account whether an answer became part of the data."""
+        self._session.journal.post(
+            partial(mark_accepted, call=answer.call, is_accepted=is_accepted)
+        )
+
+    async def _may_go_on(self, failure: Failure, failed: int) -> bool:
+        policy = self._settings.retry
+        then = failure.kind.then
+        if then is Then.REST:
+            self._limiter.rest(failure.retry_after_s)
+            return (failure.retry_after_s or 0.0) <= policy.patience_s
+        if then is Then.RETRY and failed < policy.tries:
+            asked_s = failure.retry_after_s or 0.0
+            if asked_s > policy.patience_s:
+                return False
+            await self._pause(max(asked_s, policy.pause_s(failed, self._random)))
+            return True
+        return then is Then.NEXT_KEY
+
+    async def _try(self, question: Question) -> Answer | Failure | Deferred:
+        key = self._keys.pick()
+        if key is None:
+            return Deferred("no_key", 0, "every key was refused")
+        place = await self._limiter.wait(question.upper.tokens)
+        if place is None or self._limiter.is_given_up():
+            return Deferred("waited_too_long", 0, "the provider only asks to wait")
+        call = await self._reserve(question, key)
+        if call is None:
+            return Deferred("budget", 0, "the budget leaves no room for its upper price")
+        try:
+            async with self._permits:
+                found = await self._http.post(
+                    self._wire.url, self._wire.headers(key), question.body
+                )
+        except BaseException:
+            # cancelled, or an error of ours: nobody knows what the provider did
+            self._session.journal.post(partial(self._session.settle, call=call, bill=_GIVEN_UP))
+            raise
+        if isinstance(found, Reply) and not self._wire.has_answer(found.value):
+            found = Failure("wrong_shape", 200)
+        return await self._end(question, key, place, call, found)
+
+    async def _reserve(self, question: Question, key: Key) -> int | None:
+        request = Request(
+            key=question.key,
+            example_id=question.example_id,
+            sample_index=question.sample_index,
+            provider=self._wire.provider,
+            model=self._wire.model,
+            upper_nano_usd=self._wire.price.cost(question.upper),
+            upper_tokens=question.upper.tokens,
+        )
+        while True:
+            settled = self._settled
+            held = await self._session.journal.write(
+                partial(self._session.reserve, request=request, key_alias=key.alias)
+            )
+            if not isinstance(held, Refused):
+                return held
+            if not held.while_held:
+                return None
+            try:
+                await asyncio.wait_for(settled.wait(), _POLL_S)
+            except TimeoutError:
+                continue
+
+    async def _end(
+        self, question: Question, key: Key, place: Place, call: int, found: Reply | Failure
+    ) -> Answer | Failure:
+        if isinstance(found, Failure):
+            await self._settle(call, _bill_of(found))
+            if found.kind.then is Then.NEXT_KEY:
+                self._keys.rest(key)
+            if not found.kind.may_be_billed:
+                self._limiter.give_back(place, question.upper.tokens)
+            return found
+        self._limiter.is_served()
+        usage = self._wire.usage(found.value)
+        upper = self._wire.price.cost(question.upper)
+        cost = upper if usage is None else self._wire.price.cost(usage)
+        bill = Bill("assumed", "no_usage") if usage is None else Bill("paid", "", usage, cost)
+        kept = KeptAnswer(call, found.body, usage or Usage(0, 0), cost)
+        await self._settle(call, bill, partial(keep_answer, key=question.key, answer=kept))
+        if usage is not None:
+            self._limiter.give_back(place, question.upper.tokens - usage.tokens)
+        return Answer(found.value, kept.usage, cost, call, was_kept=False)
+
+    async def _settle(
+        self, call: int, bill: Bill, keep: Callable[[Any], None] | None = None
+    ) -> None:
+        def write(connection: Any) -> Balance:
+            if keep is not None:
+                keep(connection)
+            return self._session.settle(connection, call, bill)
+
+        # paid for: written down even if whoever asked is gone
+        self.balance = await asyncio.shield(self._session.journal.write(write))
+        self._settled.set()
+        self._settled = asyncio.Event()
+
+
+_GIVEN_UP = Bill("unknown", "given_up")
+
+
+def most_under_way(settings: GatewaySettings) -> int:
+    """Questions in hand at a time, each of which a crash may make paid twice."""
+    return settings.concurrency + (0 if settings.limits else settings.concurrency // 2)
+
+
+def _bill_of(failure: Failure) -> Bill:
+    return Bill("unknown" if failure.kind.may_be_billed else "free", failure.reason)
+
+
+def _deferred(failure: Failure, tries: int) -> Deferred:
+    status = f"status {failure.status}" if failure.status else ""
+    return Deferred(failure.reason, tries, " ".join(filter(None, (status, failure.code))))

@@ -1,0 +1,147 @@
+"""One POST of JSON and what came of it: a whole JSON object, or a failure with a name.
+
+No redirect is followed and no proxy or password file is read, because a request carries a key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from stillhouse.engines.outcomes import Failure, Reply
+from stillhouse.engines.retry import retry_after_s
+
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_QUOTA = re.compile(r"quota|balance|billing|spend_limit|usage_limit|credit", re.I)
+
+_BY_STATUS = {
+    401: "key_refused",
+    402: "quota_used_up",
+    403: "key_refused",
+    408: "timeout",
+    429: "rate_limited",
+    502: "bad_gateway",
+    503: "overloaded",
+    504: "bad_gateway",
+    529: "overloaded",
+}
+"""What a status means; others below 500 are `bad_request`, others above are `server_error`.
+502 and 504 come from something between that does not know whether the work was done."""
+
+
+class Http:
+    """A pool of connections; use it inside one event loop.
+
+    Args:
+        connections: open at a time.
+        timeout_s: for a whole request.
+        connect_s: for the connection alone.
+    """
+
+    def __init__(self, connections: int, timeout_s: float, connect_s: float = 20.0) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, connect=None, sock_connect=connect_s),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
+        """Send one request.
+
+        Args:
+            url: where to.
+            headers: the key among them; they are never shown.
+            body: JSON.
+
+        Returns:
+            What came back.
+        """
+        try:
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                status, answered = response.status, response.headers
+                content = await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            return Failure("no_connection")
+        except TimeoutError:
+            return Failure("timeout")
+        except (aiohttp.ClientError, ConnectionError, ValueError):
+            return Failure("reset")
+        if status == 200:
+            return read_reply(content)
+        return read_failure(status, answered, content)
+
+
+def read_reply(content: bytes) -> Reply | Failure:
+    """A body that came with status 200.
+
+    Args:
+        content: the bytes.
+
+    Returns:
+        The JSON object, or what is wrong with it.
+    """
+    if not content.strip():
+        return Failure("empty_body", 200)
+    if content.lstrip()[:1] == b"<":
+        return Failure("html", 200)
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Failure("wrong_encoding", 200)
+    except (ValueError, RecursionError):
+        return Failure("truncated_json", 200)
+    if not isinstance(value, dict):
+        return Failure("wrong_shape", 200)
+    if value.get("error"):
+        return Failure("error_in_body", 200, _code(value))
+    return Reply(content, value)
+
+
+def read_failure(status: int, headers: Mapping[str, str], content: bytes) -> Failure:
+    """A reply that is no answer.
+
+    Args:
+        status: of HTTP, not 200.
+        headers: of the reply.
+        content: its body, looked at for the provider's code only.
+
+    Returns:
+        The failure.
+    """
+    reason = _BY_STATUS.get(status, "server_error" if status >= 500 else "bad_request")
+    if status < 400:
+        reason = "redirected"
+    try:
+        code = _code(json.loads(content))
+    except (ValueError, RecursionError):
+        code = ""
+    if status == 429 and _QUOTA.search(code):
+        reason = "quota_used_up"
+    return Failure(reason, status, code, retry_after_s(headers.get("Retry-After")))
+
+
+def _code(value: Any) -> str:
+    error = value.get("error") if isinstance(value, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    words = (str(error.get(name) or "") for name in ("code", "type"))
+    return " ".join(word for word in words if _PLAIN_WORD.fullmatch(word))

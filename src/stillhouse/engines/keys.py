@@ -1,0 +1,135 @@
+"""Keys of the user: read by name, carried as secrets, spoken of by alias.
+
+The environment, and a `.env` file beside the recipe, are read here and nowhere else for keys.
+A key is never written: not to a log, an error, the ledger, the cache or a recipe.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stillhouse.core.errors import UsageError
+
+
+class Secret:
+    """A text that does not show itself.
+
+    Args:
+        text: what must not be seen.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text; only for the header of a request."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written anywhere")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A secret with the name that it is spoken of.
+
+    Attributes:
+        alias: the environment variable; `none` for a server that asks for no key.
+        secret: None for such a server.
+    """
+
+    alias: str
+    secret: Secret | None
+
+
+NO_KEY = Key("none", None)
+"""For a server that asks for no key."""
+
+
+def find_keys(
+    names: Sequence[str], folder: Path | None = None, environ: Mapping[str, str] | None = None
+) -> list[Key]:
+    """The keys of those names, from the environment or else from `folder/.env`.
+
+    Args:
+        names: environment variables, in the order of use; none for a server without keys.
+        folder: where a `.env` file may lie, such as the recipe's folder.
+        environ: instead of this process's environment.
+
+    Returns:
+        A key a name that is set; `NO_KEY` alone when no name is given.
+
+    Raises:
+        UsageError: none of the names is set.
+    """
+    if not names:
+        return [NO_KEY]
+    known = _read_dotenv(folder) | dict(os.environ if environ is None else environ)
+    found = [
+        Key(name, Secret(known[name].strip())) for name in names if known.get(name, "").strip()
+    ]
+    if not found:
+        raise UsageError(
+            f"no key: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set",
+            f"export {names[0]}=..., or write it into a .env file beside the recipe",
+        )
+    return found
+
+
+def _read_dotenv(folder: Path | None) -> dict[str, str]:
+    path = folder / ".env" if folder else None
+    if path is None or not path.is_file():
+        return {}
+    pairs: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            pairs[name.strip()] = value.strip().strip("'\"")
+    return pairs
+
+
+class KeyRing:
+    """Which key asks next. A key that was refused rests; the others go on.
+
+    Several keys are for keys that expire or run dry. They never add up to more than a provider
+    allows: its limits and its pauses hold for all of its keys together.
+
+    Args:
+        keys: in the order of use.
+        rest_s: how long a refused key rests. assumption: nobody mends a key in less.
+        clock: seconds, only ever forward.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        rest_s: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys = list(keys)
+        self._rest_s = rest_s
+        self._clock = clock
+        self._resting: dict[str, float] = {}
+
+    def pick(self) -> Key | None:
+        """The first key that does not rest; None when all do."""
+        now = self._clock()
+        for key in self._keys:
+            if self._resting.get(key.alias, now) <= now:
+                return key
+        return None
+
+    def rest(self, key: Key) -> None:
+        """Let a key rest that was refused."""
+        self._resting[key.alias] = self._clock() + self._rest_s

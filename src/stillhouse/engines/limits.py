@@ -1,0 +1,98 @@
+"""Waiting for a place under a provider's and a key's limits.
+
+One waiter a provider stands at the shared table at a time, in the order of arrival; the others
+of this process stand behind it. So four processes mean four waiters, not hundreds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from stillhouse.engines.retry import RetryPolicy
+from stillhouse.store.slots import Limit, Place, SlotTable
+
+_LONGEST_NAP_S = 5.0
+"""assumption: a rest that another process announces is noticed soon enough."""
+
+
+class Limiter:
+    """The limits and the pauses of one provider in this process.
+
+    Args:
+        provider: whose pauses hold for every key.
+        limits: of the provider and, named after it, of a key.
+        slots: the shared table.
+        policy: how patient to be.
+        clock: seconds, only ever forward.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        limits: Sequence[Limit],
+        slots: SlotTable,
+        policy: RetryPolicy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.provider = provider
+        self.limits = tuple(limits)
+        self._slots = slots
+        self._policy = policy
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._rests_in_a_row = 0
+        self._resting_until = 0.0
+        self._unserved_since: float | None = None
+
+    async def wait(self, tokens: int) -> Place | None:
+        """A place for one request.
+
+        Args:
+            tokens: the most that it will use.
+
+        Returns:
+            The place, taken; None when that would try anyone's patience.
+        """
+        async with self._turn:
+            while True:
+                place = self._slots.take(self.limits, tokens, [self.provider])
+                if place.wait_s <= 0:
+                    return place
+                if place.wait_s > self._policy.patience_s or self.is_given_up():
+                    return None
+                await asyncio.sleep(min(place.wait_s, _LONGEST_NAP_S))
+
+    def give_back(self, place: Place, unused_tokens: int) -> None:
+        """Note that fewer tokens were used than taken."""
+        self._slots.give_back(self.limits, place, unused_tokens)
+
+    def rest(self, asked_s: float | None) -> None:
+        """Let the whole provider rest, all keys and all processes.
+
+        Args:
+            asked_s: what it asked for; None for a pause of our own, which grows from rest to
+                rest. Requests that were under way when a rest began do not make it longer.
+        """
+        now = self._clock()
+        if self._unserved_since is None:
+            self._unserved_since = now
+        if asked_s is None:
+            if now < self._resting_until:
+                return
+            growth = 2.0 ** min(self._rests_in_a_row, 32)
+            asked_s = min(self._policy.longest_s, self._policy.first_s * growth)
+            self._rests_in_a_row += 1
+        self._resting_until = max(self._resting_until, now + asked_s)
+        self._slots.rest(self.provider, asked_s)
+
+    def is_served(self) -> None:
+        """The provider answered: the next pause of our own starts small again."""
+        self._rests_in_a_row = 0
+        self._unserved_since = None
+
+    def is_given_up(self) -> bool:
+        """The provider has only ever asked to wait for as long as patience lasts."""
+        since = self._unserved_since
+        return since is not None and self._clock() - since > self._policy.patience_s

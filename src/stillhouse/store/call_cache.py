@@ -1,0 +1,82 @@
+"""Answers that were paid for, kept by what was asked, so that none is paid twice.
+
+An answer is written in the transaction that settles its price: there is no moment at which it is
+paid and not kept, or kept and not paid. It is read back only if its checksum fits; a damaged one
+is thrown away, and the call is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from dataclasses import asdict, dataclass
+
+from stillhouse.store.ledger import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """A provider's answer as it came.
+
+    Attributes:
+        call: its number in the ledger.
+        body: the bytes of the reply.
+        usage: what the provider counted; zeros when it did not tell.
+        nano_usd: what was taken off for it.
+    """
+
+    call: int
+    body: bytes
+    usage: Usage
+    nano_usd: int
+
+
+def keep_answer(c: sqlite3.Connection, key: str, answer: KeptAnswer) -> None:
+    """Keep an answer under its key; a write of the journal. The first one stays.
+
+    Args:
+        c: the journal's connection.
+        key: a digest of everything that was asked.
+        answer: what came back.
+    """
+    packed = zlib.compress(answer.body, 1)
+    usage = json.dumps(asdict(answer.usage), sort_keys=True)
+    digest = _digest(key, packed, usage, answer.nano_usd)
+    c.execute(
+        "INSERT OR IGNORE INTO answers(request, call, body, usage, nano_usd, digest)"
+        " VALUES(?, ?, ?, ?, ?, ?)",
+        (key, answer.call, packed, usage, answer.nano_usd, digest),
+    )
+
+
+def find_answer(c: sqlite3.Connection, key: str) -> KeptAnswer | None:
+    """The kept answer of a key; a write of the journal, because a damaged one is deleted.
+
+    Args:
+        c: the journal's connection.
+        key: as in `keep_answer`.
+
+    Returns:
+        None when there is none, or none that can be trusted.
+    """
+    row = c.execute(
+        "SELECT call, body, usage, nano_usd, digest FROM answers WHERE request = ?", (key,)
+    ).fetchone()
+    if row is None:
+        return None
+    call, packed, usage, nano_usd, digest = row
+    try:
+        if _digest(key, packed, usage, nano_usd) == digest:
+            return KeptAnswer(call, zlib.decompress(packed), Usage(**json.loads(usage)), nano_usd)
+    except (TypeError, ValueError, AttributeError, zlib.error):
+        pass
+    c.execute("DELETE FROM answers WHERE request = ?", (key,))
+    return None
+
+
+def _digest(key: str, packed: bytes, usage: str, nano_usd: int) -> str:
+    state = hashlib.blake2b(packed, digest_size=16)
+    state.update(f"\0{key}\0{usage}\0{nano_usd}".encode())
+    return state.hexdigest()

@@ -1,0 +1,182 @@
+"""When the next request may go, shared by all processes of this machine and kept over restarts.
+
+A limit on requests is spacing: after one request the next waits `window / amount` seconds, so
+ten a second never means ten at once. A limit on tokens is a sliding window: what was taken in the
+last `window` seconds and what is asked for now stay within the amount.
+
+Nothing is promised ahead. A request takes a place when one is free, or learns how long to wait;
+so what is stored never lies further in the future than one spacing, and what does is a leftover
+of another boot of the machine and is cut off. The clock is the machine's own since its boot: it
+is the same in all processes and cannot be set back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+_BUSY_S = 30.0  # assumption: a place is taken in well under a millisecond
+LONGEST_REST_S = 3600.0
+"""A rest asked for by a provider is believed up to here. assumption: a longer one is no pause."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS spacing(name TEXT PRIMARY KEY, next_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS uses(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, at REAL NOT NULL, amount INTEGER);
+CREATE INDEX IF NOT EXISTS uses_of ON uses(name, at);
+CREATE TABLE IF NOT EXISTS rests(name TEXT PRIMARY KEY, until REAL NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a provider, or one key, allows.
+
+    Attributes:
+        name: who is limited, such as `openai`; processes that use one name share the limit.
+        kind: what is counted.
+        amount: so many in a window.
+        window_s: seconds.
+        slack_s: added to the window, because two requests do not take equally long to the
+            server. assumption: a tenth of a second covers it.
+    """
+
+    name: str
+    kind: Literal["requests", "tokens"]
+    amount: int
+    window_s: float
+    slack_s: float = 0.1
+
+    @property
+    def spacing_s(self) -> float:
+        """Seconds between two requests."""
+        return (self.window_s + self.slack_s) / self.amount
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a request for a place got.
+
+    Attributes:
+        wait_s: 0 when it was taken, else the seconds after which to try again.
+        at: when it was taken, on the machine's clock.
+    """
+
+    wait_s: float
+    at: float
+
+
+class SlotTable:
+    """The shared file; use it from one thread.
+
+    Args:
+        path: an SQLite file on a local disk; made when missing. Losing it loses a minute's memory.
+        clock: seconds since the machine's boot.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._c = sqlite3.connect(
+            path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+        )
+        self._c.execute("PRAGMA journal_mode = WAL")
+        # A killed process loses nothing this way; after a power cut the boot is another anyway.
+        self._c.execute("PRAGMA synchronous = OFF")
+        self._c.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._c.close()
+
+    def take(self, limits: Sequence[Limit], tokens: int, rests: Sequence[str]) -> Place:
+        """A place under all limits at once, or none.
+
+        Args:
+            limits: that hold for this request.
+            tokens: the most that it will use.
+            rests: names that must not be resting.
+
+        Returns:
+            The place, or how long to wait for one.
+        """
+        self._c.execute("BEGIN IMMEDIATE")
+        try:
+            now = self._clock()
+            waits = [self._wait(limit, tokens, now) for limit in limits]
+            waits += [self._rest(name, now) for name in rests]
+            longest = max(waits, default=0.0)
+            if longest <= 0:
+                for limit in limits:
+                    self._use(limit, tokens, now)
+            return Place(max(longest, 0.0), now)
+        finally:
+            self._c.execute("COMMIT")
+
+    def give_back(self, limits: Sequence[Limit], place: Place, unused_tokens: int) -> None:
+        """Note that a request used fewer tokens than it took; spacing is never given back."""
+        for limit in limits:
+            if limit.kind == "tokens" and unused_tokens > 0:
+                self._use(limit, -unused_tokens, place.at)
+
+    def rest(self, name: str, seconds: float) -> None:
+        """Let nobody use `name` for so long; a longer rest that is under way stays."""
+        until = self._clock() + min(seconds, LONGEST_REST_S)
+        self._c.execute(
+            "INSERT INTO rests(name, until) VALUES(?1, ?2)"
+            " ON CONFLICT(name) DO UPDATE SET until = max(until, ?2)",
+            (name, until),
+        )
+
+    def _rest(self, name: str, now: float) -> float:
+        row = self._c.execute("SELECT until FROM rests WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return 0.0
+        if row[0] > now + LONGEST_REST_S:  # another boot of the machine
+            self._c.execute("DELETE FROM rests WHERE name = ?", (name,))
+            return 0.0
+        return float(row[0] - now)
+
+    def _wait(self, limit: Limit, tokens: int, now: float) -> float:
+        if limit.kind == "tokens":
+            return self._wait_for_tokens(limit, tokens, now)
+        row = self._c.execute(
+            "SELECT next_at FROM spacing WHERE name = ?", (limit.name,)
+        ).fetchone()
+        return min(row[0] - now, limit.spacing_s) if row else 0.0
+
+    def _wait_for_tokens(self, limit: Limit, tokens: int, now: float) -> float:
+        length = limit.window_s + limit.slack_s
+        self._c.execute(
+            "DELETE FROM uses WHERE name = ? AND (at <= ? OR at > ?)",
+            (limit.name, now - length, now + 1.0),
+        )
+        rows = self._c.execute(
+            "SELECT at, amount FROM uses WHERE name = ? ORDER BY at", (limit.name,)
+        ).fetchall()
+        # a request larger than the limit goes alone
+        free = limit.amount - sum(amount for _, amount in rows)
+        for at, amount in rows:
+            if free >= min(tokens, limit.amount):
+                return 0.0
+            free += amount
+            soonest = at + length - now
+            if free >= min(tokens, limit.amount):
+                return float(soonest)
+        return 0.0
+
+    def _use(self, limit: Limit, tokens: int, now: float) -> None:
+        if limit.kind == "tokens":
+            self._c.execute(
+                "INSERT INTO uses(name, at, amount) VALUES(?, ?, ?)", (limit.name, now, tokens)
+            )
+            return
+        self._c.execute(
+            "INSERT INTO spacing(name, next_at) VALUES(?1, ?2)"
+            " ON CONFLICT(name) DO UPDATE SET next_at = ?2",
+            (limit.name, now + limit.spacing_s),
+        )
