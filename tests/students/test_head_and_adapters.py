@@ -6,6 +6,8 @@ from tiny_students import CONFIGS, VOCAB, build
 from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig, PhiConfig
 
 from stillhouse.core.errors import ModelError
+from stillhouse.losses.fused_linear import fused_linear_loss
+from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.models.adapters import add_lora, resolve_modules, trainable_count
 from stillhouse.models.head import check_head, find_head
 from stillhouse.models.inference import plain_model
@@ -57,13 +59,53 @@ def test_a_head_that_does_something_else_is_refused(monkeypatch):
         check_head(model)
 
 
-def test_an_adapter_on_the_head_is_refused():
+def adapted_head(**settings):
     from peft import LoraConfig, get_peft_model
 
+    settings = {"target_modules": ["lm_head"], "r": 3, "lora_alpha": 5} | settings
     with pytest.warns(FutureWarning, match="is_gradient_checkpointing"):
-        model = get_peft_model(build("llama"), LoraConfig(target_modules=["lm_head"]))
-    with pytest.raises(ModelError, match="not a plain linear layer"):
-        find_head(model)
+        model = get_peft_model(build("llama"), LoraConfig(**settings))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    return model
+
+
+@pytest.mark.parametrize("use_rslora", [False, True])
+def test_a_plain_adapter_on_the_head_gives_its_logits_and_gradients(use_rslora):
+    model = adapted_head(lora_dropout=0.4, use_rslora=use_rslora)
+    check_head(model)
+    model.train()
+    layer = plain_model(model).get_output_embeddings()
+    trained = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+    hidden = torch.randn(5, SIZES["hidden_size"])
+    head, ids = find_head(model), torch.arange(5)
+    torch.manual_seed(1)
+    expected = torch.nn.functional.cross_entropy(layer(hidden), ids)
+    torch.manual_seed(1)
+    weights = torch.full((5,), 0.2)
+    fused = fused_linear_loss(hidden, head, ids, None, CROSS_ENTROPY, weights)
+    torch.testing.assert_close(fused.loss, expected)
+    gradients = [torch.autograd.grad(loss, trained) for loss in (fused.loss, expected)]
+    assert len(trained) == 2
+    torch.testing.assert_close(*gradients)
+
+
+def test_an_adapter_that_is_switched_off_or_merged_is_no_adapter():
+    model = adapted_head()
+    assert find_head(model).low_rank is not None
+    with model.disable_adapter():
+        assert find_head(model).low_rank is None
+        check_head(model)
+    model.merge_adapter()
+    assert find_head(model).low_rank is None
+    check_head(model)
+
+
+def test_other_adapters_on_the_head_are_refused():
+    with pytest.raises(ModelError, match="not one plain LoRA adapter"):
+        find_head(adapted_head(use_dora=True))
 
 
 ENDS = {

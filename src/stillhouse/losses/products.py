@@ -189,8 +189,9 @@ class HeadProducts:
                 used_Vr = out.up_Vr[: head.num_used]
                 _add_product(used_Vr, narrow_nV.T, self.shrunk_Nr[rows], scale, keep)
         if out.bias_V is not None:
+            part_V = gradient_nV.sum(0).mul_(scale)
             used_V = out.bias_V[: head.num_used]
-            used_V.mul_(keep).add_(gradient_nV.sum(0), alpha=scale)
+            used_V.add_(part_V) if keep else used_V.copy_(part_V)
 
     def close(self) -> None:
         """Fill what no row has written: padded rows, and everything where there were no rows."""

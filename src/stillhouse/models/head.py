@@ -87,20 +87,27 @@ def _low_rank(head: LoraLinear) -> LowRank | None:
 
 
 def last_hidden(
-    model: PreTrainedModel | PeftModel, input_ids: torch.Tensor, mask: torch.Tensor
+    model: PreTrainedModel | PeftModel,
+    input_ids: torch.Tensor,
+    mask: torch.Tensor | dict[str, torch.Tensor] | None = None,
+    position_ids: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The hidden states (B, T, H) that the head sees.
 
     Args:
         model: a causal language model, with or without an adapter around it.
         input_ids: (B, T) int64, padded on the right.
-        mask: (B, T), 1 where a token stands.
+        mask: (B, T), 1 where a token stands; or one for each kind of layer, as transformers
+            makes them; None where nothing is masked but what comes later.
+        position_ids: (B, T) int64, where they do not count from 0 to T - 1.
 
     Returns:
         After the last norm, differentiable.
     """
     decoder = plain_model(model).base_model
-    return decoder(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
+    places = {} if position_ids is None else {"position_ids": position_ids}
+    output = decoder(input_ids=input_ids, attention_mask=mask, use_cache=False, **places)
+    return output.last_hidden_state
 
 
 def check_head(model: PreTrainedModel | PeftModel) -> None:
@@ -113,10 +120,10 @@ def check_head(model: PreTrainedModel | PeftModel) -> None:
         ModelError: they do not; the model does something else between its layers and its logits.
     """
     inner = plain_model(model)
-    head = find_head(inner)
-    input_ids = torch.tensor([[0, min(1, head.num_used - 1)]], device=head.weight_VH.device)
-    mask = torch.ones_like(input_ids)
     with evaluating(inner):
+        head = find_head(inner)
+        input_ids = torch.tensor([[0, min(1, head.num_used - 1)]], device=head.weight_VH.device)
+        mask = torch.ones_like(input_ids)
         own = inner(input_ids=input_ids, attention_mask=mask, use_cache=False).logits.float()
         hidden = last_hidden(inner, input_ids, mask).to(head.weight_VH.dtype)
         ours = head.logits(hidden).float()
