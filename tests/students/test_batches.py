@@ -56,30 +56,60 @@ def test_measuring_sees_each_row_once(num_processes):
     assert len({len(sampler) for sampler in samplers}) == 1
 
 
-def test_targets_are_flat_and_stand_where_their_token_is_predicted():
-    examples = draw_examples(3)
-    batch = Collator(1)(examples)
+@pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "padded"])
+def test_targets_are_flat_and_stand_where_their_token_is_predicted(is_packed):
+    examples = draw_examples(7)
+    batch = Collator(1, is_packed)(examples)
     ids, targets = batch["input_ids"].numpy(), batch["targets"]
-    width, row = ids.shape[1], 0
-    for index, example in enumerate(examples):
-        assert batch["attention_mask"][index].sum() == len(example.ids)
+    row = 0
+    for start, example in sorted((start_of(ids, example), example) for example in examples):
         for place in np.flatnonzero(example.is_trained):
-            assert targets["positions"][row] == index * width + place - 1
+            assert targets["positions"][row] == start + place - 1
             assert targets["token_ids"][row] == example.ids[place]
+            stored = np.flatnonzero(np.flatnonzero(example.is_trained) == place)[0]
+            np.testing.assert_array_equal(targets["top_ids"][row], example.targets.top_ids[stored])
+            assert targets["log_z"][row] == example.targets.log_z[stored, 1]
             row += 1
     assert row == len(targets["token_ids"]) == len(targets["top_ids"])
-    stored = np.concatenate([example.targets.log_z[:, 1] for example in examples])
-    np.testing.assert_array_equal(targets["log_z"].numpy(), stored)
 
 
-def test_fillers_add_no_token():
+def start_of(ids, example):
+    """The flat index of an example's first token."""
+    wanted = example.ids.tobytes()
+    flat, length = ids.reshape(-1).astype(np.int32), len(example.ids)
+    return next(s for s in range(flat.size) if flat[s : s + length].tobytes() == wanted)
+
+
+def test_packed_rows_count_positions_from_the_start_of_each_example():
+    examples = draw_examples(7)
+    batch = Collator(1)(examples)
+    ids, places = batch["input_ids"].numpy(), batch["position_ids"].numpy().reshape(-1)
+    assert "attention_mask" not in batch
+    assert ids.shape == (len(ids), max(len(example.ids) for example in examples))
+    assert len(ids) < len(examples)
+    for example in examples:
+        start = start_of(ids, example)
+        assert places[start : start + len(example.ids)].tolist() == list(range(len(example.ids)))
+    assert (places == 0).sum() == len(examples)
+
+
+def test_padded_rows_hold_one_example_each():
+    examples = draw_examples(3)
+    batch = Collator(1, is_packed=False)(examples)
+    assert "position_ids" not in batch
+    assert batch["attention_mask"].sum(1).tolist() == [len(example.ids) for example in examples]
+
+
+@pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "padded"])
+def test_fillers_add_nothing_unless_they_are_alone(is_packed):
     examples = draw_examples(2)
     data = ExampleDataset(examples)
-    full = Collator(1)(examples)
-    filled = Collator(1)([data[0], data[1], data[FILLER]])
+    collator = Collator(1, is_packed)
+    full, filled = collator(examples), collator([data[FILLER], data[0], data[1], data[FILLER]])
     for name, value in full["targets"].items():
         assert value.equal(filled["targets"][name])
-    assert filled["attention_mask"][2].sum() == 1
+    assert full["input_ids"].equal(filled["input_ids"])
+    assert collator([data[FILLER]] * 4)["input_ids"].shape == (1, 1)
 
 
 def test_a_loader_draws_nothing_from_the_global_generator():

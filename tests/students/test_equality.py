@@ -10,6 +10,7 @@ import pytest
 from tiny_students import BOTH, CONFIGS, build, distance, draw_examples, one_step, oracle
 
 from stillhouse.losses.terms import CROSS_ENTROPY
+from stillhouse.students import branch
 
 LIMIT = 1e-5
 
@@ -29,10 +30,19 @@ def test_a_step_equals_the_oracle_for_every_architecture(kind, lora, eight, tmp_
     assert distance(seen, gradients) < LIMIT
 
 
-@pytest.mark.parametrize(("batch_size", "accumulation"), [(8, 1), (4, 2), (2, 4), (1, 8), (3, 3)])
-def test_batch_size_and_accumulation_change_nothing(batch_size, accumulation, eight, tmp_path):
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("rows", ["packed", "padded"])
+@pytest.mark.parametrize(("batch_size", "accumulation"), [(8, 1), (4, 2), (2, 4), (3, 3)])
+def test_however_a_step_is_laid_out_it_is_the_same(
+    batch_size, accumulation, rows, checkpointing, eight, tmp_path, monkeypatch
+):
     loss, gradients = oracle(build(), eight)
-    ours, seen = one_step(build(), eight, batch_size, accumulation, tmp_path)
+    if rows == "padded":
+        monkeypatch.setattr(branch, "find_packed_reader", lambda _model: None)
+    student = build()
+    ours, seen = one_step(
+        student, eight, batch_size, accumulation, tmp_path, gradient_checkpointing=checkpointing
+    )
     assert ours == pytest.approx(loss, rel=LIMIT)
     assert distance(seen, gradients) < LIMIT
 
@@ -45,22 +55,25 @@ def test_cross_entropy_alone_needs_no_targets(tmp_path):
     assert distance(seen, gradients) < LIMIT
 
 
-@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
-def test_gradient_checkpointing_changes_nothing(lora, eight, tmp_path):
-    loss, gradients = oracle(build(lora=lora), eight)
-    student = build(lora=lora)
+def test_an_adapter_may_be_recomputed_too(eight, tmp_path):
+    loss, gradients = oracle(build(lora=True), eight)
+    student = build(lora=True)
     ours, seen = one_step(student, eight, 4, 2, tmp_path, BOTH, gradient_checkpointing=True)
     assert ours == pytest.approx(loss, rel=LIMIT)
     assert distance(seen, gradients) < LIMIT
 
 
-def test_two_processes_change_nothing_even_when_rows_do_not_divide(tmp_path):
+@pytest.mark.parametrize(
+    ("driver", "cases"),
+    [("two_processes.py", 6), ("sharded_processes.py", 3)],
+    ids=["copies", "shards"],
+)
+def test_two_processes_change_nothing_even_when_rows_do_not_divide(driver, cases, tmp_path):
     out = tmp_path / "errors.json"
-    driver = Path(__file__).with_name("two_processes.py")
-    command = [sys.executable, str(driver), str(tmp_path), str(out)]
+    command = [sys.executable, str(Path(__file__).with_name(driver)), str(tmp_path), str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert out.is_file(), done.stderr[-3000:]
     errors = json.loads(out.read_text())
-    assert len(errors) == 6
+    assert len(errors) == cases
     assert max(errors.values()) < LIMIT, errors

@@ -30,7 +30,8 @@ from stillhouse.students.train import Setting, train_model
 transformers.logging.set_verbosity_error()
 
 
-def main(workdir, out):
+def fork_two(measure, workdir, out):
+    """Write what `measure` gives in the first of two processes that train side by side."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -38,18 +39,18 @@ def main(workdir, out):
     for rank in range(2):
         child = os.fork()
         if child == 0:
-            run_rank(rank, port, workdir, out)
+            run_rank(rank, port, lambda: measure(workdir), out)
         children.append(child)
     for child in children:
         os.waitpid(child, 0)
 
 
-def run_rank(rank, port, workdir, out):
+def run_rank(rank, port, measure, out):
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()})
     os.environ["MASTER_ADDR"] = "127.0.0.1"
     try:
-        errors = measure(workdir)
+        errors = measure()
         if rank == 0:
             out.write_text(json.dumps(errors))
     except BaseException:
@@ -94,4 +95,4 @@ def weights_error(workdir):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    fork_two(measure, Path(sys.argv[1]), Path(sys.argv[2]))

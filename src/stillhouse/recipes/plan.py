@@ -19,9 +19,9 @@ from stillhouse.recipes.schema import Recipe
 STAGE_VERSIONS = {
     "collect": 2,
     "prepare": 2,
-    "finetune": 1,
+    "finetune": 2,
     "label": 2,
-    "train": 2,
+    "train": 3,
     "evaluate": 2,
     "gate": 2,
     "export": 2,

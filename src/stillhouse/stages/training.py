@@ -84,6 +84,7 @@ def train_and_save(
         "best_step": result.best_step,
         "stopped_early": result.stopped_early,
         "tokens_trained": result.tokens_trained,
+        "rows": "packed" if result.is_packed else "padded",
         "trainable_parameters": trainable,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }

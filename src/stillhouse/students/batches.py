@@ -1,6 +1,6 @@
-"""From encoded examples to padded batches.
+"""From encoded examples to batches: several examples in a row, or one in each.
 
-Legend: B batch, T token position, N trained tokens of a batch, K kept entries.
+Legend: R rows of a batch, W their width, N trained tokens of a batch, K kept entries.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from stillhouse.core.targets import TokenTargets
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.order import FILLER
+from stillhouse.tokens.packing import pack_rows
 
 
 class ExampleDataset(Dataset[EncodedExample]):
@@ -39,42 +40,55 @@ class ExampleDataset(Dataset[EncodedExample]):
 
 @dataclass(frozen=True, slots=True)
 class Collator:
-    """Puts examples side by side.
+    """Lays examples out in rows.
 
     Attributes:
         log_z_column: the column of `TokenTargets.log_z` that belongs to the kd_temperature in
             use; -1 leaves the soft targets out.
+        is_packed: several examples share a row where they fit, which the model must be able to
+            read (`models.packing.can_pack`); else each has a row that is padded on the right.
     """
 
     log_z_column: int = -1
+    is_packed: bool = True
 
     def __call__(self, examples: Sequence[EncodedExample]) -> dict[str, Any]:
-        """Tensors of one batch, padded on the right.
+        """Tensors of one batch; fillers are left out, but for one where there is nothing else.
 
         Args:
-            examples: B of them, fillers included.
+            examples: at least one, fillers included.
 
         Returns:
-            `input_ids` and `attention_mask`, both (B, T) int64, and `targets` with flat entries
-            in row-major order: `positions` (N,), the flat index b * T + t of the position that
-            *predicts* each trained token, `token_ids` (N,), and unless left out `top_ids` (N, K),
+            `input_ids` (R, W) int64, beside it `position_ids` (R, W) of packed rows or the
+            `attention_mask` (R, W) of padded ones, and `targets` with flat entries in row-major
+            order: `positions` (N,), the flat index r * W + w of the position that *predicts*
+            each trained token, `token_ids` (N,), and unless left out `top_ids` (N, K),
             `top_logprobs` (N, K), `log_z` (N,).
         """
-        width = max(len(example.ids) for example in examples)
-        ids_BT = np.zeros((len(examples), width), np.int64)
-        mask_BT = np.zeros((len(examples), width), np.int64)
-        trained_BT = np.zeros((len(examples), width), np.bool_)
-        for row, example in enumerate(examples):
-            ids_BT[row, : len(example.ids)] = example.ids
-            mask_BT[row, : len(example.ids)] = 1
-            trained_BT[row, : len(example.ids)] = example.is_trained
-        places = np.flatnonzero(trained_BT)
-        targets = {"positions": places - 1, "token_ids": ids_BT.reshape(-1)[places]}
+        present = [example for example in examples if example.is_trained.any()] or examples[:1]
+        lengths = [len(example.ids) for example in present]
+        rows = pack_rows(lengths) if self.is_packed else [[index] for index in range(len(present))]
+        ids_RW, inside_RW, mask_RW = np.zeros((3, len(rows), max(lengths)), np.int64)
+        trained_RW = np.zeros(ids_RW.shape, np.bool_)
+        for row, indices in enumerate(rows):
+            start = 0
+            for example in (present[index] for index in indices):
+                place = slice(start, start + len(example.ids))
+                ids_RW[row, place], mask_RW[row, place] = example.ids, 1
+                trained_RW[row, place] = example.is_trained
+                # Padding goes on behind the last example, which cannot look forward.
+                inside_RW[row, start:] = np.arange(ids_RW.shape[1] - start)
+                start = place.stop
+        places = np.flatnonzero(trained_RW)
+        targets = {"positions": places - 1, "token_ids": ids_RW.reshape(-1)[places]}
         if self.log_z_column >= 0:
-            targets |= self._soft([e.targets for e in examples if e.targets is not None])
+            in_order = (present[index].targets for indices in rows for index in indices)
+            targets |= self._soft([part for part in in_order if part is not None])
         return {
-            "input_ids": torch.from_numpy(ids_BT),
-            "attention_mask": torch.from_numpy(mask_BT),
+            "input_ids": torch.from_numpy(ids_RW),
+            "position_ids" if self.is_packed else "attention_mask": torch.from_numpy(
+                inside_RW if self.is_packed else mask_RW
+            ),
             "targets": {name: torch.from_numpy(value) for name, value in targets.items()},
         }
 

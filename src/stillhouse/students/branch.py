@@ -3,7 +3,7 @@
 The loss lives inside `forward`, so DDP, FSDP, autocast and gradient checkpointing see an ordinary
 model; the branch is taken only when `targets` is passed, so generating and saving do too.
 
-Legend: B batch, T token position, N trained tokens, H hidden size.
+Legend: R rows of a batch, W their width, N trained tokens, H hidden size.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from peft import PeftModel
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
@@ -23,6 +24,7 @@ from stillhouse.losses.soft_targets import SparseTargets
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import check_head, find_head, last_hidden
 from stillhouse.models.inference import plain_model
+from stillhouse.models.packing import find_packed_reader
 
 
 @dataclass
@@ -38,22 +40,26 @@ class BranchOutput(ModelOutput):
     per_token: dict[str, Tensor] | None = None
 
 
-def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -> None:
+def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -> bool:
     """Give the model's own `forward` the branch; `remove_branch` takes it away again.
 
-    The branch takes `input_ids` (B, T), `attention_mask` (B, T), `targets` as
-    `students.batches.collate` makes them, `objective`, and `token_weights`, (N,) or a scalar.
+    The branch takes what `students.batches.Collator` makes, rows and `targets`, and beside it
+    `objective` and `token_weights`, (N,) or a scalar.
 
     Args:
         model: a causal language model, with or without an adapter around it.
         vocab_size: ids of the tokenizer, where the head has more rows than that; 0 takes
             config.vocab_size.
 
+    Returns:
+        Whether the branch takes packed rows; if not, only padded ones.
+
     Raises:
         ModelError: the head, or an adapter on it, is of a kind that is not known here.
     """
     inner = plain_model(model)
     check_head(inner)
+    read_packed = find_packed_reader(inner)
     plain = inner.forward
 
     @functools.wraps(plain)
@@ -66,8 +72,12 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
     ) -> Any:
         if targets is None or objective is None or token_weights is None:
             return plain(*args, **kwargs)
-        hidden_BTH = last_hidden(inner, kwargs["input_ids"], kwargs["attention_mask"])
-        hidden_NH = hidden_BTH.flatten(0, 1).index_select(0, targets["positions"])
+        if read_packed and "position_ids" in kwargs:
+            hidden_RWH = read_packed(inner, kwargs["input_ids"], kwargs["position_ids"])
+        else:
+            hidden_RWH = last_hidden(inner, kwargs["input_ids"], kwargs["attention_mask"])
+        hidden_NH = hidden_RWH.flatten(0, 1).index_select(0, targets["positions"])
+        _gather_head(inner)
         head = find_head(inner)
         fused = fused_linear_loss(
             hidden_NH,
@@ -80,6 +90,14 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
         return BranchOutput(fused.loss, fused.per_token)
 
     inner.forward = forward
+    return read_packed is not None
+
+
+def _gather_head(model: PreTrainedModel) -> None:
+    """Make a head whole that `fully_shard` cut on its own, because its `forward` is not called."""
+    head = model.get_output_embeddings()
+    if isinstance(head, FSDPModule):
+        head.unshard()
 
 
 def remove_branch(model: PreTrainedModel | PeftModel) -> None:

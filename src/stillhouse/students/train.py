@@ -68,6 +68,8 @@ class TrainResult:
         best_step: the step that the model's weights are of.
         stopped_early: the validation loss had stalled.
         tokens_trained: trained tokens over all steps, counted as often as they were seen.
+        is_packed: several examples shared a row; False where the model cannot read such rows, so
+            that each had one, padded.
     """
 
     curve: tuple[CurvePoint, ...]
@@ -75,6 +77,7 @@ class TrainResult:
     best_step: int
     stopped_early: bool
     tokens_trained: int
+    is_packed: bool
 
 
 def train_model(
@@ -110,8 +113,8 @@ def train_model(
     """
     _check(model, data, objective, training)
     torch.set_num_threads(setting.compute.threads)
-    with _ready_to_train(model, training, data.vocab_size):
-        trainer = _build_trainer(model, data, objective, training, setting)
+    with _ready_to_train(model, training, data.vocab_size) as is_packed:
+        trainer = _build_trainer(model, data, objective, training, setting, is_packed)
         newest = _newest_checkpoint(trainer, setting)
         if newest and _is_done(newest, training):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
@@ -150,6 +153,7 @@ def _build_trainer(
     objective: Objective,
     training: Training,
     setting: Setting,
+    is_packed: bool,
 ) -> StudentTrainer:
     folder = setting.workdir / FOLDER
     counts = (len(data.train), len(data.validation))
@@ -160,6 +164,7 @@ def _build_trainer(
         stopping=training.early_stopping,
         workdir=setting.workdir,
         plan_digest=setting.plan_digest,
+        is_packed=is_packed,
         progress=setting.progress,
     )
     return StudentTrainer(model, args, layout, assignment)
@@ -192,6 +197,7 @@ def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> Tr
         best_step=best or state.global_step,
         stopped_early=bool(stopping and has_stalled(trainer.validation_losses(), stopping)),
         tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
+        is_packed=trainer.collator.is_packed,
     )
 
 
@@ -205,15 +211,18 @@ def _curve(state: TrainerState) -> tuple[CurvePoint, ...]:
 @contextmanager
 def _ready_to_train(
     model: PreTrainedModel | PeftModel, training: Training, vocab_size: int
-) -> Iterator[None]:
-    """The branch and gradient checkpointing inside; the model as it was, in eval mode, after."""
+) -> Iterator[bool]:
+    """The branch and gradient checkpointing inside; the model as it was, in eval mode, after.
+
+    Gives whether it reads packed rows.
+    """
     inner = plain_model(model)
     use_cache = inner.config.use_cache
-    install_branch(model, vocab_size=vocab_size)
+    is_packed = install_branch(model, vocab_size=vocab_size)
     if training.gradient_checkpointing:
         inner.activation_checkpointing_enable()
     try:
-        yield
+        yield is_packed
     finally:
         if training.gradient_checkpointing:
             inner.activation_checkpointing_disable()

@@ -59,6 +59,7 @@ class Assignment:
         stopping: when to stop early, or None.
         workdir: where checkpoints go.
         plan_digest: whose checkpoints these are.
+        is_packed: several examples share a row.
         progress: hears of every step.
     """
 
@@ -67,6 +68,7 @@ class Assignment:
     stopping: EarlyStopping | None
     workdir: Path
     plan_digest: str
+    is_packed: bool
     progress: Progress = no_progress
 
 
@@ -107,7 +109,8 @@ class StudentTrainer(Trainer):
         self.layout = layout
         self.assignment = assignment
         is_taught = assignment.objective.needs_teacher
-        self.collator = Collator(assignment.data.log_z_column if is_taught else -1)
+        column = assignment.data.log_z_column if is_taught else -1
+        self.collator = Collator(column, assignment.is_packed)
         self.step_tokens = 0
 
     def get_train_dataloader(self) -> DataLoader[EncodedExample]:
