@@ -17,11 +17,8 @@ from pathlib import Path
 spec = spec_from_file_location("sources", sys.argv[1])
 sources = module_from_spec(spec)
 spec.loader.exec_module(sources)
-from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.write import TargetWriter
-header = TargetHeader(engine="fake", weights_digest="w", tokenizer_digest="t",
-    template_digest="c", vocab_size=5000, top_k=sources.TOP_K,
-    kd_temperatures=sources.TEMPERATURES)
+header = sources.build_header()
 with TargetWriter(Path(sys.argv[2]), header, 5) as writer:
     for number in range(writer.done, 1000):
         writer.append(sources.build_targets(number))

@@ -75,3 +75,26 @@ class TokenTargets:
     top_logprobs: NDArray[np.float32]
     log_z: NDArray[np.float32]
     draws: Draws | None = None
+
+
+def first_tokens(targets: TokenTargets, count: int) -> TokenTargets:
+    """The targets of an answer's first tokens.
+
+    Args:
+        targets: of one example.
+        count: tokens, in [0, P].
+
+    Returns:
+        Views of the same arrays, under the same key.
+    """
+    draws = targets.draws
+    return TokenTargets(
+        key=targets.key,
+        token_ids=targets.token_ids[:count],
+        byte_offsets=targets.byte_offsets[:count],
+        observed_logprobs=targets.observed_logprobs[:count],
+        top_ids=targets.top_ids[:count],
+        top_logprobs=targets.top_logprobs[:count],
+        log_z=targets.log_z[:count],
+        draws=draws and Draws(draws.ids[:count], draws.counts[:count], draws.entropy[:count]),
+    )

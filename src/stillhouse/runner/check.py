@@ -224,8 +224,11 @@ class _Pricer:
         return training_cost(self._teacher, training, corpus, self._machine)
 
     def _target_bytes(self, top_k: int) -> float:
-        kept = min(top_k, self._teacher.vocab)
-        return bytes_per_token(kept, len(self._recipe.label.kd_temperatures))
+        return bytes_per_token(
+            top_k=top_k,
+            vocab_size=self._teacher.vocab,
+            kd_temperatures=self._recipe.label.kd_temperatures,
+        ).high
 
     def _label(self, _: str) -> Cost:
         label = self._recipe.label

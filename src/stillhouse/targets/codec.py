@@ -1,112 +1,82 @@
-"""Arrays of targets as packed bytes, one row an example.
-
-Legend: P answer tokens of one example, K kept teacher entries, D declared kd_temperatures.
-"""
+"""Examples as packed bytes, a shard at a time: its models are fitted to it and stored with it."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from stillhouse.core.errors import ShapeError, StillhouseError
 from stillhouse.core.targets import TargetKey, TokenTargets
+from stillhouse.targets.entropy import Counter, Decoder, Encoder
+from stillhouse.targets.header import TargetHeader
+from stillhouse.targets.layout import ID_MODELS, walk
+from stillhouse.targets.models import Model, dump
+from stillhouse.targets.rows import quantise, restore
+
+KEY = ("example_id", "completion_digest", "view_digest")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One packed array.
+class PackedShard:
+    """What a shard's file holds.
 
     Attributes:
-        name: of the array in `TokenTargets`.
-        dtype: little-endian.
-        width: numbers a token: "", "2", "K" or "D"; empty for one number, without an axis.
+        rows: column name to value, one an example.
+        models: the entropy models that the rows need, as text.
     """
 
-    name: str
-    dtype: str
-    width: str
-
-    def shape(self, num_tokens: int, top_k: int, num_temperatures: int) -> tuple[int, ...]:
-        """Of the array of one example."""
-        widths = {"": (), "2": (2,), "K": (top_k,), "D": (num_temperatures,)}
-        return (num_tokens, *widths[self.width])
+    rows: tuple[dict[str, Any], ...]
+    models: bytes
 
 
-PLAIN = (
-    Column("token_ids", "<i4", ""),
-    Column("byte_offsets", "<i4", "2"),
-    Column("observed_logprobs", "<f4", ""),
-    Column("top_ids", "<i4", "K"),
-    Column("top_logprobs", "<f4", "K"),
-    Column("log_z", "<f4", "D"),
-)
-CODECS = {"plain": PLAIN}
-_KEY = ("example_id", "completion_digest", "view_digest")
-
-
-def pack(targets: TokenTargets, top_k: int, num_temperatures: int) -> dict[str, Any]:
-    """One example's targets as the values of a stored row.
+def pack(examples: Sequence[TokenTargets], header: TargetHeader) -> PackedShard:
+    """Examples as the content of one shard.
 
     Args:
-        targets: of one example.
-        top_k: K, as the header says.
-        num_temperatures: D, as the header says.
+        examples: checked, in order.
+        header: of the store.
 
     Returns:
-        Column name to value, `crc32` over all the others among them.
-
-    Raises:
-        ShapeError: an array has not the shape that the header demands.
-        StillhouseError: an array holds NaN.
+        Rows with their checksums, and the models.
     """
-    num_tokens = len(targets.token_ids)
-    row: dict[str, Any] = {name: getattr(targets.key, name) for name in _KEY}
-    row |= {"num_tokens": num_tokens, "top_k": top_k}
-    for column in PLAIN:
-        values = np.asarray(getattr(targets, column.name))
-        wanted = column.shape(num_tokens, top_k, num_temperatures)
-        if values.shape != wanted:
-            raise ShapeError(
-                f"{column.name} of example {targets.key.example_id} has the shape "
-                f"{values.shape}; {wanted} is wanted"
-            )
-        if np.isnan(values).any():
-            raise StillhouseError(
-                f"{column.name} of example {targets.key.example_id} holds NaN",
-                "the teacher overflowed: score it in float32 or bfloat16",
-            )
-        row[column.name] = np.ascontiguousarray(values, dtype=column.dtype).tobytes()
-    row["crc32"] = checksum(row)
-    return row
+    counter = Counter(dict.fromkeys(ID_MODELS, header.vocab_size))
+    for targets in examples:
+        walk(counter, header, len(targets.token_ids), quantise(targets, header))
+    models = counter.fit()
+    return PackedShard(tuple(_row(each, header, models) for each in examples), dump(models))
 
 
-def unpack(row: Mapping[str, Any], num_temperatures: int) -> TokenTargets:
+def unpack(
+    row: Mapping[str, Any], header: TargetHeader, models: Mapping[str, Model]
+) -> TokenTargets:
     """The targets of a stored row, with arrays of their own that may be written to.
 
     Args:
         row: column name to value, as `pack` made it; its checksum was compared before.
-        num_temperatures: D, as the header says.
+        header: of the store.
+        models: of the row's shard.
 
     Returns:
         Arrays of the shapes that `TokenTargets` states.
     """
-    num_tokens, top_k = int(row["num_tokens"]), int(row["top_k"])
-    arrays = {}
-    for column in PLAIN:
-        packed = np.frombuffer(row[column.name], dtype=column.dtype)
-        values = packed.astype(packed.dtype.newbyteorder("="))  # copied, so writable
-        arrays[column.name] = values.reshape(column.shape(num_tokens, top_k, num_temperatures))
-    return TokenTargets(key=TargetKey(*(str(row[name]) for name in _KEY)), **arrays)
+    decoder = Decoder(models, row["targets"])
+    rows = walk(decoder, header, int(row["num_tokens"]), None)
+    return restore(rows, TargetKey(*(str(row[name]) for name in KEY)), header)
 
 
 def checksum(row: Mapping[str, Any]) -> int:
-    """crc32 over a row's key, sizes and packed arrays."""
-    sizes = "\0".join(str(row[name]) for name in (*_KEY, "num_tokens", "top_k"))
-    state = zlib.crc32(sizes.encode())
-    for column in PLAIN:
-        state = zlib.crc32(row[column.name], state)
-    return state
+    """crc32 over a row's key, size and packed targets."""
+    words = "\0".join(str(row[name]) for name in (*KEY, "num_tokens"))
+    return zlib.crc32(row["targets"], zlib.crc32(words.encode()))
+
+
+def _row(
+    targets: TokenTargets, header: TargetHeader, models: Mapping[str, Model]
+) -> dict[str, Any]:
+    encoder = Encoder(models)
+    walk(encoder, header, len(targets.token_ids), quantise(targets, header))
+    row: dict[str, Any] = {name: getattr(targets.key, name) for name in KEY}
+    row |= {"num_tokens": len(targets.token_ids), "targets": encoder.finish()}
+    row["crc32"] = checksum(row)
+    return row

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stillhouse.core.errors import ArtifactError
 
 FILE_NAME = "header.json"
+Codec = Literal["full", "top_k", "sampled", "top_k_sampled"]
 Temperature = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
@@ -26,23 +27,46 @@ class TargetHeader(BaseModel):
         template_digest: of the template in which the teacher saw the conversations.
         vocab_size: of the teacher.
         top_k: kept entries a token.
+        num_draws: tokens drawn with replacement a token, outside the kept entries.
         kd_temperatures: the columns of `log_z`, in order; 0 stands in the column of 1.0.
-        codec: how arrays are packed.
+        codec: what is kept: `full` the whole vocabulary, `top_k` the likeliest, `sampled` draws
+            alone, `top_k_sampled` the likeliest and draws of the rest.
         dtype: in which the teacher computed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     engine: str
     weights_digest: str
     tokenizer_digest: str
     template_digest: str
     vocab_size: int = Field(ge=1)
-    top_k: int = Field(ge=1)
+    top_k: int = Field(ge=0)
+    num_draws: int = Field(default=0, ge=0)
     kd_temperatures: tuple[Temperature, ...] = (1.0,)
-    codec: Literal["plain"] = "plain"
+    codec: Codec = "top_k"
     dtype: str = "float32"
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_codec(self) -> Self:
+        keeps, draws = self.top_k > 0, self.num_draws > 0
+        wanted = {
+            "full": (True, False),
+            "top_k": (True, False),
+            "sampled": (False, True),
+            "top_k_sampled": (True, True),
+        }[self.codec]
+        if (keeps, draws) != wanted or self.top_k > self.vocab_size:
+            raise ValueError(
+                f"codec {self.codec} does not go with top_k {self.top_k} and num_draws "
+                f"{self.num_draws} at vocab_size {self.vocab_size}"
+            )
+        if self.codec == "full" and self.top_k != self.vocab_size:
+            raise ValueError(f"codec full wants top_k {self.vocab_size}, the whole vocabulary")
+        if draws and len(self.kd_temperatures) != 1:
+            raise ValueError("draws are made at one kd_temperature")
+        return self
 
     @field_validator("kd_temperatures")
     @classmethod
@@ -66,7 +90,9 @@ class TargetHeader(BaseModel):
         """
         path = folder / FILE_NAME
         try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            _refuse_older(fields, path)
+            return cls.model_validate(fields)
         except FileNotFoundError as error:
             raise ArtifactError(
                 f"{folder} is no store of targets: it has no {FILE_NAME}",
@@ -76,6 +102,15 @@ class TargetHeader(BaseModel):
             raise ArtifactError(
                 f"{path} cannot be read: {error}", "delete the folder and run the label stage again"
             ) from error
+
+
+def _refuse_older(fields: Any, path: Path) -> None:
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if version == 1:
+        raise ArtifactError(
+            f"{path} belongs to a store of format_version 1; this version reads 2",
+            "label again: older stores are not read",
+        )
 
 
 def refuse_mismatch(stored: TargetHeader, wanted: TargetHeader | Mapping[str, Any]) -> None:

@@ -8,15 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from stillhouse.core.errors import ArtifactError
 from stillhouse.core.hashing import digest_file
-from stillhouse.core.targets import TargetKey, TokenTargets
+from stillhouse.core.protocols import Progress, no_progress
+from stillhouse.core.targets import TargetKey, TokenTargets, first_tokens
 from stillhouse.targets.codec import checksum, unpack
 from stillhouse.targets.header import TargetHeader, refuse_mismatch
 from stillhouse.targets.index import ShardEntry, StoreIndex
+from stillhouse.targets.models import Model
+from stillhouse.targets.shard import read_models
 
 # assumption: a group of rows is 256 KiB or one example (targets/shard.py), so 64 stay below 20 MB;
 # open files are far below the usual limit of 1024.
@@ -69,6 +74,7 @@ class TargetReader:
         self._index = StoreIndex.load(folder)
         self._files = _Recent(self._open_file, _FILES_KEPT)
         self._groups = _Recent(self._read_group, _GROUPS_KEPT)
+        self._models = _Recent(self._read_models, _FILES_KEPT)
         self._places: dict[str, Place] = {}
         for number, shard in enumerate(self._index.shards):
             self._add_places(number, shard)
@@ -110,6 +116,7 @@ class TargetReader:
         shard, group, offset = place
         with self._damage_is_clear(shard):
             table = self._groups.get((shard, group))
+            models = self._models.get(shard)
             row: dict[str, Any] = {name: table[name][offset].as_py() for name in table.column_names}
         if checksum(row) != row["crc32"]:
             raise ArtifactError(
@@ -117,7 +124,31 @@ class TargetReader:
                 "their checksum differs",
                 _MEND,
             )
-        return unpack(row, len(self.header.kd_temperatures))
+        return unpack(row, self.header, models)
+
+    def get_prefix(
+        self, example_id: str, token_ids: NDArray[np.int32], byte_offsets: NDArray[np.int32]
+    ) -> TokenTargets:
+        """The targets of the tokens that the store and a reader of another length share.
+
+        A teacher sees only what stands before a token, so that a shorter or longer context on
+        the right changes nothing.
+
+        Args:
+            example_id: the example.
+            token_ids: (P,) the reader's trained tokens.
+            byte_offsets: (P, 2) their spans, as `TokenTargets` has them.
+
+        Returns:
+            Targets of the first min(P, stored) tokens.
+
+        Raises:
+            ArtifactError: the store has no such example, or the shared tokens differ.
+        """
+        stored = self.get(example_id)
+        shared = min(len(token_ids), len(stored.token_ids))
+        _refuse_other_tokens(stored, token_ids, byte_offsets, shared)
+        return first_tokens(stored, shared)
 
     def check_key(self, key: TargetKey) -> None:
         """Say nothing when the stored targets belong to exactly this.
@@ -143,17 +174,23 @@ class TargetReader:
                 "label again: the prompt, the tokenizer or the template changed",
             )
 
-    def verify(self) -> None:
-        """Read everything and compare every checksum, of shards and of rows.
+    def verify(self, progress: Progress = no_progress) -> None:
+        """Read everything and compare every checksum, of rows and of shards.
+
+        Args:
+            progress: hears of every checksum.
 
         Raises:
             ArtifactError: names the first example, else the first shard, that is damaged.
         """
-        for example_id in self._places:
+        total = len(self._places) + len(self._index.shards)
+        for done, example_id in enumerate(self._places, 1):
             self.get(example_id)
+            progress(done, total, "checksums")
         for number, shard in enumerate(self._index.shards):
             if digest_file(self._path(number)) != shard.sha256:
                 raise ArtifactError(f"{self._path(number)} is damaged: its sha256 differs", _MEND)
+            progress(len(self._places) + number + 1, total, "checksums")
 
     def _path(self, shard: int) -> Path:
         return self._folder / self._index.shards[shard].name
@@ -180,9 +217,38 @@ class TargetReader:
         shard, group = place
         return self._files.get(shard).read_row_group(group, use_threads=False)
 
+    def _read_models(self, shard: int) -> dict[str, Model]:
+        return read_models(self._files.get(shard))
+
     @contextmanager
     def _damage_is_clear(self, shard: int) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError, UnicodeDecodeError, IndexError) as error:
+        except (pa.ArrowException, OSError, ValueError, LookupError) as error:
             raise ArtifactError(f"{self._path(shard)} is damaged: {error}", _MEND) from error
+
+
+def _refuse_other_tokens(
+    stored: TokenTargets,
+    token_ids: NDArray[np.int32],
+    byte_offsets: NDArray[np.int32],
+    shared: int,
+) -> None:
+    same_ids = stored.token_ids[:shared] == token_ids[:shared]
+    same_spans = (stored.byte_offsets[:shared] == byte_offsets[:shared]).all(axis=1)
+    if same_ids.all() and same_spans.all():
+        return
+    at = int((~(same_ids & same_spans)).argmax())
+    what = (
+        f"token {at} of the answer is {int(stored.token_ids[at])} in the store and "
+        f"{int(token_ids[at])} here"
+        if not same_ids[at]
+        else f"token {at} of the answer stands at bytes {stored.byte_offsets[at].tolist()} in the "
+        f"store and at {np.asarray(byte_offsets[at]).tolist()} here"
+    )
+    raise ArtifactError(
+        f"the answer of example {stored.key.example_id!r} is not a prefix of the one that was "
+        f"scored, nor the other way round: {what}",
+        "label again with this context; a conversation that was cut on the left, or another "
+        "tokenizer or template, gives other targets",
+    )
