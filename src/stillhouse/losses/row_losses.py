@@ -113,9 +113,15 @@ class RowLosses:
         if softened.has_tail:
             # The row without its kept entries is the tail; its sum cannot cancel.
             logits_tV.scatter_(1, top_ids_tK, torch.finfo(logits_tV.dtype).min)
-            log_q_tC = torch.cat((log_q_tC, softmax_(logits_tV)), 1)
-        lse_t1 = log_q_tC.logsumexp(1, keepdim=True)
-        log_q_tC = log_q_tC.sub_(lse_t1).clamp_min_(LOWEST_LOGPROB)
+            tail_peak_t1, tail_log_sum_t1 = _softmax_(logits_tV)
+            log_q_tC = torch.cat((log_q_tC, tail_peak_t1), 1)
+        # Distances to the peak from here on: a logit of 20 is rounded to 1e-6, they are not.
+        peak_t1 = log_q_tC.amax(1, keepdim=True)
+        log_q_tC = log_q_tC.sub_(peak_t1)
+        if softened.has_tail:
+            log_q_tC[:, -1:] += tail_log_sum_t1
+        log_sum_t1 = log_q_tC.logsumexp(1, keepdim=True)
+        log_q_tC = log_q_tC.sub_(log_sum_t1).clamp_min_(LOWEST_LOGPROB)
         log_p_tC = softened.log_p[rows].clamp_min(LOWEST_LOGPROB)
         categories = Categories(
             log_p_tC, softened.p[rows], log_q_tC, log_q_tC.exp(), softened.has_tail
@@ -126,7 +132,7 @@ class RowLosses:
                 logits_tV.mul_(gradient_tC[:, -1:])
                 gradient_tC = gradient_tC[:, :-1]
             logits_tV.scatter_(1, top_ids_tK, gradient_tC)
-        return lse_t1.squeeze(1)
+        return (peak_t1 + log_sum_t1).squeeze(1)
 
     def _gradient(self, rows: slice, categories: Categories, hard_t: Tensor | None) -> Tensor:
         """(t, C) gradient of all terms at the categories' logits, but for the observed token."""
@@ -197,6 +203,12 @@ class RowLosses:
 
 def softmax_(logits_tV: Tensor) -> Tensor:
     """Turn rows of logits into probabilities; gives their log partition sums (t, 1)."""
+    peak_t1, log_sum_t1 = _softmax_(logits_tV)
+    return peak_t1 + log_sum_t1
+
+
+def _softmax_(logits_tV: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn rows of logits into probabilities; the two parts of their log partition sums."""
     peak_t1 = logits_tV.amax(1, keepdim=True)
     torch.softmax(logits_tV, 1, out=logits_tV)
-    return peak_t1 - logits_tV.amax(1, keepdim=True).log()
+    return peak_t1, -logits_tV.amax(1, keepdim=True).log()

@@ -46,7 +46,11 @@ class SparseTargets:
         p_NK = log_p_NK.exp()
         if self.top_ids.shape[1] >= num_used:
             return TeacherCategories(log_p_NK, p_NK, has_tail=False)
-        tail_N1 = (1 - p_NK.sum(-1, keepdim=True)).clamp_min(0)
+        # Of a tail of 1e-4, 1 minus a float32 sum keeps three digits, and a reverse KL takes its
+        # logarithm. Apple's GPUs have no float64.
+        exact = p_NK.dtype if p_NK.device.type == "mps" else torch.float64
+        exact_NK = self.top_logprobs.to(exact) / kd_temperature - self.log_z.to(exact)[:, None]
+        tail_N1 = (1 - exact_NK.exp().sum(-1, keepdim=True)).clamp_min(0).to(p_NK.dtype)
         # A tail that rounding took away still has a log: half a step below 1 is what it had.
         resolution = torch.finfo(p_NK.dtype).eps / 2
         log_tail_N1 = tail_N1.clamp_min(resolution).log()
