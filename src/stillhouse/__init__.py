@@ -9,18 +9,39 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stillhouse.api import Call, check, gate, list_recipes, mask, run, status, write_report
+    from stillhouse.api import (
+        Call,
+        ImportCall,
+        check,
+        example_targets,
+        forecast_targets,
+        gate,
+        import_targets,
+        list_recipes,
+        mask,
+        run,
+        show_targets,
+        status,
+        verify_targets,
+        write_report,
+    )
     from stillhouse.core.errors import StillhouseError
 
 __all__ = [
     "Call",
+    "ImportCall",
     "StillhouseError",
     "check",
+    "example_targets",
+    "forecast_targets",
     "gate",
+    "import_targets",
     "list_recipes",
     "mask",
     "run",
+    "show_targets",
     "status",
+    "verify_targets",
     "write_report",
 ]
 

@@ -13,18 +13,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.load import library_names
 from stillhouse.runner.check import CheckReport
 from stillhouse.runner.check import check as check_costs
 from stillhouse.runner.events import OnEvent, ignore
+from stillhouse.runner.forecast import Forecast
+from stillhouse.runner.forecast import forecast as forecast_sizes
+from stillhouse.runner.imports import ImportCall as ImportCall
+from stillhouse.runner.imports import run_import
 from stillhouse.runner.inspect import RunStatus, judge, read_status
 from stillhouse.runner.opening import DEFAULT_ROOT, named_place, open_place, open_recipe
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.preview import show_mask
 from stillhouse.runner.resolve import resolve
 from stillhouse.runner.run import execute
+from stillhouse.runner.stores import (
+    StoredExample,
+    StoreView,
+    VerifiedStore,
+    find_store,
+    verify_store,
+    view_example,
+    view_store,
+)
+from stillhouse.targets.importing.store import ImportedStore
 from stillhouse.tokens.show import TokenView
 
 
@@ -116,3 +131,60 @@ def mask(
 def list_recipes() -> list[str]:
     """The names of the built-in recipes."""
     return library_names()
+
+
+def show_targets(place: str, runs: str = DEFAULT_ROOT) -> StoreView:
+    """What a store of targets holds.
+
+    Args:
+        place: a run's name or folder, or the folder of a store or of what `label` made.
+        runs: the folder that holds all runs.
+
+    Returns:
+        Its header and sizes.
+
+    Raises:
+        InputError: there are no stored targets.
+        ArtifactError: the store was not finished, or is damaged.
+    """
+    return view_store(find_store(place, runs))
+
+
+def example_targets(
+    place: str, example_id: str = "", *, tokens: int = 0, runs: str = DEFAULT_ROOT
+) -> StoredExample:
+    """What the teacher said about one example.
+
+    Args:
+        place: as of `show_targets`.
+        example_id: the example; empty for the first one.
+        tokens: look at that many of its answer tokens; 0 for all.
+        runs: the folder that holds all runs.
+
+    Returns:
+        The kept entries, the tail and the draws of each token.
+
+    Raises:
+        InputError: there are no stored targets, or no such example.
+        ArtifactError: the store is damaged.
+    """
+    return view_example(find_store(place, runs), example_id, tokens)
+
+
+def verify_targets(
+    place: str, runs: str = DEFAULT_ROOT, *, progress: Progress = no_progress
+) -> VerifiedStore:
+    """Read a whole store and compare every checksum; raises `ArtifactError` where one differs."""
+    return verify_store(find_store(place, runs), progress)
+
+
+def forecast_targets(recipe: str, call: Call = Call()) -> Forecast:
+    """How large a recipe's targets will be, in each codec; nothing is scored."""
+    loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
+    place = open_place(effective, call.runs, call.name, smoke=call.smoke)
+    return forecast_sizes(resolve(loaded, effective), place)
+
+
+def import_targets(call: ImportCall, *, progress: Progress = no_progress) -> ImportedStore:
+    """Bring log-probabilities that DistillKit or axolotl stored into a store of targets."""
+    return run_import(call, progress)

@@ -166,6 +166,11 @@ CASES = {
     "an unknown run": only("status", "nothing"),
     "an unknown run's gate": only("gate", "nothing"),
     "an unknown run's report": only("report", "nothing"),
+    "targets that are not there": only("targets", "show", "nothing"),
+    "an import without its source": only(
+        *("targets", "import", "nothing", "--from", "distillkit"),
+        *("--tokenizer", "nothing", "--to", "imported"),
+    ),
     "a run's name with a slash": recipe_and("--name", "a/b", command="run"),
     "an unknown stage after --from": recipe_and("--from", "lable", command="run"),
     "--set without =": recipe_and("--set", "train.seed", command="run"),

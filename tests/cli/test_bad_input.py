@@ -122,6 +122,15 @@ error: the folder FOLDER/student has no tokenizer.json
     "an unknown run": NO_RUN,
     "an unknown run's gate": NO_RUN,
     "an unknown run's report": NO_RUN,
+    "targets that are not there": (
+        "error: nothing holds no stored targets: it is neither a store (a folder with "
+        "header.json), nor an artifact of label, nor a run's folder or name below runs\n"
+        "  -> name a run (stillhouse targets show RUN), or the folder that holds the store\n"
+    ),
+    "an import without its source": """\
+error: the folder nothing has no tokenizer.json
+  -> load it once with transformers' AutoTokenizer and save_pretrained
+""",
     "a run's name with a slash": """\
 error: 'a/b' cannot name a run
   -> a plain folder name, such as seed-1

@@ -24,6 +24,11 @@ COMMANDS = [
     ["recipe", "list"],
     ["recipe", "show"],
     ["recipe", "copy"],
+    ["targets"],
+    ["targets", "show"],
+    ["targets", "verify"],
+    ["targets", "forecast"],
+    ["targets", "import"],
 ]
 
 

@@ -13,8 +13,13 @@ DOCS = ROOT / "docs"
 ROOT_PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "AGENTS.md", "CHANGELOG.md")
 
 _BLOCK = re.compile(r"^```(?:console|bash|sh|shell)\n(.*?)^```", re.M | re.S)
-_TAKES_RECIPE = ("run", "check", "mask")
-_TAKES_RUN = ("status", "gate", "report")
+_TAKES_RECIPE = (("run",), ("check",), ("mask",), ("targets", "forecast"))
+_TAKES_RUN = (("status",), ("gate",), ("report",), ("targets", "show"), ("targets", "verify"))
+
+
+def _argument(words, commands):
+    """The place of the argument of a command that is one of these; None for other commands."""
+    return next((len(name) for name in commands if tuple(words[: len(name)]) == name), None)
 
 
 def pages():
@@ -47,7 +52,8 @@ class Command:
     @property
     def recipe(self):
         """The recipe that is run or looked at; None for commands that take none."""
-        return self.words[1] if self.words[0] in _TAKES_RECIPE else None
+        place = _argument(self.words, _TAKES_RECIPE)
+        return None if place is None else self.words[place]
 
     @property
     def overrides(self):
@@ -87,12 +93,16 @@ class StandIn:
         words = list(command.words)
         if words[0] == "run" and "--smoke" in words:
             words[0] = "check"
-        if words[0] in _TAKES_RECIPE:
-            if words[1] in library_names() and not_built(load_recipe(words[1]).recipe):
+        place = _argument(words, _TAKES_RECIPE)
+        if place is not None:
+            name = words[place]
+            if name in library_names() and not_built(load_recipe(name).recipe):
                 return words
-            words[1] = str(self._recipe)
-        if words[0] in _TAKES_RUN and not (self._runs / words[1]).exists():
-            words[1] = self._run
+            words[place] = str(self._recipe)
+        place = _argument(words, _TAKES_RUN)
+        if place is not None and not (self._runs / words[place]).exists():
+            # A folder that an earlier command of the page made keeps its name.
+            words[place] = words[place] if Path(words[place]).exists() else self._run
         if "--runs" in words:
             words[words.index("--runs") + 1] = str(self._runs)
         return words

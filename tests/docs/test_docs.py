@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from tests.targets.importing.data_sets import write_captured, write_conversations
 
 from stillhouse.cli.main import main
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.built import not_built
 from stillhouse.recipes.load import library_names, load_recipe
+from stillhouse.tokens.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,13 +93,19 @@ def test_the_pages_show_commands():
 
 @pytest.mark.xdist_group("e2e")
 @pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
-def test_every_command_of_a_page_works(page, tiny_recipe, tiny_run, tmp_path, monkeypatch, capsys):
+def test_every_command_of_a_page_works(
+    page, tiny_recipe, tiny_run, tokenizer_folder, tmp_path, monkeypatch, capsys
+):
     # The commands of a page are run in order in one folder. A finished run of the tiny recipe
     # stands for what takes minutes; the recipe that the page names is loaded with its overrides.
+    # Small data sets of other tools lie where the pages say.
     commands = pages.commands_of(page)
     if not commands:
         return
     shutil.copytree(tiny_run.root, tmp_path / "runs")
+    shutil.copytree(tokenizer_folder, tmp_path / "teacher")
+    write_captured(tmp_path / "captured", load_tokenizer(tokenizer_folder))
+    write_conversations(tmp_path / "evolkit", load_tokenizer(tokenizer_folder))
     monkeypatch.chdir(tmp_path)
     stand_in = pages.StandIn(tiny_recipe, tiny_run.name, tmp_path / "runs")
     for command in commands:

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from stillhouse.cli.tables import in_time
+from stillhouse.core.protocols import Progress as Tell
 from stillhouse.runner.events import Event
 
 _SECONDS_A_LINE = 10.0
@@ -66,14 +67,27 @@ class ProgressView:
             case "run":
                 pass
 
+    def of(self, name: str) -> Tell:
+        """Progress of work that is no stage; a short one prints nothing where there is no bar."""
+        self._begin(name)
+
+        def tell(done: int, total: int, unit: str, **values: float) -> None:
+            self._advance(name, {"done": done, "total": total, "unit": unit, "values": values})
+
+        return tell
+
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
 
     def _start(self, instance: str) -> None:
+        if not self._is_live:
+            self._say(f"{instance:<18} started")
+        self._begin(instance)
+
+    def _begin(self, instance: str) -> None:
         self._started = self._last_line = time.monotonic()
         self._first = None
         if not self._is_live:
-            self._say(f"{instance:<18} started")
             return
         self._bar = Progress(
             TextColumn("{task.description:<18}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +29,9 @@ class ImportCall:
         to: a new folder for the store and its examples.
         tokenizer: a folder with the tokenizer that its ids belong to.
         compression: DistillKit's compression config; empty for the one beside the files.
-        fields: the names of axolotl's columns.
+        messages_field: the column of axolotl's conversations.
+        logprobs_field: the column of axolotl's log-probabilities beside them.
+        alignment: axolotl's `kd_prepared_targets_alignment`, of columns that it prepared.
         temperature: at which the log-probabilities were taken; 1 alone can be imported.
         top_k: entries to keep; 0 for as many as the first row has.
         accept_renormalised: the kept entries sum to 1; store them so, without a tail.
@@ -40,7 +42,9 @@ class ImportCall:
     to: str
     tokenizer: str
     compression: str = ""
-    fields: AxolotlFields = field(default_factory=AxolotlFields)
+    messages_field: str = "messages"
+    logprobs_field: str = "logprobs"
+    alignment: Alignment = "current"
     temperature: float = 1.0
     top_k: int = 0
     accept_renormalised: bool = False
@@ -89,10 +93,11 @@ def _open_distillkit(call: ImportCall, source: Path, tokenizer: TextTokenizer) -
 
 
 def _open_axolotl(call: ImportCall, source: Path, tokenizer: TextTokenizer) -> _Opened:
-    other: Alignment = "legacy" if call.fields.alignment == "current" else "current"
+    other: Alignment = "legacy" if call.alignment == "current" else "current"
     mend = f"for columns that axolotl prepared: --alignment {other}; else look at the tokenizer"
+    fields = AxolotlFields(call.messages_field, call.logprobs_field, call.alignment)
     return (
-        read_axolotl(source, call.fields, tokenizer),
+        read_axolotl(source, fields, tokenizer),
         ImportSettings("axolotl", shift_mend=mend),
     )
 

@@ -98,3 +98,12 @@ def likeliest(logprobs, k):
     """Ids and log-probabilities of the k likeliest tokens of each position."""
     ids = np.argsort(-logprobs, axis=1)[:, :k]
     return ids, np.take_along_axis(logprobs, ids, axis=1)
+
+
+def named_entries(logprobs, k):
+    """The k likeliest tokens of each position as vLLM's server names them, in no order."""
+    rows = zip(*likeliest(logprobs, k), strict=True)
+    return [
+        [{"token": f"token_id:{t}", "logprob": float(p)} for t, p in zip(*row, strict=True)][::-1]
+        for row in rows
+    ]

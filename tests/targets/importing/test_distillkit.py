@@ -87,9 +87,9 @@ def test_each_token_gets_what_was_said_behind_the_token_before_it(source, call, 
         assert targets.token_ids.tolist() == tokens[1:].tolist()
         ids, logprobs = likeliest(teacher[:-1], K)
         assert np.array_equal(np.sort(targets.top_ids), np.sort(ids))
-        np.testing.assert_allclose(targets.top_logprobs, logprobs, atol=2e-2)
+        np.testing.assert_allclose(targets.top_logprobs, logprobs, atol=3e-2)
         observed = teacher[np.arange(len(tokens) - 1), tokens[1:]]
-        np.testing.assert_allclose(targets.observed_logprobs, observed, atol=2e-2)
+        np.testing.assert_allclose(targets.observed_logprobs, observed, atol=3e-2)
         assert not targets.log_z.any()
 
 

@@ -98,23 +98,49 @@ class Evidence:
             )
 
 
-def refuse_foreign(row: ScoredRow, vocab_size: int) -> None:
-    """Raise when a row holds token ids that the vocabulary does not have.
+def refuse_wrong(row: ScoredRow, top_k: int, vocab_size: int) -> None:
+    """Raise on what cannot be of a distribution over a vocabulary.
 
     Args:
         row: the row.
-        vocab_size: ids lie below it.
+        top_k: entries that are to be kept.
+        vocab_size: token ids lie below it.
 
     Raises:
-        InputError: names the row and the id.
+        InputError: names the row and the first position.
     """
-    for name, ids in (("its tokens", row.ids), ("its log-probabilities", row.entry_ids)):
-        if len(ids) and (ids.min() < 0 or ids.max() >= vocab_size):
-            wrong = ids.max() if ids.max() >= vocab_size else ids.min()
+    ids, logprobs = row.entry_ids, row.entry_logprobs
+    for name, tokens in (("its tokens", row.ids), ("its log-probabilities", ids)):
+        foreign = tokens[(tokens < 0) | (tokens >= vocab_size)]
+        if len(foreign):
             raise InputError(
-                f"{row.place}: {name} name the token id {wrong}; the tokenizer has ids from 0 to "
-                f"{vocab_size - 1}",
+                f"{row.place}: {name} name the token id {foreign[0]}; the tokenizer has ids from "
+                f"0 to {vocab_size - 1}",
                 "give the tokenizer that the source was made with",
+            )
+    if ids.shape[1] < top_k:
+        raise InputError(
+            f"{row.place}: {ids.shape[1]} entries a position, {top_k} are to be kept",
+            f"keep fewer with --top-k {ids.shape[1]}",
+        )
+    doubled = np.sort(ids, axis=1)
+    sums = np.exp(np.minimum(logprobs, 1.0)).sum(axis=1)
+    faults = (
+        (~np.isfinite(logprobs).all(axis=1), "holds a log-probability that is no finite number"),
+        ((logprobs > _MOST_LOGPROB).any(axis=1), "holds a positive log-probability"),
+        ((doubled[:, 1:] == doubled[:, :-1]).any(axis=1), "names a token twice"),
+        (sums > _MOST_MASS, "has more probability than 1"),
+    )
+    places = np.flatnonzero(row.is_trained)
+    for is_wrong, words in faults:
+        if is_wrong.any():
+            first = int(np.argmax(is_wrong))
+            shown = ", ".join(f"{value:.4g}" for value in logprobs[first, :4])
+            raise InputError(
+                f"{row.place}: what is said of token {places[first]} {words} "
+                f"(log-probabilities {shown}, ...; they sum to {sums[first]:.4g} as probabilities)",
+                "log-probabilities at temperature 1 over the whole vocabulary are wanted; look at "
+                "the settings that the source was made with",
             )
 
 
@@ -124,7 +150,7 @@ def to_targets(
     """Targets of a scored row.
 
     Args:
-        row: the row; its entries may be in any order, and more than K.
+        row: a row that `refuse_wrong` let pass; its entries may be in any order, more than K.
         key: what the targets belong to.
         top_k: K.
         spans: (T, 2) half-open byte offsets of the row's tokens.
@@ -132,12 +158,8 @@ def to_targets(
     Returns:
         Targets with log Z at kd_temperature 1. An observed token that is not kept has the
         highest log-probability that it can have.
-
-    Raises:
-        InputError: entries that are no distribution; names row and position.
     """
     logprobs, ids = row.entry_logprobs, row.entry_ids
-    _refuse_wrong(row, top_k)
     order = np.argsort(-logprobs, axis=1, kind="stable")
     ids = np.take_along_axis(ids, order, axis=1)
     logprobs = np.take_along_axis(logprobs, order, axis=1)
@@ -164,32 +186,3 @@ def _observed(
     highest = np.minimum(logprobs[:, -1], np.log(tail))
     kept: NDArray[np.float64] = np.where(is_kept, logprobs, -np.inf).max(axis=1)
     return np.where(is_kept.any(axis=1), kept, highest)
-
-
-def _refuse_wrong(row: ScoredRow, top_k: int) -> None:
-    """Raise on the first entry that cannot be of a distribution over a vocabulary."""
-    ids, logprobs = row.entry_ids, row.entry_logprobs
-    if ids.shape[1] < top_k:
-        raise InputError(
-            f"{row.place}: {ids.shape[1]} entries a position, {top_k} are to be kept",
-            f"keep fewer with --top-k {ids.shape[1]}",
-        )
-    doubled = np.sort(ids, axis=1)
-    sums = np.exp(np.minimum(logprobs, 1.0)).sum(axis=1)
-    faults = (
-        (~np.isfinite(logprobs).all(axis=1), "holds a log-probability that is no finite number"),
-        ((logprobs > _MOST_LOGPROB).any(axis=1), "holds a positive log-probability"),
-        ((doubled[:, 1:] == doubled[:, :-1]).any(axis=1), "names a token twice"),
-        (sums > _MOST_MASS, "has more probability than 1"),
-    )
-    places = np.flatnonzero(row.is_trained)
-    for is_wrong, words in faults:
-        if is_wrong.any():
-            first = int(np.argmax(is_wrong))
-            shown = ", ".join(f"{value:.4g}" for value in logprobs[first, :4])
-            raise InputError(
-                f"{row.place}: what is said of token {places[first]} {words} "
-                f"(log-probabilities {shown}, ...; they sum to {sums[first]:.4g} as probabilities)",
-                "log-probabilities at temperature 1 over the whole vocabulary are wanted; look at "
-                "the settings that the source was made with",
-            )

@@ -16,7 +16,7 @@ from stillhouse.core.files import disk_full_is_clear, sync_folder, sync_tree
 from stillhouse.core.protocols import Progress
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.importing.examples import ExampleWriter, ImportedExample
-from stillhouse.targets.importing.scored import Evidence, ScoredRow, refuse_foreign, to_targets
+from stillhouse.targets.importing.scored import Evidence, ScoredRow, refuse_wrong, to_targets
 from stillhouse.targets.write import TargetWriter
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -93,6 +93,7 @@ def write_imported(
     if first is None:
         raise InputError("the source has no row that trains a token", "look at its files")
     top_k = settings.top_k or first.entry_ids.shape[1]
+    refuse_wrong(first, top_k, tokenizer.vocab_size)
     engine = f"{settings.engine}-renormalised" if settings.is_renormalised else settings.engine
     header = TargetHeader(
         engine=engine,
@@ -113,7 +114,7 @@ def write_imported(
             TargetWriter(work / TARGETS, header, _SHARD_EXAMPLES) as writer,
         ):
             for row in chain((first,), rows):
-                refuse_foreign(row, tokenizer.vocab_size)
+                refuse_wrong(row, top_k, tokenizer.vocab_size)
                 evidence.add(row)
                 example = ImportedExample(row.place, row.ids.astype(np.int32), row.is_trained)
                 key = example.key(tokenizer.digest)
