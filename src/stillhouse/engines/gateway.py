@@ -147,7 +147,7 @@ class Gateway:
         Returns:
             Never an exception of the provider's or the network's making.
         """
-        kept = await self._session.journal.write(partial(find_answer, key=question.key))
+        kept = self._session.journal.read(partial(find_answer, key=question.key))
         if kept is not None:
             reply = read_reply(kept.body)
             if isinstance(reply, Reply):

@@ -17,6 +17,12 @@ _LONGEST_NAP_S = 5.0
 """assumption: a rest that another process announces is noticed soon enough."""
 
 
+_LOOK_AGAIN_S = 0.05
+"""assumption: without limits, a rest that another process announces may be noticed so late."""
+
+_ANYWHERE = Place(0.0, 0.0)
+
+
 class Limiter:
     """The limits and the pauses of one provider in this process.
 
@@ -45,6 +51,7 @@ class Limiter:
         self._rests_in_a_row = 0
         self._resting_until = 0.0
         self._unserved_since: float | None = None
+        self._unhindered_until = 0.0
 
     async def wait(self, tokens: int) -> Place | None:
         """A place for one request.
@@ -55,10 +62,13 @@ class Limiter:
         Returns:
             The place, taken; None when that would try anyone's patience.
         """
+        if not self.limits and self._clock() < self._unhindered_until:
+            return _ANYWHERE
         async with self._turn:
             while True:
                 place = self._slots.take(self.limits, tokens, [self.provider])
                 if place.wait_s <= 0:
+                    self._unhindered_until = self._clock() + _LOOK_AGAIN_S
                     return place
                 if place.wait_s > self._policy.patience_s or self.is_given_up():
                     return None
@@ -85,6 +95,7 @@ class Limiter:
             asked_s = min(self._policy.longest_s, self._policy.first_s * growth)
             self._rests_in_a_row += 1
         self._resting_until = max(self._resting_until, now + asked_s)
+        self._unhindered_until = 0.0
         self._slots.rest(self.provider, asked_s)
 
     def is_served(self) -> None:

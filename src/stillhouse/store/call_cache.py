@@ -34,25 +34,27 @@ class KeptAnswer:
 
 
 def keep_answer(c: sqlite3.Connection, key: str, answer: KeptAnswer) -> None:
-    """Keep an answer under its key; a write of the journal. The first one stays.
+    """Keep an answer under its key; a write of the journal. A sound one that is there stays.
 
     Args:
         c: the journal's connection.
         key: a digest of everything that was asked.
         answer: what came back.
     """
+    if find_answer(c, key) is not None:
+        return
     packed = zlib.compress(answer.body, 1)
     usage = json.dumps(asdict(answer.usage), sort_keys=True)
     digest = _digest(key, packed, usage, answer.nano_usd)
     c.execute(
-        "INSERT OR IGNORE INTO answers(request, call, body, usage, nano_usd, digest)"
+        "INSERT OR REPLACE INTO answers(request, call, body, usage, nano_usd, digest)"
         " VALUES(?, ?, ?, ?, ?, ?)",
         (key, answer.call, packed, usage, answer.nano_usd, digest),
     )
 
 
 def find_answer(c: sqlite3.Connection, key: str) -> KeptAnswer | None:
-    """The kept answer of a key; a write of the journal, because a damaged one is deleted.
+    """The kept answer of a key.
 
     Args:
         c: the journal's connection.
@@ -62,17 +64,19 @@ def find_answer(c: sqlite3.Connection, key: str) -> KeptAnswer | None:
         None when there is none, or none that can be trusted.
     """
     row = c.execute(
-        "SELECT call, body, usage, nano_usd, digest FROM answers WHERE request = ?", (key,)
+        "SELECT call, CAST(body AS BLOB), CAST(usage AS BLOB), nano_usd, CAST(digest AS BLOB)"
+        " FROM answers WHERE request = ?",
+        (key,),
     ).fetchone()
     if row is None:
         return None
     call, packed, usage, nano_usd, digest = row
     try:
+        usage, digest = usage.decode(), digest.decode()
         if _digest(key, packed, usage, nano_usd) == digest:
             return KeptAnswer(call, zlib.decompress(packed), Usage(**json.loads(usage)), nano_usd)
     except (TypeError, ValueError, AttributeError, zlib.error):
         pass
-    c.execute("DELETE FROM answers WHERE request = ?", (key,))
     return None
 
 

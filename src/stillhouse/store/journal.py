@@ -84,6 +84,24 @@ class Journal:
         self._thread = Thread(target=self._serve, args=(opened,), daemon=True, name="journal")
         self._thread.start()
         opened.result()
+        self._reader = connect(path)
+
+    def read(self, read: Write[T]) -> T:
+        """The result of a function that only reads; not from two threads at once.
+
+        Args:
+            read: sees what is durable.
+
+        Returns:
+            Its result.
+
+        Raises:
+            ArtifactError: the file is damaged.
+        """
+        try:
+            return read(self._reader)
+        except sqlite3.Error as error:
+            raise _in_words(error, self.path) from error
 
     def write_now(self, write: Write[T]) -> T:
         """The result of `write` once it is durable; for callers without an event loop."""
@@ -107,6 +125,7 @@ class Journal:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+            self._reader.close()
 
     def _put(self, item: _Item) -> None:
         if not self._thread.is_alive():
@@ -147,13 +166,15 @@ def connect(path: Path) -> sqlite3.Connection:
         path: the SQLite file.
 
     Returns:
-        In autocommit mode; use it in the thread that asked for it.
+        In autocommit mode; for one thread at a time.
 
     Raises:
         ArtifactError: the file is damaged or of another format.
     """
     try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+        connection = sqlite3.connect(
+            path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
