@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import stillhouse
@@ -12,6 +13,7 @@ from stillhouse.recipes.training import Length, Lora, Training
 from stillhouse.runner.opening import named_place, open_recipe
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.store.artifacts import ArtifactStore
+from stillhouse.tokens.packing import pack_rows
 
 pytestmark = pytest.mark.xdist_group("e2e")
 FACTOR = 1.5
@@ -145,6 +147,32 @@ def test_generation_costs_one_pass_a_token():
         SIZES, CORPUS, MACHINE, batch_size=32, answer_tokens=1000, longest_answer=1000
     )
     assert long.seconds > 5 * short.seconds
+
+
+SPREADS = {
+    "many are short": lambda rng, count: np.clip(rng.lognormal(5.3, 0.6, count), 16, 512),
+    "any length": lambda rng, count: rng.integers(20, 512, count),
+    "none fits beside another": lambda rng, count: rng.integers(260, 512, count),
+    "all are equal": lambda _rng, count: np.full(count, 200),
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 8, 32])
+@pytest.mark.parametrize("draw", SPREADS.values(), ids=SPREADS)
+def test_what_packed_rows_hold_is_known_from_the_lengths(draw, batch_size):
+    rng = np.random.default_rng(0)
+    sample = sorted(draw(rng, 400).astype(int).tolist())
+    batches = [draw(rng, batch_size).astype(int).tolist() for _ in range(200)]
+    held = np.mean([len(pack_rows(batch)) * max(batch) for batch in batches])
+    corpus = Corpus(400, sum(sample), 0, sample[-1], tuple(sample))
+    assert corpus.held_by(batch_size) == pytest.approx(held, rel=0.15)
+
+
+def test_lengths_that_pack_badly_cost_more_a_token():
+    even = Corpus(1000, 400_000, 50_000, 512, (400,) * 400)
+    spread = Corpus(1000, 400_000, 50_000, 512, (290,) * 200 + (510,) * 200)
+    costs = [training_cost(SIZES, training(), corpus, MACHINE).seconds for corpus in (even, spread)]
+    assert costs[1] > 1.1 * costs[0]
 
 
 def test_epochs_and_steps_mean_the_same_work():

@@ -38,6 +38,10 @@ _STEP_SECONDS_A_LAYER = 6e-3
 _FORWARD_SECONDS_A_LAYER = 3.0e-4
 """measured: likewise, of one forward pass without gradients."""
 
+_OPEN_ROWS = 0.8
+"""measured: packed rows of a batch beyond tokens / width, over 8 spreads of lengths and batches of
+1 to 32; the tokens that the rows hold are then right within 12 % in 46 of 48 cases."""
+
 _COPY_BYTES_A_SECOND = 2e9
 """measured: growing the caches of a batch by one token, one CPU core."""
 
@@ -64,11 +68,19 @@ class Corpus:
     lengths: tuple[int, ...] = ()
 
     def longest_of(self, count: int) -> float:
-        """Tokens of the longest among that many, as expected: what a batch is padded to."""
+        """Tokens of the longest among that many, as expected: how wide a batch is."""
         if not self.lengths:
             return min(float(self.longest), 1.35 * self.mean)
         place = count / (count + 1) * len(self.lengths)
         return float(self.lengths[min(len(self.lengths) - 1, int(place))])
+
+    def held_by(self, count: int) -> float:
+        """Tokens in the rows of a batch of that many, padding included, when they are packed."""
+        width = self.longest_of(count)
+        # Two that are longer than half a row never share one.
+        long = sum(2 * length > width for length in self.lengths) / max(1, len(self.lengths))
+        rows = max(count * self.mean / width + _OPEN_ROWS, count * long)
+        return max(count * self.mean, width * min(count, rows))
 
     @property
     def mean(self) -> float:
@@ -141,11 +153,12 @@ def training_cost(
     length = training.length
     steps = training_steps(training, corpus.examples)
     rows = steps * corpus.examples / steps_per_pass(training, corpus.examples)
-    padded = corpus.longest_of(length.batch_size)
+    width = corpus.longest_of(length.batch_size)
+    held = rows * corpus.held_by(length.batch_size) / length.batch_size
     tokens = rows * corpus.mean
     answers = rows * corpus.answer_tokens / max(1, corpus.examples)
     passes = 2.0 if training.lora else 3.0
-    flops = sizes.forward_flops(int(rows * padded), int(answers), padded / 2) * passes
+    flops = sizes.forward_flops(int(held), int(answers), width / 2) * passes
     if training.gradient_checkpointing:
         flops *= 4.0 / 3.0
     micro_steps = steps * length.accumulation
