@@ -1,0 +1,98 @@
+"""How much memory head and loss take above what they give back: two gradients.
+
+The limit is 1.0: the gradients of hidden states and head, in float32, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from measure import (
+    Child,
+    Goal,
+    Turns,
+    child_spec,
+    forget_peak,
+    has,
+    parser,
+    print_line,
+    resident_bytes,
+)
+
+VOCAB, HIDDEN = 151_936, 256
+DENSE_TOKENS = 2048
+MOST = {"fp32": 1.5, "bf16": 2.5}
+
+
+def main() -> None:
+    """Run each variant once in a process of its own."""
+    options = parser(__doc__, repeats=1)
+    options.add_argument("--tokens", type=int, default=8192)
+    told = options.parse_args()
+    tokens = 1024 if told.quick else told.tokens
+    dense_tokens = 512 if told.quick else DENSE_TOKENS
+    ours = ["ours", "ours_top64", "ours_jsd", "ours_cross_entropy"]
+    peers = ["liger_jsd"] * has("liger-kernel") + ["trl_kl"] * has("trl")
+    kinds = ("fp32", "bf16")
+    over_limit = {
+        f"{name} {kind}": _measure(f"{name} {kind}", tokens, told.threads)
+        for name in ours
+        for kind in kinds
+    }
+    small = {
+        f"{name} {kind}": _measure(f"{name} {kind}", dense_tokens, told.threads)
+        for name in ["dense", "ours", "ours_top64", *peers]
+        for kind in kinds
+    }
+    goals = {
+        f"{name}, N={tokens}, over the two gradients": Goal(found["over_gradients"], at_most=most)
+        for name, found in over_limit.items()
+        if (most := MOST[name[-4:]])
+    }
+    for name in ("ours", "ours_top64"):
+        for kind in kinds:
+            over = small[f"dense {kind}"]["extra_mb"] / small[f"{name} {kind}"]["extra_mb"]
+            goals[f"dense over {name} {kind}, N={dense_tokens}"] = Goal(over, at_least=6.0)
+    figures = {
+        "vocab": VOCAB,
+        "hidden": HIDDEN,
+        "threads": told.threads,
+        f"N={tokens}": over_limit,
+        f"N={dense_tokens}": small,
+    }
+    print_line("loss_memory", figures, goals, told.quick)
+
+
+def _measure(variant: str, tokens: int, threads: int) -> dict[str, float]:
+    spec = {"variant": variant, "tokens": tokens, "threads": threads}
+    gradients = 4 * HIDDEN * (tokens + VOCAB)
+    with Child(spec, threads) as child:
+        extra = child.turn()["extra_bytes"]
+    return {"extra_mb": extra / 1e6, "over_gradients": extra / gradients}
+
+
+def child(spec: dict[str, Any]) -> None:
+    """One forward and backward pass; the peak above what is resident before it."""
+    turns = Turns()
+    import loss_variants as variants
+    import torch
+
+    torch.set_num_threads(spec["threads"])
+    name, kind = spec["variant"].split()
+    variants.gradient_error(name, kind == "bf16", 1000)  # loads what a first run loads
+    problem = variants.Problem.draw(spec["tokens"], VOCAB, HIDDEN)
+    step = variants.VARIANTS[name](problem, kind == "bf16")
+    turns.report()
+    turns.wait()
+    problem.forget()
+    forget_peak()
+    before = resident_bytes()
+    problem.run(step)
+    turns.report(extra_bytes=resident_bytes(peak=True) - before)
+
+
+if __name__ == "__main__":
+    if (spec := child_spec()) is not None:
+        child(spec)
+    else:
+        main()

@@ -1,0 +1,153 @@
+"""How fast head and loss are, forward and backward, against dense torch, Liger and TRL.
+
+The limit beside each figure is the machine's own rate at the same matrix products: 6 N H V
+operations, and 2 N H V more for the head of a live teacher.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from measure import Goal, Turns, child_spec, has, in_turn, parser, print_line, ratio, spread
+
+VOCABS = (151_936, 32_000)
+LIVE = ("dense", "ours", "ours_jsd", "liger_jsd", "trl_kl")
+"""Variants with the teacher's head in them; the others need the student's alone."""
+
+
+def main() -> None:
+    """Measure every variant at each vocabulary and number of threads."""
+    options = parser(__doc__, repeats=5)
+    options.add_argument("--tokens", type=int, default=1024)
+    told = options.parse_args()
+    quick = told.quick
+    tokens, repeats = (256, 2) if quick else (told.tokens, told.repeats)
+    threads = (told.threads,) if quick else tuple(sorted({1, told.threads}))
+    cells = [
+        _cell(vocab, count, tokens, repeats, told.clock)
+        for vocab in (VOCABS[:1] if quick else VOCABS)
+        for count in threads
+    ]
+    goals = {
+        f"{name}, V={cell['vocab']}, {cell['threads']} threads": goal
+        for cell in cells
+        for name, goal in _goals(cell).items()
+    }
+    print_line("loss_speed", {"tokens": tokens, "cells": cells}, goals, quick)
+
+
+def _variants() -> list[str]:
+    names = ["dense", "cross_entropy", "ours", "ours_top64", "ours_jsd", "products", "head"]
+    names += ["liger_jsd"] * has("liger-kernel") + ["trl_kl"] * has("trl")
+    return [f"{name} {kind}" for name in names for kind in ("fp32", "bf16")]
+
+
+def _cell(vocab: int, threads: int, tokens: int, repeats: int, clock: str) -> dict[str, Any]:
+    shape = {"vocab": vocab, "threads": threads, "tokens": tokens}
+    reports = in_turn({name: {"variant": name, **shape} for name in _variants()}, threads, repeats)
+    seconds = {name: [one[clock] for one in turns] for name, turns in reports.items()}
+
+    def over(one: str, other: str) -> dict[str, float] | None:
+        return ratio(seconds[one], seconds[other]) if {one, other} <= seconds.keys() else None
+
+    shares = {
+        name: over(f"{'products' if name.split()[0] in LIVE else 'head'} {name[-4:]}", name)
+        for name in seconds
+        if name.split()[0] not in ("products", "head")
+    }
+    ratios = {
+        f"{one} over {ours}": found
+        for one, ours in _PAIRS
+        if (found := over(one, ours)) is not None
+    }
+    return {
+        **shape,
+        "seconds": {name: spread(values) for name, values in seconds.items()},
+        "ratios": ratios,
+        "share_of_product_rate": shares,
+        "products_gflop_per_s": {
+            name: spread([turn["flops"] / turn[clock] / 1e9 for turn in turns])
+            for name, turns in reports.items()
+            if name.split()[0] in ("products", "head")
+        },
+        "gradient_error": {
+            name: turns[0]["error"] for name, turns in reports.items() if "error" in turns[0]
+        },
+    }
+
+
+_PAIRS = (
+    ("dense fp32", "ours fp32"),
+    ("dense fp32", "ours bf16"),
+    ("dense bf16", "ours bf16"),
+    ("dense fp32", "ours_top64 fp32"),
+    ("dense fp32", "ours_top64 bf16"),
+    ("dense bf16", "ours_top64 bf16"),
+    ("cross_entropy fp32", "ours_top64 fp32"),
+    ("cross_entropy bf16", "ours_top64 bf16"),
+    ("liger_jsd fp32", "ours_jsd fp32"),
+    ("liger_jsd bf16", "ours_jsd bf16"),
+    ("trl_kl fp32", "ours fp32"),
+    ("trl_kl bf16", "ours bf16"),
+)
+# At least, and what would be better still; in bf16 also against dense torch in bf16.
+_AT_LARGE = {
+    "dense fp32 over ours fp32": (1.15, 1.3),
+    "dense fp32 over ours bf16": (2.0, None),
+    "dense bf16 over ours bf16": (2.0, None),
+    "dense fp32 over ours_top64 fp32": (2.2, None),
+    "dense fp32 over ours_top64 bf16": (3.5, None),
+    "dense bf16 over ours_top64 bf16": (3.5, None),
+    "liger_jsd fp32 over ours_jsd fp32": (1.2, None),
+}
+_AT_SMALL = {"liger_jsd fp32 over ours_jsd fp32": (0.95, None)}
+_SHARES = {"ours fp32": 0.75, "ours bf16": 0.45}
+
+
+def _goals(cell: dict[str, Any]) -> dict[str, Goal]:
+    is_large = cell["vocab"] == VOCABS[0]
+    goals = {
+        name: Goal(cell["ratios"].get(name, {}).get("median"), at_least, stretch=stretch)
+        for name, (at_least, stretch) in (_AT_LARGE if is_large else _AT_SMALL).items()
+    }
+    if is_large:
+        shares = cell["share_of_product_rate"]
+        goals |= {
+            f"{name}, share of the product rate": Goal(shares[name]["median"], at_least)
+            for name, at_least in _SHARES.items()
+        }
+    return goals
+
+
+def child(spec: dict[str, Any]) -> None:
+    """One variant; a turn is one forward and backward pass."""
+    turns = Turns()
+    import loss_variants as variants
+    import torch
+
+    torch.set_num_threads(spec["threads"])
+    name, kind = spec["variant"].split()
+    problem = variants.Problem.draw(spec["tokens"], spec["vocab"])
+    if name in ("products", "head"):
+        with_teacher = name == "products"
+        run = variants.products(problem, kind == "bf16", with_teacher=with_teacher)
+        ready = {"flops": variants.flops(problem, with_teacher=with_teacher)}
+    else:
+        step = variants.VARIANTS[name](problem, kind == "bf16")
+        ready = {"error": variants.gradient_error(name, kind == "bf16", spec["vocab"])}
+
+        def run() -> None:
+            problem.run(step)
+
+    run()
+    turns.report(**ready)
+    while turns.wait():
+        run()
+        turns.report()
+
+
+if __name__ == "__main__":
+    if (spec := child_spec()) is not None:
+        child(spec)
+    else:
+        main()
