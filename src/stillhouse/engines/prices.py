@@ -162,7 +162,7 @@ def _nano(text: str) -> int:
         value = Decimal(text) * NANO
     except InvalidOperation:
         value = Decimal(-1)
-    if value < 0 or value != int(value):
+    if not value.is_finite() or value < 0 or value != int(value):
         raise UsageError(
             f"{text!r} is no price in dollars per million tokens", 'write it as "0.15"'
         )
