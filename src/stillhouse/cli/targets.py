@@ -31,7 +31,7 @@ def show_targets(
     runs: RunsRoot = "runs",
     as_json: AsJson = False,
 ) -> None:
-    """Print what a store of targets holds, or what the teacher said about one example."""
+    """Print what a store of targets holds, or one example of it."""
     from stillhouse.cli.show_targets import show_example, show_store
     from stillhouse.runner.stores import find_store, view_example, view_store
 
@@ -45,7 +45,7 @@ def show_targets(
 
 @app.command("verify")
 def verify_targets(place: Place, runs: RunsRoot = "runs", as_json: AsJson = False) -> None:
-    """Read a whole store of targets and compare every checksum; exit 1 when one differs."""
+    """Compare every checksum of a store of targets; exit 1 when one differs."""
     from stillhouse.cli.progress import ProgressView
     from stillhouse.cli.show_targets import show_verified
     from stillhouse.runner.stores import find_store, verify_store
@@ -105,7 +105,7 @@ def import_targets(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring log-probabilities that DistillKit or axolotl stored into a store of targets."""
+    """Import log-probabilities that DistillKit or axolotl stored."""
     from stillhouse.cli.progress import ProgressView
     from stillhouse.cli.show_targets import show_imported
     from stillhouse.runner.imports import ImportCall, run_import
