@@ -104,6 +104,8 @@ class TrainingClaims:
         ce_weight: factor of the cross-entropy with the label.
         t2_scaling: the divergence is multiplied by kd_temperature**2.
         top_k: teacher entries that are kept, the rest being one bucket; 0 keeps all.
+        as_stored: (teacher logits (N, V), kd_temperature) -> the logits that stored targets still
+            say, for a loss that gets targets of a narrower type.
         kd_temperatures: those that the loss can do.
         heads: what it does besides a plain head, out of `bias`, `logit_scale`, `logit_softcap`
             and `padding` (of either vocabulary).
@@ -117,6 +119,7 @@ class TrainingClaims:
     ce_weight: float = 0.0
     t2_scaling: bool = True
     top_k: int = 0
+    as_stored: Callable[[Tensor, float], Tensor] | None = None
     kd_temperatures: tuple[float, ...] = (1.0, 2.0)
     heads: frozenset[str] = frozenset({"bias", "logit_scale", "logit_softcap", "padding"})
     computes_in: torch.dtype = torch.float64
@@ -145,8 +148,11 @@ class TrainingClaims:
         logits = logits * head.logit_scale
         if head.logit_softcap is not None:
             logits = head.logit_softcap * torch.tanh(logits / head.logit_softcap)
-        teacher = batch.teacher_logits_BTU.detach()[predicting][:, :used].double()
-        log_p, log_q = ((x / batch.kd_temperature).log_softmax(-1) for x in (teacher, logits))
+        teacher = batch.teacher_logits_BTU.detach()[predicting][:, :used]
+        if self.as_stored is not None:
+            teacher = self.as_stored(teacher, batch.kd_temperature)
+        sides = (teacher.double(), logits)
+        log_p, log_q = ((x / batch.kd_temperature).log_softmax(-1) for x in sides)
         factor = batch.kd_temperature**2 if self.t2_scaling else 1.0
         divergence = factor * self.formula.merged(log_p, log_q, self.top_k)
         labels = batch.labels_BT[:, 1:][predicting[:, :-1]]
