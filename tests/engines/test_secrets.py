@@ -2,14 +2,17 @@
 
 import logging
 import traceback
+import zlib
 
 import pytest
 from tests.engines.asking import PLANTED, SAMPLING, engine, keys
 from tests.engines.fakes.openai_server import BILLED_FAULTS, Behaviour, FakeOpenAI
 
+from stillhouse.core.errors import NetworkRefusedError
 from stillhouse.core.rows import Example, Message
 from stillhouse.engines.gateway import GatewaySettings
 from stillhouse.engines.retry import RetryPolicy
+from stillhouse.runner.guard import guarded
 
 PROMPT = "the-planted-prompt-4711"
 FAULTS = (*BILLED_FAULTS, "rate_limited_soon", "server_error", "bad_request", "error_in_body")
@@ -17,8 +20,6 @@ FAULTS = (*BILLED_FAULTS, "rate_limited_soon", "server_error", "bad_request", "e
 
 def found_in(folder, needle):
     """Files below a folder whose bytes hold the needle, plain or compressed as answers are."""
-    import zlib
-
     hits = []
     for path in sorted(one for one in folder.rglob("*") if one.is_file()):
         data = path.read_bytes()
@@ -29,8 +30,6 @@ def found_in(folder, needle):
 
 
 def _starts(data):
-    import zlib
-
     start = data.find(b"\x78\x01")
     while start >= 0:
         try:
@@ -89,6 +88,20 @@ def test_an_error_in_the_middle_of_a_request_shows_no_key(tmp_path, monkeypatch)
     text = "".join(
         traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
     )
+    assert PLANTED not in text
+
+
+def test_a_refused_connection_shows_no_key(tmp_path):
+    with (
+        guarded("none"),
+        engine(tmp_path, "http://api.example.com/v1") as teacher,
+        pytest.raises(NetworkRefusedError) as caught,
+    ):
+        list(teacher.generate([Example("e", "x", (Message("user", "q"),), None)], SAMPLING))
+    text = "".join(
+        traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    )
+    assert "_try" in text
     assert PLANTED not in text
 
 

@@ -2,8 +2,8 @@
 
     kept already?  -> that answer, for nothing
     key            -> one that does not rest
-    place          -> under the provider's limits, over all processes
     reserve        -> the upper price, durable before anything is sent
+    place          -> under the provider's limits, over all processes
     ask            -> one POST
     settle + keep  -> one transaction: price and answer, durable before anyone sees the answer
 
@@ -32,7 +32,16 @@ from stillhouse.engines.outcomes import Answer, Deferred, Failure, Reply, Then
 from stillhouse.engines.prices import Price
 from stillhouse.engines.retry import RetryPolicy
 from stillhouse.store.call_cache import KeptAnswer, find_answer, keep_answer
-from stillhouse.store.ledger import Balance, Bill, Refused, Request, Session, Usage, mark_accepted
+from stillhouse.store.ledger import (
+    Balance,
+    Bill,
+    Refused,
+    Request,
+    Session,
+    State,
+    Usage,
+    mark_accepted,
+)
 from stillhouse.store.slots import Limit, Place, SlotTable
 
 _POLL_S = 1.0  # assumption: other processes' reservations are settled no faster
@@ -187,12 +196,11 @@ class Gateway:
         key = self._keys.pick()
         if key is None:
             return Deferred("no_key", 0, "every key was refused")
-        place = await self._limiter.wait(question.upper.tokens)
-        if place is None or self._limiter.is_given_up():
-            return Deferred("waited_too_long", 0, "the provider only asks to wait")
-        call = await self._reserve(question, key)
-        if call is None:
-            return Deferred("budget", 0, "the budget leaves no room for its upper price")
+        async with self._limiter.path:
+            started = await self._start(question, key)
+        if isinstance(started, Deferred):
+            return started
+        place, call = started
         try:
             async with self._permits:
                 found = await self._http.post(
@@ -200,11 +208,32 @@ class Gateway:
                 )
         except BaseException:
             # cancelled, or an error of ours: nobody knows what the provider did
-            self._session.journal.post(partial(self._session.settle, call=call, bill=_GIVEN_UP))
+            self._give_up(call, "unknown")
             raise
         if isinstance(found, Reply) and not self._wire.has_answer(found.value):
             found = Failure("wrong_shape", 200)
         return await self._end(question, key, place, call, found)
+
+    async def _start(self, question: Question, key: Key) -> tuple[Place, int] | Deferred:
+        tokens = question.upper.tokens
+        if not await self._limiter.is_free(tokens):
+            return _TOO_LONG
+        call = await self._reserve(question, key)
+        if call is None:
+            return Deferred("budget", 0, "the budget leaves no room for its upper price")
+        try:
+            place = await self._limiter.take(tokens)
+        except BaseException:
+            self._give_up(call, "free")
+            raise
+        if place is None:
+            self._give_up(call, "free")
+            return _TOO_LONG
+        return place, call
+
+    def _give_up(self, call: int, state: State) -> None:
+        bill = Bill(state, "given_up")
+        self._session.journal.post(partial(self._session.settle, call=call, bill=bill))
 
     async def _reserve(self, question: Question, key: Key) -> int | None:
         request = Request(
@@ -265,7 +294,7 @@ class Gateway:
         self._settled = asyncio.Event()
 
 
-_GIVEN_UP = Bill("unknown", "given_up")
+_TOO_LONG = Deferred("waited_too_long", 0, "the provider only asks to wait")
 
 
 def most_under_way(settings: GatewaySettings) -> int:

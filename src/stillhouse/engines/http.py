@@ -85,6 +85,9 @@ class Http:
             return Failure("timeout")
         except (aiohttp.ClientError, ConnectionError, ValueError):
             return Failure("reset")
+        except Exception as error:
+            headers = {}  # a trace that shows local values must not show the key
+            raise error.with_traceback(None) from None
         if status == 200:
             return read_reply(content)
         return read_failure(status, answered, content)

@@ -1,7 +1,9 @@
 """Waiting for a place under a provider's and a key's limits.
 
-One waiter a provider stands at the shared table at a time, in the order of arrival; the others
-of this process stand behind it. So four processes mean four waiters, not hundreds.
+A request first waits until a place is free, then reserves its price, then takes the place and
+goes at once: so nothing is reserved during a long rest, and nothing but the way to the server
+lies between a place and the arrival. Only a few requests of a process are on that path at a time;
+the others stand behind them, in the order of arrival.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ _LONGEST_NAP_S = 5.0
 _LOOK_AGAIN_S = 0.05
 """assumption: without limits, a rest that another process announces may be noticed so late."""
 
+_ON_THE_PATH = 8
+"""assumption: so many reservations are committed together, and a crash leaves no more of them
+that were never sent."""
+
+_UNLIMITED = 2**31
 _ANYWHERE = Place(0.0, 0.0)
+_Look = Callable[[Sequence[Limit], int, Sequence[str]], Place]
 
 
 class Limiter:
@@ -48,31 +56,46 @@ class Limiter:
         self._policy = policy
         self._clock = clock
         self._turn = asyncio.Lock()
+        self.path = asyncio.Semaphore(_ON_THE_PATH if limits else _UNLIMITED)
         self._rests_in_a_row = 0
         self._resting_until = 0.0
         self._unserved_since: float | None = None
         self._unhindered_until = 0.0
 
-    async def wait(self, tokens: int) -> Place | None:
-        """A place for one request.
+    async def is_free(self, tokens: int) -> bool:
+        """Wait until a place is free; somebody else may still take it.
+
+        Args:
+            tokens: the most that a request will use.
+
+        Returns:
+            False when waiting would try anyone's patience.
+        """
+        return await self._wait(self._slots.look, tokens) is not None
+
+    async def take(self, tokens: int) -> Place | None:
+        """A place for one request, which goes at once.
 
         Args:
             tokens: the most that it will use.
 
         Returns:
-            The place, taken; None when that would try anyone's patience.
+            The place, taken; None when waiting would try anyone's patience.
         """
+        async with self._turn:
+            return await self._wait(self._slots.take, tokens)
+
+    async def _wait(self, how: _Look, tokens: int) -> Place | None:
         if not self.limits and self._clock() < self._unhindered_until:
             return _ANYWHERE
-        async with self._turn:
-            while True:
-                place = self._slots.take(self.limits, tokens, [self.provider])
-                if place.wait_s <= 0:
-                    self._unhindered_until = self._clock() + _LOOK_AGAIN_S
-                    return place
-                if place.wait_s > self._policy.patience_s or self.is_given_up():
-                    return None
-                await asyncio.sleep(min(place.wait_s, _LONGEST_NAP_S))
+        while True:
+            place = how(self.limits, tokens, [self.provider])
+            if place.wait_s <= 0:
+                self._unhindered_until = self._clock() + _LOOK_AGAIN_S
+                return place
+            if place.wait_s > self._policy.patience_s or self.is_given_up():
+                return None
+            await asyncio.sleep(min(place.wait_s, _LONGEST_NAP_S))
 
     def give_back(self, place: Place, unused_tokens: int) -> None:
         """Note that fewer tokens were used than taken."""

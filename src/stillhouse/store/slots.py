@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -104,16 +105,29 @@ class SlotTable:
         Returns:
             The place, or how long to wait for one.
         """
+        with self._alone():
+            place = self._look(limits, tokens, rests)
+            if place.wait_s <= 0:
+                for limit in limits:
+                    self._use(limit, tokens, place.at)
+            return place
+
+    def look(self, limits: Sequence[Limit], tokens: int, rests: Sequence[str]) -> Place:
+        """What `take` would give, without taking anything."""
+        with self._alone():
+            return self._look(limits, tokens, rests)
+
+    def _look(self, limits: Sequence[Limit], tokens: int, rests: Sequence[str]) -> Place:
+        now = self._clock()
+        waits = [self._wait(limit, tokens, now) for limit in limits]
+        waits += [self._rest(name, now) for name in rests]
+        return Place(max([0.0, *waits]), now)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         self._c.execute("BEGIN IMMEDIATE")
         try:
-            now = self._clock()
-            waits = [self._wait(limit, tokens, now) for limit in limits]
-            waits += [self._rest(name, now) for name in rests]
-            longest = max(waits, default=0.0)
-            if longest <= 0:
-                for limit in limits:
-                    self._use(limit, tokens, now)
-            return Place(max(longest, 0.0), now)
+            yield
         finally:
             self._c.execute("COMMIT")
 
