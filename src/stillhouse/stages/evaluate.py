@@ -21,7 +21,8 @@ from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.gates import estimate_metric
 from stillhouse.evals.metrics import metrics_of
 from stillhouse.evals.scores import Column, Scores, write_scores
-from stillhouse.models.score import Scoring, score_against
+from stillhouse.models.distance import score_against
+from stillhouse.models.score import Scoring
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
@@ -122,7 +123,13 @@ class _Candidate:
         reader = TargetReader(self._request.inputs["teacher"] / TARGETS)
         texts = [(item.example_id, self._corpus.encode(item)) for item in self._holdout]
         targets = [reader.get(example_id) for example_id, _ in texts]
-        found = score_against(self._model, texts, targets, self._scoring)
+        found = score_against(
+            self._model,
+            texts,
+            targets,
+            vocab_size=self._scoring.vocab_size,
+            batch_size=self._scoring.batch_size,
+        )
         return {
             "tokens": np.array([float(score.num_tokens) for score in found]),
             "nll": np.array([score.nll_sum for score in found]),

@@ -1,0 +1,131 @@
+"""How far a student is from its teacher's stored targets.
+
+Legend: P trained tokens, N of a chunk, V vocabulary, K kept teacher entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stillhouse.core.errors import ArtifactError
+from stillhouse.core.targets import TokenTargets
+from stillhouse.models.inference import evaluating
+from stillhouse.models.logits import LogitRows, sum_rows
+from stillhouse.models.states import answer_states
+from stillhouse.tokens.encode import EncodedConversation
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+@dataclass(frozen=True, slots=True)
+class StudentScore:
+    """How near a student is to its teacher on one example; sums over its trained tokens.
+
+    Attributes:
+        nll_sum: of the observed tokens under the student, nats.
+        kl_sum: KL(teacher || student) at temperature 1 over the teacher's K entries and the tail
+            as one, nats; exact when K is the vocabulary, else a lower bound.
+        num_tokens: trained tokens.
+        num_agreeing: tokens at which none is likelier to the student than the teacher's first.
+    """
+
+    nll_sum: float
+    kl_sum: float
+    num_tokens: int
+    num_agreeing: int
+
+
+def score_against(
+    model: PreTrainedModel | PeftModel,
+    texts: Sequence[tuple[str, EncodedConversation]],
+    targets: Sequence[TokenTargets],
+    *,
+    vocab_size: int,
+    batch_size: int,
+) -> list[StudentScore]:
+    """How far the student is from the teacher's targets, for every text, in order.
+
+    Args:
+        model: the student.
+        texts: example ids with their conversations.
+        targets: the teacher's, one for each text, with at least one kept entry.
+        vocab_size: ids of the tokenizer; rows of the head behind them get no mass.
+        batch_size: examples side by side.
+
+    Returns:
+        Sums in float64.
+
+    Raises:
+        ArtifactError: targets belong to another text.
+        InputError: a conversation is longer than the model's context, or has no answer.
+        ModelError: the head has fewer rows than the tokenizer has ids.
+    """
+    for (name, conversation), target in zip(texts, targets, strict=True):
+        _require_same_text(name, conversation, target)
+    encoded = [conversation for _, conversation in texts]
+    found: dict[int, StudentScore] = {}
+    with evaluating(model):
+        for states in answer_states(model, encoded, vocab_size=vocab_size, batch_size=batch_size):
+            own = [targets[index] for index in states.batch]
+            ids_PK = torch.from_numpy(np.concatenate([target.top_ids for target in own])).long()
+            teacher_PK = torch.from_numpy(np.concatenate([target.top_logprobs for target in own]))
+            observed_P = torch.from_numpy(states.observed_P).long()
+            parts = [
+                _distances(logits, observed_P[rows], ids_PK[rows], teacher_PK[rows].double())
+                for rows, logits in states.chunks()
+            ]
+            sums_P3 = np.concatenate(parts)
+            start = 0
+            for index in states.batch:
+                count = encoded[index].num_trained
+                nll, kl, agreeing = sums_P3[start : start + count].sum(axis=0)
+                found[index] = StudentScore(float(nll), float(kl), count, int(agreeing))
+                start += count
+    return [found[index] for index in range(len(texts))]
+
+
+def _distances(
+    rows: LogitRows, observed_N: Tensor, top_ids_NK: Tensor, teacher_NK: Tensor
+) -> NDArray[np.float64]:
+    """(N, 3): negative log-likelihood, KL(teacher || student) and agreement of each row."""
+    device = rows.logits_NW.device
+    ids_NK = top_ids_NK.to(device)
+    # Sums go on in float64 beside the model: Apple's GPUs have no such type.
+    label_N = rows.at(observed_N[:, None].to(device))[:, 0].cpu().double()
+    student_NK = rows.at(ids_NK).cpu().double()
+    rows.remove_(ids_NK)
+    sums = sum_rows(rows, (1.0,))
+    # The tail is summed by itself, so that a small one beside a large head stays exact.
+    tail_N = sums.partitions[0].log_z_N
+    log_z_N = torch.logaddexp(tail_N, student_NK.logsumexp(1))
+    probs_NK = teacher_NK.exp()
+    apart_NK = teacher_NK - student_NK + log_z_N[:, None]
+    kl_N = torch.where(probs_NK > 0, probs_NK * apart_NK, 0.0).sum(1)
+    if ids_NK.shape[1] < rows.vocab_size:
+        mass_N = (1.0 - probs_NK.sum(1)).clamp(min=0.0)
+        rest_N = torch.xlogy(mass_N, mass_N) - mass_N * (tail_N - log_z_N)
+        kl_N += torch.where(mass_N > 0, rest_N, 0.0)
+    rival_N = torch.maximum(sums.maxima_NM.amax(1).cpu().double(), student_NK.amax(1))
+    agrees_N = (student_NK[:, 0] >= rival_N).double()
+    columns: NDArray[np.float64] = torch.stack([log_z_N - label_N, kl_N, agrees_N], 1).numpy()
+    return columns
+
+
+def _require_same_text(
+    example_id: str, conversation: EncodedConversation, target: TokenTargets
+) -> None:
+    if target.key.completion_digest != conversation.completion_digest:
+        raise ArtifactError(
+            f"the targets of {target.key.example_id} belong to another text than example "
+            f"{example_id}",
+            "label again: rows, template or tokenizer have changed since",
+        )
