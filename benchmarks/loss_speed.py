@@ -133,7 +133,7 @@ def child(spec: dict[str, Any]) -> None:
         run = variants.products(problem, kind == "bf16", with_teacher=with_teacher)
         ready = {"flops": variants.flops(problem, with_teacher=with_teacher)}
     else:
-        step = variants.VARIANTS[name](problem, kind == "bf16")
+        step = variants.fastest(problem, variants.VARIANTS[name](problem, kind == "bf16"))
         ready = {"error": variants.gradient_error(name, kind == "bf16", spec["vocab"])}
 
         def run() -> None:

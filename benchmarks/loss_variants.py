@@ -109,7 +109,7 @@ def _in(bf16: bool) -> Any:
 # Dense torch ----------------------------------------------------------------------------------
 
 
-def dense_cross_entropy(problem: Problem, bf16: bool) -> Step:
+def dense_cross_entropy(problem: Problem, bf16: bool) -> tuple[Step, ...]:
     """Cross-entropy on dense logits."""
 
     def step() -> Tensor:
@@ -117,11 +117,11 @@ def dense_cross_entropy(problem: Problem, bf16: bool) -> Step:
             logits_NV = F.linear(problem.hidden_NH, problem.head_VH)
         return F.cross_entropy(logits_NV.float(), problem.token_ids_N)
 
-    return step
+    return (step,)
 
 
-def dense_kl_ce(problem: Problem, bf16: bool) -> Step:
-    """Half forward KL, half cross-entropy on dense logits, in the fastest of three forms."""
+def dense_kl_ce(problem: Problem, bf16: bool) -> tuple[Step, ...]:
+    """Half forward KL, half cross-entropy on dense logits, in three forms."""
 
     def logits() -> tuple[Tensor, Tensor]:
         with _in(bf16):
@@ -152,18 +152,21 @@ def dense_kl_ce(problem: Problem, bf16: bool) -> Step:
             probs_NV.mul_(0.5).scatter_add_(1, labels_N1, torch.full_like(log_z_N1, 0.5))
         return F.cross_entropy(student_NV, probs_NV) - 0.5 * entropy
 
-    return _fastest(problem, (usual, shared, mixed))
+    return shared, usual, mixed
 
 
-def _fastest(problem: Problem, steps: Sequence[Step]) -> Step:
+def fastest(problem: Problem, steps: Sequence[Step]) -> Step:
+    """The step that takes the least processor time, of one or more."""
+    if len(steps) == 1:
+        return steps[0]
     return min(steps, key=lambda step: _seconds(lambda: problem.run(step)))
 
 
 # Peers ----------------------------------------------------------------------------------------
 
 
-def liger_jsd(problem: Problem, bf16: bool) -> Step:
-    """Liger's chunked JSD without torch.compile, at its fastest chunk size."""
+def liger_jsd(problem: Problem, bf16: bool) -> tuple[Step, ...]:
+    """Liger's chunked JSD without torch.compile, at several chunk sizes."""
     from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
 
     def of(chunk: int) -> Step:
@@ -185,10 +188,10 @@ def liger_jsd(problem: Problem, bf16: bool) -> Step:
         return step
 
     tokens = len(problem.hidden_NH)
-    return _fastest(problem, [of(chunk) for chunk in _LIGER_CHUNKS if chunk <= tokens])
+    return tuple(of(chunk) for chunk in _LIGER_CHUNKS if chunk <= tokens)
 
 
-def trl_kl(problem: Problem, bf16: bool) -> Step:
+def trl_kl(problem: Problem, bf16: bool) -> tuple[Step, ...]:
     """TRL's chunked divergence kernel, forward KL."""
     from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 
@@ -205,13 +208,15 @@ def trl_kl(problem: Problem, bf16: bool) -> Step:
             )[0]
         return per_token_N.mean()
 
-    return step
+    return (step,)
 
 
 # Ours -----------------------------------------------------------------------------------------
 
 
-def _ours(problem: Problem, bf16: bool, teacher: SoftTargets | None, objective: Objective) -> Step:
+def _ours(
+    problem: Problem, bf16: bool, teacher: SoftTargets | None, objective: Objective
+) -> tuple[Step, ...]:
     weights_N = torch.full((len(problem.hidden_NH),), 1 / len(problem.hidden_NH))
     head = HeadTensors(problem.head_VH)
 
@@ -222,25 +227,25 @@ def _ours(problem: Problem, bf16: bool, teacher: SoftTargets | None, objective: 
             )
         return found.loss
 
-    return step
+    return (step,)
 
 
-def ours(problem: Problem, bf16: bool) -> Step:
+def ours(problem: Problem, bf16: bool) -> tuple[Step, ...]:
     """Half forward KL to a live teacher, half cross-entropy."""
     return _ours(problem, bf16, _live(problem), Objective(((ForwardKL(), 0.5),), 0.5))
 
 
-def ours_jsd(problem: Problem, bf16: bool) -> Step:
+def ours_jsd(problem: Problem, bf16: bool) -> tuple[Step, ...]:
     """JSD with a live teacher."""
     return _ours(problem, bf16, _live(problem), Objective(((JSD(0.5), 1.0),)))
 
 
-def ours_cross_entropy(problem: Problem, bf16: bool) -> Step:
+def ours_cross_entropy(problem: Problem, bf16: bool) -> tuple[Step, ...]:
     """Cross-entropy alone."""
     return _ours(problem, bf16, None, CROSS_ENTROPY)
 
 
-def ours_top64(problem: Problem, bf16: bool) -> Step:
+def ours_top64(problem: Problem, bf16: bool) -> tuple[Step, ...]:
     """Half forward KL to the teacher's 64 most likely tokens and its tail, half cross-entropy."""
     return _ours(problem, bf16, _kept(problem), Objective(((ForwardKL(), 0.5),), 0.5))
 
@@ -261,7 +266,7 @@ def _kept(problem: Problem) -> SparseTargets:
 
 # All, and how exact they are ------------------------------------------------------------------
 
-Builder = Callable[[Problem, bool], Step]
+Builder = Callable[[Problem, bool], tuple[Step, ...]]
 VARIANTS: dict[str, Builder] = {
     "dense": dense_kl_ce,
     "cross_entropy": dense_cross_entropy,
@@ -286,7 +291,7 @@ def gradient_error(name: str, bf16: bool, vocab: int) -> float:
         The larger of the errors at hidden states and at the head.
     """
     problem = Problem.draw(_CHECKED_TOKENS, vocab)
-    problem.run(VARIANTS[name](problem, bf16))
+    problem.run(VARIANTS[name](problem, bf16)[0])
     exact = problem.double()
     exact.run(lambda: _reference(name, exact))
     errors = []

@@ -75,12 +75,14 @@ class Turns:
         self._out = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
         self._began = (0.0, 0.0)
+        self.told: dict[str, Any] = {}
 
     def wait(self) -> bool:
-        """True at the next turn, false when there will be none."""
-        told = bool(sys.stdin.readline())
+        """True at the next turn, with what is `told` for it; false when there will be none."""
+        line = sys.stdin.readline()
+        self.told = json.loads(line) if line else {}
         self._began = (time.perf_counter(), time.process_time())
-        return told
+        return bool(line)
 
     def report(self, **values: Any) -> None:
         """Tell the parent; the time since `wait` comes on top."""
@@ -122,14 +124,20 @@ class Child:
         )
         self.ready = self._read()
 
-    def turn(self) -> dict[str, Any]:
+    def turn(self, **told: Any) -> dict[str, Any]:
         """What the child reports after one more turn.
+
+        Args:
+            **told: for this turn.
+
+        Returns:
+            Its report, with the seconds `wall` and `cpu` that it took.
 
         Raises:
             RuntimeError: it ended instead.
         """
         assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
+        self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.flush()
         return self._read()
 

@@ -67,11 +67,11 @@ class Work:
 
     def student(self) -> PreTrainedModel:
         """4 layers of 256, tied."""
-        return _model(self.vocab, 4, 256)
+        return qwen3(self.vocab, 4, 256)
 
     def teacher(self) -> PreTrainedModel:
         """8 layers of 512, tied, in eval mode."""
-        return _model(self.vocab, 8, 512).eval().requires_grad_(False)
+        return qwen3(self.vocab, 8, 512).eval().requires_grad_(False)
 
 
 def _row(ids: NDArray[np.int32]) -> EncodedConversation:
@@ -89,7 +89,8 @@ def _row(ids: NDArray[np.int32]) -> EncodedConversation:
     )
 
 
-def _model(vocab: int, layers: int, hidden: int) -> PreTrainedModel:
+def qwen3(vocab: int, layers: int, hidden: int) -> PreTrainedModel:
+    """A Qwen3 model with tied embeddings and random float32 weights, always the same."""
     torch.manual_seed(SEED)
     config = Qwen3Config(
         vocab_size=vocab,
