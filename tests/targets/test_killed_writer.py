@@ -29,7 +29,7 @@ with TargetWriter(Path(sys.argv[2]), header, 5) as writer:
 @pytest.mark.parametrize("shards_before_the_kill", [1, 4])
 def test_a_killed_writer_goes_on_to_the_same_bytes(tmp_path, fill, shards_before_the_kill):
     folder = tmp_path / "killed"
-    sources = str(Path(__file__).with_name("conftest.py"))
+    sources = str(Path(__file__).with_name("builders.py"))
     process = subprocess.Popen([sys.executable, "-c", WRITE, sources, str(folder)])
     waited_for = folder / f"shard-{shards_before_the_kill - 1:05d}.parquet"
     deadline = time.monotonic() + 60

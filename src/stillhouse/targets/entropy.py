@@ -187,12 +187,12 @@ def _i4(values: Ints) -> NDArray[np.int32]:
 
 
 def _by_context(model: Model, contexts: Ints) -> tuple[Ints | None, list[tuple[int, int]]]:
-    """The order that sorts by context, None for any; and (context, numbers in it), ascending."""
+    """The order that sorts by group of contexts, None for any; and (group, numbers), ascending."""
     if not len(contexts):
         return None, []
     if len(model.tables) == 1:
         return None, [(0, len(contexts))]
-    narrow = contexts.astype(np.int16)
+    narrow = model.groups[contexts]
     counts = np.bincount(narrow)
     found = [(at, count) for at, count in enumerate(counts.tolist()) if count]
     return np.argsort(narrow, kind="stable"), found

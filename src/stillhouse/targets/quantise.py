@@ -79,11 +79,27 @@ def level_of_rest(levels: NDArray[np.int64]) -> NDArray[np.int64]:
         levels: (P, K).
 
     Returns:
-        (P,) the level of 1 - sum of the probabilities; NOTHING where they reach 1.
+        (P,) the level of 1 - sum of the probabilities; of 1e-9 where they reach 1.
     """
-    left = _ONE - _SHARES[levels].sum(axis=1)
+    return _level_of(_ONE - _SHARES[levels].sum(axis=1))
+
+
+def level_of_share(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+    """The level of a share, the same on every machine.
+
+    Args:
+        counts: (P,) parts, >= 0.
+        total: of all parts.
+
+    Returns:
+        (P,) the level of counts / total.
+    """
+    return _level_of(counts * _ONE // max(total, 1))
+
+
+def _level_of(shares: NDArray[np.int64]) -> NDArray[np.int64]:
     # Levels fall as probability rises, so that the table is searched from its end.
-    found = NOTHING - np.searchsorted(_SHARES[::-1], np.maximum(left, 0), side="right") + 1
+    found = NOTHING + 1 - np.searchsorted(_SHARES[::-1], np.maximum(shares, 0), side="right")
     return np.asarray(np.clip(found, 0, NOTHING), dtype=np.int64)
 
 

@@ -15,10 +15,10 @@ from stillhouse.core.hashing import digest_file
 from stillhouse.core.targets import TokenTargets
 from stillhouse.targets import header as header_file
 from stillhouse.targets import index as index_file
+from stillhouse.targets.checks import check
 from stillhouse.targets.codec import pack
 from stillhouse.targets.header import TargetHeader, refuse_mismatch
 from stillhouse.targets.index import ShardEntry, StoreIndex
-from stillhouse.targets.rows import check
 from stillhouse.targets.shard import shard_name, write_shard
 
 

@@ -1,0 +1,133 @@
+"""How the kept entries of a position are coded: levels first, then the ids.
+
+Levels ascend, so that each stands between two others: the ends first, then the middle of each
+interval, ever finer. What is left between two neighbours says nearly all about the level between
+them. Ids of equal levels have no order, and cost none.
+
+Legend: P answer tokens of one example, K kept teacher entries, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.targets.entropy import MAX_FREE, Coder
+from stillhouse.targets.quantise import NOTHING, to_logprobs
+from stillhouse.targets.rows import Rows
+
+Ints = NDArray[np.int64]
+
+_LOGPROBS = to_logprobs(np.arange(NOTHING + 1))
+COARSE_LEVELS = np.minimum(
+    np.where(_LOGPROBS > -3.0, 16.0 * -np.expm1(_LOGPROBS), 15.2 + 2.0 * (-_LOGPROBS - 3.0)), 47
+).astype(np.int64)
+"""Levels as contexts, below 48: in sixteenths of probability, then in half nats."""
+
+_MOST_NATS = 11
+_NATS = np.minimum(-_LOGPROBS, _MOST_NATS).astype(np.int64)
+"""Levels as contexts of ids, in whole nats."""
+NOT_KEPT = _MOST_NATS + 1
+"""The context of a token's id that was observed but not kept."""
+
+_ROOMS = np.array([*range(1, 16), 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 2048])
+"""Widths from which on a room has a context of its own."""
+
+
+def walk_kept(coder: Coder, top_k: int, num_tokens: int, rows: Rows | None) -> tuple[Ints, Ints]:
+    """Levels and ids of the most likely entries.
+
+    Args:
+        coder: counts, encodes or decodes.
+        top_k: K; may be 0.
+        num_tokens: P.
+        rows: the numbers; None when decoding.
+
+    Returns:
+        (P, K) levels and (P, K) ids, as `Rows` has them.
+    """
+    if top_k == 0:
+        nothing = np.zeros((num_tokens, 0), np.int64)
+        return nothing, nothing
+    levels = _levels(coder, top_k, num_tokens, None if rows is None else rows.levels)
+    return levels, _ids(coder, levels, None if rows is None else rows.ids)
+
+
+def walk_all(
+    coder: Coder, vocab_size: int, num_tokens: int, rows: Rows | None
+) -> tuple[Ints, Ints]:
+    """Levels and ids of a whole vocabulary: levels in the order of ids, each its own context.
+
+    Args:
+        coder: counts, encodes or decodes.
+        vocab_size: V, which is K.
+        num_tokens: P.
+        rows: the numbers; None when decoding.
+
+    Returns:
+        (P, V) levels and (P, V) ids, as `Rows` has them.
+    """
+    by_id = None
+    if rows is not None:
+        by_id = np.empty_like(rows.levels)
+        np.put_along_axis(by_id, rows.ids, rows.levels, axis=1)
+        by_id = by_id.ravel()
+    contexts = np.tile(np.arange(vocab_size), num_tokens)
+    found = coder.numbers("level", contexts, by_id).reshape(num_tokens, vocab_size)
+    ids = np.argsort(found, axis=1, kind="stable")
+    return np.take_along_axis(found, ids, axis=1), ids
+
+
+def members_left(values: Ints) -> Ints:
+    """Members of its run of equal values from each on, runs cut at `MAX_FREE`.
+
+    Args:
+        values: (P, K).
+
+    Returns:
+        (P, K), in [1, MAX_FREE].
+    """
+    is_last = np.ones(values.shape, bool)
+    is_last[:, :-1] = values[:, :-1] != values[:, 1:]
+    places = np.arange(values.size)
+    ends = np.where(is_last.ravel(), places, values.size)
+    left = (np.minimum.accumulate(ends[::-1])[::-1] - places) % MAX_FREE + 1
+    return left.reshape(values.shape)
+
+
+def two_parts(num_tokens: int) -> tuple[slice, slice]:
+    """Positions in two parts: bits of the second, which is written first, order the first."""
+    cut = num_tokens - num_tokens // 8
+    return slice(0, cut), slice(cut, None)
+
+
+def _levels(coder: Coder, top_k: int, num_tokens: int, given: Ints | None) -> Ints:
+    levels = np.zeros((num_tokens, top_k), np.int64)
+    zeros = np.zeros(num_tokens, np.int64)
+    levels[:, 0] = coder.numbers("first", zeros, None if given is None else given[:, 0])
+    if top_k == 1:
+        return levels
+    span = None if given is None else given[:, -1] - given[:, 0]
+    levels[:, -1] = levels[:, 0] + coder.numbers("span", COARSE_LEVELS[levels[:, 0]], span)
+    lows, highs, depth = np.array([0]), np.array([top_k - 1]), 0
+    while (is_open := highs - lows > 1).any():
+        lows, highs = lows[is_open], highs[is_open]
+        middles = (lows + highs) // 2
+        room = levels[:, highs] - levels[:, lows]
+        contexts = (2 * np.searchsorted(_ROOMS, room, side="right") + (lows == 0)).ravel()
+        steps = None if given is None else (given[:, middles] - given[:, lows]).ravel()
+        found = coder.numbers(f"middle {depth}", contexts, steps).reshape(room.shape)
+        levels[:, middles] = levels[:, lows] + found
+        lows, highs = np.concatenate([lows, middles]), np.concatenate([middles, highs])
+        depth += 1
+    return levels
+
+
+def _ids(coder: Coder, levels: Ints, given: Ints | None) -> Ints:
+    left = members_left(levels)
+    parts = []
+    for part in two_parts(len(levels)):
+        values = None if given is None else given[part].ravel()
+        found = coder.groups("ids", _NATS[levels[part]].ravel(), left[part].ravel(), values)
+        parts.append(found.reshape(levels[part].shape))
+    return np.concatenate(parts)
