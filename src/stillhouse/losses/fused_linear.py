@@ -26,14 +26,26 @@ from stillhouse.losses.row_losses import RowLosses
 from stillhouse.losses.soft_targets import LiveTeacher, SampledTargets, SoftTargets
 from stillhouse.losses.terms import Objective
 
-CHUNK_LOGITS = 1 << 23
-"""Logits of one chunk, 32 MB in float32.
+CHUNK_ROWS = 256
+"""Rows of one chunk where memory allows.
 
-measured: one CPU thread, H 256, V 32,000 and 151,936: 16 to 64 MB are within 10 % of the best;
-at 4 MB the sums into the head's gradient cost 1.5 to 4 times as much.
+measured: one CPU thread with AMX, V 151,936, H 256: products of 55, 104, 128 and 256 rows reach
+0.55, 0.8, 0.85 and 1 times the rate of 512 rows: each reads the whole head.
 """
-TILE_BYTES = 1 << 20
-"""Logits of one model that are worked on at once; assumption: half of a core's second cache."""
+CHUNK_BYTES = 32 << 20
+"""Logits of one chunk that any machine has room for."""
+HEAD_SHARE, HEAD_SHARE_BF16 = 0.42, 1.3
+"""Logits of one chunk as a share of the head in float32, where that is more.
+
+measured: peaks of 1.5 and 2.5 times the gradients' bytes; bfloat16 products are so fast that
+reading the head is what small chunks wait for.
+"""
+TILE_BYTES = 2400 << 10
+"""Logits that are worked on at once; with a live teacher a quarter of it, as more lies beside it.
+
+measured: a core with 2 MB of second cache, V 151,936: four rows alone and one row of two models
+are each within 10 % of the best; four rows of two models cost twice as much a row.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ def fused_linear_loss(  # noqa: PLR0913 - each is a thing of its own, made at an
         objective: terms, weights and kd_temperature; a term of weight 0 is not computed.
         token_weights_N: (N,), the *final* weight of each token, most often mask / (number of
             trained tokens in the global batch).
-        chunk_tokens: rows of one chunk; 0 chooses them by `CHUNK_LOGITS`.
+        chunk_tokens: rows of one chunk; 0 chooses them by the head's size.
 
     Returns:
         The scalar and detached per-token values; 0 with a graph when N = 0.
@@ -159,14 +171,22 @@ class _Work:
     wanted: list[bool]
     chunk_tokens: int
 
+    @property
+    def _row_bytes(self) -> int:
+        return self.head.num_used * self.precision.softmax.itemsize
+
     def chunk(self) -> int:
-        return self.chunk_tokens or max(1, CHUNK_LOGITS // self.head.num_used)
+        """Rows of logits in memory at once."""
+        share = HEAD_SHARE_BF16 if self.precision.is_narrow else HEAD_SHARE
+        room = max(CHUNK_BYTES, share * self._row_bytes * self.head.weight_VH.shape[1])
+        fitting = int(room) // (self._row_bytes * (2 if self.losses.is_live else 1))
+        return self.chunk_tokens or min(CHUNK_ROWS, max(1, fitting))
 
     def tile(self, device: str) -> int:
         """Rows that are worked on at once."""
         if device != "cpu":
             return self.chunk()
-        fitting = TILE_BYTES // (self.head.num_used * self.precision.softmax.itemsize)
+        fitting = TILE_BYTES // (self._row_bytes * (4 if self.losses.is_live else 1))
         return max(1, fitting) * torch.get_num_threads()
 
 
@@ -227,7 +247,7 @@ def _run_chunks(products: HeadProducts, work: _Work) -> None:
 
 def _teacher_products(losses: RowLosses) -> HeadProducts | None:
     live = losses.teacher
-    if not isinstance(live, LiveTeacher) or not losses.objective.needs_teacher:
+    if not losses.is_live or not isinstance(live, LiveTeacher):
         return None
     low_rank = live.head.low_rank
     with torch.no_grad():

@@ -92,6 +92,11 @@ class Precision:
             return cls(softmax, softmax, is_narrow and bf16_gains(device))
         return cls(softmax, wanted, False)
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether products are made of fewer bits than the softmax."""
+        return self.is_bf16_inside or self.product != self.softmax
+
     def products(self) -> AbstractContextManager[None]:
         """A context in which products run as said."""
         return bf16_inside() if self.is_bf16_inside else nullcontext()
