@@ -102,6 +102,15 @@ def test_a_server_that_works_is_read_over_a_real_connection():
     assert reply.value["object"] == "chat.completion"
 
 
+def test_a_redirect_is_not_followed_because_the_request_carries_a_key():
+    with FakeOpenAI() as other:
+        away = f"{other.url}/chat/completions"
+        behaviour = Behaviour(fault_share=1.0, faults=("redirected",), elsewhere=away)
+        with FakeOpenAI(behaviour) as server:
+            assert post(f"{server.url}/chat/completions").reason == "redirected"
+        assert other.calls == []
+
+
 def test_nobody_at_the_address_is_no_connection():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

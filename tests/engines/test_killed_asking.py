@@ -50,10 +50,10 @@ def assert_nothing_lost(folder, kills, seed):
     assert found == expected
     assert all(0 <= one <= UNDER_WAY for one in lost), lost
     assert len(calls) == len(expected) + sum(lost)
-    twice = Counter(call.question for call in calls)
-    assert sum(call.nano_usd for call in calls) - price == sum(
-        call.nano_usd * (1 - 1 / twice[call.question]) for call in calls
-    )
+    times = Counter(call.question for call in calls)
+    prices = {call.question: call.nano_usd for call in calls}
+    paid_again = sum(prices[question] * (count - 1) for question, count in times.items())
+    assert sum(call.nano_usd for call in calls) == price + paid_again
     (budget,) = spending_by_budget(folder / "killed" / JOURNAL)
     assert budget.spent_usd * 10**9 >= sum(call.nano_usd for call in calls)
     assert budget.held_usd == 0

@@ -288,8 +288,7 @@ class Gateway:
                 keep(connection)
             return self._session.settle(connection, call, bill)
 
-        # paid for: written down even if whoever asked is gone
-        self.balance = await asyncio.shield(self._session.journal.write(write))
+        self.balance = await self._session.journal.write(write)
         self._settled.set()
         self._settled = asyncio.Event()
 

@@ -18,6 +18,7 @@ INPUT_NANO, OUTPUT_NANO = 150, 600  # nano-dollars a token
 
 STATUS = {
     200: b"OK",
+    307: b"Temporary Redirect",
     400: b"Bad Request",
     401: b"Unauthorized",
     404: b"Not Found",
@@ -37,6 +38,8 @@ BILLED_FAULTS = (
     "bad_gateway",
 )
 """The work may have been done: by the seed, it is billed or not."""
+ELSEWHERE = "redirected"
+"""Sends the client to `Behaviour.elsewhere`, which a client with a key must not follow."""
 FREE_FAULTS = ("rate_limited", "rate_limited_soon", "server_error", "overloaded")
 BAD_ANSWERS = ("refusal", "empty_answer", "no_finish_reason", "no_usage", "no_logprobs")
 """Whole replies, always billed."""
@@ -67,6 +70,7 @@ class Behaviour:
         say: text of an answer by the request's body and the number of the call.
         retry_after: header of a 429.
         hang_s: how long a hang lasts.
+        elsewhere: where a redirect leads.
     """
 
     latency_s: float = 0.0
@@ -77,6 +81,7 @@ class Behaviour:
     say: object = None
     retry_after: str | None = None
     hang_s: float = 5.0
+    elsewhere: str = ""
 
 
 class FakeOpenAI:
@@ -177,7 +182,9 @@ class _Connection(asyncio.Protocol):
         problem = problem_of(body)
         reply = {} if problem else completion(body, fault, behaviour.say, len(self._server.calls))
         cost = 0
-        if not problem and (fault not in (*FREE_FAULTS, "key_refused", "quota", "bad_request")):
+        if not problem and (
+            fault not in (*FREE_FAULTS, "key_refused", "quota", "bad_request", ELSEWHERE)
+        ):
             used = completion(body, "", behaviour.say, len(self._server.calls))["usage"]
             cost = INPUT_NANO * used["prompt_tokens"] + OUTPUT_NANO * used["completion_tokens"]
             if fault in BILLED_FAULTS and not is_billed:
@@ -218,6 +225,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         else:
             status, body, headers = {
+                ELSEWHERE: (307, b"", [("Location", self._server.behaviour.elsewhere)]),
                 "html": (200, b"<!doctype html><title>Sign in</title>", ()),
                 "empty_body": (200, b"", ()),
                 "truncated_json": (200, whole[: len(whole) // 2], ()),
@@ -260,7 +268,7 @@ class _Connection(asyncio.Protocol):
 
 FAULTY = {
     *BILLED_FAULTS, *FREE_FAULTS,
-    "wrong_shape", "error_in_body", "quota", "key_refused", "bad_request",
+    "wrong_shape", "error_in_body", "quota", "key_refused", "bad_request", ELSEWHERE,
 }  # fmt: skip
 
 
