@@ -85,10 +85,10 @@ class Turns:
         return bool(line)
 
     def report(self, **values: Any) -> None:
-        """Tell the parent; the time since `wait` comes on top."""
+        """Tell the parent; beside it the time since `wait`, unless `wall` and `cpu` are told."""
         wall, cpu = self._began
-        values |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-        self._out.write(json.dumps(values) + "\n")
+        taken = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        self._out.write(json.dumps({**taken, **values}) + "\n")
         self._out.flush()
 
 

@@ -1,8 +1,8 @@
 """What stored targets weigh, by codec and part, and what quantising does to the gradient.
 
 The teacher is taught on the spot, on the text of `--corpus` with the tokenizer of `--tokenizer`.
-The entropy of the ids under the words' own frequencies is no limit here: the store's models are
-fitted to each shard, so the limit beside each figure is what those models themselves predict.
+A part's size is what the packed rows lose without it; the rest of the whole are names, digests,
+checksums and the models that each shard carries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ CODECS = {
     "sampled 50": {"codec": "sampled", "top_k": 0, "num_draws": 50},
     "top_k 12 and sampled 50": {"codec": "top_k_sampled", "top_k": 12, "num_draws": 50},
 }
-_IDS_AND_COUNTS = ("drawn", "count", "counts")
+DISTANCES = (0.1, 1.0)
+"""Of a student that is nearly done and of one that has much to learn, nats of forward KL."""
+MOST_NOISE = 50.0
+_IDS_AND_COUNTS = ("drawn", "draws", "count")
 
 
 def main() -> None:
@@ -105,51 +108,50 @@ def _store(teacher: Any, rows: list[Any], vocab: int, codec: dict[str, Any]) -> 
         stored = sum(path.stat().st_size for path in Path(folder).iterdir())
         reader = TargetReader(Path(folder))
         read = [reader.get(name) for name, _ in texts]
-    parts = _bits_by_part(kept, header)
-    of_draws = sum(parts.get(name, 0.0) for name in _IDS_AND_COUNTS)
+    parts = {name: size / tokens for name, size in _bytes_by_part(kept, header).items()}
     return {
         "bytes_per_token": stored / tokens,
-        "bytes_per_token_by_part": {name: bits / 8 / tokens for name, bits in parts.items()},
-        "models_predict": sum(parts.values()) / 8 / tokens,
-        "ids_and_counts_bytes_per_token": of_draws / 8 / tokens,
+        "bytes_per_token_by_part": parts,
+        "ids_and_counts_bytes_per_token": sum(parts.get(name, 0.0) for name in _IDS_AND_COUNTS),
         "kept": kept,
         "read": read,
     }
 
 
-def _bits_by_part(kept: list[Any], header: Any) -> dict[str, float]:
-    """Length of the code of each part, under the models that the shard carries."""
-    import numpy as np
-
+def _bytes_by_part(kept: list[Any], header: Any) -> dict[str, float]:
+    """What each part adds to the packed rows: their size less their size without it."""
     from stillhouse.targets.entropy import Counter, Encoder
     from stillhouse.targets.layout import ID_MODELS, walk
     from stillhouse.targets.rows import quantise
 
+    numbers = [quantise(one, header) for one in kept]
     counter = Counter(dict.fromkeys(ID_MODELS, header.vocab_size))
-    for one in kept:
-        walk(counter, header, len(one.token_ids), quantise(one, header))
+    for one in numbers:
+        walk(counter, header, len(one.token_ids), one)
     models = counter.fit()
-    bits: dict[str, float] = {}
 
-    class Ruler(Encoder):
+    class Without(Encoder):
+        """Packs everything but one part."""
+
+        part = ""
+
         def numbers(self, name: str, contexts: Any, values: Any) -> Any:
-            model = models[name]
-            buckets, _, sizes = model.split(values)
-            rows = contexts if len(model.logs) > 1 else 0
-            weights = np.where(model.logs == 0, 0.0, np.exp2(model.logs / 4.0))
-            shares = weights[rows, buckets] / weights.sum(1)[rows]
-            spent = float((np.log2(sizes) - np.log2(shares)).sum())
-            bits[name] = bits.get(name, 0.0) + spent
-            return values
+            return values if name == self.part else super().numbers(name, contexts, values)
 
         def groups(self, name: str, contexts: Any, left: Any, values: Any) -> Any:
-            found = self.numbers(name, contexts, values)
-            bits[name] -= float(np.log2(np.maximum(left, 1)).sum())
-            return found
+            return values if name == self.part else super().groups(name, contexts, left, values)
 
-    for one in kept:
-        walk(Ruler(models), header, len(one.token_ids), quantise(one, header))
-    return bits
+    def size(part: str) -> int:
+        total = 0
+        for one in numbers:
+            encoder = Without(models)
+            encoder.part = part
+            walk(encoder, header, len(one.token_ids), one)
+            total += len(encoder.finish())
+        return total
+
+    whole = size("")
+    return {name: float(whole - size(name)) for name in models}
 
 
 def _loss(kept: list[Any]) -> float:
@@ -161,7 +163,7 @@ def _loss(kept: list[Any]) -> float:
 def _gradient_errors(teacher: Any, rows: list[Any], stored: dict[str, Any]) -> dict[str, float]:
     """Norm of the error of the head's gradient over its norm: stored against unquantised top-64.
 
-    Two students: one that knows nothing, and one near the teacher, its states disturbed a little.
+    The students are the teacher with its last states disturbed until they are so far from it.
     """
     import torch
 
@@ -173,30 +175,31 @@ def _gradient_errors(teacher: Any, rows: list[Any], stored: dict[str, Any]) -> d
     from stillhouse.models.states import answer_states
 
     count = min(len(rows), 16)
-    used = {"vocab_size": find_head(teacher).num_used, "batch_size": count}
-    (states,) = answer_states(teacher, rows[:count], **used)
     weight = find_head(teacher).weight_VH.detach()
-    generator = torch.Generator().manual_seed(0)
-    hidden = states.hidden_PH
-    noise = torch.randn(hidden.shape, generator=generator) * hidden.std()
-    students = {"far": noise, "near": hidden + 0.2 * noise}
+    (states,) = answer_states(teacher, rows[:count], vocab_size=len(weight), batch_size=count)
+    observed_N = torch.from_numpy(states.observed_P).long()
+    noise = torch.randn(states.hidden_PH.shape, generator=torch.Generator().manual_seed(0))
+    noise *= states.hidden_PH.std()
 
-    def gradient(hidden_NH: Any, targets: list[Any]) -> Any:
+    def gradient(scale: float, kind: str) -> tuple[float, Any]:
         head = HeadTensors(weight.clone().requires_grad_())
-        ordered = [targets[index] for index in states.batch]
+        ordered = [stored[kind][index] for index in states.batch]
         ids = torch.cat([torch.from_numpy(one.top_ids) for one in ordered]).long()
         logprobs = torch.cat([torch.from_numpy(one.top_logprobs) for one in ordered])
         soft = SparseTargets(ids, logprobs, torch.zeros(len(ids)))
         weights_N = torch.full((len(ids),), 1 / len(ids))
-        observed = torch.from_numpy(states.observed_P).long()
-        fused_linear_loss(hidden_NH, head, observed, soft, Objective(), weights_N).loss.backward()
-        return head.weight_VH.grad
+        hidden_NH = states.hidden_PH + scale * noise
+        loss = fused_linear_loss(hidden_NH, head, observed_N, soft, Objective(), weights_N).loss
+        loss.backward()
+        return loss.item(), head.weight_VH.grad
 
     errors = {}
-    for name, hidden_NH in students.items():
-        exact = gradient(hidden_NH, stored["kept"])
-        quantised = gradient(hidden_NH, stored["read"])
-        errors[name] = float((quantised - exact).norm() / exact.norm())
+    for distance in DISTANCES:
+        scale = 0.05
+        while gradient(scale, "kept")[0] < distance and scale < MOST_NOISE:
+            scale *= 1.3
+        (kl, exact), (_, quantised) = gradient(scale, "kept"), gradient(scale, "read")
+        errors[f"student {kl:.2g} nats away"] = float((quantised - exact).norm() / exact.norm())
     return errors
 
 

@@ -10,6 +10,7 @@ import argparse
 import ast
 import json
 import sysconfig
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,12 +132,13 @@ class Lesson:
         """
         random = np.random.default_rng(1)
         rows: list[EncodedConversation] = []
-        total = 0
+        total, tokenizer = 0, self.load_tokenizer()
         for text in self.texts(part):
-            ids, offsets = self.load_tokenizer().encode_spans(text)
+            ids, offsets = tokenizer.encode_spans(text)
             start = 0
             while len(ids) - start >= _SHORTEST and total < most_tokens:
-                length = int(random.lognormal(np.log(_MEDIAN), _SIGMA).clip(_SHORTEST, _LONGEST))
+                drawn = random.lognormal(np.log(_MEDIAN), _SIGMA)
+                length = int(np.clip(drawn, _SHORTEST, _LONGEST))
                 place = slice(start, start + length)
                 rows.append(_row(ids[place], offsets[place] - offsets[start, 0]))
                 total, start = total + len(rows[-1].ids), place.stop
@@ -195,8 +197,6 @@ class _TimeIsUpError(Exception):
 
 
 def _teach(lesson: Lesson) -> PreTrainedModel:
-    import time
-
     vocab = lesson.load_tokenizer().vocab_size
     model = qwen3(vocab, lesson.layers, lesson.hidden)
     rows = lesson.rows("teacher", 10**7)
