@@ -97,11 +97,29 @@ def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:
             f"none, but {_taught_terms(recipe)} needs targets: store top_k, or learn the "
             "teacher's text with cross_entropy alone",
         )
-    elif recipe.label.targets == "top_k" and recipe.train.kd_temperature not in temperatures:
+    elif recipe.label.is_drawn:
+        yield from _cannot_learn_from_draws(recipe)
+    elif recipe.label.stores_tokens and recipe.train.kd_temperature not in temperatures:
         yield Problem(
             "train.kd_temperature",
             f"{recipe.train.kd_temperature}, but label.kd_temperatures holds "
             f"{list(temperatures)}: add it there",
+        )
+
+
+def _cannot_learn_from_draws(recipe: Recipe) -> Iterator[Problem]:
+    label, wanted = recipe.label, recipe.train.kd_temperature
+    if label.kd_temperatures != (wanted,):
+        yield Problem(
+            "label.kd_temperatures",
+            f"{list(label.kd_temperatures)}, but label.targets: {label.targets} draws at the one "
+            f"temperature of train.kd_temperature: [{wanted}]",
+        )
+    for name in recipe.train.weights.not_linear:
+        yield Problem(
+            f"train.weights.{name}",
+            f"is not linear in the teacher, and label.targets: {label.targets} holds drawn "
+            "tokens, from which it would be biased: store top_k, or learn forward_kl",
         )
 
 

@@ -164,6 +164,12 @@ class LossWeights(Section):
         """Whether a term is learned from the teacher's distribution."""
         return any(weight for name, weight in self if name != "cross_entropy")
 
+    @property
+    def not_linear(self) -> tuple[str, ...]:
+        """Terms that tokens drawn from the teacher cannot give unbiased."""
+        linear = ("forward_kl", "cross_entropy")
+        return tuple(name for name, weight in self if weight and name not in linear)
+
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:
         if not any(weight for _, weight in self):

@@ -223,24 +223,30 @@ class _Pricer:
         corpus = self.seen.count(training.parts, self._answer)
         return training_cost(self._teacher, training, corpus, self._machine)
 
-    def _target_bytes(self, top_k: int) -> float:
+    def _target_bytes(self) -> float:
+        """Of what `label` stores for each token."""
+        label = self._recipe.label
+        store = label.token_store(self._teacher.vocab)
+        if store is None:
+            return 0.0
         return bytes_per_token(
-            top_k=top_k,
+            codec=store.codec,
+            top_k=store.top_k,
+            num_draws=store.num_draws,
             vocab_size=self._teacher.vocab,
-            kd_temperatures=self._recipe.label.kd_temperatures,
+            kd_temperatures=label.kd_temperatures,
         ).high
 
     def _label(self, _: str) -> Cost:
         label = self._recipe.label
         # The validation part is labelled with the rest, for the student's validation loss.
         corpus = self.seen.count({*label.parts, "validation"}, self._answer)
-        stored = self._target_bytes(label.top_k) if label.targets == "top_k" else 0.0
         scoring = scoring_cost(
             self._teacher,
             corpus,
             self._machine,
             batch_size=label.batch_size,
-            target_bytes=stored,
+            target_bytes=self._target_bytes(),
         )
         asked = label.parts if label.completions == "teacher" else ("unlabelled",)
         prompts = self.seen.count(set(asked) & set(label.parts), 0.0)
@@ -261,14 +267,15 @@ class _Pricer:
         twin = training.twin if variant == "twin" else None
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer)
-        stored = 0.0 if twin else self._target_bytes(self._recipe.label.top_k)
+        stored = 0.0 if twin else self._target_bytes()
         return training_cost(self._student, training, corpus, self._machine, target_bytes=stored)
 
     def _evaluate(self, variant: str) -> Cost:
         settings = self._recipe.evaluate
         sizes = self._teacher if variant == "teacher" else self._student
         corpus = self.seen.count(("holdout",), self._answer)
-        stored = self._target_bytes(settings.top_k)
+        vocab = self._teacher.vocab
+        stored = bytes_per_token(top_k=settings.top_k, vocab_size=vocab).high
         scoring = scoring_cost(
             sizes,
             corpus,

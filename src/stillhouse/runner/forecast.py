@@ -134,7 +134,9 @@ def forecast(resolved: Resolved, place: Place) -> Forecast:
         InputError: the recipe stores no targets.
     """
     label = resolved.recipe.label
-    if label.targets != "top_k":
+    vocab_size = _vocab_size(resolved)
+    store = label.token_store(vocab_size)
+    if store is None:
         raise InputError(
             f"the recipe stores no targets for tokens: label.targets is {label.targets}",
             "--set label.targets=top_k",
@@ -143,8 +145,7 @@ def forecast(resolved: Resolved, place: Place) -> Forecast:
     cost = next(item.cost for item in found.instances if item.key == "label")
     parts = {*label.parts, "validation"}
     examples = sum(count for name, count in found.parts.items() if name in parts)
-    vocab_size = _vocab_size(resolved)
-    chosen = _Way("top_k", min(label.top_k, vocab_size), is_chosen=True)
+    chosen = _Way(store.codec, store.top_k, store.num_draws, is_chosen=True)
     ways = [chosen, *(way for way in _others(vocab_size) if way.words != chosen.words)]
     lines = [
         way.line(cost.answer_tokens, examples, vocab_size, label.kd_temperatures) for way in ways

@@ -48,8 +48,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         "cut": len(done) - len(answered),
         "answer_tokens": sum(completion.num_tokens for completion in done),
     }
-    if label.targets == "top_k":
-        summary |= teacher.score(answered, request.out / TARGETS, progress)
+    if teacher.header:
+        summary |= teacher.score(answered, teacher.header, request.out / TARGETS, progress)
     return StageResult(summary)
 
 
@@ -75,26 +75,32 @@ class _Teacher:
         self._label = label
         self._corpus = corpus
         self._scratch = request.scratch
-        scoring = Scoring(
-            corpus.tokenizer.vocab_size,
-            min(label.top_k, corpus.tokenizer.vocab_size),
-            label.kd_temperatures,
-            label.batch_size,
-        )
+        vocab_size = corpus.tokenizer.vocab_size
+        store = label.token_store(vocab_size)
         self._engine = TransformersEngine(
             finished_model(config, artifact, request.locations.get("teacher")),
             corpus.tokenizer,
             corpus.template,
-            scoring,
+            Scoring(
+                vocab_size,
+                store.top_k if store else 0,
+                label.kd_temperatures,
+                label.batch_size,
+                store.num_draws if store else 0,
+                label.seed,
+            ),
         )
-        self._header = TargetHeader(
+        # Of the targets; None where none are stored.
+        self.header = store and TargetHeader(
             engine="transformers",
             weights_digest=_weights_digest(config["model"]["weights"], artifact),
             tokenizer_digest=corpus.tokenizer.digest,
             template_digest=corpus.template.digest,
-            vocab_size=scoring.vocab_size,
-            top_k=scoring.top_k,
+            vocab_size=vocab_size,
+            top_k=store.top_k,
+            num_draws=store.num_draws,
             kd_temperatures=label.kd_temperatures,
+            codec=store.codec,
             dtype=config["dtype"],
         )
 
@@ -120,11 +126,13 @@ class _Teacher:
                 tokens = self._corpus.encode(example).num_trained
                 yield Completion(example.example_id, example.answer or "", "stop", tokens)
 
-    def score(self, examples: list[Example], folder: Path, progress: Progress) -> dict[str, int]:
+    def score(
+        self, examples: list[Example], header: TargetHeader, folder: Path, progress: Progress
+    ) -> dict[str, int]:
         """Store the targets of every example; goes on after the last whole shard."""
         work = self._scratch / TARGETS
         size = self._label.shard_examples
-        with TargetWriter(work, self._header, size) as writer:
+        with TargetWriter(work, header, size) as writer:
             # Whole shards are scored at once, so that a resume sees the same batches.
             for start in range(writer.done, len(examples), size):
                 for targets in self._engine.score(examples[start : start + size]):
@@ -137,7 +145,7 @@ class _Teacher:
             os.link(path, folder / path.name)
         stored = sum(path.stat().st_size for path in folder.iterdir())
         tokens = sum(self._corpus.encode(example).num_trained for example in examples)
-        return {"target_tokens": tokens, "target_bytes": stored, "top_k": self._header.top_k}
+        return {"target_tokens": tokens, "target_bytes": stored, "top_k": header.top_k}
 
 
 def _weights_digest(base: str, artifact: Path | None) -> str:

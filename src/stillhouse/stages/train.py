@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.core.targets import TargetKey, TokenTargets
@@ -32,6 +32,7 @@ from stillhouse.stages.sections import section_of
 from stillhouse.stages.training import Learning, train_and_save
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.trainer import TrainingData
+from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation
 
@@ -112,7 +113,7 @@ class _Labels:
                 "vocab_size": corpus.tokenizer.vocab_size,
             }
             self._reader = TargetReader(folder / TARGETS, expected)
-            self.column = self._reader.header.kd_temperatures.index(training.kd_temperature)
+            self.column = _column(self._reader.header, training)
 
     def encode(self, examples: Sequence[Example]) -> list[EncodedExample]:
         """The examples that have a completion, with targets where the objective needs them."""
@@ -133,3 +134,20 @@ class _Labels:
         key = TargetKey(example_id, encoded.completion_digest, encoded.view_digest)
         self._reader.check_key(key)
         return self._reader.get(example_id)
+
+
+def _column(header: TargetHeader, training: Train) -> int:
+    """Of log Z, at the kd_temperature in use."""
+    biased = training.weights.not_linear
+    if header.num_draws and biased:
+        raise ArtifactError(
+            f"the stored targets are drawn tokens, from which {', '.join(biased)} would be biased",
+            "learn forward_kl, or label again with label.targets: top_k",
+        )
+    if training.kd_temperature not in header.kd_temperatures:
+        raise ArtifactError(
+            f"the targets were stored for the kd_temperatures {list(header.kd_temperatures)}, "
+            f"train.kd_temperature is {training.kd_temperature}",
+            "label again with it in label.kd_temperatures",
+        )
+    return header.kd_temperatures.index(training.kd_temperature)

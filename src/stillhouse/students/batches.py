@@ -1,6 +1,6 @@
 """From encoded examples to batches: several examples in a row, or one in each.
 
-Legend: R rows of a batch, W their width, N trained tokens of a batch, K kept entries.
+Legend: R rows of a batch, W their width, N trained tokens of a batch.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stillhouse.core.targets import TokenTargets
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.order import FILLER
+from stillhouse.students.soft_rows import soft_rows
 from stillhouse.tokens.packing import pack_rows
 
 
@@ -47,10 +46,12 @@ class Collator:
             use; -1 leaves the soft targets out.
         is_packed: several examples share a row where they fit, which the model must be able to
             read (`models.packing.can_pack`); else each has a row that is padded on the right.
+        kd_temperature: of the objective, at which drawn tokens were drawn.
     """
 
     log_z_column: int = -1
     is_packed: bool = True
+    kd_temperature: float = 1.0
 
     def __call__(self, examples: Sequence[EncodedExample]) -> dict[str, Any]:
         """Tensors of one batch; fillers are left out, but for one where there is nothing else.
@@ -62,8 +63,8 @@ class Collator:
             `input_ids` (R, W) int64, beside it `position_ids` (R, W) of packed rows or the
             `attention_mask` (R, W) of padded ones, and `targets` with flat entries in row-major
             order: `positions` (N,), the flat index r * W + w of the position that *predicts*
-            each trained token, `token_ids` (N,), and unless left out `top_ids` (N, K),
-            `top_logprobs` (N, K), `log_z` (N,).
+            each trained token, `token_ids` (N,), and unless left out what `soft_rows` makes of
+            the soft targets.
         """
         present = [example for example in examples if example.is_trained.any()] or examples[:1]
         lengths = [len(example.ids) for example in present]
@@ -83,24 +84,14 @@ class Collator:
         targets = {"positions": places - 1, "token_ids": ids_RW.reshape(-1)[places]}
         if self.log_z_column >= 0:
             in_order = (present[index].targets for indices in rows for index in indices)
-            targets |= self._soft([part for part in in_order if part is not None])
+            parts = [part for part in in_order if part is not None]
+            targets |= soft_rows(parts, self.log_z_column, self.kd_temperature)
         return {
             "input_ids": torch.from_numpy(ids_RW),
             "position_ids" if self.is_packed else "attention_mask": torch.from_numpy(
                 inside_RW if self.is_packed else mask_RW
             ),
             "targets": {name: torch.from_numpy(value) for name, value in targets.items()},
-        }
-
-    def _soft(self, rows: Sequence[TokenTargets]) -> dict[str, NDArray[Any]]:
-        if not rows:
-            nothing = np.zeros((0, 0), np.float32)
-            log_z = np.zeros(0, np.float32)
-            return {"top_ids": nothing.astype(np.int64), "top_logprobs": nothing, "log_z": log_z}
-        return {
-            "top_ids": np.concatenate([row.top_ids for row in rows]).astype(np.int64),
-            "top_logprobs": np.concatenate([row.top_logprobs for row in rows]),
-            "log_z": np.concatenate([row.log_z[:, self.log_z_column] for row in rows]),
         }
 
 

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from stillhouse.losses.fused_linear import fused_linear_loss
-from stillhouse.losses.soft_targets import SparseTargets
+from stillhouse.losses.soft_targets import SampledTargets, SparseTargets
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import check_head, find_head, last_hidden
 from stillhouse.models.inference import plain_model
@@ -83,7 +83,7 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
             hidden_NH,
             replace(head, vocab_size=vocab_size or head.vocab_size),
             targets["token_ids"],
-            _sparse(targets),
+            _soft(targets),
             objective,
             token_weights.expand(len(hidden_NH)),
         )
@@ -106,7 +106,9 @@ def remove_branch(model: PreTrainedModel | PeftModel) -> None:
         vars(part).pop("forward", None)
 
 
-def _sparse(targets: Mapping[str, Tensor]) -> SparseTargets | None:
+def _soft(targets: Mapping[str, Tensor]) -> SparseTargets | SampledTargets | None:
+    if "drawn_ids" in targets:
+        return SampledTargets(targets["drawn_ids"], targets["drawn_probs"], targets["entropy"])
     if "top_ids" not in targets:
         return None
     return SparseTargets(targets["top_ids"], targets["top_logprobs"], targets["log_z"])

@@ -88,4 +88,5 @@ def _check_targets(
         )
     if targets.log_z.shape[1] < num_log_z:
         raise ShapeError(f"example {index} has {targets.log_z.shape[1]} columns of log Z")
-    return targets.top_ids.max(initial=0)
+    drawn = 0 if targets.draws is None else targets.draws.ids.max(initial=0)
+    return max(targets.top_ids.max(initial=0), drawn)

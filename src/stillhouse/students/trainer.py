@@ -110,7 +110,8 @@ class StudentTrainer(Trainer):
         self.assignment = assignment
         is_taught = assignment.objective.needs_teacher
         column = assignment.data.log_z_column if is_taught else -1
-        self.collator = Collator(column, assignment.is_packed)
+        temperature = assignment.objective.kd_temperature
+        self.collator = Collator(column, assignment.is_packed, temperature)
         self.step_tokens = 0
 
     def get_train_dataloader(self) -> DataLoader[EncodedExample]:
