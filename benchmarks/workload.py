@@ -89,9 +89,9 @@ def _row(ids: NDArray[np.int32]) -> EncodedConversation:
     )
 
 
-def qwen3(vocab: int, layers: int, hidden: int) -> PreTrainedModel:
-    """A Qwen3 model with tied embeddings and random float32 weights, always the same."""
-    torch.manual_seed(SEED)
+def qwen3(vocab: int, layers: int, hidden: int, seed: int = SEED) -> PreTrainedModel:
+    """A Qwen3 model with tied embeddings and random float32 weights, the same for one seed."""
+    torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=vocab,
         hidden_size=hidden,
