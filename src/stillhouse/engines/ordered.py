@@ -20,6 +20,8 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 _WINDOW = 64  # assumption: times the workers; one slow answer holds up no more than so many others
+_BUNCH_S = 0.003
+"""Answers are handed over together, so that two threads wake each other less often."""
 _NAP_S = 0.02  # assumption: nobody sees a stop or a full window sooner
 
 
@@ -60,8 +62,7 @@ def ask_in_order(crew: Crew[A, Q, R], questions: Sequence[Q]) -> Iterator[R]:
     try:
         for number in range(len(questions)):
             while number not in early:
-                index, found = work.results.get()
-                early[index if index >= 0 else number] = found
+                early |= {max(index, number): found for index, found in work.results.get()}
             work.given = number + 1
             result = early.pop(number)
             if isinstance(result, _Failed):
@@ -82,16 +83,20 @@ class _Work(Generic[A, Q, R]):
         self._crew = crew
         self._questions = questions
         self._left = iter(range(len(questions)))
-        self.results: SimpleQueue[tuple[int, R | _Failed]] = SimpleQueue()
+        self._bunch: list[tuple[int, R | _Failed]] = []
+        self.results: SimpleQueue[list[tuple[int, R | _Failed]]] = SimpleQueue()
+        self._error: BaseException = asyncio.CancelledError()
         self.stop = Event()
         self.given = 0
 
     def run(self) -> None:
-        """The thread."""
+        """The thread; its last word is an error, for whoever still waits for an answer."""
         try:
             asyncio.run(self._all())
         except BaseException as error:
-            self.results.put((-1, _Failed(error)))
+            self._error = error
+        self._flush()
+        self.results.put([(-1, _Failed(self._error))])
 
     async def _all(self) -> None:
         async with self._crew.open() as shared:
@@ -115,8 +120,19 @@ class _Work(Generic[A, Q, R]):
             if self.stop.is_set():
                 return
             try:
-                self.results.put((index, await self._crew.ask(shared, self._questions[index])))
+                self._give(index, await self._crew.ask(shared, self._questions[index]))
             except Exception as error:
                 self.stop.set()
-                self.results.put((index, _Failed(error)))
+                self._error = error
+                self._give(index, _Failed(error))
                 return
+
+    def _give(self, index: int, found: R | _Failed) -> None:
+        if not self._bunch:
+            asyncio.get_running_loop().call_later(_BUNCH_S, self._flush)
+        self._bunch.append((index, found))
+
+    def _flush(self) -> None:
+        if self._bunch:
+            self.results.put(self._bunch)
+            self._bunch = []
