@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import random
@@ -42,8 +43,8 @@ def test_a_reader_keeps_few_groups_and_files(tmp_path, fill, make, kept, monkeyp
 
 
 def test_long_examples_make_small_groups(tmp_path, fill, make, monkeypatch):
-    monkeypatch.setattr(shard, "GROUP_BYTES", 8000)
-    fill(tmp_path, 6, make=lambda number: make(number, num_tokens=400))
+    monkeypatch.setattr(shard, "GROUP_BYTES", 2000)
+    fill(tmp_path, 6, make=lambda number: make(number, num_tokens=100))
 
     file = pq.ParquetFile(tmp_path / "shard-00000.parquet")
 
@@ -303,3 +304,86 @@ def test_index_counts_examples_and_tokens(tmp_path, fill, make):
 
     assert [shard["num_rows"] for shard in index["shards"]] == [5, 5, 2]
     assert index["shards"][2]["num_tokens"] == sum(len(make(n).token_ids) for n in (10, 11))
+
+
+def test_a_store_of_the_first_format_is_refused(tmp_path, fill):
+    fill(tmp_path, 2)
+    path = tmp_path / "header.json"
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 1'))
+
+    with pytest.raises(ArtifactError, match=r"format_version 1; .*\n.*label again"):
+        TargetReader(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"codec": "full"}, "wants top_k 5000, the whole vocabulary"),
+        ({"codec": "sampled"}, "does not go with top_k 8 and num_draws 0"),
+        ({"top_k": 0}, "does not go with top_k 0"),
+        ({"top_k": 5001}, "at vocab_size 5000"),
+        ({"num_draws": 3}, "codec top_k does not go with top_k 8 and num_draws 3"),
+        ({"codec": "top_k_sampled", "num_draws": 3}, "draws are made at one kd_temperature"),
+    ],
+)
+def test_a_header_whose_sizes_do_not_fit_its_codec_is_refused(header, change, words):
+    with pytest.raises(ValueError, match=words):
+        TargetHeader.model_validate(header.model_dump() | change)
+
+
+def test_ids_may_hold_any_letters(tmp_path, header, make):
+    names = ["Ünïcode/例え 🥃", 'a"b\\c', " "]
+    with TargetWriter(tmp_path, header, 5) as writer:
+        for number, name in enumerate(names):
+            targets = make(number)
+            key = TargetKey(name, targets.key.completion_digest, targets.key.view_digest)
+            writer.append(dataclasses.replace(targets, key=key))
+
+    reader = TargetReader(tmp_path)
+
+    assert reader.example_ids == tuple(names)
+    assert all(reader.get(name).key.example_id == name for name in names)
+
+
+def test_shards_stand_alone(tmp_path, fill, header, make, kept):
+    fill(tmp_path / "all", 12)
+    index = json.loads((tmp_path / "all" / "index.json").read_text())
+    index["shards"] = index["shards"][1:]
+    (tmp_path / "all" / "index.json").write_text(json.dumps(index))
+
+    reader = TargetReader(tmp_path / "all")
+
+    assert kept(make(11), reader.get("example-000011"))
+
+
+def test_damaged_entropy_models_are_named(tmp_path, fill):
+    fill(tmp_path, 5)
+    path = tmp_path / "shard-00000.parquet"
+    good = path.read_bytes()
+    at = good.index(b"stillhouse.models") + 60
+    path.write_bytes(good[:at] + (b"A" if good[at : at + 1] != b"A" else b"B") + good[at + 1 :])
+    reader = TargetReader(tmp_path)
+
+    with pytest.raises(ArtifactError, match=r"shard-00000.*checksum of its entropy models"):
+        reader.get("example-000002")
+
+
+def test_the_gradient_of_a_stored_teacher_is_the_teachers(tmp_path, header, make):
+    header = header.model_copy(update={"top_k": 64, "kd_temperatures": (1.0,)})
+    targets = make(3, 300, header)
+    with TargetWriter(tmp_path, header, 1) as writer:
+        writer.append(targets)
+    stored = TargetReader(tmp_path).get(targets.key.example_id)
+    student = targets.top_logprobs + np.random.default_rng(0).normal(0, 0.5, (300, 64))
+    student_probs = np.exp(student - student.max(axis=1, keepdims=True))
+    student_probs /= student_probs.sum(axis=1, keepdims=True) * 1.1
+
+    def gradient(of):
+        """Of forward KL over the kept entries and a tail, which many small entries share."""
+        order = np.argsort(of.top_ids, axis=1)
+        teacher = np.take_along_axis(np.exp(of.top_logprobs.astype(np.float64)), order, axis=1)
+        mine = np.take_along_axis(student_probs, np.argsort(targets.top_ids, axis=1), axis=1)
+        return mine - teacher
+
+    wrong = np.linalg.norm(gradient(stored) - gradient(targets))
+    assert wrong < 0.01 * np.linalg.norm(gradient(targets))

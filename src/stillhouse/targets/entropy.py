@@ -177,8 +177,11 @@ class Decoder:
             buckets[order] = buckets.copy()
         sizes = model.sizes[buckets]
         values = model.edges[buckets]
-        has_rest = sizes > 1
-        values[has_rest] += self._stack.decode(_UNIFORM, _i4(sizes[has_rest]))
+        wide = np.flatnonzero(sizes > 1)
+        if len(wide) == len(values):
+            values += self._stack.decode(_UNIFORM, _i4(sizes))
+        elif len(wide):
+            values[wide] += self._stack.decode(_UNIFORM, _i4(sizes[wide]))
         return model.join(values)
 
 

@@ -30,8 +30,9 @@ _NATS = np.minimum(-_LOGPROBS, _MOST_NATS).astype(np.int64)
 NOT_KEPT = _MOST_NATS + 1
 """The context of a token's id that was observed but not kept."""
 
-_ROOMS = np.array([*range(1, 16), 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 2048])
-"""Widths from which on a room has a context of its own."""
+_WIDTHS = [*range(1, 17), 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 2048]
+_ROOMS = 2 * np.searchsorted(_WIDTHS, np.arange(NOTHING + 1), side="right")
+"""What is left between two levels as contexts; even, so that the first interval has its own."""
 
 
 def walk_kept(coder: Coder, top_k: int, num_tokens: int, rows: Rows | None) -> tuple[Ints, Ints]:
@@ -102,25 +103,25 @@ def two_parts(num_tokens: int) -> tuple[slice, slice]:
 
 
 def _levels(coder: Coder, top_k: int, num_tokens: int, given: Ints | None) -> Ints:
-    levels = np.zeros((num_tokens, top_k), np.int64)
+    columns = np.zeros((top_k, num_tokens), np.int64)
+    wanted = np.zeros((top_k, 0), np.int64) if given is None else given.T
+    is_given = given is not None
     zeros = np.zeros(num_tokens, np.int64)
-    levels[:, 0] = coder.numbers("first", zeros, None if given is None else given[:, 0])
-    if top_k == 1:
-        return levels
-    span = None if given is None else given[:, -1] - given[:, 0]
-    levels[:, -1] = levels[:, 0] + coder.numbers("span", COARSE_LEVELS[levels[:, 0]], span)
+    columns[0] = coder.numbers("first", zeros, wanted[0] if is_given else None)
+    if top_k > 1:
+        span = wanted[-1] - wanted[0] if is_given else None
+        columns[-1] = columns[0] + coder.numbers("span", COARSE_LEVELS[columns[0]], span)
     lows, highs, depth = np.array([0]), np.array([top_k - 1]), 0
     while (is_open := highs - lows > 1).any():
         lows, highs = lows[is_open], highs[is_open]
         middles = (lows + highs) // 2
-        room = levels[:, highs] - levels[:, lows]
-        contexts = (2 * np.searchsorted(_ROOMS, room, side="right") + (lows == 0)).ravel()
-        steps = None if given is None else (given[:, middles] - given[:, lows]).ravel()
-        found = coder.numbers(f"middle {depth}", contexts, steps).reshape(room.shape)
-        levels[:, middles] = levels[:, lows] + found
+        contexts = _ROOMS[columns[highs] - columns[lows]] + (lows == 0)[:, None]
+        steps = (wanted[middles] - wanted[lows]).ravel() if is_given else None
+        found = coder.numbers(f"middle {depth}", contexts.ravel(), steps)
+        columns[middles] = columns[lows] + found.reshape(contexts.shape)
         lows, highs = np.concatenate([lows, middles]), np.concatenate([middles, highs])
         depth += 1
-    return levels
+    return np.ascontiguousarray(columns.T)
 
 
 def _ids(coder: Coder, levels: Ints, given: Ints | None) -> Ints:
