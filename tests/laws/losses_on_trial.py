@@ -76,7 +76,7 @@ def as_stored(top_k):
 
 
 def live_teacher(teacher_NV, _top_k, _kd_temperature):
-    eye = torch.eye(teacher_NV.shape[1], dtype=teacher_NV.dtype)
+    eye = torch.eye(teacher_NV.shape[1], dtype=teacher_NV.dtype, device=teacher_NV.device)
     return LiveTeacher(teacher_NV.detach(), HeadTensors(eye))
 
 
@@ -84,15 +84,15 @@ def drawn(teacher_NV, _top_k, kd_temperature, num_draws=20):
     log_p = (wide(teacher_NV.detach()) / kd_temperature).log_softmax(-1)
     shape = (len(log_p), num_draws)
     ids = torch.multinomial(log_p.exp(), num_draws, replacement=True) if len(log_p) else None
-    ids = torch.zeros(shape, dtype=torch.int64) if ids is None else ids
-    probs = torch.full(shape, 1 / num_draws, dtype=log_p.dtype)
+    ids = log_p.new_zeros(shape, dtype=torch.int64) if ids is None else ids
+    probs = log_p.new_full(shape, 1 / num_draws)
     return SampledTargets(ids, probs, -(log_p.exp() * log_p).sum(-1))
 
 
 def all_drawn(teacher_NV, _top_k, kd_temperature):
     """Every token with its own probability: what draws are on average."""
     log_p = (wide(teacher_NV.detach()) / kd_temperature).log_softmax(-1)
-    ids = torch.arange(log_p.shape[1]).expand(log_p.shape)
+    ids = torch.arange(log_p.shape[1], device=log_p.device).expand(log_p.shape)
     return SampledTargets(ids, log_p.exp(), -(log_p.exp() * log_p).sum(-1))
 
 
@@ -131,10 +131,10 @@ class _PerToken(torch.autograd.Function):
     def forward(ctx, student, targets, objective):
         with torch.enable_grad():
             hidden = student.detach().requires_grad_()
-            ones, ids = torch.ones(len(hidden)), torch.zeros(len(hidden), dtype=torch.int64)
-            head = HeadTensors(torch.eye(hidden.shape[1], dtype=hidden.dtype))
+            ones = hidden.new_ones(len(hidden))
+            eye = torch.eye(hidden.shape[1], dtype=hidden.dtype, device=hidden.device)
             fused = fused_linear_loss(
-                hidden, head, ids, targets, objective, ones.to(hidden.dtype), chunk_tokens=3
+                hidden, HeadTensors(eye), ones.long(), targets, objective, ones, chunk_tokens=3
             )
             (ctx.gradient,) = torch.autograd.grad(fused.loss, hidden)
         return fused.per_token[objective.divergences[0][0].name].clone()
@@ -166,7 +166,7 @@ def training(divergence, top_k=0, targets=sparse_targets, *, ce_weight=0.3):
         ours = HeadTensors(
             head.weight_VH, head.bias_V, head.logit_scale, head.logit_softcap, head.vocab_size
         )
-        weight = torch.tensor(1 / max(batch.num_items, 1), dtype=torch.float64)
+        weight = batch.labels_BT.new_tensor(1 / max(batch.num_items, 1), dtype=torch.float64)
         return fused_linear_loss(
             batch.hidden_BTH[predicting],
             ours,

@@ -1,5 +1,7 @@
 """Our losses are under every law of `stillhouse.testing.losses` that their claims call for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.laws import losses_on_trial
@@ -21,6 +23,15 @@ BEYOND_PROBABILITIES = {
 @pytest.mark.parametrize("name", TRIALS)
 def test_a_loss_keeps_every_law(name):
     report = check_laws(*TRIALS[name])
+    expected = {"extreme_logits_stay_finite"} if name in BEYOND_PROBABILITIES else set()
+    assert {verdict.law for verdict in report.failures} == expected, f"\n{report}"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", TRIALS)
+def test_a_loss_keeps_every_law_on_a_gpu(name):
+    loss, claims = TRIALS[name]
+    report = check_laws(loss, replace(claims, device="cuda"))
     expected = {"extreme_logits_stay_finite"} if name in BEYOND_PROBABILITIES else set()
     assert {verdict.law for verdict in report.failures} == expected, f"\n{report}"
 

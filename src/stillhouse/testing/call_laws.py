@@ -18,13 +18,13 @@ from stillhouse.testing.measuring import (
     seeded,
     value_of,
 )
-from stillhouse.testing.token_claims import TokenClaims, trial_logits
+from stillhouse.testing.token_claims import TokenClaims
 from stillhouse.testing.verdicts import Finding
 
 
 def extreme_logits_stay_finite(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """Probabilities too small for float32 give the formula's value and gradient, never NaN."""
-    student, teacher = extreme_logits()
+    student, teacher = extreme_logits(claims)
     deviations = {}
     for kd_temperature in claims.kd_temperatures:
         found = []
@@ -42,9 +42,9 @@ def extreme_logits_stay_finite(claims: TokenClaims, loss: TokenLoss) -> Finding:
     )
 
 
-def extreme_logits() -> tuple[Tensor, Tensor]:
+def extreme_logits(claims: TokenClaims) -> tuple[Tensor, Tensor]:
     """Student and teacher logits, (N, V) float32 each, some 200 apart and at other tokens."""
-    student, teacher = trial_logits(torch.float32)
+    student, teacher = claims.logits(torch.float32)
     teacher[:, 5] += 200.0
     student[:4, 7] += 200.0
     return student, teacher
@@ -52,7 +52,7 @@ def extreme_logits() -> tuple[Tensor, Tensor]:
 
 def rows_are_independent(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """A token's loss does not depend on the tokens beside it, on their number or their order."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     kd_temperature = claims.kd_temperatures[-1]
     whole = value_of(loss, student, teacher, kd_temperature)
     worst = 0.0
@@ -67,14 +67,14 @@ def rows_are_independent(claims: TokenClaims, loss: TokenLoss) -> Finding:
 
 def no_token_is_no_error(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """Without a token there is no value, but a graph: nothing to learn is no error."""
-    student, teacher = (x[:0] for x in trial_logits(claims.computes_in))
+    student, teacher = (x[:0] for x in claims.logits())
     gradient = gradient_of(loss, student, teacher, claims.kd_temperatures[0])
     return Finding(float(gradient.numel()), 0.0, "numbers in the gradient of no token")
 
 
 def half_precision_is_computed_in_float32(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """bfloat16 logits give the float32 value of the same numbers, and its gradient rounded."""
-    student, teacher = (x.bfloat16() for x in trial_logits(torch.float32))
+    student, teacher = (x.bfloat16() for x in claims.logits(torch.float32))
     wide = (student.float(), teacher.float())
     value_off, gradient_off = 0.0, 0.0
     for kd_temperature in claims.kd_temperatures:
@@ -94,7 +94,7 @@ def half_precision_is_computed_in_float32(claims: TokenClaims, loss: TokenLoss) 
 
 def the_teacher_gets_no_gradient(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """The teacher is a target: nothing flows back into its logits."""
-    student, teacher = (x.requires_grad_() for x in trial_logits(claims.computes_in))
+    student, teacher = (x.requires_grad_() for x in claims.logits())
     value_of(loss, student, teacher, claims.kd_temperatures[0]).sum().backward()
     worst = 0.0 if teacher.grad is None else teacher.grad.abs().max().item()
     return Finding(worst, 0.0, "largest gradient at the teacher's logits")
@@ -102,7 +102,7 @@ def the_teacher_gets_no_gradient(claims: TokenClaims, loss: TokenLoss) -> Findin
 
 def the_logits_stay_as_they_were(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """Neither the value nor the gradient is written over the logits that were passed in."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     leaf, kept = student.clone().requires_grad_(), teacher.clone()
     loss(leaf, kept, claims.kd_temperatures[-1]).sum().backward()
     worst = largest((leaf.detach() - student).abs().max(), (kept - teacher).abs().max())

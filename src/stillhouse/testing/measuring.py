@@ -5,6 +5,7 @@ Legend: N tokens, V vocabulary, T kd_temperature.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -61,7 +62,7 @@ def gradient_of(
     """
     leaf = student_NV.detach().clone().requires_grad_()
     value_N = value_of(loss, leaf, teacher_NV, kd_temperature)
-    weights = torch.linspace(0.5, 1.5, len(leaf), dtype=value_N.dtype)
+    weights = torch.linspace(0.5, 1.5, len(leaf), dtype=value_N.dtype, device=leaf.device)
     return torch.autograd.grad(value_N, leaf, weights)[0]
 
 
@@ -88,7 +89,7 @@ def seeded(compute: Compute) -> Compute:
     """`value_of` or `gradient_of` from one fixed seed, so that a sampled loss draws the same."""
 
     def run(loss: TokenLoss, student: Tensor, teacher: Tensor, kd_temperature: float) -> Tensor:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng():
             torch.manual_seed(1)
             return compute(loss, student, teacher, kd_temperature)
 
@@ -103,4 +104,5 @@ def relative(seen: Tensor, expected: Tensor) -> float:
 
 def largest(*values: float | Tensor) -> float:
     """The largest of numbers and scalars; NaN where one of them is NaN."""
-    return torch.stack([torch.as_tensor(x, dtype=torch.float64) for x in values]).max().item()
+    numbers = [x.item() if isinstance(x, Tensor) else x for x in values]
+    return math.nan if any(map(math.isnan, numbers)) else max(numbers)

@@ -17,7 +17,7 @@ from stillhouse.testing.measuring import (
     relative,
     value_of,
 )
-from stillhouse.testing.token_claims import VOCAB, TokenClaims, trial_logits
+from stillhouse.testing.token_claims import VOCAB, TokenClaims
 from stillhouse.testing.verdicts import Finding
 
 _TAIL = 1000.0
@@ -30,10 +30,10 @@ _SIGMAS = 5.0
 
 def a_tail_uses_the_true_log_z(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """At T the tail's mass is that of its tokens softened one by one, not of one bucket."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     # Kept entries hold nearly all at T = 1 and far less at T = 2, where a long tail fills up.
     teacher = torch.full_like(teacher, -6.0)
-    teacher[:, : claims.top_k] = torch.linspace(1.0, 2.0, claims.top_k)
+    teacher[:, : claims.top_k] = torch.linspace(1.0, 2.0, claims.top_k).to(teacher)
     worst = 0.0
     for kd_temperature in claims.kd_temperatures:
         expected = claims.oracle(student, teacher, kd_temperature)
@@ -44,7 +44,7 @@ def a_tail_uses_the_true_log_z(claims: TokenClaims, loss: TokenLoss) -> Finding:
 
 def sparse_is_never_above_dense(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """Merging entries never raises an f-divergence: the sparse value is at most the dense one."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     worst = -torch.inf
     for kd_temperature in claims.kd_temperatures:
         dense = _dense(claims, student, teacher, kd_temperature)
@@ -56,10 +56,10 @@ def sparse_is_never_above_dense(claims: TokenClaims, loss: TokenLoss) -> Finding
 def more_kept_entries_come_closer(claims: TokenClaims, loss: TokenLoss) -> Finding:  # noqa: ARG001
     """An f-divergence grows with k; at k = V value and gradient are the dense ones."""
     assert claims.at_top_k is not None
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     worst = 0.0
     for kd_temperature in claims.kd_temperatures:
-        before = torch.zeros(len(student), dtype=torch.float64)
+        before = student.new_zeros(len(student), dtype=torch.float64)
         for top_k in (1, 2, 5, 10, 20, VOCAB - 1, VOCAB):
             value = value_of(claims.at_top_k(top_k), student, teacher, kd_temperature).double()
             if claims.formula.is_f_divergence:
@@ -80,13 +80,13 @@ def more_kept_entries_come_closer(claims: TokenClaims, loss: TokenLoss) -> Findi
 def sampled_targets_are_unbiased(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """Draws give the dense value and gradient on average; what they bias is refused."""
     # Ordinary, flat rows: of a token that is hardly ever drawn no mean can be trusted.
-    student, teacher = (0.5 * x.to(claims.computes_in) for x in trial_logits(torch.float32))
+    student, teacher = (0.5 * x.to(claims.computes_in) for x in claims.logits(torch.float32))
     if not claims.formula.is_linear:
         return _refused(claims, loss, student, teacher)
     directions = torch.randn(VOCAB, _DIRECTIONS, generator=torch.Generator().manual_seed(4))
     found = {}
     for kd_temperature in {claims.kd_temperatures[0], claims.kd_temperatures[-1]}:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng():
             torch.manual_seed(2)
             logits = (student, teacher, kd_temperature)
             value = _errors(value_of, claims, loss, logits, torch.ones(1, 1))
@@ -106,7 +106,9 @@ def _errors(
     """The largest deviation of a mean along some directions, in its own standard errors."""
 
     def along(result: Tensor) -> Tensor:
-        return result.double().reshape(len(logits[0]), -1) @ directions.double()
+        return result.double().reshape(len(logits[0]), -1) @ directions.to(
+            result.device, torch.float64
+        )
 
     repeats = torch.stack([along(compute(loss, *logits)) for _ in range(_REPEATS)])
     expected = along(compute(claims.oracle, logits[0].double(), *logits[1:]))

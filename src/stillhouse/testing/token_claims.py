@@ -37,6 +37,7 @@ class TokenClaims:
         is_sampled: the loss draws from the teacher, with torch's global generator.
         kd_temperatures: those that the loss can do; (1.0,) is a loss without a temperature.
         computes_in: the widest type that it computes in, float64 or float32.
+        device: where the logits of the trials lie.
         float32_bound: largest relative deviation of its gradient in float32.
         bfloat16_bound: the same for bfloat16 logits.
     """
@@ -49,6 +50,7 @@ class TokenClaims:
     is_sampled: bool = False
     kd_temperatures: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     computes_in: torch.dtype = torch.float64
+    device: str = "cpu"
     float32_bound: float = FLOAT32_BOUND
     bfloat16_bound: float = BFLOAT16_BOUND
 
@@ -65,6 +67,18 @@ class TokenClaims:
     def factor(self, kd_temperature: float) -> float:
         """What the plain divergence is multiplied by."""
         return kd_temperature**2 if self.t2_scaling else 1.0
+
+    def logits(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+        """Student and teacher logits of a trial, (N, V) each, on the loss's device.
+
+        Args:
+            dtype: None takes the widest type that the loss computes in.
+
+        Returns:
+            As `trial_logits`.
+        """
+        student_NV, teacher_NV = trial_logits(dtype or self.computes_in)
+        return student_NV.to(self.device), teacher_NV.to(self.device)
 
     def oracle(self, student_NV: Tensor, teacher_NV: Tensor, kd_temperature: float) -> Tensor:
         """The formula in float64, differentiable by torch's autograd.
@@ -85,7 +99,7 @@ class TokenClaims:
         return self.formula.merged(log_p, log_q, self.top_k) * self.factor(kd_temperature)
 
 
-def trial_logits(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def trial_logits(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Student and teacher logits, (N, V) each; the same numbers in every type, but for one thing.
 
     Besides ordinary rows there are nearly equal ones and a teacher that knows nothing; in float64

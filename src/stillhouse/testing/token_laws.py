@@ -52,7 +52,7 @@ def _near_an_end(claims: TokenClaims) -> str:
 
 
 def _finite_in_float32(claims: TokenClaims) -> str:
-    values = [claims.oracle(*extreme_logits(), t).max() for t in claims.kd_temperatures]
+    values = [claims.oracle(*extreme_logits(claims), t).max() for t in claims.kd_temperatures]
     largest = torch.finfo(torch.float32).max
     return "" if max(values) < largest else "the formula itself leaves float32"
 

@@ -110,6 +110,7 @@ class TrainingClaims:
         heads: what it does besides a plain head, out of `bias`, `logit_scale`, `logit_softcap`
             and `padding` (of either vocabulary).
         computes_in: the widest type that it computes in, float64 or float32.
+        device: where the batches of the trials lie.
         float32_bound: largest relative deviation of its gradient in float32.
         bfloat16_bound: the same for a bfloat16 head and hidden states.
     """
@@ -123,6 +124,7 @@ class TrainingClaims:
     kd_temperatures: tuple[float, ...] = (1.0, 2.0)
     heads: frozenset[str] = frozenset({"bias", "logit_scale", "logit_softcap", "padding"})
     computes_in: torch.dtype = torch.float64
+    device: str = "cpu"
     float32_bound: float = FLOAT32_BOUND
     bfloat16_bound: float = BFLOAT16_PRODUCT_BOUND
 
@@ -184,7 +186,8 @@ class Outputs:
 
 
 def trial_batch(
-    dtype: torch.dtype = torch.float64,
+    claims: TrainingClaims,
+    dtype: torch.dtype | None = None,
     *,
     rows: tuple[tuple[int, int], ...] = ROWS,
     head: frozenset[str] = frozenset(),
@@ -193,7 +196,8 @@ def trial_batch(
     """A batch of rows of many lengths, the same in every type but for float64's last bits.
 
     Args:
-        dtype: of hidden states, head and teacher logits.
+        claims: say on which device, and in which type unless `dtype` does.
+        dtype: of hidden states, head and teacher logits; None takes the claims' widest.
         rows: tokens and prompt tokens of each row.
         head: what the head has, out of `bias`, `logit_scale`, `logit_softcap` and `padding`.
         kd_temperature: > 0.
@@ -206,7 +210,8 @@ def trial_batch(
     student_extra, teacher_extra = (3, 5) if "padding" in head else (0, 0)
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(dtype)
+        drawn = torch.randn(*shape, generator=generator)
+        return drawn.to(claims.device, dtype or claims.computes_in)
 
     labels = torch.randint(0, REAL_VOCAB, (len(rows), width), generator=generator)
     for row, (length, prompt) in enumerate(rows):
@@ -224,6 +229,7 @@ def trial_batch(
         3.0 if "logit_softcap" in head else None,
     )
     num_items = int((labels[:, 1:] != IGNORED).sum())
+    labels = labels.to(claims.device)
     return TrainingBatch(hidden, made, teacher, labels, num_items, kd_temperature)
 
 

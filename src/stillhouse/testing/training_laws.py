@@ -8,6 +8,7 @@ Legend: B rows, T positions, H hidden size, V vocabulary.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -58,11 +59,11 @@ def nan_at_masked_positions_changes_nothing(claims: TrainingClaims, loss: Traini
 
 
 def _masked(claims: TrainingClaims, loss: TrainingLoss, *fill: float) -> Finding:
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     masked = ~batch.is_predicting
     hidden, teacher = batch.hidden_BTH.clone(), batch.teacher_logits_BTU.clone()
     hidden[masked], teacher[masked] = fill[0], fill[-1]
-    if torch.isfinite(torch.tensor(fill[0])):
+    if math.isfinite(fill[0]):
         teacher[..., 0][masked] = -fill[0]
     other = replace(batch, hidden_BTH=hidden, teacher_logits_BTU=teacher)
     before, after = outputs_of(loss, batch), outputs_of(loss, other)
@@ -80,7 +81,7 @@ def an_answer_of_one_token_trains_one_position(
     """An answer of one token sends its gradient to the position before it and nowhere else."""
     worst, places = 0.0, []
     for prompt in (1, 4):
-        batch = trial_batch(claims.computes_in, rows=((6, 6), (6, 6)))
+        batch = trial_batch(claims, rows=((6, 6), (6, 6)))
         labels = batch.labels_BT.clone()
         labels[0, prompt] = 2
         batch = replace(batch, labels_BT=labels, num_items=1)
@@ -96,15 +97,14 @@ def an_answer_of_one_token_trains_one_position(
 def odd_lengths_are_whole(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """No length is cut or refused: 1 to 17 trained tokens, also of one row of two tokens."""
     batches = [
-        trial_batch(claims.computes_in, rows=((1 + trained, 1),))
-        for trained in (1, 2, 3, 5, 7, 9, 13, 17)
+        trial_batch(claims, rows=((1 + trained, 1),)) for trained in (1, 2, 3, 5, 7, 9, 13, 17)
     ]
     return _against_oracle(claims, loss, batches, 10 * claims.bound)
 
 
 def nothing_trained_is_zero(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """A micro-batch without a trained token gives 0 with a graph and gradients of 0, never NaN."""
-    batch = trial_batch(claims.computes_in, rows=((5, 5), (3, 3)))
+    batch = trial_batch(claims, rows=((5, 5), (3, 3)))
     found = []
     for num_items in (7, 0):
         outputs = outputs_of(loss, replace(batch, num_items=num_items))
@@ -115,7 +115,7 @@ def nothing_trained_is_zero(claims: TrainingClaims, loss: TrainingLoss) -> Findi
 
 def the_denominator_is_the_global_count(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """Twice the global count of trained tokens gives half the value and half of every gradient."""
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     once = outputs_of(loss, batch)
     twice = outputs_of(loss, replace(batch, num_items=2 * batch.num_items))
     doubled = Outputs(*(2 * part for part in twice.all))
@@ -135,7 +135,7 @@ def ranks_sum_to_the_batch(claims: TrainingClaims, loss: TrainingLoss) -> Findin
 
 
 def _in_parts(claims: TrainingClaims, loss: TrainingLoss, cuts: list[list[slice]]) -> Finding:
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     whole = outputs_of(loss, batch)
     worst, ratio = 0.0, 1.0
     for cut in cuts:
@@ -159,7 +159,7 @@ def _in_parts(claims: TrainingClaims, loss: TrainingLoss, cuts: list[list[slice]
 
 def padding_changes_nothing(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """Wider padding on the right changes neither value nor gradient."""
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     rows, width = batch.labels_BT.shape
     wider = replace(
         batch,
@@ -177,7 +177,7 @@ def padding_changes_nothing(claims: TrainingClaims, loss: TrainingLoss) -> Findi
 
 def packing_equals_padding(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """The same examples end to end in one row give the value and the gradients of padded rows."""
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     is_token = torch.zeros_like(batch.labels_BT, dtype=torch.bool)
     for row, (length, _) in enumerate(ROWS):
         is_token[row, :length] = True
@@ -216,7 +216,7 @@ def padded_vocabularies_change_nothing(claims: TrainingClaims, loss: TrainingLos
 
 def _with_head(claims: TrainingClaims, loss: TrainingLoss, *names: str) -> Finding:
     batches = [
-        trial_batch(claims.computes_in, head=frozenset(names), kd_temperature=kd_temperature)
+        trial_batch(claims, head=frozenset(names), kd_temperature=kd_temperature)
         for kd_temperature in claims.kd_temperatures
     ]
     return _against_oracle(claims, loss, batches, claims.bound)
@@ -224,7 +224,7 @@ def _with_head(claims: TrainingClaims, loss: TrainingLoss, *names: str) -> Findi
 
 def the_gradient_from_above_counts(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """Three times the loss has three times the gradient, as loss scaling needs."""
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     once, thrice = outputs_of(loss, batch), outputs_of(loss, batch, 3.0)
     tripled = Outputs(once.value, *(3 * part for part in once.all[1:]))
     return Finding(_change(thrice, tripled), claims.bound, "gradient of 3 times the loss")
@@ -232,7 +232,7 @@ def the_gradient_from_above_counts(claims: TrainingClaims, loss: TrainingLoss) -
 
 def no_grad_gives_the_same_value(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """Under torch.no_grad, as in an evaluation, the value is the one of training."""
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     with torch.no_grad():
         quiet = loss(batch)
     return Finding(relative(quiet, outputs_of(loss, batch).value), claims.bound, "value, no_grad")
@@ -240,7 +240,7 @@ def no_grad_gives_the_same_value(claims: TrainingClaims, loss: TrainingLoss) -> 
 
 def a_frozen_head_is_left_alone(claims: TrainingClaims, loss: TrainingLoss) -> Finding:
     """With a frozen head the hidden states get the same gradient, and the head and teacher none."""
-    batch = trial_batch(claims.computes_in)
+    batch = trial_batch(claims)
     hidden = batch.hidden_BTH.clone().requires_grad_()
     teacher = batch.teacher_logits_BTU.clone().requires_grad_()
     loss(replace(batch, hidden_BTH=hidden, teacher_logits_BTU=teacher)).backward()
@@ -255,7 +255,7 @@ def a_frozen_head_is_left_alone(claims: TrainingClaims, loss: TrainingLoss) -> F
 
 def _batches(claims: TrainingClaims, dtype: torch.dtype) -> Iterable[TrainingBatch]:
     for kd_temperature in claims.kd_temperatures:
-        yield trial_batch(dtype, kd_temperature=kd_temperature)
+        yield trial_batch(claims, dtype, kd_temperature=kd_temperature)
 
 
 def _against_oracle(

@@ -17,7 +17,7 @@ from stillhouse.testing.measuring import (
     seeded,
     value_of,
 )
-from stillhouse.testing.token_claims import NUM_TOKENS, VOCAB, TokenClaims, trial_logits
+from stillhouse.testing.token_claims import NUM_TOKENS, VOCAB, TokenClaims
 from stillhouse.testing.verdicts import Finding
 
 _STEPS = {torch.float64: (1e-5, 1e-6), torch.float32: (2e-2, 5e-3)}
@@ -26,7 +26,7 @@ _STEPS = {torch.float64: (1e-5, 1e-6), torch.float32: (2e-2, 5e-3)}
 
 def zero_at_equality(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """A student equal to its teacher has loss 0 and, where that is smooth, gradient 0."""
-    _, teacher = trial_logits(claims.computes_in)
+    _, teacher = claims.logits()
     worst = 0.0
     for kd_temperature in claims.kd_temperatures:
         value = value_of(loss, teacher.clone(), teacher, kd_temperature)
@@ -40,7 +40,7 @@ def zero_at_equality(claims: TokenClaims, loss: TokenLoss) -> Finding:
 
 def never_negative(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """The loss is never below 0, also for a student that is surer than its teacher."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     sharper = teacher * 1.5
     worst = 0.0
     for kd_temperature in claims.kd_temperatures:
@@ -62,8 +62,8 @@ def a_shift_of_the_teacher_changes_nothing(claims: TokenClaims, loss: TokenLoss)
 
 def _shift(claims: TokenClaims, loss: TokenLoss, student_by: float, teacher_by: float) -> Finding:
     # Powers of two and coarse logits: the shift itself rounds nothing in float32.
-    student, teacher = ((64 * x).round() / 64 for x in trial_logits(claims.computes_in))
-    signs = torch.tensor([1.0, -1.0] * NUM_TOKENS)[:NUM_TOKENS, None].to(student.dtype)
+    student, teacher = ((64 * x).round() / 64 for x in claims.logits())
+    signs = torch.tensor([1.0, -1.0] * NUM_TOKENS)[:NUM_TOKENS, None].to(student)
     worst = 0.0
     for kd_temperature in claims.kd_temperatures:
         for compute in (seeded(value_of), seeded(gradient_of)):
@@ -75,7 +75,7 @@ def _shift(claims: TokenClaims, loss: TokenLoss, student_by: float, teacher_by: 
 
 def value_equals_the_formula(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """The value is the textbook's, computed naively in float64."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     deviations = {
         kd_temperature: relative(
             value_of(loss, student, teacher, kd_temperature),
@@ -97,7 +97,7 @@ def float32_gradient_equals_the_formula(claims: TokenClaims, loss: TokenLoss) ->
 
 
 def _gradients(claims: TokenClaims, loss: TokenLoss, dtype: torch.dtype, bound: float) -> Finding:
-    student, teacher = trial_logits(dtype)
+    student, teacher = claims.logits(dtype)
     deviations = {
         # Half the temperature doubles all logits, and what their type rounds away.
         kd_temperature: min(1.0, kd_temperature)
@@ -112,9 +112,9 @@ def _gradients(claims: TokenClaims, loss: TokenLoss, dtype: torch.dtype, bound: 
 
 def gradient_equals_finite_differences(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """The gradient is that of the value that is returned, by central differences."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     step, bound = _STEPS[claims.computes_in]
-    weights = torch.linspace(0.5, 1.5, NUM_TOKENS, dtype=student.dtype)
+    weights = torch.linspace(0.5, 1.5, NUM_TOKENS, dtype=student.dtype, device=student.device)
     deviations = {}
     for kd_temperature in sorted({claims.kd_temperatures[0], claims.kd_temperatures[-1]}):
         slopes = torch.empty_like(student)
@@ -133,7 +133,7 @@ def gradient_equals_finite_differences(claims: TokenClaims, loss: TokenLoss) -> 
 
 def temperature_acts_on_both_sides(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """The loss at T is that at 1 of both sides' logits over T, times the declared factor."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     deviations = {}
     for kd_temperature in claims.kd_temperatures:
         softened = (student / kd_temperature, teacher / kd_temperature)
@@ -152,7 +152,7 @@ def temperature_acts_on_both_sides(claims: TokenClaims, loss: TokenLoss) -> Find
 def t2_scales_value_and_gradient_alike(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """The declared factor, T² or 1, stands on the value and on the gradient alike."""
     kd_temperature = max(claims.kd_temperatures)
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     factor = claims.factor(kd_temperature)
     ratios = []
     for compute in (value_of, gradient_of):
@@ -170,7 +170,7 @@ def t2_scales_value_and_gradient_alike(claims: TokenClaims, loss: TokenLoss) -> 
 
 def a_symmetric_divergence_is_symmetric(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """Swapping student and teacher changes nothing, where the divergence is symmetric."""
-    student, teacher = trial_logits(claims.computes_in)
+    student, teacher = claims.logits()
     deviations = {
         kd_temperature: relative(
             value_of(loss, teacher, student, kd_temperature),
@@ -183,7 +183,7 @@ def a_symmetric_divergence_is_symmetric(claims: TokenClaims, loss: TokenLoss) ->
 
 def a_jsd_ends_in_the_two_kls(claims: TokenClaims, loss: TokenLoss) -> Finding:
     """JSD(w)/w tends to the forward KL as w -> 0, JSD(w)/(1-w) to the reverse KL as w -> 1."""
-    student, teacher = (x * 0.2 for x in trial_logits(claims.computes_in))
+    student, teacher = (x * 0.2 for x in claims.logits())
     weight = claims.formula.jsd_weight
     log_p, log_q = teacher.double().log_softmax(-1), student.double().log_softmax(-1)
     if weight > 0.5:
