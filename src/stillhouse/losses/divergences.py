@@ -107,8 +107,8 @@ class ReverseKL(Divergence):
 class JSD(Divergence):
     """Generalised Jensen-Shannon: w KL(p || m) + (1 - w) KL(q || m), with m = w p + (1 - w) q.
 
-    Near 0 it is w times the reverse KL's size, near 1 (1 - w) times the forward KL's: both ends
-    learn almost nothing, so take those divergences by their own names there.
+    Near 0 it is w times the forward KL, near 1 (1 - w) times the reverse KL: both ends learn
+    almost nothing, so take those divergences by their own names there.
 
     Attributes:
         weight: w, the teacher's share of the mixture m, in (0, 1); 0.5 is symmetric.
