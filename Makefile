@@ -12,7 +12,7 @@ TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check fix gpu docs clean
+.PHONY: help setup demo test test-long check fix gpu bench peers docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -38,19 +38,31 @@ test-long: $(VENV)/.dev ## the slow proofs: kills, many seeds, real data
 	$(TEST_ENV) $(BIN)/python -m pytest -m long -s
 
 check: $(VENV)/.dev ## lint, types, layers and the tests that need no torch
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/pydoclint -q src
 	$(BIN)/lint-imports
 	$(PYTEST) -m "not long and not gpu" tests/core tests/recipes tests/store tests/tokens tests/targets tests/data tests/evals tests/report tests/house
 
 fix: $(VENV)/.dev ## format and mend what can be mended
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
 
 gpu: $(VENV)/.dev ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
+
+# With the peers where `make peers` was run, else without them.
+PEERS := benchmarks/.peers
+BENCH_PYTHON = $(firstword $(wildcard $(PEERS)/bin/python) $(BIN)/python)
+BENCHMARKS := loss_speed loss_memory kd_tax end_to_end store_size store_speed quality_per_byte \
+	gpu/qwen3_8b
+
+bench: $(VENV)/.dev ## run every benchmark in its quick form, one line of JSON each
+	@for name in $(BENCHMARKS); do $(BENCH_PYTHON) benchmarks/$$name.py --quick || exit 1; done
+
+peers: ## an environment with TRL and Liger for the benchmarks
+	PYTHON=$(PYTHON) TORCH_INDEX_URL=$(TORCH_INDEX_URL) benchmarks/peers.sh $(PEERS)
 
 docs: $(VENV)/.dev ## write the generated pages of docs/reference anew
 	$(BIN)/python docs/generate.py

@@ -31,11 +31,11 @@ def capture(spec: dict[str, Any]) -> None:
     """One turn: score every row and write the store."""
     turns = Turns()
     import torch
-    from workload import Work
 
     from stillhouse.models.score import Scoring, score_batch
     from stillhouse.targets.header import TargetHeader
     from stillhouse.targets.write import TargetWriter
+    from workload import Work
 
     torch.set_num_threads(spec["threads"])
     imported, folder = resident_bytes(), Path(spec["capture"])

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from taught import Lesson
 from torch import Tensor
 from transformers import PreTrainedModel
-from workload import qwen3
 
 from stillhouse.losses.fused_linear import fused_linear_loss
 from stillhouse.losses.soft_targets import LiveTeacher, SampledTargets, SoftTargets, SparseTargets
@@ -25,6 +23,8 @@ from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.targets.write import TargetWriter
 from stillhouse.tokens.encode import EncodedConversation
+from taught import Lesson
+from workload import qwen3
 
 _LAYERS, _HIDDEN = 2, 128
 _HOLDOUT_TOKENS = 20_000

@@ -72,8 +72,9 @@ def _measure(variant: str, tokens: int, threads: int) -> dict[str, float]:
 def child(spec: dict[str, Any]) -> None:
     """One forward and backward pass; the peak above what is resident before it."""
     turns = Turns()
-    import loss_variants as variants
     import torch
+
+    import loss_variants as variants
 
     torch.set_num_threads(spec["threads"])
     name, kind = spec["variant"].split()

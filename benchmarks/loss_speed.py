@@ -122,8 +122,9 @@ def _goals(cell: dict[str, Any]) -> dict[str, Goal]:
 def child(spec: dict[str, Any]) -> None:
     """One variant; a turn is one forward and backward pass."""
     turns = Turns()
-    import loss_variants as variants
     import torch
+
+    import loss_variants as variants
 
     torch.set_num_threads(spec["threads"])
     name, kind = spec["variant"].split()

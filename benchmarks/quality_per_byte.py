@@ -127,6 +127,7 @@ def child(spec: dict[str, Any]) -> None:
     """Prepare the stores, or train one student a turn."""
     turns = Turns()
     import torch
+
     from distilling import Transfer
     from taught import Lesson
 

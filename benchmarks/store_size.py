@@ -58,6 +58,7 @@ def child(spec: dict[str, Any]) -> None:
     """One turn: everything."""
     turns = Turns()
     import torch
+
     from taught import Lesson
 
     torch.set_num_threads(spec["threads"])

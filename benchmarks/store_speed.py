@@ -63,6 +63,7 @@ def child(spec: dict[str, Any]) -> None:
     """A turn does one thing over all rows: the one that it is told."""
     turns = Turns()
     import torch
+
     from taught import Lesson
 
     torch.set_num_threads(spec["threads"])

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-from workload import qwen3
 
+from measure import machine
 from stillhouse.core.hashing import digest_value
 from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.recipes.compute import ResolvedCompute
@@ -32,6 +31,7 @@ from stillhouse.students.trainer import TrainingData
 from stillhouse.tokens.encode import EncodedConversation
 from stillhouse.tokens.tokenizer import TextTokenizer, digest_ids, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
+from workload import qwen3
 
 PARTS = {"teacher": (0.0, 0.7), "student": (0.7, 0.9), "holdout": (0.9, 1.0)}
 """Shares of the documents; what one part holds no other part does."""

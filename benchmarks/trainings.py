@@ -55,8 +55,6 @@ class _Steps:
 
 
 def _ours(spec: dict[str, Any], steps: _Steps) -> None:
-    from workload import Work
-
     from stillhouse.losses.divergences import JSD, ForwardKL
     from stillhouse.losses.terms import CROSS_ENTROPY, Objective
     from stillhouse.recipes.compute import ResolvedCompute
@@ -65,6 +63,7 @@ def _ours(spec: dict[str, Any], steps: _Steps) -> None:
     from stillhouse.students.train import Setting, train_model
     from stillhouse.students.trainer import TrainingData
     from stillhouse.targets.read import TargetReader
+    from workload import Work
 
     work = Work.of(spec)
     steps.imported()
@@ -112,6 +111,7 @@ def _sft(spec: dict[str, Any], steps: _Steps) -> None:
 
 def _gkd(spec: dict[str, Any], steps: _Steps) -> None:
     from trl.experimental.gkd import GKDConfig, GKDTrainer
+
     from workload import Work
 
     def build(arguments: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -128,6 +128,7 @@ def _trl(
 ) -> None:
     from datasets import Dataset
     from transformers import TrainerCallback
+
     from workload import Work
 
     work = Work.of(spec)
