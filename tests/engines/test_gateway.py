@@ -16,6 +16,7 @@ from stillhouse.engines.openai_api import Endpoint, OpenAIEngine
 from stillhouse.engines.retry import RetryPolicy
 from stillhouse.store.account import JOURNAL, open_account
 from stillhouse.store.ledger import Budget
+from stillhouse.store.slots import Limit
 from stillhouse.store.spending import budgets_that_do_not_add_up, spending_by_budget
 
 
@@ -266,3 +267,14 @@ def test_progress_tells_money_spent_and_left(tmp_path):
     assert (done, total, unit) == (5, 5, "answers")
     assert values["spent_usd"] + values["left_usd"] == pytest.approx(1.0)
     assert values["spent_usd"] == pytest.approx(server.billed_nano_usd / 1e9)
+
+
+def test_tokens_a_minute_count_what_was_used_and_not_what_was_reserved(tmp_path):
+    # given room for the upper counts of three questions, and for the real ones of twenty
+    limit = Limit("p", "tokens", 200, 60.0)
+    settings = GatewaySettings(2, limits=(limit,), retry=QUICK)
+    with FakeOpenAI() as server:
+        started = time.monotonic()
+        found = ask(tmp_path, server, 10, settings=settings)
+    assert reasons(found) == {"": 10}
+    assert time.monotonic() - started < 20.0

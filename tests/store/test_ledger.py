@@ -268,3 +268,27 @@ def test_one_bad_write_does_not_take_the_others_with_it(journal, session_with):
         journal.write_now(lambda c: (c.execute("DELETE FROM calls"), 1 / 0))
     journal.post(lambda c: session.reserve(c, request(), "KEY"))
     assert journal.write_now(lambda c: c.execute("SELECT count(*) FROM calls").fetchone()) == (2,)
+
+
+OPENED_AT_ONCE = """
+    import sys
+    from pathlib import Path
+    from stillhouse.store.account import open_account
+    from stillhouse.store.ledger import Budget
+    sys.stdin.read()
+    for _ in range(3):
+        with open_account(Path(sys.argv[1]), Budget("b"), "run", "label"):
+            pass
+"""
+
+
+def test_processes_that_open_a_new_account_at_once_all_get_it(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(OPENED_AT_ONCE), str(tmp_path)]
+    waiting = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(5)]
+    for process in waiting:
+        process.stdin.close()
+    assert [process.wait() for process in waiting] == [0] * 5
+    journal = Journal(tmp_path / JOURNAL)
+    rows = journal.write_now(lambda c: c.execute("SELECT state FROM sessions").fetchall())
+    journal.close()
+    assert rows == [("ended",)] * 15

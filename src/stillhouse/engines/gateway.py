@@ -91,7 +91,7 @@ class GatewaySettings:
     Attributes:
         concurrency: requests on the wire at a time.
         timeout_s: for one request.
-        limits: of the provider and of its keys, all of which hold.
+        limits: of the provider, and of each of its keys; all of them hold.
         retry: when to ask again.
         seed: of the pauses.
     """
@@ -216,13 +216,13 @@ class Gateway:
 
     async def _start(self, question: Question, key: Key) -> tuple[Place, int] | Deferred:
         tokens = question.upper.tokens
-        if not await self._limiter.is_free(tokens):
+        if not await self._limiter.is_free(tokens, key.alias):
             return _TOO_LONG
         call = await self._reserve(question, key)
         if call is None:
             return Deferred("budget", 0, "the budget leaves no room for its upper price")
         try:
-            place = await self._limiter.take(tokens)
+            place = await self._limiter.take(tokens, key.alias)
         except BaseException:
             self._give_up(call, "free")
             raise
@@ -267,7 +267,7 @@ class Gateway:
             if found.kind.then is Then.NEXT_KEY:
                 self._keys.rest(key)
             if not found.kind.may_be_billed:
-                self._limiter.give_back(place, question.upper.tokens)
+                self._limiter.give_back(place, question.upper.tokens, key.alias)
             return found
         self._limiter.is_served()
         usage = self._wire.usage(found.value)
@@ -277,7 +277,7 @@ class Gateway:
         kept = KeptAnswer(call, found.body, usage or Usage(0, 0), cost)
         await self._settle(call, bill, partial(keep_answer, key=question.key, answer=kept))
         if usage is not None:
-            self._limiter.give_back(place, question.upper.tokens - usage.tokens)
+            self._limiter.give_back(place, question.upper.tokens - usage.tokens, key.alias)
         return Answer(found.value, kept.usage, cost, call, was_kept=False)
 
     async def _settle(

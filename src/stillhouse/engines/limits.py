@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from stillhouse.engines.retry import RetryPolicy
 from stillhouse.store.slots import Limit, Place, SlotTable
 
-_LONGEST_NAP_S = 5.0
-"""assumption: a rest that another process announces is noticed soon enough."""
+_LONGEST_NAP_S = 0.2
+"""assumption: tokens given back and rests announced by others are noticed soon enough."""
 
 
 _LOOK_AGAIN_S = 0.05
@@ -27,7 +27,7 @@ _ON_THE_PATH = 8
 that were never sent."""
 
 _UNLIMITED = 2**31
-_ANYWHERE = Place(0.0, 0.0)
+_ANYWHERE = Place(0.0, 0.0, 0.0)
 _Look = Callable[[Sequence[Limit], int, Sequence[str]], Place]
 
 
@@ -36,7 +36,7 @@ class Limiter:
 
     Args:
         provider: whose pauses hold for every key.
-        limits: of the provider and, named after it, of a key.
+        limits: of the provider, and of each of its keys.
         slots: the shared table.
         policy: how patient to be.
         clock: seconds, only ever forward.
@@ -62,44 +62,50 @@ class Limiter:
         self._unserved_since: float | None = None
         self._unhindered_until = 0.0
 
-    async def is_free(self, tokens: int) -> bool:
+    async def is_free(self, tokens: int, alias: str) -> bool:
         """Wait until a place is free; somebody else may still take it.
 
         Args:
             tokens: the most that a request will use.
+            alias: of the key that asks.
 
         Returns:
-            False when waiting would try anyone's patience.
+            False when the provider's rest would try anyone's patience.
         """
-        return await self._wait(self._slots.look, tokens) is not None
+        return await self._wait(self._slots.look, tokens, alias) is not None
 
-    async def take(self, tokens: int) -> Place | None:
+    async def take(self, tokens: int, alias: str) -> Place | None:
         """A place for one request, which goes at once.
 
         Args:
             tokens: the most that it will use.
+            alias: of the key that asks.
 
         Returns:
-            The place, taken; None when waiting would try anyone's patience.
+            The place, taken; None when its rest would try anyone's patience.
         """
         async with self._turn:
-            return await self._wait(self._slots.take, tokens)
+            return await self._wait(self._slots.take, tokens, alias)
 
-    async def _wait(self, how: _Look, tokens: int) -> Place | None:
+    async def _wait(self, how: _Look, tokens: int, alias: str) -> Place | None:
         if not self.limits and self._clock() < self._unhindered_until:
             return _ANYWHERE
+        limits = self._limits_of(alias)
         while True:
-            place = how(self.limits, tokens, [self.provider])
+            place = how(limits, tokens, [self.provider])
             if place.wait_s <= 0:
                 self._unhindered_until = self._clock() + _LOOK_AGAIN_S
                 return place
-            if place.wait_s > self._policy.patience_s or self.is_given_up():
+            if place.rest_s > self._policy.patience_s or self.is_given_up():
                 return None
             await asyncio.sleep(min(place.wait_s, _LONGEST_NAP_S))
 
-    def give_back(self, place: Place, unused_tokens: int) -> None:
+    def give_back(self, place: Place, unused_tokens: int, alias: str) -> None:
         """Note that fewer tokens were used than taken."""
-        self._slots.give_back(self.limits, place, unused_tokens)
+        self._slots.give_back(self._limits_of(alias), place, unused_tokens)
+
+    def _limits_of(self, alias: str) -> list[Limit]:
+        return [limit.of_key(alias) for limit in self.limits]
 
     def rest(self, asked_s: float | None) -> None:
         """Let the whole provider rest, all keys and all processes.

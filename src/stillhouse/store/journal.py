@@ -24,6 +24,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from stillhouse.core.errors import ArtifactError, BusyError, DiskFullError, StillhouseError
+from stillhouse.store.lock import wait_for_lock
 
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], T]
@@ -178,21 +179,27 @@ def connect(path: Path) -> sqlite3.Connection:
         ArtifactError: the file is damaged or of another format.
     """
     try:
-        connection = sqlite3.connect(
-            path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, _FORMAT):
-            raise ArtifactError(
-                f"{path} has format {found}; this version reads {_FORMAT}",
-                "use the version that wrote it, or another folder",
-            )
-        if not found:
-            connection.executescript(_TABLES)
+        with wait_for_lock(Path(f"{path}.opening")):
+            return _open(path)
     except sqlite3.Error as error:
         raise _in_words(error, path) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found not in (0, _FORMAT):
+        connection.close()
+        raise ArtifactError(
+            f"{path} has format {found}; this version reads {_FORMAT}",
+            "use the version that wrote it, or another folder",
+        )
+    if not found:
+        connection.executescript(_TABLES)
     return connection
 
 

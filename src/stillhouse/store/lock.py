@@ -36,3 +36,18 @@ def hold_lock(path: Path, claim: str, hint: str) -> Iterator[None]:
         stream.write(f"process {os.getpid()} ({' '.join(sys.argv)[:200]})\n")
         stream.flush()
         yield
+
+
+@contextmanager
+def wait_for_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs, after whoever holds it now.
+
+    Args:
+        path: the file; made when missing.
+
+    Yields:
+        Nothing.
+    """
+    with path.open("a+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

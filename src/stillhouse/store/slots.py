@@ -16,9 +16,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+from stillhouse.store.lock import wait_for_lock
 
 _BUSY_S = 30.0  # assumption: a place is taken in well under a millisecond
 LONGEST_REST_S = 3600.0
@@ -44,6 +46,7 @@ class Limit:
         window_s: seconds.
         slack_s: added to the window, because two requests do not take equally long to the
             server. assumption: a tenth of a second covers it.
+        is_per_key: each key has this limit for itself, beside those of the provider.
     """
 
     name: str
@@ -51,6 +54,11 @@ class Limit:
     amount: int
     window_s: float
     slack_s: float = 0.1
+    is_per_key: bool = False
+
+    def of_key(self, alias: str) -> Limit:
+        """The limit as it holds for requests with that key."""
+        return replace(self, name=f"{self.name}/{alias}") if self.is_per_key else self
 
     @property
     def spacing_s(self) -> float:
@@ -64,10 +72,12 @@ class Place:
 
     Attributes:
         wait_s: 0 when it was taken, else the seconds after which to try again.
+        rest_s: of these, what a rest of the provider asks for.
         at: when it was taken, on the machine's clock.
     """
 
     wait_s: float
+    rest_s: float
     at: float
 
 
@@ -82,13 +92,14 @@ class SlotTable:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
-        self._c = sqlite3.connect(
-            path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
-        )
-        self._c.execute("PRAGMA journal_mode = WAL")
-        # A killed process loses nothing this way; after a power cut the boot is another anyway.
-        self._c.execute("PRAGMA synchronous = OFF")
-        self._c.executescript(_TABLES)
+        with wait_for_lock(Path(f"{path}.opening")):
+            self._c = sqlite3.connect(
+                path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+            )
+            self._c.execute("PRAGMA journal_mode = WAL")
+            # A killed process loses nothing so; after a power cut the boot is another anyway.
+            self._c.execute("PRAGMA synchronous = OFF")
+            self._c.executescript(_TABLES)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -120,8 +131,8 @@ class SlotTable:
     def _look(self, limits: Sequence[Limit], tokens: int, rests: Sequence[str]) -> Place:
         now = self._clock()
         waits = [self._wait(limit, tokens, now) for limit in limits]
-        waits += [self._rest(name, now) for name in rests]
-        return Place(max([0.0, *waits]), now)
+        rest_s = max([0.0, *(self._rest(name, now) for name in rests)])
+        return Place(max([rest_s, *waits]), rest_s, now)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
