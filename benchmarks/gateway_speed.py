@@ -30,7 +30,7 @@ from stillhouse.engines.openai_api import Endpoint, OpenAIEngine
 from stillhouse.store.account import open_account
 from stillhouse.store.ledger import Budget
 
-LATENCY_S, CONCURRENCY, CALLS, ROUNDS = 0.05, 64, 3200, 3
+LATENCY_S, CONCURRENCY, CALLS, ROUNDS = 0.05, 64, 6400, 3
 GOAL = 0.9
 
 
