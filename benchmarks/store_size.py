@@ -22,7 +22,7 @@ CODECS = {
 DISTANCES = (0.1, 1.0)
 """Of a student that is nearly done and of one that has much to learn, nats of forward KL."""
 MOST_NOISE = 50.0
-_IDS_AND_COUNTS = ("drawn", "draws", "count")
+_IDS_AND_COUNTS = ("ids", "kind", "draws", "count")
 
 
 def main() -> None:
@@ -121,12 +121,18 @@ def _store(teacher: Any, rows: list[Any], vocab: int, codec: dict[str, Any]) -> 
 
 def _bytes_by_part(kept: list[Any], header: Any) -> dict[str, float]:
     """What each part adds to the packed rows: their size less their size without it."""
-    from stillhouse.targets.entropy import Counter, Encoder
-    from stillhouse.targets.layout import ID_MODELS, walk
+    from dataclasses import replace
+
+    from stillhouse.targets.codec import shard_kinds
+    from stillhouse.targets.entropy import IDS, Counter, Encoder
+    from stillhouse.targets.layout import walk
     from stillhouse.targets.rows import quantise
 
-    numbers = [quantise(one, header) for one in kept]
-    counter = Counter(dict.fromkeys(ID_MODELS, header.vocab_size))
+    numbers = [
+        replace(quantise(one, header), kinds=kinds)
+        for one, kinds in zip(kept, shard_kinds(kept, header), strict=True)
+    ]
+    counter = Counter(header.vocab_size)
     for one in numbers:
         walk(counter, header, len(one.token_ids), one)
     models = counter.fit()
@@ -139,8 +145,8 @@ def _bytes_by_part(kept: list[Any], header: Any) -> dict[str, float]:
         def numbers(self, name: str, contexts: Any, values: Any) -> Any:
             return values if name == self.part else super().numbers(name, contexts, values)
 
-        def groups(self, name: str, contexts: Any, left: Any, values: Any) -> Any:
-            return values if name == self.part else super().groups(name, contexts, left, values)
+        def ids(self, places: Any, values: Any) -> Any:
+            return values if self.part == IDS else super().ids(places, values)
 
     def size(part: str) -> int:
         total = 0

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from tests.targets.builders import SIZES, assert_kept, build_header, build_targets, header_of
 
 from stillhouse.core.targets import Draws
+from stillhouse.targets import kinds
 from stillhouse.targets.checks import check
-from stillhouse.targets.codec import pack, unpack
+from stillhouse.targets.codec import pack, shard_kinds, unpack
 from stillhouse.targets.models import load
 
 
@@ -61,6 +62,16 @@ def test_sizes_at_their_ends(header):
     back = round_trip(examples, header)
 
     assert all(map(assert_kept, examples, back))
+
+
+@pytest.mark.parametrize("codec", ["top_k", "sampled", "top_k_sampled"])
+def test_kinds_of_positions_change_nothing_that_comes_back(codec, monkeypatch):
+    monkeypatch.setattr(kinds, "_ENTRIES_A_KIND", 100)
+    header = header_of(codec)
+    examples = [build_targets(number, 30, header) for number in range(4)]
+
+    assert max(found.max() for found in shard_kinds(examples, header)) > 1
+    assert all(map(assert_kept, examples, round_trip(examples, header)))
 
 
 def test_nothing_but_empty_examples():

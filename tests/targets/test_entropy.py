@@ -3,26 +3,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.targets.entropy import MAX_FREE, Counter, Decoder, Encoder
-from stillhouse.targets.models import MAX_NUMBER, dump, fit, load
+from stillhouse.targets.entropy import MAX_FREE, Counter, Decoder, Encoder, IdPlaces
+from stillhouse.targets.models import MAX_NUMBER, dump, fit_plain, load
 
 
-def fitted(steps, vocab_sizes):
-    counter = Counter(vocab_sizes)
+def fitted(steps, vocab_size):
+    counter = Counter(vocab_size)
     for step in steps:
         play(counter, step, step[-1])
     return load(dump(counter.fit()))
 
 
 def play(coder, step, values):
-    name, contexts, left, _ = step
-    if left is None:
-        return coder.numbers(name, contexts, values)
-    return coder.groups(name, contexts, left, values)
+    name, places, _ = step
+    if name == "ids":
+        return coder.ids(places, values)
+    return coder.numbers(name, places, values)
 
 
-def there_and_back(steps, vocab_sizes):
-    models = fitted(steps, vocab_sizes)
+def in_groups(sizes, contexts, kinds=None):
+    """Places of ids in groups of these sizes."""
+    left = np.concatenate([np.arange(size, 0, -1) for size in sizes])
+    return IdPlaces(contexts, np.zeros_like(contexts) if kinds is None else kinds, left)
+
+
+def there_and_back(steps, vocab_size=0):
+    models = fitted(steps, vocab_size)
     encoder = Encoder(models)
     for step in steps:
         play(encoder, step, step[-1])
@@ -43,7 +49,7 @@ def test_numbers_come_back(seed, count, num_contexts, most):
     values = (most * random.random(count) ** 4).astype(np.int64)
     contexts = random.integers(0, num_contexts, count)
 
-    _, (back,) = there_and_back([("x", contexts, None, values)], {})
+    _, (back,) = there_and_back([("x", contexts, values)])
 
     np.testing.assert_array_equal(back, values)
 
@@ -53,22 +59,23 @@ def test_numbers_come_back(seed, count, num_contexts, most):
     seed=st.integers(0, 2**32 - 1),
     sizes=st.lists(st.integers(1, MAX_FREE), min_size=1, max_size=40),
     vocab_size=st.sampled_from([16, 300, 151_936]),
+    num_kinds=st.sampled_from([1, 4]),
     before=st.booleans(),
 )
 def test_groups_come_back_also_where_few_bits_are_there_to_order_them(
-    seed, sizes, vocab_size, before
+    seed, sizes, vocab_size, num_kinds, before
 ):
     random = np.random.default_rng(seed)
     groups = [np.sort(random.choice(vocab_size, size, replace=False)) for size in sizes]
     values = np.concatenate(groups)
-    left = np.concatenate([np.arange(size, 0, -1) for size in sizes])
     contexts = np.repeat(random.integers(0, 3, len(sizes)), sizes)
-    steps = [("ids", contexts, left, values)]
+    kinds = np.repeat(random.integers(0, num_kinds, len(sizes)), sizes)
+    steps = [("ids", in_groups(sizes, contexts, kinds), values)]
     if before:
         noise = random.integers(0, 1000, 50)
-        steps.append(("noise", np.zeros(50, np.int64), None, noise))
+        steps.append(("noise", np.zeros(50, np.int64), noise))
 
-    _, back = there_and_back(steps, {"ids": vocab_size})
+    _, back = there_and_back(steps, vocab_size)
 
     np.testing.assert_array_equal(back[0], values)
     if before:
@@ -79,12 +86,10 @@ def test_order_that_carries_nothing_costs_nothing():
     random = np.random.default_rng(0)
     values = np.concatenate([np.sort(random.choice(1024, 8, replace=False)) for _ in range(1000)])
     contexts = np.zeros(8000, np.int64)
-    left = np.tile(np.arange(8, 0, -1), 1000)
+    rest = ("rest", np.zeros(3000, np.int64), random.integers(0, 256, 3000))
 
-    rest = ("rest", np.zeros(3000, np.int64), None, random.integers(0, 256, 3000))
-
-    in_order, _ = there_and_back([("ids", contexts, None, values), rest], {"ids": 1024})
-    without, _ = there_and_back([("ids", contexts, left, values), rest], {"ids": 1024})
+    in_order, _ = there_and_back([("ids", in_groups([1] * 8000, contexts), values), rest], 1024)
+    without, _ = there_and_back([("ids", in_groups([8] * 1000, contexts), values), rest], 1024)
 
     bits_of_order = np.log2(np.arange(1, 9)).sum()
     saved = 8 * (len(in_order) - len(without)) / 1000
@@ -99,7 +104,8 @@ def test_the_coder_comes_near_the_entropy():
     counts = np.bincount(ids)
     seen = counts[counts > 0] / len(ids)
 
-    packed, _ = there_and_back([("ids", np.zeros(len(ids), np.int64), None, ids)], {"ids": 5000})
+    places = in_groups([1] * len(ids), np.zeros(len(ids), np.int64))
+    packed, _ = there_and_back([("ids", places, ids)], 5000)
 
     limit = -(seen * np.log2(seen)).sum()
     assert limit <= 8 * len(packed) / len(ids) <= 1.01 * limit
@@ -107,16 +113,29 @@ def test_the_coder_comes_near_the_entropy():
 
 def test_contexts_are_kept_apart_only_where_it_pays():
     random = np.random.default_rng(0)
-    alike = fit(random.integers(50, 60, (20, 192)))
+    alike = fit_plain(random.integers(50, 60, (20, 192)))
     counts = np.zeros((20, 192), np.int64)
     counts[np.arange(20), np.arange(20) * 3] = 1000
 
     assert len(alike.logs) == 1
-    assert len(fit(counts).logs) > 10
+    assert len(fit_plain(counts).logs) > 10
 
 
 def test_damaged_models_are_refused():
-    text = dump({"x": fit(np.ones((1, 192), np.int64))})
+    text = dump({"x": fit_plain(np.ones((1, 192), np.int64))})
 
     with pytest.raises(ValueError, match="entropy models cannot be read"):
         load(text[: len(text) // 2])
+
+
+def test_kinds_of_positions_are_worth_their_lists():
+    random = np.random.default_rng(0)
+    kinds = np.repeat(np.arange(1, 5), 5000)
+    values = random.choice(50, 20_000) + 100 * kinds
+    zeros = np.zeros(20_000, np.int64)
+
+    without, _ = there_and_back([("ids", in_groups([1] * 20_000, zeros), values)], 1000)
+    packed, (back,) = there_and_back([("ids", in_groups([1] * 20_000, zeros, kinds), values)], 1000)
+
+    np.testing.assert_array_equal(back, values)
+    assert 8 * (len(without) - len(packed)) / 20_000 == pytest.approx(2.0, abs=0.05)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stillhouse.core.targets import TargetKey, TokenTargets
 from stillhouse.targets.entropy import Counter, Decoder, Encoder
 from stillhouse.targets.header import TargetHeader
-from stillhouse.targets.layout import ID_MODELS, walk
+from stillhouse.targets.kinds import find_kinds
+from stillhouse.targets.layout import walk
 from stillhouse.targets.models import Model, dump
-from stillhouse.targets.rows import quantise, restore
+from stillhouse.targets.rows import entries, quantise, restore
 
 KEY = ("example_id", "completion_digest", "view_digest")
 
@@ -40,11 +44,27 @@ def pack(examples: Sequence[TokenTargets], header: TargetHeader) -> PackedShard:
     Returns:
         Rows with their checksums, and the models.
     """
-    counter = Counter(dict.fromkeys(ID_MODELS, header.vocab_size))
-    for targets in examples:
-        walk(counter, header, len(targets.token_ids), quantise(targets, header))
+    found = shard_kinds(examples, header)
+    counter = Counter(header.vocab_size)
+    for targets, kinds in zip(examples, found, strict=True):
+        rows = replace(quantise(targets, header), kinds=kinds)
+        walk(counter, header, len(kinds), rows)
     models = counter.fit()
-    return PackedShard(tuple(_row(each, header, models) for each in examples), dump(models))
+    packed = []
+    for targets, kinds in zip(examples, found, strict=True):
+        encoder = Encoder(models)
+        rows = replace(quantise(targets, header), kinds=kinds)
+        walk(encoder, header, len(kinds), rows)
+        packed.append(_row(targets, encoder.finish()))
+    return PackedShard(tuple(packed), dump(models))
+
+
+def shard_kinds(examples: Sequence[TokenTargets], header: TargetHeader) -> list[NDArray[np.int64]]:
+    """For each example of a shard the kinds of its positions; no ids are coded of `full`."""
+    if header.codec == "full":
+        return [np.zeros(len(targets.token_ids), np.int64) for targets in examples]
+    ids = [entries(quantise(targets, header)) for targets in examples]
+    return find_kinds(ids, header.vocab_size)
 
 
 def unpack(
@@ -71,12 +91,8 @@ def checksum(row: Mapping[str, Any]) -> int:
     return zlib.crc32(row["targets"], zlib.crc32(words.encode()))
 
 
-def _row(
-    targets: TokenTargets, header: TargetHeader, models: Mapping[str, Model]
-) -> dict[str, Any]:
-    encoder = Encoder(models)
-    walk(encoder, header, len(targets.token_ids), quantise(targets, header))
+def _row(targets: TokenTargets, packed: bytes) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(targets.key, name) for name in KEY}
-    row |= {"num_tokens": len(targets.token_ids), "targets": encoder.finish()}
+    row |= {"num_tokens": len(targets.token_ids), "targets": packed}
     row["crc32"] = checksum(row)
     return row

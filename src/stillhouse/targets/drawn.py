@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.targets.entropy import Coder
-from stillhouse.targets.kept import members_left, two_parts
+from stillhouse.targets.entropy import Coder, IdPlaces
+from stillhouse.targets.kept import DRAWN, members_left, two_parts
 from stillhouse.targets.rows import Rows
 
 Ints = NDArray[np.int64]
@@ -23,32 +23,32 @@ _COUNTS = np.array([1, 2, 3, 5, 9, 17])
 """Counts from which on a drawn id has a context of its own."""
 
 
-def walk_drawn(
-    coder: Coder, num_draws: int, num_tokens: int, rows: Rows | None
-) -> tuple[Ints, Ints]:
+def walk_drawn(coder: Coder, num_draws: int, kinds: Ints, rows: Rows | None) -> tuple[Ints, Ints]:
     """Counts and ids of the drawn tokens.
 
     Args:
         coder: counts, encodes or decodes.
         num_draws: a position; 0 for none.
-        num_tokens: P.
+        kinds: (P,) of the positions.
         rows: the numbers; None when decoding.
 
     Returns:
         (P, S) counts and (P, S) ids, as `Rows` has them.
     """
+    num_tokens = len(kinds)
     if num_draws == 0:
         nothing = np.zeros((num_tokens, 0), np.int64)
         return nothing, nothing
     counts = _counts(coder, num_draws, num_tokens, None if rows is None else rows.counts)
     is_used = counts > 0
     left = members_left(counts)
-    contexts = count_context(counts)
+    contexts = DRAWN - 1 + count_context(counts)
+    wide = np.broadcast_to(kinds[:, None], counts.shape)
     ids = np.zeros_like(counts)
     for part in two_parts(num_tokens):
         used = is_used[part]
-        given = None if rows is None else rows.drawn[part][used]
-        ids[part][used] = coder.groups("drawn", contexts[part][used], left[part][used], given)
+        places = IdPlaces(contexts[part][used], wide[part][used], left[part][used])
+        ids[part][used] = coder.ids(places, None if rows is None else rows.drawn[part][used])
     return counts, ids
 
 

@@ -13,13 +13,23 @@ arXiv:2107.09202.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.targets.models import MAX_NUMBER, NUM_BUCKETS, Model, bucket_of, fit
+from stillhouse.targets.models import (
+    CONTEXTS,
+    MAX_NUMBER,
+    NUM_BUCKETS,
+    Cells,
+    Model,
+    bucket_of,
+    fit_ids,
+    fit_plain,
+)
 
 Ints = NDArray[np.int64]
 
@@ -29,6 +39,28 @@ _WORD = "<u4"
 
 MAX_FREE = 16
 """measured: groups of more are rare; the work to find an order grows with the square."""
+
+
+IDS = "ids"
+"""The model of all token ids."""
+
+_MOST_CELLS = 4_000_000
+"""assumption: some 64 MB while a shard is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdPlaces:
+    """What is known of token ids before they are read.
+
+    Attributes:
+        contexts: (n,) in [0, CONTEXTS), the same within a group.
+        kinds: (n,) of the position, see kinds.py.
+        left: (n,) members of its group from this one on, itself counted: 3, 2, 1 for three.
+    """
+
+    contexts: Ints
+    kinds: Ints
+    left: Ints
 
 
 class Coder(Protocol):
@@ -47,17 +79,15 @@ class Coder(Protocol):
         """
         ...
 
-    def groups(self, name: str, contexts: Ints, left: Ints, values: Ints | None) -> Ints:
-        """Numbers that ascend within each group, so that their order costs nothing.
+    def ids(self, places: IdPlaces, values: Ints | None) -> Ints:
+        """Token ids that ascend within each group, so that their order costs nothing.
 
         Args:
-            name: of the model.
-            contexts: (n,) >= 0, the same within a group.
-            left: (n,) members of its group from this one on, itself counted: 3, 2, 1 for three.
+            places: what is known of each before it is read.
             values: (n,) distinct within a group and ascending; None when decoding.
 
         Returns:
-            (n,) the numbers.
+            (n,) the ids.
         """
         ...
 
@@ -66,37 +96,51 @@ class Counter:
     """Counts the numbers of each model, to fit it.
 
     Args:
-        vocab_sizes: models of token ids, with how many there are; the others' numbers are plain.
+        vocab_size: of the token ids.
     """
 
-    def __init__(self, vocab_sizes: Mapping[str, int]) -> None:
-        self._vocab_sizes = vocab_sizes
+    def __init__(self, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
         self._counts: dict[str, Ints] = {}
+        self._cells: list[tuple[Ints, Ints]] = []
 
     def numbers(self, name: str, contexts: Ints, values: Ints | None) -> Ints:
         """See `Coder`."""
         assert values is not None
-        width = self._vocab_sizes.get(name, NUM_BUCKETS)
-        columns = values if name in self._vocab_sizes else bucket_of(values)
-        cells, times = np.unique(contexts * width + columns, return_counts=True)
-        counts = self._counts.get(name, np.zeros((1, width), np.int64))
+        counts = self._counts.get(name, np.zeros((1, NUM_BUCKETS), np.int64))
         missing = int(contexts.max(initial=0)) + 1 - len(counts)
         if missing > 0:
-            counts = np.concatenate([counts, np.zeros((missing, width), np.int64)])
-        counts.reshape(-1)[cells] += times
+            counts = np.concatenate([counts, np.zeros((missing, NUM_BUCKETS), np.int64)])
+        flat = contexts * NUM_BUCKETS + bucket_of(values)
+        counts += np.bincount(flat, minlength=counts.size).reshape(counts.shape)
         self._counts[name] = counts
         return values
 
-    def groups(self, name: str, contexts: Ints, left: Ints, values: Ints | None) -> Ints:  # noqa: ARG002
+    def ids(self, places: IdPlaces, values: Ints | None) -> Ints:
         """See `Coder`."""
-        return self.numbers(name, contexts, values)
+        assert values is not None
+        keys = (places.kinds * CONTEXTS + places.contexts) * self._vocab_size + values
+        self._cells.append(np.unique(keys, return_counts=True))
+        if sum(len(each) for each, _ in self._cells) > _MOST_CELLS:
+            self._cells = [self._summed()]
+        return values
 
     def fit(self) -> dict[str, Model]:
         """The model of each name."""
-        return {
-            name: fit(counts, self._vocab_sizes.get(name, 0))
-            for name, counts in self._counts.items()
-        }
+        models = {name: fit_plain(counts) for name, counts in self._counts.items()}
+        if self._cells:
+            keys, counts = self._summed()
+            rows, ids = np.divmod(keys, self._vocab_size)
+            kinds, contexts = np.divmod(rows, CONTEXTS)
+            models[IDS] = fit_ids(Cells(contexts, kinds, ids, counts), self._vocab_size)
+        return models
+
+    def _summed(self) -> tuple[Ints, Ints]:
+        keys, inverse = np.unique(
+            np.concatenate([keys for keys, _ in self._cells]), return_inverse=True
+        )
+        counts = np.concatenate([counts for _, counts in self._cells])
+        return keys, np.bincount(inverse, counts, len(keys)).astype(np.int64)
 
 
 class Encoder:
@@ -108,33 +152,35 @@ class Encoder:
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self._models = models
-        self._parts: list[tuple[Model, Ints, Ints, Ints | None]] = []
+        self._parts: list[tuple[str, IdPlaces, Ints]] = []
 
     def numbers(self, name: str, contexts: Ints, values: Ints | None) -> Ints:
         """See `Coder`."""
         assert values is not None
-        self._parts.append((self._models[name], contexts, values, None))
+        nothing = np.zeros(len(values), np.int64)
+        self._parts.append((name, IdPlaces(contexts, nothing, nothing), values))
         return values
 
-    def groups(self, name: str, contexts: Ints, left: Ints, values: Ints | None) -> Ints:
+    def ids(self, places: IdPlaces, values: Ints | None) -> Ints:
         """See `Coder`."""
         assert values is not None
-        self._parts.append((self._models[name], contexts, values, left))
+        self._parts.append((IDS, places, values))
         return values
 
     def finish(self) -> bytes:
         """The bytes; a stack, so what is read first is written last."""
         stack = _AnsCoder()
-        for model, contexts, values, left in reversed(self._parts):
-            if left is not None:
-                is_free = left > 1
+        for name, places, values in reversed(self._parts):
+            model = self._models[name]
+            is_free = places.left > 1
+            if is_free.any():
                 digits = np.zeros(len(values), np.int64)
-                digits[is_free] = stack.decode(_UNIFORM, left[is_free].astype(np.int32))
-                values = values[_permutation(digits, left)]
-            buckets, rests, sizes = model.split(values)
+                digits[is_free] = stack.decode(_UNIFORM, _i4(places.left[is_free]))
+                values = values[_permutation(digits, places.left)]
+            buckets, rests, sizes = model.split(values, places.kinds)
             has_rest = sizes > 1
             stack.encode_reverse(_i4(rests[has_rest]), _UNIFORM, _i4(sizes[has_rest]))
-            order, counts = _by_context(model, contexts)
+            order, counts = _by_context(model, places.kinds * CONTEXTS + places.contexts)
             symbols = _i4(buckets if order is None else buckets[order])
             end = len(symbols)
             for at, count in reversed(counts):
@@ -157,32 +203,41 @@ class Decoder:
 
     def numbers(self, name: str, contexts: Ints, values: Ints | None) -> Ints:  # noqa: ARG002
         """See `Coder`."""
-        return self._numbers(self._models[name], contexts)
+        model = self._models[name]
+        buckets = self._buckets(model, contexts)
+        return self._spread(model.edges[0, buckets], model.sizes[0, buckets])
 
-    def groups(self, name: str, contexts: Ints, left: Ints, values: Ints | None) -> Ints:  # noqa: ARG002
+    def ids(self, places: IdPlaces, values: Ints | None) -> Ints:  # noqa: ARG002
         """See `Coder`."""
-        order = self._numbers(self._models[name], contexts)
-        is_free = left > 1
-        digits = _digits(order, left)[is_free]
-        self._stack.encode_reverse(_i4(digits), _UNIFORM, _i4(left[is_free]))
-        group = np.cumsum(np.concatenate([[0], left[:-1] == 1]))
-        keys = np.sort(group * (MAX_NUMBER + 1) + order)
-        return keys & MAX_NUMBER
+        model = self._models[IDS]
+        buckets = self._buckets(model, places.kinds * CONTEXTS + places.contexts)
+        cells = places.kinds * model.edges.shape[1] + buckets
+        ranks = self._spread(model.edges.reshape(-1)[cells], model.sizes.reshape(-1)[cells])
+        found = model.ids[ranks]
+        is_free = places.left > 1
+        if not is_free.any():
+            return found
+        digits = _digits(found, places.left)[is_free]
+        self._stack.encode_reverse(_i4(digits), _UNIFORM, _i4(places.left[is_free]))
+        group = np.cumsum(np.concatenate([[0], places.left[:-1] == 1]))
+        return np.sort(group * (MAX_NUMBER + 1) + found) & MAX_NUMBER
 
-    def _numbers(self, model: Model, contexts: Ints) -> Ints:
+    def _buckets(self, model: Model, contexts: Ints) -> NDArray[np.int32]:
         order, counts = _by_context(model, contexts)
         found = [self._stack.decode(model.tables[at], count) for at, count in counts]
         buckets = np.concatenate(found) if found else np.zeros(0, np.int32)
         if order is not None:
             buckets[order] = buckets.copy()
-        sizes = model.sizes[buckets]
-        values = model.edges[buckets]
+        return buckets
+
+    def _spread(self, values: Ints, sizes: Ints) -> Ints:
+        """Add the place in the bucket."""
         wide = np.flatnonzero(sizes > 1)
         if len(wide) == len(values):
             values += self._stack.decode(_UNIFORM, _i4(sizes))
         elif len(wide):
             values[wide] += self._stack.decode(_UNIFORM, _i4(sizes[wide]))
-        return model.join(values)
+        return values
 
 
 def _i4(values: Ints) -> NDArray[np.int32]:

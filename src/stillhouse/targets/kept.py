@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.targets.entropy import MAX_FREE, Coder
+from stillhouse.targets.entropy import MAX_FREE, Coder, IdPlaces
 from stillhouse.targets.quantise import NOTHING, to_logprobs
 from stillhouse.targets.rows import Rows
 
@@ -28,46 +28,47 @@ _MOST_NATS = 11
 _NATS = np.minimum(-_LOGPROBS, _MOST_NATS).astype(np.int64)
 """Levels as contexts of ids, in whole nats."""
 NOT_KEPT = _MOST_NATS + 1
-"""The context of a token's id that was observed but not kept."""
+"""The context of a token's id that was observed but is no entry."""
+DRAWN = NOT_KEPT + 1
+"""The first context of drawn ids."""
 
 _WIDTHS = [*range(1, 17), 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 2048]
 _ROOMS = 2 * np.searchsorted(_WIDTHS, np.arange(NOTHING + 1), side="right")
 """What is left between two levels as contexts; even, so that the first interval has its own."""
 
 
-def walk_kept(coder: Coder, top_k: int, num_tokens: int, rows: Rows | None) -> tuple[Ints, Ints]:
+def walk_kept(coder: Coder, top_k: int, kinds: Ints, rows: Rows | None) -> tuple[Ints, Ints]:
     """Levels and ids of the most likely entries.
 
     Args:
         coder: counts, encodes or decodes.
         top_k: K; may be 0.
-        num_tokens: P.
+        kinds: (P,) of the positions.
         rows: the numbers; None when decoding.
 
     Returns:
         (P, K) levels and (P, K) ids, as `Rows` has them.
     """
     if top_k == 0:
-        nothing = np.zeros((num_tokens, 0), np.int64)
+        nothing = np.zeros((len(kinds), 0), np.int64)
         return nothing, nothing
-    levels = _levels(coder, top_k, num_tokens, None if rows is None else rows.levels)
-    return levels, _ids(coder, levels, None if rows is None else rows.ids)
+    levels = _levels(coder, top_k, len(kinds), None if rows is None else rows.levels)
+    return levels, _ids(coder, levels, kinds, None if rows is None else rows.ids)
 
 
-def walk_all(
-    coder: Coder, vocab_size: int, num_tokens: int, rows: Rows | None
-) -> tuple[Ints, Ints]:
+def walk_all(coder: Coder, vocab_size: int, kinds: Ints, rows: Rows | None) -> tuple[Ints, Ints]:
     """Levels and ids of a whole vocabulary: levels in the order of ids, each its own context.
 
     Args:
         coder: counts, encodes or decodes.
         vocab_size: V, which is K.
-        num_tokens: P.
+        kinds: (P,) of the positions.
         rows: the numbers; None when decoding.
 
     Returns:
         (P, V) levels and (P, V) ids, as `Rows` has them.
     """
+    num_tokens = len(kinds)
     by_id = None
     if rows is not None:
         by_id = np.empty_like(rows.levels)
@@ -124,11 +125,13 @@ def _levels(coder: Coder, top_k: int, num_tokens: int, given: Ints | None) -> In
     return np.ascontiguousarray(columns.T)
 
 
-def _ids(coder: Coder, levels: Ints, given: Ints | None) -> Ints:
+def _ids(coder: Coder, levels: Ints, kinds: Ints, given: Ints | None) -> Ints:
     left = members_left(levels)
+    contexts = _NATS[levels]
+    wide = np.broadcast_to(kinds[:, None], levels.shape)
     parts = []
     for part in two_parts(len(levels)):
-        values = None if given is None else given[part].ravel()
-        found = coder.groups("ids", _NATS[levels[part]].ravel(), left[part].ravel(), values)
+        places = IdPlaces(contexts[part].ravel(), wide[part].ravel(), left[part].ravel())
+        found = coder.ids(places, None if given is None else given[part].ravel())
         parts.append(found.reshape(levels[part].shape))
     return np.concatenate(parts)

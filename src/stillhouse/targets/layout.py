@@ -13,16 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.targets.drawn import count_context, walk_drawn
-from stillhouse.targets.entropy import Coder
+from stillhouse.targets.entropy import Coder, IdPlaces
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.kept import COARSE_LEVELS, NOT_KEPT, walk_all, walk_kept
 from stillhouse.targets.quantise import NOTHING, level_of_rest, level_of_share
 from stillhouse.targets.rows import Rows
 
 Ints = NDArray[np.int64]
-
-ID_MODELS = ("ids", "drawn")
-"""Models of token ids; all others are of plain numbers."""
 
 
 def walk(coder: Coder, header: TargetHeader, num_tokens: int, rows: Rows | None) -> Rows:
@@ -37,25 +34,30 @@ def walk(coder: Coder, header: TargetHeader, num_tokens: int, rows: Rows | None)
     Returns:
         The numbers.
     """
+    zeros = np.zeros(num_tokens, np.int64)
+    kinds = coder.numbers("kind", zeros, None if rows is None else rows.kinds)
     walk_head = walk_all if header.codec == "full" else walk_kept
-    levels, ids = walk_head(coder, header.top_k, num_tokens, rows)
-    counts, drawn = walk_drawn(coder, header.num_draws, num_tokens, rows)
+    levels, ids = walk_head(coder, header.top_k, kinds, rows)
+    counts, drawn = walk_drawn(coder, header.num_draws, kinds, rows)
     likely = COARSE_LEVELS[levels[:, 0]] if header.top_k else _most(counts)
     places = coder.numbers("place", likely, None if rows is None else rows.places)
-    token_ids, observed = _observed(coder, header, (levels, ids, counts, drawn), places, rows)
+    token_ids, observed = _observed(
+        coder, header, (levels, ids, counts, drawn, kinds), places, rows
+    )
     tails = _tails(coder, header, levels, rows)
     rests = np.zeros((num_tokens, len(header.kd_temperatures)), np.int64)
     for column, temperature in enumerate(header.kd_temperatures):
         if temperature != 1.0 and header.codec != "full":
             given = None if rows is None else rows.rests[:, column]
             rests[:, column] = coder.numbers(f"rest {column}", COARSE_LEVELS[tails], given)
-    entropies = np.zeros(num_tokens, np.int64)
+    entropies = zeros
     if header.num_draws:
         entropies = coder.numbers(
             "entropy", _most(counts), None if rows is None else rows.entropies
         )
     starts, ends = _spans(coder, num_tokens, rows)
     return Rows(
+        kinds=kinds,
         token_ids=token_ids,
         starts=starts,
         ends=ends,
@@ -79,19 +81,19 @@ def _most(counts: Ints) -> Ints:
 def _observed(
     coder: Coder,
     header: TargetHeader,
-    entries: tuple[Ints, Ints, Ints, Ints],
+    entries: tuple[Ints, Ints, Ints, Ints, Ints],
     places: Ints,
     rows: Rows | None,
 ) -> tuple[Ints, Ints]:
     """Id and level of the observed tokens; what an entry says of them is not said again."""
-    levels, ids, counts, drawn = entries
+    levels, ids, counts, drawn, kinds = entries
     num_tokens, top_k = levels.shape
     columns = np.concatenate([np.full((num_tokens, 1), -1), ids, drawn], axis=1)
     token_ids = np.take_along_axis(columns, places[:, None], axis=1)[:, 0]
     is_new = places == 0
-    contexts = np.full(int(is_new.sum()), NOT_KEPT)
-    given = None if rows is None else rows.token_ids[is_new]
-    token_ids[is_new] = coder.numbers("drawn" if top_k == 0 else "ids", contexts, given)
+    num_new = int(is_new.sum())
+    unordered = IdPlaces(np.full(num_new, NOT_KEPT), kinds[is_new], np.ones(num_new, np.int64))
+    token_ids[is_new] = coder.ids(unordered, None if rows is None else rows.token_ids[is_new])
 
     columns = np.concatenate([np.zeros((num_tokens, 1 + top_k), np.int64), counts], axis=1)
     times = np.take_along_axis(columns, places[:, None], axis=1)[:, 0]

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import constriction
 import numpy as np
@@ -37,9 +37,22 @@ _CELL_BITS = 6.0
 """measured: what one frequency costs in the footer, compressed."""
 _ALIKE = 16
 """Groups of contexts with like means; measured: 32 gain nothing at V = 400."""
-_MOST_GROUPS = 255
+_MOST_GROUPS = 1024
+_LISTING_BITS = 9.0
+"""measured: what an id of a kind's own costs in the footer, compressed."""
+CONTEXTS = 20
+"""Of token ids, beside the kind of position."""
 _RARE = 2
 """assumption: an id seen once is cheaper spelled out than listed with its frequency."""
+
+
+class Cells(NamedTuple):
+    """How often each id stood in each context and kind of position: (n,) each, no cell twice."""
+
+    contexts: Ints
+    kinds: Ints
+    ids: Ints
+    counts: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +60,53 @@ class Model:
     """Frequencies of numbers by context.
 
     Attributes:
-        edges: (B,) the first number of each bucket, of ids their ranks.
-        sizes: (B,) numbers in each bucket.
-        groups: (C,) uint8, the group of each context; contexts that say the same share one.
+        edges: (C, B) the first number of each bucket, in each kind of position; of ids their
+            ranks. Plain numbers know one kind.
+        sizes: (C, B) numbers in each bucket.
+        groups: the group of each context; contexts that say the same share one.
         logs: (G, B) uint8, frequencies; see `_STEPS`.
         tables: the coder's models, one a group.
-        ids: (V,) token ids by rank; empty for plain numbers.
-        ranks: (V,) the rank of each id; empty for plain numbers.
-        listed: token ids with a class of their own, ascending; empty for plain numbers.
-        classes: of the listed ids.
+        ids: (R,) token ids by rank: first all V of them, then each kind's own; empty for plain
+            numbers.
+        listed: (L,) kind * V + id, ascending, of ids whose frequency is listed; kind 0 is any.
+        classes: (L,) uint8, of their frequencies.
+        ranks: (V + L,) the rank of each id, then of each listed one.
     """
 
     edges: Ints
     sizes: Ints
-    groups: NDArray[np.uint8]
+    groups: NDArray[np.uint16]
     logs: NDArray[np.uint8]
     tables: tuple[Any, ...]
     ids: Ints
-    ranks: Ints
     listed: Ints
     classes: NDArray[np.uint8]
+    ranks: Ints
 
-    def split(self, values: Ints) -> tuple[Ints, Ints, Ints]:
+    def split(self, values: Ints, kinds: Ints) -> tuple[Ints, Ints, Ints]:
         """(n,) bucket, place in it and its size, of each number."""
-        ranks = self.ranks[values] if len(self.ranks) else values
-        buckets = np.searchsorted(self.edges, ranks, side="right") - 1
-        return buckets, ranks - self.edges[buckets], self.sizes[buckets]
+        if not len(self.ids):
+            buckets = bucket_of(values)
+            return buckets, values - self.edges[0, buckets], self.sizes[0, buckets]
+        keys = kinds * self.vocab_size + values
+        at = np.minimum(np.searchsorted(self.listed, keys), max(len(self.listed) - 1, 0))
+        is_own = (kinds > 0) & (self.listed[at] == keys) if len(self.listed) else kinds < 0
+        ranks = self.ranks[np.where(is_own, self.vocab_size + at, values)]
+        starts = self.edges[0, self.num_own :]
+        common = self.num_own + np.searchsorted(starts, ranks, side="right") - 1
+        buckets = np.where(is_own, self.classes[at] if len(self.listed) else 0, common)
+        return buckets, ranks - self.edges[kinds, buckets], self.sizes[kinds, buckets]
 
-    def join(self, values: Ints) -> Ints:
-        """(n,) numbers, of (n,) edges plus places."""
-        return self.ids[values] if len(self.ids) else values
+    @property
+    def vocab_size(self) -> int:
+        """V; 0 for plain numbers."""
+        return len(self.ranks) - len(self.listed)
+
+    @property
+    def num_own(self) -> int:
+        """Buckets that each kind of position has for itself; they come first."""
+        own = self.classes[self.listed >= self.vocab_size]
+        return int(own.max()) + 1 if len(own) else 0
 
 
 def bucket_of(values: Ints) -> Ints:
@@ -84,24 +114,45 @@ def bucket_of(values: Ints) -> Ints:
     return np.searchsorted(_EDGES, values, side="right") - 1
 
 
-def fit(counts: Ints, vocab_size: int = 0) -> Model:
-    """The model that fits what was counted.
+def fit_plain(counts: Ints) -> Model:
+    """The model of plain numbers.
 
     Args:
-        counts: (C, B) how often each bucket of plain numbers, or (C, V) each id, stood in each
-            context.
-        vocab_size: V for token ids, 0 for plain numbers.
+        counts: (contexts, buckets) how often each bucket stood in each context.
 
     Returns:
         The model.
     """
-    if not vocab_size:
-        return _with_tables(_frame(0, _NO_IDS, _NO_CLASSES), *_grouped(counts))
-    totals = counts.sum(axis=0)
-    listed = np.flatnonzero(totals >= _RARE)
-    frame = _frame(vocab_size, listed, np.rint(_CLASSES * np.log2(totals[listed])).astype(np.uint8))
-    by_rank = np.add.reduceat(counts[:, frame.ids], frame.edges, axis=1)
-    return _with_tables(frame, *_grouped(by_rank))
+    return _with_tables(_frame(0, 1, _NO_IDS, _NO_CLASSES), *_grouped(counts))
+
+
+def fit_ids(cells: Cells, vocab_size: int) -> Model:
+    """The model of token ids.
+
+    Args:
+        cells: what stood where; contexts below `CONTEXTS`.
+        vocab_size: V.
+
+    Returns:
+        The model; its contexts are kind * CONTEXTS + context.
+    """
+    keys, inverse = np.unique(cells.kinds * vocab_size + cells.ids, return_inverse=True)
+    totals = np.bincount(inverse, cells.counts, len(keys)).astype(np.int64)
+    own = _worth_listing(keys, totals, vocab_size)
+    rest = np.bincount(keys[~own] % vocab_size, totals[~own], vocab_size).astype(np.int64)
+    common = np.flatnonzero(rest >= _RARE)
+    listed = np.concatenate([common, keys[own]])
+    times = np.concatenate([rest[common], totals[own]])
+    num_kinds = int(cells.kinds.max(initial=0)) + 1
+    classes = np.rint(_CLASSES * np.log2(times)).astype(np.uint8)
+    frame = _frame(vocab_size, num_kinds, listed, classes)
+    buckets, _, _ = frame.split(cells.ids, cells.kinds)
+    num_buckets = frame.edges.shape[1]
+    rows = cells.kinds * CONTEXTS + cells.contexts
+    num_rows = num_kinds * CONTEXTS
+    flat = np.bincount(rows * num_buckets + buckets, cells.counts, num_rows * num_buckets)
+    counts = flat.astype(np.int64).reshape(num_rows, num_buckets)
+    return _with_tables(frame, *_grouped(counts, by_context=np.arange(num_rows) % CONTEXTS))
 
 
 def dump(models: Mapping[str, Model]) -> bytes:
@@ -109,10 +160,11 @@ def dump(models: Mapping[str, Model]) -> bytes:
     heads: dict[str, Any] = {}
     body = b""
     for name, model in sorted(models.items()):
-        gaps = np.diff(model.listed, prepend=-1).astype("<u4")
+        gaps = np.diff(model.listed, prepend=0).astype("<u4")
         wide = gaps.view(np.uint8).reshape(-1, 4).T  # bytes of equal weight compress together
-        heads[name] = [len(model.groups), *model.logs.shape, len(model.listed), len(model.ids)]
-        arrays = (model.groups, model.logs, wide, model.classes)
+        heads[name] = [len(model.groups), *model.logs.shape, len(model.listed), model.vocab_size]
+        groups = model.groups.astype("<u2")
+        arrays = (groups, model.logs, wide, model.classes)
         body += b"".join(array.tobytes() for array in arrays)
     head = json.dumps(heads).encode()
     return base64.b85encode(zlib.compress(len(head).to_bytes(4, "little") + head + body, 9))
@@ -145,33 +197,68 @@ def load(text: bytes) -> dict[str, Model]:
     for name, (contexts, groups, buckets, num_listed, vocab_size) in json.loads(
         whole[4:size]
     ).items():
-        group_of, logs = take(contexts), take(groups * buckets).reshape(groups, buckets)
+        group_of = np.frombuffer(take(2 * contexts).tobytes(), "<u2").astype(np.uint16)
+        logs = take(groups * buckets).reshape(groups, buckets)
         wide = np.ascontiguousarray(take(4 * num_listed).reshape(4, num_listed).T)
         gaps = wide.view("<u4").reshape(-1).astype(np.int64)
-        frame = _frame(vocab_size, np.cumsum(gaps) - 1, take(num_listed))
+        frame = _frame(vocab_size, contexts // CONTEXTS, np.cumsum(gaps), take(num_listed))
         models[name] = _with_tables(frame, group_of, logs)
     return models
 
 
-def _frame(vocab_size: int, listed: Ints, classes: NDArray[np.uint8]) -> Model:
+def _worth_listing(keys: Ints, totals: Ints, vocab_size: int) -> NDArray[np.bool_]:
+    """(n,) where a kind of position gains more from an id of its own than the footer pays."""
+    kinds, ids = np.divmod(keys, vocab_size)
+    by_id = np.bincount(ids, totals, vocab_size)
+    by_kind = np.bincount(kinds, totals)
+    gain = totals / by_kind[kinds] / (by_id[ids] / totals.sum())
+    return np.asarray((kinds > 0) & (totals * np.log2(gain) > _LISTING_BITS))
+
+
+def _frame(vocab_size: int, num_kinds: int, listed: Ints, classes: NDArray[np.uint8]) -> Model:
     """A model without frequencies."""
-    empty = np.zeros((0, 0), np.uint8)
+    empty = (np.zeros(0, np.uint16), np.zeros((0, 0), np.uint8), ())
     if not vocab_size:
-        return Model(_EDGES, _SIZES, _NO_CLASSES, empty, (), _NO_IDS, _NO_IDS, _NO_IDS, classes)
-    rare = np.setdiff1d(np.arange(vocab_size), listed, assume_unique=True)
-    ids = np.concatenate([listed[np.argsort(-classes.astype(int), kind="stable")], rare])
-    ranks = np.empty(vocab_size, np.int64)
-    ranks[ids] = np.arange(vocab_size)
-    ends = np.cumsum(np.bincount(classes)[::-1]) if len(classes) else _NO_IDS
+        return Model(_EDGES[None], _SIZES[None], *empty, _NO_IDS, _NO_IDS, _NO_CLASSES, _NO_IDS)
+    kinds = listed // vocab_size
+    num_common = int((kinds == 0).sum())
     # Rare ids stay in the order of ids, which in most vocabularies is the order of frequency.
-    octaves = len(listed) + 2 ** np.arange(8, 32)
+    rare = np.setdiff1d(np.arange(vocab_size), listed[:num_common], assume_unique=True)
+    order = np.lexsort((listed, -classes.astype(np.int64), kinds))
+    common, own = order[:num_common], order[num_common:]
+    ids = np.concatenate([listed[common], rare, listed[own] % vocab_size])
+    ranks = np.empty(vocab_size + len(listed), np.int64)
+    ranks[ids[:vocab_size]] = np.arange(vocab_size)
+    ranks[vocab_size + own] = vocab_size + np.arange(len(own))
+
+    num_own = int(classes[num_common:].max(initial=0)) + 1 if len(own) else 0
+    cells = kinds[own] * num_own + classes[own]
+    sizes = np.bincount(cells, minlength=num_kinds * num_own).reshape(num_kinds, num_own)
+    firsts = np.full(num_kinds * num_own, vocab_size)
+    firsts[cells[::-1]] = vocab_size + np.arange(len(own))[::-1]
+    edges = _common_edges(vocab_size, classes[:num_common])
+    wide = np.broadcast_to(np.diff(edges, append=vocab_size), (num_kinds, len(edges)))
+    return Model(
+        np.concatenate(
+            [firsts.reshape(num_kinds, num_own), np.broadcast_to(edges, wide.shape)], axis=1
+        ),
+        np.concatenate([sizes, wide], axis=1),
+        *empty,
+        ids,
+        listed,
+        classes,
+        ranks,
+    )
+
+
+def _common_edges(vocab_size: int, classes: NDArray[np.uint8]) -> Ints:
+    ends = np.cumsum(np.bincount(classes)[::-1]) if len(classes) else _NO_IDS
+    octaves = len(classes) + 2 ** np.arange(8, 32)
     inner = np.concatenate([ends, octaves])
-    edges = np.unique(np.concatenate([[0], inner[inner < vocab_size]]))
-    sizes = np.diff(edges, append=vocab_size)
-    return Model(edges, sizes, _NO_CLASSES, empty, (), ids, ranks, listed, classes)
+    return np.unique(np.concatenate([[0], inner[inner < vocab_size]]))
 
 
-def _with_tables(frame: Model, groups: NDArray[np.uint8], logs: NDArray[np.uint8]) -> Model:
+def _with_tables(frame: Model, groups: NDArray[np.uint16], logs: NDArray[np.uint8]) -> Model:
     # Buckets that never occurred keep the least probability that the coder has.
     family = constriction.stream.model.Categorical
     frequencies = _FREQUENCIES[logs]
@@ -188,19 +275,24 @@ def _quantise(counts: Ints) -> NDArray[np.uint8]:
     return np.where(counts > 0, logs, 0).astype(np.uint8)
 
 
-def _grouped(counts: Ints) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The cheapest of few ways to group contexts; (C,) groups and (G, B) frequencies."""
+def _grouped(
+    counts: Ints, by_context: Ints | None = None
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """The cheapest of few ways to group contexts: their groups and (G, B) frequencies."""
+    num_contexts = len(counts)
     means = counts @ np.arange(counts.shape[1]) / np.maximum(counts.sum(axis=1), 1)
     order = np.argsort(means, kind="stable")
     before = np.cumsum(counts[order].sum(axis=1)) / max(1, int(counts.sum()))
-    alike = np.empty(len(counts), np.int64)
+    alike = np.empty(num_contexts, np.int64)
     alike[order] = np.minimum(before * _ALIKE, _ALIKE - 1).astype(np.int64)
-    ways = [np.zeros(len(counts), np.int64), alike]
-    if len(counts) <= _MOST_GROUPS:
-        ways.append(np.arange(len(counts)))
+    ways = [np.zeros(num_contexts, np.int64), alike]
+    if num_contexts <= _MOST_GROUPS:
+        ways.append(np.arange(num_contexts))
+    if by_context is not None:
+        ways += [by_context, np.arange(num_contexts) // CONTEXTS]
     summed = [_sums(counts, groups) for groups in ways]
     best = int(np.argmin([_bits(each) for each in summed]))
-    return ways[best].astype(np.uint8), _quantise(summed[best])
+    return ways[best].astype(np.uint16), _quantise(summed[best])
 
 
 def _sums(counts: Ints, groups: Ints) -> Ints:

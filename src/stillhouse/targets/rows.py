@@ -33,6 +33,7 @@ class Rows:
     """What is coded of one example; all arrays int64.
 
     Attributes:
+        kinds: (P,) kinds of positions, see kinds.py; 0 before they are known.
         token_ids: (P,).
         starts: (P,) bytes.
         ends: (P,) bytes.
@@ -50,6 +51,7 @@ class Rows:
         entropies: (P,) in steps; 0 without draws.
     """
 
+    kinds: Ints
     token_ids: Ints
     starts: Ints
     ends: Ints
@@ -85,6 +87,7 @@ def quantise(targets: TokenTargets, header: TargetHeader) -> Rows:
             rests[:, column] = _rest(kept, targets.log_z[:, column], temperature)
     counts, drawn, entropies = _by_count(targets.draws, num_tokens, header.vocab_size)
     return Rows(
+        kinds=np.zeros(num_tokens, np.int64),
         token_ids=targets.token_ids.astype(np.int64),
         starts=targets.byte_offsets[:, 0].astype(np.int64),
         ends=targets.byte_offsets[:, 1].astype(np.int64),
@@ -133,6 +136,11 @@ def restore(rows: Rows, key: TargetKey, header: TargetHeader) -> TokenTargets:
         log_z=log_z.astype(np.float32),
         draws=_by_id(rows, header.vocab_size) if header.num_draws else None,
     )
+
+
+def entries(rows: Rows) -> Ints:
+    """(P, K + S) ids of what is kept and drawn at each position, -1 in unused places."""
+    return np.concatenate([rows.ids, np.where(rows.counts > 0, rows.drawn, -1)], axis=1)
 
 
 def _places(targets: TokenTargets, ids: Ints, drawn: Ints) -> Ints:
