@@ -28,6 +28,7 @@ def test_a_loss_keeps_every_law(name):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", TRIALS)
 def test_a_loss_keeps_every_law_on_a_gpu(name):
     loss, claims = TRIALS[name]
