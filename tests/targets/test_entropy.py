@@ -124,7 +124,7 @@ def test_contexts_are_kept_apart_only_where_it_pays():
 def test_damaged_models_are_refused():
     text = dump({"x": fit_plain(np.ones((1, 192), np.int64))})
 
-    with pytest.raises(ValueError, match="entropy models cannot be read"):
+    with pytest.raises(ValueError, match="checksum of the entropy models"):
         load(text[: len(text) // 2])
 
 

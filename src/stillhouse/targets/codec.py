@@ -27,7 +27,7 @@ class PackedShard:
 
     Attributes:
         rows: column name to value, one an example.
-        models: the entropy models that the rows need, as text.
+        models: the entropy models that the rows need, packed.
     """
 
     rows: tuple[dict[str, Any], ...]

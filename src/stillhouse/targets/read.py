@@ -21,7 +21,7 @@ from stillhouse.targets.codec import checksum, unpack
 from stillhouse.targets.header import TargetHeader, refuse_mismatch
 from stillhouse.targets.index import ShardEntry, StoreIndex
 from stillhouse.targets.models import Model
-from stillhouse.targets.shard import read_models
+from stillhouse.targets.shard import ROW, read_models
 
 # assumption: a group of rows is 256 KiB or one example (targets/shard.py), so 64 stay below 20 MB;
 # open files are far below the usual limit of 1024.
@@ -215,7 +215,7 @@ class TargetReader:
 
     def _read_group(self, place: tuple[int, int]) -> pa.Table:
         shard, group = place
-        return self._files.get(shard).read_row_group(group, use_threads=False)
+        return self._files.get(shard).read_row_group(group, columns=list(ROW), use_threads=False)
 
     def _read_models(self, shard: int) -> dict[str, Model]:
         return read_models(self._files.get(shard))
