@@ -83,6 +83,18 @@ def test_every_problem_is_told_at_once(write):
         ("train.parts=[teacher]", "prepare.split.parts does not make"),
         ("label.targets=none", "label.targets: none, but train.weights.forward_kl needs targets"),
         ("label.kd_temperatures=[1.0, 1.0]", "holds one of them twice"),
+        ("label.targets=topk", "'sampled', 'top_k_sampled' or 'classes'; this is \"topk\""),
+        ("label.num_draws=0", "label.num_draws"),
+        ("label.num_draws=100000", "less than or equal to 10000; this is 100000"),
+        (
+            "label={parts: [labelled], targets: sampled, kd_temperatures: [1.0, 2.0]}",
+            "label.kd_temperatures: [1.0, 2.0], but label.targets: sampled draws at the one "
+            "temperature of train.kd_temperature: [1.0]",
+        ),
+        (
+            "label={parts: [labelled], targets: top_k_sampled, kd_temperatures: [2.0]}",
+            "label.targets: top_k_sampled draws at the one temperature",
+        ),
         ("label.kd_temperatures=[1.0, .inf]", "label.kd_temperatures"),
         ("label.kd_temperatures=[]", "label.kd_temperatures"),
         ("train.parts=[]", "train.parts"),
@@ -105,6 +117,50 @@ def test_every_problem_is_told_at_once(write):
 )
 def test_ranges_and_contradictions_are_refused(write, override, said):
     assert said in problems(write(GOOD), override)
+
+
+def test_a_loss_that_draws_would_bias_is_refused_with_its_line(write):
+    recipe = GOOD.replace("{parts: [labelled]}", "{parts: [labelled], targets: sampled}")
+    learned = recipe.replace("train:\n", "train:\n  weights: {forward_kl: 1.0, jsd: 0.5}\n")
+
+    found = problems(write(learned))
+
+    assert "r.yaml:11 train.weights.jsd: is not linear in the teacher" in found
+    assert len(found.splitlines()) == 1
+    linear = learned.replace("jsd", "cross_entropy")
+    assert load_recipe(write(linear)).recipe.label.token_store(300).num_draws == 50
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ("none", None),
+        ("full", ("full", 300, 0)),
+        ("top_k", ("top_k", 64, 0)),
+        ("sampled", ("sampled", 0, 50)),
+        ("top_k_sampled", ("top_k_sampled", 64, 50)),
+    ],
+)
+def test_what_is_stored_of_a_token(write, targets, expected):
+    settings = [f"label.targets={targets}", "train.weights.forward_kl=0"]
+    label = load_recipe(write(GOOD), [*settings, "train.weights.cross_entropy=1"]).recipe.label
+
+    store = label.token_store(300)
+
+    assert (store and (store.codec, store.top_k, store.num_draws)) == expected
+    assert label.stores_tokens == (expected is not None)
+    assert label.is_drawn == ("sampled" in targets)
+
+
+def test_only_small_vocabularies_are_kept_in_full(write):
+    label = load_recipe(write(GOOD), ["label.targets=full"]).recipe.label
+
+    assert label.token_store(4096).top_k == 4096
+    with pytest.raises(
+        RecipeError, match="at most 4,096 tokens, the teacher's has 32,000"
+    ) as caught:
+        label.token_store(32_000)
+    assert caught.value.hint == "store top_k, whose tail is exact, or top_k_sampled"
 
 
 def test_a_teacher_cannot_learn_from_hidden_answers(write):

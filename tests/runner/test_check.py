@@ -181,3 +181,34 @@ def test_epochs_and_steps_mean_the_same_work():
     assert training_cost(SIZES, epochs, CORPUS, MACHINE) == training_cost(
         SIZES, steps, CORPUS, MACHINE
     )
+
+
+def label_cost(tmp_path, *overrides):
+    found = stillhouse.check("quickstart", stillhouse.Call(list(overrides), str(tmp_path)))
+    return next(item.cost for item in found.instances if item.key == "label")
+
+
+def test_what_is_stored_decides_what_labelling_costs(tmp_path):
+    drawn = ("label.targets=sampled", "label.num_draws=20", "train.weights={forward_kl: 1.0}")
+    small = ("label.top_k=4",)
+
+    plain, cheap, nothing = (
+        label_cost(tmp_path, *overrides)
+        for overrides in (
+            small,
+            drawn,
+            ("label.targets=none", "train.weights={forward_kl: 0.0, cross_entropy: 1.0}"),
+        )
+    )
+    whole = label_cost(tmp_path, "label.targets=full")
+
+    assert nothing.disk_bytes < plain.disk_bytes
+    assert nothing.disk_bytes < cheap.disk_bytes < whole.disk_bytes
+    assert plain.memory_bytes < whole.memory_bytes
+
+
+def test_a_vocabulary_that_is_too_large_to_keep_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("stillhouse.recipes.rows.MOST_IN_FULL", 200)
+
+    with pytest.raises(UsageError, match=r"label\.targets: full keeps vocabularies of at most 200"):
+        label_cost(tmp_path, "label.targets=full")

@@ -23,6 +23,9 @@ _CHUNK_BYTES = 32 << 20
 _CHUNK_COPIES = 4
 """measured: logits, their exponentials, and what is gathered from them."""
 
+_SCORED_BYTES = 134 << 20
+"""measured: logits that scoring holds at once; `models.logits` keeps them in one buffer."""
+
 _COMPLETION_BYTES = 90
 """measured: of a completion with its scores, compressed."""
 
@@ -145,7 +148,7 @@ def training_cost(
         training: the recipe's section.
         corpus: what it is trained on.
         machine: rate and dtype.
-        target_bytes: of stored teacher signal for each answer token.
+        target_bytes: of the teacher's signal in memory, for each answer token.
 
     Returns:
         The price of the whole training, validation and checkpoints included.
@@ -187,16 +190,34 @@ def training_cost(
 
 
 def scoring_cost(
-    sizes: Sizes, corpus: Corpus, machine: Machine, *, batch_size: int, target_bytes: float
+    sizes: Sizes,
+    corpus: Corpus,
+    machine: Machine,
+    *,
+    batch_size: int,
+    target_bytes: float,
+    shard_bytes: float = 0.0,
 ) -> Cost:
-    """The cost of scoring given text, and of storing `target_bytes` for each answer token."""
+    """The cost of scoring given text.
+
+    Args:
+        sizes: of the model.
+        corpus: what is scored.
+        machine: rate and dtype.
+        batch_size: examples side by side.
+        target_bytes: on disk, for each answer token.
+        shard_bytes: of the targets that wait in memory until their shard is full.
+
+    Returns:
+        The price of a pass over the corpus.
+    """
     batches = max(1.0, corpus.examples / batch_size)
     flops = sizes.forward_flops(corpus.tokens, corpus.answer_tokens, corpus.mean / 2)
     stored = corpus.answer_tokens * target_bytes
     return Cost(
         tokens=corpus.tokens,
         answer_tokens=corpus.answer_tokens,
-        memory_bytes=_inference_memory(sizes, corpus, machine, batch_size),
+        memory_bytes=int(_inference_memory(sizes, corpus, machine, batch_size) + shard_bytes),
         disk_bytes=int(stored),
         seconds=0.4
         + batches * sizes.layers * _FORWARD_SECONDS_A_LAYER
@@ -252,7 +273,8 @@ def _inference_memory(sizes: Sizes, corpus: Corpus, machine: Machine, batch_size
     # Growing the cache by one token copies it.
     kept = (2 * cache + 16 * sizes.hidden) * rows * corpus.longest * machine.bytes_per_value
     weights = sizes.parameters * machine.bytes_per_value
-    chunk = _chunk(sizes, rows * corpus.answer_tokens / max(1, corpus.examples))
+    answers = rows * corpus.answer_tokens / max(1, corpus.examples)
+    chunk = min(_SCORED_BYTES, answers * sizes.vocab * 4.0)
     return int(HEAVY_BYTES + weights + kept + chunk)
 
 

@@ -243,6 +243,11 @@ class TokenStore:
     top_k: int
     num_draws: int
 
+    @property
+    def memory_bytes(self) -> int:
+        """Of one token, unpacked: ids with log-probabilities or counts, and its own numbers."""
+        return 8 * (self.top_k + self.num_draws) + 28
+
 
 class Label(Section):
     """How the teacher is asked.

@@ -237,6 +237,11 @@ class _Pricer:
             kd_temperatures=label.kd_temperatures,
         ).high
 
+    def _target_memory(self) -> float:
+        """Of the same, unpacked."""
+        store = self._recipe.label.token_store(self._teacher.vocab)
+        return float(store.memory_bytes) if store else 0.0
+
     def _label(self, _: str) -> Cost:
         label = self._recipe.label
         # The validation part is labelled with the rest, for the student's validation loss.
@@ -247,6 +252,9 @@ class _Pricer:
             self._machine,
             batch_size=label.batch_size,
             target_bytes=self._target_bytes(),
+            shard_bytes=self._target_memory()
+            * min(1.0, label.shard_examples / max(1, corpus.examples))
+            * corpus.answer_tokens,
         )
         asked = label.parts if label.completions == "teacher" else ("unlabelled",)
         prompts = self.seen.count(set(asked) & set(label.parts), 0.0)
@@ -267,8 +275,8 @@ class _Pricer:
         twin = training.twin if variant == "twin" else None
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer)
-        stored = 0.0 if twin else self._target_bytes()
-        return training_cost(self._student, training, corpus, self._machine, target_bytes=stored)
+        held = 0.0 if twin else self._target_memory()
+        return training_cost(self._student, training, corpus, self._machine, target_bytes=held)
 
     def _evaluate(self, variant: str) -> Cost:
         settings = self._recipe.evaluate
