@@ -224,11 +224,14 @@ class Decoder:
 
     def _buckets(self, model: Model, contexts: Ints) -> NDArray[np.int32]:
         order, counts = _by_context(model, contexts)
-        found = [self._stack.decode(model.tables[at], count) for at, count in counts]
+        decode, tables = self._stack.decode, model.tables
+        found = [decode(tables[at], count) for at, count in counts]
         buckets = np.concatenate(found) if found else np.zeros(0, np.int32)
-        if order is not None:
-            buckets[order] = buckets.copy()
-        return buckets
+        if order is None:
+            return buckets
+        sorted_back = np.empty_like(buckets)
+        sorted_back[order] = buckets
+        return sorted_back
 
     def _spread(self, values: Ints, sizes: Ints) -> Ints:
         """Add the place in the bucket."""
@@ -252,7 +255,8 @@ def _by_context(model: Model, contexts: Ints) -> tuple[Ints | None, list[tuple[i
         return None, [(0, len(contexts))]
     narrow = model.groups[contexts]
     counts = np.bincount(narrow)
-    found = [(at, count) for at, count in enumerate(counts.tolist()) if count]
+    used = np.flatnonzero(counts)
+    found = list(zip(used.tolist(), counts[used].tolist(), strict=True))
     return np.argsort(narrow, kind="stable"), found
 
 

@@ -72,7 +72,8 @@ def _counted(
 ) -> NDArray[np.float64]:
     """(U, C) how often each id stands in each kind."""
     num_columns, num_kinds = bits.shape
-    counts = np.zeros(num_columns * num_kinds, np.int64)
-    for columns, kind in zip(sample, kinds, strict=True):
-        np.add.at(counts, (columns * num_kinds + kind[:, None]).ravel(), 1)
+    cells = [
+        (ids * num_kinds + kind[:, None]).ravel() for ids, kind in zip(sample, kinds, strict=True)
+    ]
+    counts = np.bincount(np.concatenate(cells), minlength=num_columns * num_kinds)
     return counts.reshape(num_columns, num_kinds)[:-1].astype(np.float64)

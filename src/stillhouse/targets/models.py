@@ -35,11 +35,13 @@ _CELL_BITS = 9.0
 """measured: what one frequency costs in the file, compressed; 6 and 12 change nothing."""
 _ALIKE = 16
 """Groups of contexts with like means; measured: 32 gain nothing at V = 400."""
-_MOST_GROUPS = 1024
+_MOST_GROUPS = 255
 _LISTING_BITS = 12.0
 """measured: what an id of a kind's own costs in the file, compressed; 9 and 18 change nothing."""
 CONTEXTS = 20
-"""Of token ids, beside the kind of position."""
+"""Of token ids, beside the kind of position: see `kept.py` and `drawn.py` for which."""
+_COARSE_CONTEXTS = np.array([0] * 4 + [1] * 4 + [2] * 5 + [3, 4] + [5] * 5)
+"""The same contexts where a kind has too few ids for all of them; fewer are also read faster."""
 _RARE = 2
 """assumption: an id seen once is cheaper spelled out than listed with its frequency."""
 
@@ -284,10 +286,11 @@ def _grouped(
     alike = np.empty(num_contexts, np.int64)
     alike[order] = np.minimum(before * _ALIKE, _ALIKE - 1).astype(np.int64)
     ways = [np.zeros(num_contexts, np.int64), alike]
-    if num_contexts <= _MOST_GROUPS:
-        ways.append(np.arange(num_contexts))
     if by_context is not None:
-        ways += [by_context, np.arange(num_contexts) // CONTEXTS]
+        kinds = np.arange(num_contexts) // CONTEXTS
+        ways += [by_context, kinds, 6 * kinds + _COARSE_CONTEXTS[by_context]]
+    elif num_contexts <= _MOST_GROUPS:
+        ways.append(np.arange(num_contexts))
     summed = [_sums(counts, groups) for groups in ways]
     best = int(np.argmin([_bits(each) for each in summed]))
     return ways[best].astype(np.uint16), _quantise(summed[best])
