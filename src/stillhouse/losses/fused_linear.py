@@ -12,6 +12,7 @@ Legend: N tokens, n tokens of one chunk, H hidden size, V vocabulary, r rank of 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from stillhouse.core.errors import ShapeError, UsageError
 from stillhouse.losses.head import HeadTensors
 from stillhouse.losses.products import Gradients, HeadProducts, Precision
 from stillhouse.losses.row_losses import RowLosses
+from stillhouse.losses.row_threads import run_rows
 from stillhouse.losses.soft_targets import LiveTeacher, SampledTargets, SoftTargets
 from stillhouse.losses.terms import Objective
 
@@ -34,7 +36,7 @@ measured: one CPU thread with AMX, V 151,936, H 256: products of 55, 104, 128 an
 """
 CHUNK_BYTES = 32 << 20
 """Logits of one chunk that any machine has room for."""
-HEAD_SHARE, HEAD_SHARE_BF16 = 0.42, 1.3
+HEAD_SHARE, HEAD_SHARE_BF16 = 0.45, 1.3
 """Logits of one chunk as a share of the head in float32, where that is more.
 
 measured: peaks of 1.5 and 2.5 times the gradients' bytes; bfloat16 products are so fast that
@@ -187,7 +189,7 @@ class _Work:
         if device != "cpu":
             return self.chunk()
         fitting = TILE_BYTES // (self._row_bytes * (4 if self.losses.is_live else 1))
-        return max(1, fitting) * torch.get_num_threads()
+        return max(1, fitting)
 
 
 class _FusedLinear(torch.autograd.Function):
@@ -240,7 +242,8 @@ def _run_chunks(products: HeadProducts, work: _Work) -> None:
         if teacher is not None and teacher_room_nV is not None:
             teacher_nV = teacher_room_nV[: rows.stop - start]
             teacher.logits_(rows, teacher_nV)
-        _run_tiles(work, rows, logits_nV, teacher_nV)
+        run = functools.partial(_run_tiles, work, rows, logits_nV, teacher_nV)
+        run_rows(run, len(logits_nV), logits_nV.device.type)
         if losses.wants_gradient:
             products.add(logits_nV, rows)
 
@@ -255,19 +258,19 @@ def _teacher_products(losses: RowLosses) -> HeadProducts | None:
     return HeadProducts(live.head, live.hidden_NH, shrunk_Nr, Precision.of(live.hidden_NH))
 
 
-def _run_tiles(work: _Work, rows: slice, logits_nV: Tensor, teacher_nV: Tensor | None) -> None:
-    step, cap = work.tile(logits_nV.device.type), work.head.logit_softcap
-    for start in range(0, len(logits_nV), step):
-        part = slice(start, start + step)
-        logits_tV = logits_nV[part]
-        teacher_tV = None if teacher_nV is None else teacher_nV[part]
-        live = work.losses.teacher
-        if teacher_tV is not None and isinstance(live, LiveTeacher):
+def _run_tiles(
+    work: _Work, rows: slice, logits_nV: Tensor, teacher_nV: Tensor | None, part: slice
+) -> None:
+    """Loss and gradient of a part of a chunk's rows, a few of them at a time."""
+    step, live = work.tile(logits_nV.device.type), work.losses.teacher
+    for start in range(part.start, part.stop, step):
+        end = min(start + step, part.stop)
+        logits_tV, teacher_tV = logits_nV[start:end], None
+        if teacher_nV is not None and isinstance(live, LiveTeacher):
+            teacher_tV = teacher_nV[start:end]
             _cap_(teacher_tV, live.head.logit_softcap)
-        slope_tV = _cap_(logits_tV, cap)
-        first = rows.start + start
-        tile = slice(first, first + len(logits_tV))
-        work.losses.run_(tile, logits_tV, teacher_tV)
+        slope_tV = _cap_(logits_tV, work.head.logit_softcap)
+        work.losses.run_(slice(rows.start + start, rows.start + end), logits_tV, teacher_tV)
         if slope_tV is not None and work.losses.wants_gradient:
             logits_tV.mul_(slope_tV)
 
