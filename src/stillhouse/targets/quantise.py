@@ -16,8 +16,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# measured: real text, a vocabulary of 151,936, K = 64: see docs/performance.md for bytes a token
-# and the error of the gradient; half of either step costs 3 bytes a token.
+# measured: real text, a vocabulary of 151,936, K = 64, gradient of forward KL at the logits of an
+# earlier state of the teacher: 0.3 to 0.6 % wrong; with 0.002 and 0.0625 1.1 %, 5 bytes a token
+# less.
 FINE = 0.001
 COARSE = 0.04
 _EDGE = math.log(FINE / COARSE)

@@ -31,7 +31,7 @@ class TargetWriter:
 
     The files' bytes depend on header, examples and `shard_examples` alone, not on interruptions.
     A shard is packed when it is full: until then its targets stay in memory, 16 + 8 K bytes a
-    token (27 MB for 512 examples of 100 tokens at K = 64), and packing needs some megabytes more.
+    token (27 MB for 512 examples of 100 tokens at K = 64), and packing needs 3 kB a token more.
 
     Args:
         folder: the store; made when missing.
