@@ -1,6 +1,7 @@
 """The K largest entries of long rows, exactly, without a look at every entry.
 
-The K blocks of the largest maxima hold the K largest entries, so only these are looked into.
+An entry that is among the K largest lies in one of the K blocks of the largest maxima, ties being
+decided by place in both; so only these blocks are looked into, and inside them likewise.
 
 Legend: N rows, C columns, V vocabulary, K entries kept, M blocks of a row.
 """
@@ -15,6 +16,9 @@ from stillhouse.models.logits import BLOCK, LogitRows, take_blocks
 _BLOCKS = (BLOCK, 16)
 """measured: widths of the blocks from outside in; without the inner ones the search in the outer
 ones takes twice as long."""
+
+_KEYS = 1 << 20
+"""assumption: keys that are held at once, 8 MB."""
 
 
 def top_entries(rows: LogitRows, maxima_NM: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
@@ -33,44 +37,41 @@ def top_entries(rows: LogitRows, maxima_NM: Tensor, top_k: int) -> tuple[Tensor,
     if top_k == 0:
         nothing = maxima_NM[:, :0]
         return nothing, nothing.long()
-    values, ids, outside_N = _largest(rows.logits_NW, top_k, _BLOCKS, maxima_NM)
-    is_tied_N = outside_N == values[:, -1]
-    if bool(is_tied_N.any()):
-        tied = is_tied_N.nonzero()[:, 0]
-        ids[tied] = _settle(rows.logits_NW[tied], values[tied], ids[tied])
-    ids, order = ids.sort(dim=1)
-    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
-    return values, ids.gather(1, order)
+    ids_NK = _largest(rows.logits_NW, top_k, _BLOCKS, maxima_NM)
+    return rows.at(ids_NK), ids_NK
 
 
 def _largest(
     values_NC: Tensor, top_k: int, widths: tuple[int, ...], maxima_NM: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The K largest of each row, descending, their places, and the largest of all others."""
-    while widths and 2 * (top_k + 1) * widths[0] > values_NC.shape[1]:
+) -> Tensor:
+    """Places (N, K) of the largest of each row, descending, the smaller place first among equals.
+
+    `maxima_NM` are of blocks of the first width.
+    """
+    while widths and 2 * top_k * widths[0] > values_NC.shape[1]:
         widths, maxima_NM = widths[1:], None
     if not widths:
-        values, places = values_NC.topk(min(top_k + 1, values_NC.shape[1]))
-        others_N = values[:, top_k:].sum(1)  # of one entry, or of none
-        if values.shape[1] == top_k:
-            others_N = torch.full_like(values[:, 0], -torch.inf)
-        return values[:, :top_k], places[:, :top_k], others_N
+        return _first(values_NC, top_k)
     width = widths[0]
     if maxima_NM is None:
         maxima_NM = values_NC.unflatten(1, (-1, width)).amax(2)
-    best, chosen = maxima_NM.topk(top_k + 1)
-    inside = take_blocks(values_NC, chosen[:, :top_k], width).flatten(1)
-    values, places, others_N = _largest(inside, top_k, widths[1:])
-    places = chosen.gather(1, places // width) * width + places % width
-    return values, places, torch.maximum(others_N, best[:, top_k])
+    # In the order of their places, so that equals inside keep theirs.
+    chosen = _first(maxima_NM, top_k).sort(dim=1).values
+    inside = take_blocks(values_NC, chosen, width).flatten(1)
+    places = _largest(inside, top_k, widths[1:])
+    return chosen.gather(1, places // width) * width + places % width
 
 
-def _settle(logits_NW: Tensor, values_NK: Tensor, ids_NK: Tensor) -> Tensor:
-    """The ids, those of the smallest kept value replaced by the smallest ids that have it."""
-    border_N1 = values_NK[:, -1:]
-    num_above_N1 = (values_NK > border_N1).sum(1, keepdim=True)
-    columns = torch.arange(logits_NW.shape[1], device=logits_NW.device)
-    candidates = torch.where(logits_NW == border_N1, columns, len(columns))
-    equal_NK = candidates.topk(ids_NK.shape[1], largest=False).values
-    places = torch.arange(ids_NK.shape[1], device=ids_NK.device) - num_above_N1
-    return torch.where(places >= 0, equal_NK.gather(1, places.clamp_min(0)), ids_NK)
+def _first(values_NC: Tensor, top_k: int) -> Tensor:
+    """As `_largest`, by a look at every entry."""
+    num_columns = values_NC.shape[1]
+    later = torch.arange(num_columns, 0, -1, device=values_NC.device)
+    found = []
+    for part_nC in values_NC.split(max(1, _KEYS // num_columns)):
+        # Bits of float32 are in order once the negative ones are turned around; 0 is added to
+        # make -0 equal to 0.
+        bits_nC = (part_nC + 0.0).view(torch.int32)
+        bits_nC ^= (bits_nC >> 31) & 0x7FFFFFFF
+        keys_nC = bits_nC.long().mul_(1 << 32).add_(later)
+        found.append(keys_nC.topk(top_k).indices)
+    return torch.cat(found)
