@@ -26,7 +26,8 @@ from tests.engines.asking import PRICE, SAMPLING, examples, keys
 
 from stillhouse.engines.gateway import GatewaySettings
 from stillhouse.engines.http import Http
-from stillhouse.engines.openai_api import Endpoint, OpenAIEngine
+from stillhouse.engines.openai_api import OpenAIEngine
+from stillhouse.engines.wire import Endpoint
 from stillhouse.store.account import open_account
 from stillhouse.store.ledger import Budget
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
+from stillhouse.engines.catalog import REMOTE
 from stillhouse.engines.gateway import GatewaySettings
 from stillhouse.engines.keys import Key, Secret
-from stillhouse.engines.openai_api import Endpoint, OpenAIEngine
 from stillhouse.engines.prices import Price
 from stillhouse.engines.retry import RetryPolicy
+from stillhouse.engines.wire import Endpoint
 from stillhouse.store.account import open_account
 from stillhouse.store.ledger import Budget
 from stillhouse.store.slots import Limit
@@ -35,10 +36,10 @@ def keys(*texts):
 
 
 @contextmanager
-def engine(folder, url, budget=None, settings=None, key_list=None, **endpoint):
+def engine(folder, url, budget=None, settings=None, key_list=None, kind="openai_api", **endpoint):
     given = {"model": "fake-1", "base_url": url, "price": PRICE} | endpoint
     with open_account(folder, budget or Budget("test"), "run", "label") as account:
-        yield OpenAIEngine(
+        yield REMOTE[kind](
             Endpoint(**given),
             account,
             key_list or keys(),

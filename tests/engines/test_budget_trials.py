@@ -8,13 +8,8 @@ from contextlib import closing
 
 import pytest
 from tests.engines.asking import PRICE, SAMPLING, engine, examples
-from tests.engines.fakes.openai_server import (
-    BAD_ANSWERS,
-    BILLED_FAULTS,
-    FREE_FAULTS,
-    Behaviour,
-    FakeOpenAI,
-)
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import BAD_ANSWERS, BILLED_FAULTS, FREE_FAULTS, Behaviour
 from tests.engines.processes import kill_after, start
 
 from stillhouse.engines.gateway import GatewaySettings, most_under_way

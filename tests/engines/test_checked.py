@@ -6,7 +6,8 @@ import sqlite3
 import pytest
 from pydantic import BaseModel, Field
 from tests.engines.asking import SAMPLING, engine, examples
-from tests.engines.fakes.openai_server import Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import Behaviour
 
 from stillhouse.engines.checked import Quota
 from stillhouse.store.account import JOURNAL

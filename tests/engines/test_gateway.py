@@ -8,12 +8,14 @@ from collections import Counter
 
 import pytest
 from tests.engines.asking import PRICE, QUICK, SAMPLING, engine, examples, keys
-from tests.engines.fakes.openai_server import Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import Behaviour
 
 from stillhouse.engines.gateway import GatewaySettings, most_under_way
 from stillhouse.engines.keys import Key
-from stillhouse.engines.openai_api import Endpoint, OpenAIEngine
+from stillhouse.engines.openai_api import OpenAIEngine
 from stillhouse.engines.retry import RetryPolicy
+from stillhouse.engines.wire import Endpoint
 from stillhouse.store.account import JOURNAL, open_account
 from stillhouse.store.ledger import Budget
 from stillhouse.store.slots import Limit

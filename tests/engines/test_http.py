@@ -5,7 +5,8 @@ import json
 import socket
 
 import pytest
-from tests.engines.fakes.openai_server import Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import Behaviour
 
 from stillhouse.core.errors import NetworkRefusedError
 from stillhouse.engines.http import Http, read_failure, read_reply

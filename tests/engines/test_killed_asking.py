@@ -7,7 +7,8 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from tests.engines.fakes.openai_server import Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import Behaviour
 from tests.engines.processes import finish, kill_after, start
 
 from stillhouse.engines.gateway import GatewaySettings, most_under_way

@@ -5,12 +5,13 @@ from decimal import Decimal
 
 import pytest
 from tests.engines.asking import SAMPLING, engine, examples
-from tests.engines.fakes.openai_server import INPUT_NANO, OUTPUT_NANO, Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import INPUT_NANO, OUTPUT_NANO, Behaviour
 
 from stillhouse.core.errors import UsageError
 from stillhouse.core.protocols import Generator
 from stillhouse.core.sampling import Sampling
-from stillhouse.engines.openai_wire import Decoding
+from stillhouse.engines.wire import Decoding
 from stillhouse.store.ledger import Budget
 
 

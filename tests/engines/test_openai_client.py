@@ -1,7 +1,8 @@
 """The official client talks to our server, so the server's shapes are OpenAI's."""
 
 import pytest
-from tests.engines.fakes.openai_server import Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import Behaviour
 
 openai = pytest.importorskip("openai", reason="the official client comes with the dev extra")
 

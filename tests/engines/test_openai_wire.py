@@ -7,15 +7,16 @@ import pytest
 from stillhouse.core.errors import UsageError
 from stillhouse.core.rows import Message, ToolCall
 from stillhouse.core.sampling import Sampling
-from stillhouse.engines.dialects import DIALECTS
-from stillhouse.engines.openai_wire import (
+from stillhouse.engines.openai_wire import OpenAIWire
+from stillhouse.engines.prices import FREE
+from stillhouse.engines.wire import (
     Asking,
     Decoding,
-    OpenAIWire,
+    Endpoint,
+    completion_of,
     most_prompt_tokens,
-    read_completion,
+    question_of,
 )
-from stillhouse.engines.prices import FREE
 from stillhouse.store.ledger import Usage
 
 MESSAGES = (Message("system", "Be brief."), Message("user", "Hi"))
@@ -23,11 +24,15 @@ ASKING = Asking(Sampling(max_new_tokens=9, temperature=0.7), Decoding(seed=5))
 
 
 def wire(dialect="openai", model="m", url="http://x/v1"):
-    return OpenAIWire("p", model, url, DIALECTS[dialect], FREE)
+    return OpenAIWire(Endpoint(model, url, "p", dialect), FREE)
 
 
 def body(dialect="openai", asking=ASKING, index=0):
-    return json.loads(wire(dialect).question("e", MESSAGES, asking, index).body)
+    return json.loads(question_of(wire(dialect), "e", MESSAGES, asking, index).body)
+
+
+def read_completion(example_id, value, asking):
+    return completion_of(example_id, wire().read(value), asking)
 
 
 def test_every_sampling_field_is_sent():
@@ -83,7 +88,7 @@ def test_what_a_server_cannot_be_asked_is_refused():
 
 def test_whatever_shapes_the_answer_shapes_the_key():
     def key(model="m", url="http://x/v1", index=0, asking=ASKING, messages=MESSAGES):
-        return wire(model=model, url=url).question("e", messages, asking, index).key
+        return question_of(wire(model=model, url=url), "e", messages, asking, index).key
 
     sampling, decoding = ASKING.sampling, ASKING.decoding
     keys = [
@@ -101,7 +106,7 @@ def test_whatever_shapes_the_answer_shapes_the_key():
         key(asking=Asking(sampling, Decoding(seed=5, top_logprobs=3))),
         key(asking=Asking(sampling, decoding, "off")),
         key(asking=Asking(sampling, decoding, prompt="song/2")),
-        key(asking=Asking(sampling, decoding, response_format={"type": "json_object"})),
+        key(asking=Asking(sampling, decoding, schema={"type": "object"})),
     ]
     assert len(set(keys)) == len(keys)
     assert key() == key()

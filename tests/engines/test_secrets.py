@@ -6,7 +6,8 @@ import zlib
 
 import pytest
 from tests.engines.asking import PLANTED, SAMPLING, engine, keys
-from tests.engines.fakes.openai_server import BILLED_FAULTS, Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import BILLED_FAULTS, Behaviour
 
 from stillhouse.core.errors import NetworkRefusedError
 from stillhouse.core.rows import Example, Message

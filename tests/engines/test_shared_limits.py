@@ -4,7 +4,8 @@ import time
 from itertools import pairwise
 
 import pytest
-from tests.engines.fakes.openai_server import Behaviour, FakeOpenAI
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import Behaviour
 from tests.engines.processes import finish, kill_after, start
 
 

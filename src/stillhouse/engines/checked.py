@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol
 
 from pydantic import BaseModel, ValidationError
 
 from stillhouse.core.rows import Completion, Example, Message
-from stillhouse.engines.gateway import Gateway
-from stillhouse.engines.openai_wire import Asking, OpenAIWire, read_completion
+from stillhouse.engines.gateway import Question
 from stillhouse.engines.outcomes import Answer, Deferred
+from stillhouse.engines.wire import Asking, ChatWire, completion_of, question_of
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?```\s*", re.S)
 _REPAIR = (
@@ -57,6 +57,16 @@ class Quota:
     at_most: int
 
 
+class Gate(Protocol):
+    """What questions go through: the gateway, or in a test something within the process."""
+
+    async def ask(self, question: Question) -> Answer | Deferred:
+        """The answer, or why there is none."""
+
+    def accept(self, answer: Answer, is_accepted: bool) -> None:
+        """Note whether an answer became part of the data."""
+
+
 class Asker:
     """Asks one provider through its gateway and reads what comes back.
 
@@ -66,7 +76,7 @@ class Asker:
         asking: what all questions share.
     """
 
-    def __init__(self, gateway: Gateway, wire: OpenAIWire, asking: Asking) -> None:
+    def __init__(self, gateway: Gate, wire: ChatWire, asking: Asking) -> None:
         self._gateway = gateway
         self._wire = wire
         self._asking = asking
@@ -131,23 +141,16 @@ class Asker:
     async def _ask(
         self, example_id: str, messages: tuple[Message, ...], index: int = 0
     ) -> tuple[Completion, Answer | None]:
-        question = self._wire.question(example_id, messages, self._asking, index)
+        question = question_of(self._wire, example_id, messages, self._asking, index)
         outcome = await self._gateway.ask(question)
         if isinstance(outcome, Deferred):
             return Completion(example_id, "", "error", 0, outcome.reason), None
-        return read_completion(example_id, outcome.value, self._asking), outcome
+        said = self._wire.read(outcome.value)
+        return completion_of(example_id, said, self._asking), outcome
 
     def _note(self, answer: Answer | None, is_accepted: bool) -> None:
         if answer is not None:
             self._gateway.accept(answer, is_accepted)
-
-
-def schema_format(schema: type[BaseModel]) -> dict[str, Any]:
-    """A pydantic model as OpenAI's `response_format`."""
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": schema.__name__, "schema": schema.model_json_schema()},
-    }
 
 
 def _validate(text: str, schema: type[BaseModel]) -> tuple[BaseModel | None, str]:

@@ -17,6 +17,8 @@ from stillhouse.engines.outcomes import Failure, Reply
 from stillhouse.engines.retry import retry_after_s
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_BAD_KEY = re.compile(r"API_KEY_(INVALID|EXPIRED)")
+_AMAZON_ERROR = "x-amzn-ErrorType"
 _QUOTA = re.compile(r"quota|balance|billing|spend_limit|usage_limit|credit", re.I)
 
 _BY_STATUS = {
@@ -24,6 +26,7 @@ _BY_STATUS = {
     402: "quota_used_up",
     403: "key_refused",
     408: "timeout",
+    424: "bad_gateway",
     429: "rate_limited",
     502: "bad_gateway",
     503: "overloaded",
@@ -31,7 +34,8 @@ _BY_STATUS = {
     529: "overloaded",
 }
 """What a status means; others below 500 are `bad_request`, others above are `server_error`.
-502 and 504 come from something between that does not know whether the work was done."""
+502 and 504 come from something between that does not know whether the work was done, and so does
+Bedrock's 424: the model failed in the middle of its work."""
 
 
 class Http:
@@ -134,17 +138,38 @@ def read_failure(status: int, headers: Mapping[str, str], content: bytes) -> Fai
     if status < 400:
         reason = "redirected"
     try:
-        code = _code(json.loads(content))
+        value = json.loads(content)
     except (ValueError, RecursionError):
-        code = ""
+        value = None
+    code = _code(value) or _plain(headers.get(_AMAZON_ERROR, "").partition(":")[0])
     if status == 429 and _QUOTA.search(code):
         reason = "quota_used_up"
-    return Failure(reason, status, code, retry_after_s(headers.get("Retry-After")))
+    if status == 400 and _BAD_KEY.search(code):
+        reason = "key_refused"
+    pause = retry_after_s(headers.get("Retry-After"))
+    return Failure(reason, status, code, _delay_s(value) if pause is None else pause)
 
 
 def _code(value: Any) -> str:
     error = value.get("error") if isinstance(value, dict) else None
     if not isinstance(error, dict):
         return ""
-    words = (str(error.get(name) or "") for name in ("code", "type"))
-    return " ".join(word for word in words if _PLAIN_WORD.fullmatch(word))
+    words = [error.get(name) for name in ("code", "type", "status")]
+    words += [one.get("reason") for one in _details(value)]
+    return " ".join(filter(None, (_plain(str(word or "")) for word in words)))
+
+
+def _plain(word: str) -> str:
+    return word if _PLAIN_WORD.fullmatch(word) else ""
+
+
+def _details(value: Any) -> list[dict[str, Any]]:
+    # Google's errors carry a list of typed details
+    error = value.get("error") if isinstance(value, dict) else None
+    told = error.get("details") if isinstance(error, dict) else None
+    return [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+
+
+def _delay_s(value: Any) -> float | None:
+    told = (str(one.get("retryDelay") or "") for one in _details(value))
+    return retry_after_s(next((text.removesuffix("s") for text in told if text), None))

@@ -58,9 +58,17 @@ REASONS: dict[str, Kind] = {
     "error_in_body": Kind(Then.RETRY, True),
     "wrong_shape": Kind(Then.RETRY, True),
 }
-"""How a request fails. An answer that came whole and is of no use is named by its engine:
-`refusal`, `empty_answer`, `no_finish_reason`, `no_logprobs`, `unexpected_thinking`,
-`wrong_schema`, `not_accepted`; it was paid for, is kept, and is not asked again."""
+"""How a request fails."""
+
+FLAWS = (
+    "refusal",
+    "unexpected_thinking",
+    "no_finish_reason",
+    "empty_answer",
+    "no_logprobs",
+    "wrong_schema",
+)
+"""Why an answer that came whole is of no use; it was paid for, is kept, and is not asked again."""
 
 ENDS = ("budget", "no_key", "waited_too_long")
 """Why a question was not asked, beside the reasons above."""

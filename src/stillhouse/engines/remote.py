@@ -1,0 +1,230 @@
+"""An engine whose answers are asked for one by one: over HTTP, or in a test within the process.
+
+It completes prompts, as text, as instances of a schema, or as several verified answers. Nothing
+leaves this machine except through the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from stillhouse.core.errors import UsageError
+from stillhouse.core.protocols import Progress, no_progress
+from stillhouse.core.rows import Completion, Example
+from stillhouse.core.sampling import Sampling
+from stillhouse.engines.checked import Asker, Checked, Gate, Quota, Verify
+from stillhouse.engines.gateway import Gateway, GatewaySettings, most_under_way
+from stillhouse.engines.keys import Key, KeyRing
+from stillhouse.engines.ordered import Crew, ask_in_order
+from stillhouse.engines.prices import DryRun, Price, dry_run, price_of
+from stillhouse.engines.wire import Asking, ChatWire, Endpoint, question_of
+from stillhouse.store.account import Account
+from stillhouse.store.spending import NANO
+
+R = TypeVar("R")
+G = TypeVar("G", bound=Gate)
+
+
+class AskingEngine(Generic[G]):
+    """Completes prompts by asking; a `Generator`.
+
+    Args:
+        wire: how questions and answers are written.
+        endpoint: which model, in what manner.
+        workers: questions in hand at a time.
+        open_gate: opens what the questions go through.
+        progress: told after each answer, with money spent and left.
+    """
+
+    def __init__(
+        self,
+        wire: ChatWire,
+        endpoint: Endpoint,
+        workers: int,
+        open_gate: Callable[[], AbstractAsyncContextManager[G]],
+        progress: Progress,
+    ) -> None:
+        self._wire = wire
+        self._endpoint = endpoint
+        self._workers = workers
+        self._open = open_gate
+        self._progress = progress
+        self.capabilities = wire.capabilities
+
+    def generate(self, examples: Sequence[Example], sampling: Sampling) -> Iterator[Completion]:
+        """One completion per example, in the order of the examples.
+
+        Args:
+            examples: their prompts are completed.
+            sampling: length and temperature; `batch_size` means nothing here.
+
+        Yields:
+            With finish `error` and a reason where there is no answer that can be used.
+        """
+        asking = self._asking(sampling)
+        yield from self._each(examples, asking, lambda asker, example: asker.one(example))
+
+    def generate_checked(
+        self, examples: Sequence[Example], sampling: Sampling, schema: type[BaseModel]
+    ) -> Iterator[Checked]:
+        """One instance of `schema` per example, in order; mended once where need be.
+
+        Args:
+            examples: their prompts are completed.
+            sampling: length and temperature.
+            schema: what each answer must be.
+
+        Yields:
+            The value, or a completion with the reason why there is none.
+        """
+        asking = replace(self._asking(sampling), schema=schema.model_json_schema())
+        yield from self._each(
+            examples, asking, lambda asker, example: asker.checked(example, schema)
+        )
+
+    def generate_accepted(
+        self, examples: Sequence[Example], sampling: Sampling, quota: Quota, verify: Verify
+    ) -> Iterator[list[Completion]]:
+        """Several verified answers per example, in order.
+
+        Args:
+            examples: their prompts are completed.
+            sampling: length and temperature.
+            quota: how many.
+            verify: true for an answer that may be used.
+
+        Yields:
+            The accepted answers of one example.
+        """
+        asking = self._asking(sampling)
+        yield from self._each(
+            examples, asking, lambda asker, example: asker.accepted(example, quota, verify)
+        )
+
+    def _asking(self, sampling: Sampling) -> Asking:
+        end = self._endpoint
+        return Asking(sampling, end.decoding, end.thinking, prompt=end.prompt)
+
+    def _each(
+        self,
+        examples: Sequence[Example],
+        asking: Asking,
+        ask: Callable[[Asker, Example], Awaitable[R]],
+    ) -> Iterator[R]:
+        gates: list[G] = []
+
+        async def one(gate: G, example: Example) -> R:
+            gates[:] = [gate]
+            return await ask(Asker(gate, self._wire, asking), example)
+
+        crew = Crew(self._open, one, self._workers)
+        for number, found in enumerate(ask_in_order(crew, examples), 1):
+            self._progress(number, len(examples), "answers", **self._money(gates[0]))
+            yield found
+
+    def _money(self, gate: G) -> dict[str, float]:  # noqa: ARG002
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What an endpoint that does not say otherwise means.
+
+    Attributes:
+        wire: builds the format of a complete endpoint.
+        provider: name of limits and prices.
+        base_url: of the provider; empty where each user has one of their own.
+        dialect: the newest.
+        price: of servers of one's own; None for those that send bills.
+    """
+
+    wire: Callable[[Endpoint, Price], ChatWire]
+    provider: str
+    base_url: str
+    dialect: str
+    price: Price | None = None
+
+
+class RemoteEngine(AskingEngine[Gateway]):
+    """Completes prompts over HTTP; each provider is a subclass with its format.
+
+    Args:
+        endpoint: which model.
+        account: the budget and the limits, open.
+        keys: of the user.
+        settings: concurrency, limits, retries.
+        progress: told after each answer, with money spent and left.
+
+    Raises:
+        UsageError: no address, no such dialect, no way to switch thinking, or no price under a
+            budget.
+    """
+
+    home: ClassVar[Home]
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        account: Account,
+        keys: Sequence[Key],
+        settings: GatewaySettings,
+        progress: Progress = no_progress,
+    ) -> None:
+        endpoint = self._complete(endpoint)
+        has_cap = account.session.budget.cap_nano_usd is not None
+        price = price_of(endpoint.provider, endpoint.model, endpoint.price, has_cap)
+        wire = self.home.wire(endpoint, price)
+        ring = KeyRing(keys)
+
+        def open_gateway() -> Gateway:
+            return Gateway(wire, account.session, account.slots, ring, settings)
+
+        super().__init__(wire, endpoint, most_under_way(settings), open_gateway, progress)
+        self._account = account
+
+    def dry_run(self, examples: Sequence[Example], sampling: Sampling) -> DryRun:
+        """What `generate` will cost; nothing is asked.
+
+        Args:
+            examples: the prompts.
+            sampling: length and temperature.
+
+        Returns:
+            Bounds. Answers that are kept already cost nothing and are counted all the same.
+        """
+        asking = self._asking(sampling)
+        questions = (
+            question_of(self._wire, one.example_id, one.prompt, asking) for one in examples
+        )
+        return dry_run((question.upper for question in questions), self._wire.price)
+
+    def _complete(self, endpoint: Endpoint) -> Endpoint:
+        home = self.home
+        found = replace(
+            endpoint,
+            provider=endpoint.provider or home.provider,
+            base_url=endpoint.base_url or home.base_url,
+            dialect=endpoint.dialect or home.dialect,
+            price=endpoint.price or home.price,
+        )
+        if not found.base_url:
+            raise UsageError(
+                f"no address of {found.provider} is given",
+                "write base_url, which holds the region or the host of your account",
+            )
+        return found
+
+    def _money(self, gate: Gateway) -> dict[str, float]:
+        balance, cap = gate.balance, self._account.session.budget.cap_nano_usd
+        if balance is None:
+            return {}
+        spent = {"spent_usd": float(balance.spent_nano_usd / NANO)}
+        if cap is None:
+            return spent
+        left = cap - balance.spent_nano_usd - balance.held_nano_usd
+        return spent | {"left_usd": float(left / NANO)}
