@@ -75,6 +75,14 @@ def test_the_students_seed_leaves_teacher_and_targets_alone():
     assert "evaluate@teacher" not in changed("train.seed=1")
 
 
+@pytest.mark.parametrize(
+    "override", ["train.weights.jsd=1", "train.loss_options.skew=0.2", "train.t2_scaling=false"]
+)
+def test_what_the_student_minimises_leaves_the_twin_alone(override):
+    assert "train@student" in changed(override)
+    assert "train@twin" not in changed(override)
+
+
 def test_the_teachers_seed_leaves_the_twin_alone():
     assert {"finetune", "label", "train@student"} <= changed("finetune.seed=1")
     assert "train@twin" not in changed("finetune.seed=1")

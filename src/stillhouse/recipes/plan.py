@@ -15,6 +15,7 @@ from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.training import LossOptions
 
 STAGE_VERSIONS = {
     "collect": 2,
@@ -161,6 +162,7 @@ def _add_training(
         weights = {"forward_kl": 0.0, "cross_entropy": 1.0}
         own = {
             "weights": weights,
+            "loss_options": _dump(LossOptions()),
             "parts": list(recipe.train.twin.parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
