@@ -228,7 +228,7 @@ def test_early_stopping_without_validation_is_refused(tmp_path):
 
 
 def test_forward_kl_without_targets_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no soft targets"):
+    with pytest.raises(InputError, match="no soft targets, which its loss terms need"):
         fit(build(), data_of(draw_examples(4, soft=False)), tmp_path)
 
 

@@ -78,8 +78,8 @@ def _check_targets(
     targets = example.targets
     if targets is None:
         raise InputError(
-            f"example {index} has no soft targets, which the loss term forward_kl needs",
-            "label the parts that are trained on, or set the weight of forward_kl to 0",
+            f"example {index} has no soft targets, which its loss terms need",
+            "label the parts that are trained on, or learn with cross_entropy alone",
         )
     if not np.array_equal(targets.token_ids, trained):
         raise ShapeError(
