@@ -8,6 +8,7 @@ import pytest
 from tests.engines.asking import PLANTED, SAMPLING, engine, keys
 from tests.engines.fakes.openai_server import FakeOpenAI
 from tests.engines.fakes.server import BILLED_FAULTS, Behaviour
+from tests.engines.providers import SERVERS, provider
 
 from stillhouse.core.errors import NetworkRefusedError
 from stillhouse.core.rows import Example, Message
@@ -53,18 +54,16 @@ def everything_said(caplog, capfd):
     return said
 
 
-def test_no_key_and_no_prompt_is_written_or_said_whatever_fails(tmp_path, everything_said):
+@pytest.mark.parametrize("kind", SERVERS)
+def test_no_key_and_no_prompt_is_written_or_said_whatever_fails(tmp_path, everything_said, kind):
     asked = [
         Example(f"e{number}", "unlabelled", (Message("user", f"{PROMPT} {number}"),), None)
-        for number in range(80)
+        for number in range(60)
     ]
     settings = GatewaySettings(8, 0.1, retry=RetryPolicy(tries=2, first_s=0.001, patience_s=2.0))
     ring = keys("sk-wrong-" + PLANTED, PLANTED)
     behaviour = Behaviour(fault_share=0.7, faults=FAULTS, hang_s=0.3, keys={PLANTED: ""})
-    with (
-        FakeOpenAI(behaviour) as server,
-        engine(tmp_path, server.url, settings=settings, key_list=ring) as teacher,
-    ):
+    with provider(kind, tmp_path, behaviour, settings, key_list=ring) as (server, teacher):
         found = list(teacher.generate(asked, SAMPLING))
         shown = repr((found, teacher, ring, teacher.capabilities, vars(teacher)))
         # while everything is open, with the write-ahead logs

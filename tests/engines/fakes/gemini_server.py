@@ -61,7 +61,10 @@ class GeminiSpeech(Speech):
             return {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": used}
         parts = [{"text": " ".join(words)}]
         thought = 0
-        if config.get("thinkingConfig", {}).get("includeThoughts") or fault == "thoughts":
+        # names in snake case are taken too, as in every JSON form of a protocol buffer
+        told = config.get("thinkingConfig", {})
+        is_shown = told.get("includeThoughts") or told.get("include_thoughts")
+        if is_shown or fault == "thoughts":
             parts, thought = [{"text": "Let me see.", "thought": True}, *parts], 3
         if "tools" in body:
             parts = [{"functionCall": {"name": "look", "args": {"a": 1}}}]

@@ -126,6 +126,7 @@ class FakeServer:
         self.behaviour = behaviour or Behaviour()
         self.calls = []
         self.most_at_once = 0
+        self.open = set()
         self._at_once = 0
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -157,6 +158,8 @@ class FakeServer:
         self._started.set()
         self._loop.run_forever()
         server.close()
+        for transport in list(self.open):
+            transport.abort()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))
@@ -189,6 +192,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport):
         self._transport = transport
+        self._server.open.add(transport)
+
+    def connection_lost(self, error):
+        self._server.open.discard(self._transport)
 
     def data_received(self, data):
         self._buffer += data
