@@ -203,6 +203,16 @@ def test_every_flipped_byte_is_noticed(tmp_path, fill):
             TargetReader(tmp_path).verify()
 
 
+def test_a_flipped_byte_in_a_column_name_is_refused(tmp_path, fill):
+    path = fill(tmp_path, 5) / "shard-00000.parquet"
+    good = path.read_bytes()
+    for name in shard.ROW:
+        at = 2 + good.index(bytes([0x18, len(name)]) + name.encode())  # in the footer's schema
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        with pytest.raises(ArtifactError, match=r"shard-00000.parquet is damaged"):
+            TargetReader(tmp_path).verify()
+
+
 def test_a_flipped_number_names_shard_and_example(tmp_path, fill):
     fill(tmp_path, 12)
     path = tmp_path / "shard-00001.parquet"

@@ -118,7 +118,8 @@ class TargetReader:
             table = self._groups.get((shard, group))
             models = self._models.get(shard)
             row: dict[str, Any] = {name: table[name][offset].as_py() for name in table.column_names}
-        if checksum(row) != row["crc32"]:
+            is_whole = checksum(row) == row["crc32"]
+        if not is_whole:
             raise ArtifactError(
                 f"the targets of example {example_id!r} in {self._path(shard)} are damaged: "
                 "their checksum differs",
