@@ -46,8 +46,8 @@ def draw_tokens(
     Args:
         rows: the logits; the kept entries are taken out of them.
         partition: their sums, block by block, with the kept entries.
-        top_ids_NK: the kept entries; none of them is drawn.
-        uniforms_NS: in [0, 1); each gives one draw.
+        top_ids_NK: (N, K), the kept entries; none of them is drawn.
+        uniforms_NS: (N, S) in [0, 1); each gives one draw.
 
     Returns:
         (N, S) int32, ascending; `NOT_DRAWN` throughout a row that has nothing left.

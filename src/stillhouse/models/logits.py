@@ -65,8 +65,8 @@ def take_blocks(values_NW: Tensor, chosen_NK: Tensor, width: int) -> Tensor:
     """Some blocks of each row.
 
     Args:
-        values_NW: contiguous; W is a multiple of `width`.
-        chosen_NK: numbers of blocks, int64.
+        values_NW: (N, W), contiguous; W is a multiple of `width`.
+        chosen_NK: (N, K), numbers of blocks, int64.
         width: of a block.
 
     Returns:
@@ -99,7 +99,7 @@ class LogitReader:
         """The logits of all rows, a chunk at a time.
 
         Args:
-            hidden_PH: on the head's device.
+            hidden_PH: (P, H), on the head's device.
 
         Yields:
             Which rows, and their logits, soft cap included.
@@ -219,7 +219,7 @@ def exponentials(logits: Tensor, shift_n: Tensor, temperature: float, out: Tenso
 
     Args:
         logits: (n, ...) float32.
-        shift_n: of each row.
+        shift_n: (n,), of each row.
         temperature: > 0.
         out: of the logits' shape; may be the logits.
     """

@@ -26,7 +26,7 @@ def top_entries(rows: LogitRows, maxima_NM: Tensor, top_k: int) -> tuple[Tensor,
 
     Args:
         rows: the logits.
-        maxima_NM: the largest of each block of them.
+        maxima_NM: (N, M), the largest of each block of them.
         top_k: K; at most V are there.
 
     Returns:
