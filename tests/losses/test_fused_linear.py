@@ -402,3 +402,48 @@ def test_drawn_tokens_are_refused_for_what_is_not_linear():
 def test_divergences_without_a_teacher_are_refused():
     with pytest.raises(UsageError, match="forward_kl need a teacher"):
         Case().fused("none", BOTH)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_derivative_is_refused_because_it_would_be_wrong(kind):
+    case = Case()
+    (gradient,) = torch.autograd.grad(
+        case.fused(kind, BOTH).loss ** 2, case.hidden, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("objective", [BOTH, MANY], ids=["forward_kl", "many"])
+def test_a_token_that_both_heads_forbid_changes_nothing(objective):
+    case = Case()
+    forbidden = 4
+    case.ids = case.ids.masked_fill(case.ids == forbidden, 5)
+    with torch.no_grad():
+        case.head.bias_V[forbidden] = -torch.inf
+        case.teachers["live"].head.bias_V[forbidden] = -torch.inf
+    fused = case.fused("live", objective)
+    gradients = torch.autograd.grad(fused.loss, case.tensors)
+    assert fused.loss.isfinite()
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_a_float16_gradient_is_scaled_before_it_is_narrowed():
+    hidden = torch.randn(3, H).half().requires_grad_()
+    head = HeadTensors(torch.randn(V, H))
+    weights = torch.full((3,), 1e-7)
+    loss = fused_linear_loss(hidden, head, torch.tensor([1, 2, 3]), None, CROSS_ENTROPY, weights)
+    (gradient,) = torch.autograd.grad(loss.loss * 65536.0, hidden.requires_grad_())
+    assert gradient.dtype == torch.float16
+    assert (gradient != 0).float().mean() > 0.9
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["sparse", "sampled"])
+def test_a_column_of_another_length_is_refused(kind):
+    case = Case()
+    short = {"sparse": "log_z", "sampled": "entropy"}[kind]
+    teacher = case.teachers[kind]
+    case.teachers[kind] = replace(teacher, **{short: getattr(teacher, short)[:1]})
+    with pytest.raises(ShapeError, match="equally many"):
+        case.fused(kind, BOTH)

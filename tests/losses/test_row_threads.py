@@ -47,3 +47,8 @@ def test_threads_change_no_loss(kind, two_threads):
         loss = case.fused(kind, BOTH, chunk_tokens=5).loss
         results.append((loss.detach(), *torch.autograd.grad(loss, case.tensors)))
     torch.testing.assert_close(*results)
+
+
+def test_threads_keep_inference_mode(two_threads):
+    with torch.inference_mode():
+        assert Case(dtype=torch.float32).fused("live", BOTH).loss.isfinite()

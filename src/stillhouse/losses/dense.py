@@ -20,7 +20,7 @@ from stillhouse.losses.divergences import (
     SkewReverseKL,
     measure,
 )
-from stillhouse.losses.precision import widen
+from stillhouse.losses.precision import require_temperature, widen
 
 
 def cross_entropy(logits: Tensor, token_ids: Tensor) -> Tensor:
@@ -61,6 +61,7 @@ def dense_divergence(
 
     Raises:
         ShapeError: the shapes differ; most often two tokenizers.
+        UsageError: kd_temperature is not above 0.
 
     Source: Hinton, Vinyals & Dean 2015, arXiv:1503.02531, section 2, for the temperature; the
     divergences name their own.
@@ -72,6 +73,7 @@ def dense_divergence(
             "two tokenizers give two vocabularies: map one to the other first; cut columns off "
             "that only pad the vocabulary",
         )
+    require_temperature(kd_temperature)
     student = (widen(student_logits) / kd_temperature).log_softmax(-1)
     teacher = (widen(teacher_logits.detach()) / kd_temperature).log_softmax(-1)
     per_token = measure(divergence, teacher, student)

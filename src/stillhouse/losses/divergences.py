@@ -8,12 +8,14 @@ Legend: any leading axes (...), C categories; p is the teacher, q the student.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from stillhouse.core.errors import UsageError
 
@@ -253,10 +255,11 @@ class AlphaBeta(Divergence):
     is_f_divergence: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if min(self.alpha, self.beta) < 0 or max(self.alpha, self.beta) < 0.1:
+        # written so that NaN is refused too
+        if not (min(self.alpha, self.beta) >= 0 and 0.1 <= max(self.alpha, self.beta) < math.inf):
             raise UsageError(
                 f"alpha and beta are {self.alpha} and {self.beta}; both must be >= 0 and the "
-                "larger at least 0.1"
+                "larger at least 0.1 and finite"
             )
 
     def measure(self, categories: Categories) -> tuple[Tensor, Tensor]:
@@ -307,6 +310,7 @@ class _Measured(torch.autograd.Function):
         return value
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return gradient[..., None] * slope, None, None

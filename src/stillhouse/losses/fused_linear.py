@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from stillhouse.core.errors import ShapeError, UsageError
 from stillhouse.losses.head import HeadTensors
@@ -134,9 +135,9 @@ def _check_counts(
     if isinstance(teacher, LiveTeacher):
         counts["hidden states of the teacher"] = len(teacher.hidden_NH)
     elif isinstance(teacher, SampledTargets):
-        counts["rows of drawn tokens"] = len(teacher.ids)
+        counts |= {"rows of drawn tokens": len(teacher.ids), "entropies": len(teacher.entropy)}
     elif teacher is not None:
-        counts["rows of soft targets"] = len(teacher.top_ids)
+        counts |= {"rows of soft targets": len(teacher.top_ids), "log Z": len(teacher.log_z)}
     if len(set(counts.values())) > 1:
         named = ", ".join(f"{count} {name}" for name, count in counts.items())
         raise ShapeError(f"{named}; they must be equally many")
@@ -208,21 +209,24 @@ class _FusedLinear(torch.autograd.Function):
         summed_N = torch.zeros_like(losses.token_weights_N)
         for name, weight in losses.objective.weights.items():
             summed_N += weight * losses.values[name]
+        ctx.types = [None if of is None else of.dtype for of in tensors]
         ctx.save_for_backward(
             *(
-                None if gradient is None or of is None else gradient.to(of.dtype)
-                for gradient, of in zip(products.gradients.all(), tensors, strict=True)
+                gradient if gradient is None or of == torch.float16 else gradient.to(of)
+                for gradient, of in zip(products.gradients.all(), ctx.types, strict=True)
             )
         )
         return (losses.token_weights_N * summed_N).sum()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         # On a CPU the usual 1 is worth a look: it saves a second tensor of the head's size.
         is_one = gradient.device.type == "cpu" and gradient.item() == 1
+        # A half-precision gradient is scaled before it is narrowed, or small ones would vanish.
         carried = (
-            part if part is None or is_one else part * gradient.to(part.dtype)
-            for part in ctx.saved_tensors
+            None if part is None else (part if is_one else part * gradient.to(part.dtype)).to(of)
+            for part, of in zip(ctx.saved_tensors, ctx.types, strict=True)
         )
         return (*carried, None)
 

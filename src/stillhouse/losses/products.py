@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from stillhouse.losses.divergences import LOWEST_LOGPROB
 from stillhouse.losses.head import HeadTensors
 
 _PROBE_ROWS, _PROBE_WIDTH, _PROBE_COLUMNS = 128, 256, 8192
@@ -27,7 +29,10 @@ _BLOCK_ROWS = 8192
 
 @functools.cache
 def bf16_gains(device: str) -> bool:
-    """Whether float32 products with bfloat16 inside are clearly faster here; timed once a process.
+    """Whether float32 products with bfloat16 inside are clearly faster here.
+
+    The processor is asked, so that every process of a run and every resume answers alike; only
+    where torch knows nothing of it is a product timed, once a process.
 
     Args:
         device: type of a device, such as cpu.
@@ -37,6 +42,9 @@ def bf16_gains(device: str) -> bool:
     """
     if device != "cpu" or not torch.backends.mkldnn.is_available():
         return False
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    if "avx512_bf16" in known:
+        return bool(known["avx512_bf16"] or known.get("amx_bf16"))
     left = torch.ones(_PROBE_ROWS, _PROBE_WIDTH)
     right = torch.ones(_PROBE_COLUMNS, _PROBE_WIDTH).T
     out = torch.empty(_PROBE_ROWS, _PROBE_COLUMNS)
@@ -174,7 +182,9 @@ class HeadProducts:
                     part_nv = out_nV[:, place]
                     _add_product(part_nv, shrunk_Nr[rows], up_vr.T, head.logit_scale, 1)
         if head.bias_V is not None:
+            # A bias of -inf forbids a token; finite, it cannot turn 0 * inf into NaN.
             bias_V = head.bias_V.detach()[: head.num_used].to(out_nV.dtype)
+            bias_V = bias_V.clamp_min(LOWEST_LOGPROB)
             out_nV.add_(bias_V, alpha=head.logit_scale)
 
     def add(self, gradient_nV: Tensor, rows: slice) -> None:
