@@ -103,11 +103,22 @@ def last_hidden(
 
     Returns:
         After the last norm, differentiable.
+
+    Raises:
+        ModelError: the model does not show its hidden states.
     """
-    decoder = plain_model(model).base_model
+    inner = plain_model(model)
+    decoder = inner.base_model
     places = {} if position_ids is None else {"position_ids": position_ids}
     output = decoder(input_ids=input_ids, attention_mask=mask, use_cache=False, **places)
-    return output.last_hidden_state
+    hidden = getattr(output, "last_hidden_state", None)
+    if hidden is None:
+        raise ModelError(
+            f"{type(inner).__name__} (model_type {inner.config.model_type!r}) has no layers apart "
+            "from its head, so its hidden states cannot be read",
+            "take another architecture, or name this model in an issue",
+        )
+    return hidden
 
 
 def check_head(model: PreTrainedModel | PeftModel) -> None:

@@ -24,7 +24,8 @@ from stillhouse.models.inference import evaluating, plain_model
 PackedReader = Callable[[PreTrainedModel, Tensor, Tensor], Tensor]
 """From a model, `input_ids` (R, W) and `position_ids` (R, W) to hidden states (R, W, H)."""
 
-_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+_ATTENTION = {"full_attention", "sliding_attention"}
+"""Chunked attention cuts by place in the row, which two short examples could not show."""
 
 _SHORT, _LONG = 5, 7
 """Tokens of the two examples; assumption: what leaks at all leaks to the next few tokens."""
