@@ -81,7 +81,10 @@ def test_every_problem_is_told_at_once(write):
         ("train.kd_temperature=2", "label.kd_temperatures holds [1.0]: add it there"),
         ("train.parts=[holdout]", "never trained on"),
         ("train.parts=[teacher]", "prepare.split.parts does not make"),
-        ("label.targets=none", "label.targets: none, but train.weights.forward_kl needs targets"),
+        (
+            "label.targets=none",
+            "label.targets: none, which leaves train.weights.forward_kl nothing to learn from",
+        ),
         ("label.kd_temperatures=[1.0, 1.0]", "holds one of them twice"),
         ("label.targets=topk", "'sampled', 'top_k_sampled' or 'classes'; this is \"topk\""),
         ("label.num_draws=0", "label.num_draws"),
@@ -129,6 +132,20 @@ def test_a_loss_that_draws_would_bias_is_refused_with_its_line(write):
     assert len(found.splitlines()) == 1
     linear = learned.replace("jsd", "cross_entropy")
     assert load_recipe(write(linear)).recipe.label.token_store(300).num_draws == 50
+
+
+def test_terms_that_are_named_are_learned_alone(write):
+    named = load_recipe(write(GOOD), ["train.weights={jsd: 1}"]).recipe.train.weights
+    unsaid = load_recipe(write(GOOD)).recipe.train.weights
+
+    assert {name: weight for name, weight in named if weight} == {"jsd": 1.0}
+    assert {name: weight for name, weight in unsaid if weight} == {"forward_kl": 1.0}
+
+
+def test_a_setting_of_a_term_without_weight_is_refused(write):
+    said = problems(write(GOOD), "train.loss_options={skew: 0.4}")
+
+    assert "train.loss_options.skew: belongs to skew_kl and skew_reverse_kl" in said
 
 
 @pytest.mark.parametrize(

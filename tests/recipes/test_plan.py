@@ -76,7 +76,12 @@ def test_the_students_seed_leaves_teacher_and_targets_alone():
 
 
 @pytest.mark.parametrize(
-    "override", ["train.weights.jsd=1", "train.loss_options.skew=0.2", "train.t2_scaling=false"]
+    "override",
+    [
+        "train.weights.jsd=1",
+        "train.weights={skew_kl: 1}",
+        "train.t2_scaling=false",
+    ],
 )
 def test_what_the_student_minimises_leaves_the_twin_alone(override):
     assert "train@student" in changed(override)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.training import OPTION_TERMS
 
 JSON_METRICS = ("valid_json", "field_accuracy")
 
@@ -30,6 +31,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
         *_targets_not_stored(recipe),
+        *_options_not_read(recipe),
         *_gate(recipe),
         *_network(recipe),
     ]
@@ -94,8 +96,8 @@ def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:
     if recipe.label.targets == "none":
         yield Problem(
             "label.targets",
-            f"none, but {_taught_terms(recipe)} needs targets: store top_k, or learn the "
-            "teacher's text with cross_entropy alone",
+            f"none, which leaves {_taught_terms(recipe)} nothing to learn from: store top_k, or "
+            "learn the teacher's text with cross_entropy alone",
         )
     elif recipe.label.is_drawn:
         yield from _cannot_learn_from_draws(recipe)
@@ -121,6 +123,18 @@ def _cannot_learn_from_draws(recipe: Recipe) -> Iterator[Problem]:
             f"is not linear in the teacher, and label.targets: {label.targets} holds drawn "
             "tokens, from which it would be biased: store top_k, or learn forward_kl",
         )
+
+
+def _options_not_read(recipe: Recipe) -> Iterator[Problem]:
+    weights, options = dict(recipe.train.weights), recipe.train.loss_options
+    for name in sorted(options.model_fields_set):
+        terms = OPTION_TERMS[name]
+        if not any(weights[term] for term in terms):
+            yield Problem(
+                f"train.loss_options.{name}",
+                f"belongs to {' and '.join(terms)}, which has no weight in train.weights: give it "
+                "one, or leave the option out",
+            )
 
 
 def _taught_terms(recipe: Recipe) -> str:

@@ -149,7 +149,7 @@ class LossWeights(Section):
         alpha_beta: of the alpha-beta divergence.
     """
 
-    forward_kl: NotNegative = 1.0
+    forward_kl: NotNegative = 0.0
     cross_entropy: NotNegative = 0.0
     reverse_kl: NotNegative = 0.0
     jsd: NotNegative = 0.0
@@ -202,6 +202,16 @@ class LossOptions(Section):
         return self
 
 
+OPTION_TERMS = {
+    "jsd_weight": ("jsd",),
+    "skew": ("skew_kl", "skew_reverse_kl"),
+    "head_mass": ("akl",),
+    "alpha": ("alpha_beta",),
+    "beta": ("alpha_beta",),
+}
+"""Which loss terms read each setting."""
+
+
 class Twin(Section):
     """The same student trained with cross-entropy alone: what distillation has to beat.
 
@@ -217,7 +227,8 @@ class Train(Training):
 
     Attributes:
         mode: `cached` reads stored targets; the others ask the teacher while training.
-        weights: of the loss terms.
+        weights: of the loss terms; forward_kl alone where nothing is said, and where terms are
+            named, they alone.
         loss_options: settings of these terms.
         kd_temperature: softens teacher and student inside the loss, > 0.
         t2_scaling: multiply the softened loss by kd_temperature squared.
@@ -226,7 +237,7 @@ class Train(Training):
 
     parts: tuple[str, ...] = Field(default=("labelled", "unlabelled"), min_length=1)
     mode: Literal["cached", "live", "on_policy"] = "cached"
-    weights: LossWeights = LossWeights()
+    weights: LossWeights = LossWeights(forward_kl=1.0)
     loss_options: LossOptions = LossOptions()
     kd_temperature: Positive = 1.0
     t2_scaling: bool = True
