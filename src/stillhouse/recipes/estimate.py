@@ -17,11 +17,12 @@ HEAVY_BYTES, LIGHT_BYTES = 400 << 20, 40 << 20
 ROWS_BYTES = 130 << 20
 """measured: likewise of one that reads and writes Parquet."""
 
-_CHUNK_BYTES = 32 << 20
-"""measured: logits that the loss holds at once; `losses.fused_linear` cuts its rows so."""
+_CHUNK_BYTES, _CHUNK_ROWS = 32 << 20, 256
+_HEAD_SHARE, _HEAD_SHARE_BF16 = 0.45, 1.3
+"""Logits that the loss holds at once: `losses.fused_linear` cuts its rows by these numbers."""
 
-_CHUNK_COPIES = 4
-"""measured: logits, their exponentials, and what is gathered from them."""
+_CHUNK_COPIES = 3
+"""measured: of small chunks, their exponentials and what is gathered from them."""
 
 _SCORED_BYTES = 134 << 20
 """measured: logits that scoring holds at once; `models.logits` keeps them in one buffer."""
@@ -176,7 +177,8 @@ def training_cost(
     layers = 1 if training.gradient_checkpointing else sizes.layers
     activations = batch_tokens * kept * layers * machine.bytes_per_value
     data = corpus.tokens * 16 + corpus.answer_tokens * target_bytes
-    chunk = _chunk(sizes, batch_tokens * corpus.answer_tokens / max(1, corpus.tokens))
+    answers = batch_tokens * corpus.answer_tokens / max(1, corpus.tokens)
+    chunk = _chunk(sizes, answers, machine)
     memory = HEAVY_BYTES + weights + states + activations + chunk + data
     return Cost(
         tokens=int(tokens),
@@ -278,8 +280,12 @@ def _inference_memory(sizes: Sizes, corpus: Corpus, machine: Machine, batch_size
     return int(HEAVY_BYTES + weights + kept + chunk)
 
 
-def _chunk(sizes: Sizes, answer_tokens: float) -> float:
-    return _CHUNK_COPIES * min(_CHUNK_BYTES, answer_tokens * sizes.vocab * 4.0)
+def _chunk(sizes: Sizes, answer_tokens: float, machine: Machine) -> float:
+    row = sizes.vocab * 4.0
+    share = _HEAD_SHARE_BF16 if machine.bytes_per_value < 4 else _HEAD_SHARE
+    room = max(_CHUNK_BYTES, share * row * sizes.hidden)
+    logits = min(answer_tokens, _CHUNK_ROWS) * row
+    return min(room, logits) + _CHUNK_COPIES * min(_CHUNK_BYTES, answer_tokens * row)
 
 
 def together(*costs: Cost) -> Cost:
