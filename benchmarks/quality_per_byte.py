@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
@@ -109,7 +110,9 @@ def _train_all(
     def run(job: dict[str, Any]) -> float:
         child = free.get()
         try:
-            return float(child.turn(**job)["loss"])
+            loss = float(child.turn(**job)["loss"])
+            print(*job.values(), f"{loss:.4f}", file=sys.stderr, flush=True)
+            return loss
         finally:
             free.put(child)
 
