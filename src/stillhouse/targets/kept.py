@@ -13,19 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.targets.entropy import MAX_FREE, Coder, IdPlaces
-from stillhouse.targets.quantise import NOTHING, to_logprobs
+from stillhouse.targets.quantise import FINE, NOTHING, to_logprobs
 from stillhouse.targets.rows import Rows
 
 Ints = NDArray[np.int64]
 
-_LOGPROBS = to_logprobs(np.arange(NOTHING + 1))
-COARSE_LEVELS = np.minimum(
-    np.where(_LOGPROBS > -3.0, 16.0 * -np.expm1(_LOGPROBS), 15.2 + 2.0 * (-_LOGPROBS - 3.0)), 47
-).astype(np.int64)
-"""Levels as contexts, below 48: in sixteenths of probability, then in half nats."""
+_LEVELS = np.arange(NOTHING + 1)
+_NATS_BELOW = -to_logprobs(_LEVELS)
+_LAST_FINE = 950
+"""The last level above 3 nats."""
+COARSE_LEVELS = np.where(
+    _LEVELS <= _LAST_FINE,
+    16 * _LEVELS // round(1 / FINE),
+    np.minimum(15.2 + 2.0 * (_NATS_BELOW - 3.0), 47).astype(np.int64),
+)
+"""Levels as contexts, below 48: in sixteenths of probability, then in half nats. Sixteenths are
+whole at some levels, so that a rounding would decide; half nats are nowhere near it."""
 
 _MOST_NATS = 11
-_NATS = np.minimum(-_LOGPROBS, _MOST_NATS).astype(np.int64)
+_NATS = np.minimum(_NATS_BELOW, _MOST_NATS).astype(np.int64)
 """Levels as contexts of ids, in whole nats."""
 NOT_KEPT = _MOST_NATS + 1
 """The context of a token's id that was observed but is no entry."""
