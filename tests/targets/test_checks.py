@@ -40,8 +40,8 @@ def test_what_cannot_be_a_teachers_word_is_refused(name, place, value, words):
 @pytest.mark.parametrize(
     ("name", "place", "value", "words"),
     [
-        ("counts", (1, 0), 40, "each row has to sum to 12, or to 0"),
-        ("counts", (1, slice(0, 2)), (-1, 13), "each row has to sum to 12, or to 0"),
+        ("counts", (1, 0), 40, "each row has to sum to 0 or 12"),
+        ("counts", (1, slice(0, 2)), (-1, 13), "each row has to sum to 0 or 12"),
         ("ids", (1, 0), 300, "draws .* hold 0 to 300"),
         ("entropy", 1, np.nan, r"draws\.entropy .* holds NaN"),
     ],

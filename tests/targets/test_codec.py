@@ -17,7 +17,7 @@ def round_trip(examples, header):
     for example in examples:
         check(example, header)
     shard = pack(examples, header)
-    models = load(shard.models)
+    models = load(shard.models, header.vocab_size)
     return [unpack(row, header, models) for row in shard.rows]
 
 

@@ -11,7 +11,7 @@ def fitted(steps, vocab_size):
     counter = Counter(vocab_size)
     for step in steps:
         play(counter, step, step[-1])
-    return load(dump(counter.fit()))
+    return load(dump(counter.fit()), vocab_size)
 
 
 def play(coder, step, values):
@@ -125,7 +125,7 @@ def test_damaged_models_are_refused():
     text = dump({"x": fit_plain(np.ones((1, 192), np.int64))})
 
     with pytest.raises(ValueError, match="checksum of the entropy models"):
-        load(text[: len(text) // 2])
+        load(text[: len(text) // 2], 0)
 
 
 def test_kinds_of_positions_are_worth_their_lists():

@@ -119,10 +119,12 @@ def _check_draws(
     draws: Draws, top_ids: NDArray[np.int32], header: TargetHeader, where: str
 ) -> None:
     sums = draws.counts.sum(axis=1)
-    if draws.counts.min(initial=0) < 0 or not np.isin(sums, (0, header.num_draws)).all():
+    # The kept entries may leave nothing to draw from; the whole vocabulary always has something.
+    wanted = (0, header.num_draws) if header.top_k else (header.num_draws,)
+    if draws.counts.min(initial=0) < 0 or not np.isin(sums, wanted).all():
         raise StillhouseError(
             f"draws {where} sum to {sorted(set(sums.tolist()))}; each row has to sum to "
-            f"{header.num_draws}, or to 0"
+            f"{' or '.join(map(str, wanted))}"
         )
     used = np.where(draws.counts > 0, draws.ids, -1)
     _check_ids("draws", np.maximum(used, 0), header.vocab_size, where)

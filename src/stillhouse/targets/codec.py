@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.targets import TargetKey, TokenTargets
+from stillhouse.targets.checks import check
 from stillhouse.targets.entropy import Counter, Decoder, Encoder
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.kinds import find_kinds
@@ -79,10 +80,18 @@ def unpack(
 
     Returns:
         Arrays of the shapes that `TokenTargets` states.
+
+    Raises:
+        ValueError: the row does not hold what `pack` makes; damage may raise other errors too.
+        StillhouseError: it holds targets that `check` refuses.
     """
     decoder = Decoder(models, row["targets"])
-    rows = walk(decoder, header, int(row["num_tokens"]), None)
-    return restore(rows, TargetKey(*(str(row[name]) for name in KEY)), header)
+    with np.errstate(all="ignore"):  # of damaged numbers; what they become is refused below
+        rows = walk(decoder, header, int(row["num_tokens"]), None)
+        decoder.refuse_rest()
+        targets = restore(rows, TargetKey(*(str(row[name]) for name in KEY)), header)
+        check(targets, header)
+    return targets
 
 
 def checksum(row: Mapping[str, Any]) -> int:

@@ -61,7 +61,10 @@ def _counts(coder: Coder, num_draws: int, num_tokens: int, given: Ints | None) -
     """Column after column, as long as a count above 1 is possible."""
     zeros = np.zeros(num_tokens, np.int64)
     has_some = None if given is None else (given.sum(axis=1) > 0).astype(np.int64)
-    left = num_draws * coder.numbers("draws", zeros, has_some)
+    has_some = coder.numbers("draws", zeros, has_some)
+    if has_some.max(initial=0) > 1:
+        raise ValueError("a position has more draws than the header says")
+    left = num_draws * has_some
     caps = left.copy()
     columns: list[Ints] = []
     while len(rows := np.flatnonzero(caps > 1)):
@@ -70,6 +73,8 @@ def _counts(coder: Coder, num_draws: int, num_tokens: int, given: Ints | None) -
         wanted = None if given is None else given[rows, len(columns)]
         column = zeros.copy()
         column[rows] = coder.numbers("count", contexts, wanted)
+        if (column > caps).any():
+            raise ValueError("a token was drawn more often than is possible")
         columns.append(column)
         left = left - column
         caps = np.minimum(np.where(caps > 1, column, caps), left)

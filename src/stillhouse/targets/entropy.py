@@ -222,6 +222,15 @@ class Decoder:
         group = np.cumsum(np.concatenate([[0], places.left[:-1] == 1]))
         return np.sort(group * (MAX_NUMBER + 1) + found) & MAX_NUMBER
 
+    def refuse_rest(self) -> None:
+        """Say nothing when exactly what was written has been read.
+
+        Raises:
+            ValueError: fewer numbers were asked for than there are, or more, or others.
+        """
+        if not self._stack.is_empty():
+            raise ValueError("the packed numbers do not end where the example ends")
+
     def _buckets(self, model: Model, contexts: Ints) -> NDArray[np.int32]:
         order, counts = _by_context(model, contexts)
         decode, tables = self._stack.decode, model.tables

@@ -18,6 +18,8 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.targets.kinds import MOST_KINDS
+
 Ints = NDArray[np.int64]
 
 MAX_NUMBER = (1 << 26) - 1
@@ -42,6 +44,10 @@ CONTEXTS = 20
 """Of token ids, beside the kind of position: see `kept.py` and `drawn.py` for which."""
 _COARSE_CONTEXTS = np.array([0] * 4 + [1] * 4 + [2] * 5 + [3, 4] + [5] * 5)
 """The same contexts where a kind has too few ids for all of them; fewer are also read faster."""
+_PLAIN_BYTES = 1 << 24
+"""assumption: 300 models of plain numbers with 255 groups of contexts; a store has some 20."""
+_LISTED_BYTES = 5
+"""Of an id with a frequency of its own, unpacked."""
 _RARE = 2
 """assumption: an id seen once is cheaper spelled out than listed with its frequency."""
 
@@ -171,22 +177,24 @@ def dump(models: Mapping[str, Model]) -> bytes:
     return zlib.crc32(packed).to_bytes(4, "little") + packed
 
 
-def load(packed: bytes) -> dict[str, Model]:
+def load(packed: bytes, vocab_size: int) -> dict[str, Model]:
     """The models that `dump` wrote.
 
     Args:
         packed: from a shard's file.
+        vocab_size: V of the store.
 
     Returns:
         Name to model.
 
     Raises:
-        ValueError: they are damaged.
+        ValueError: they are damaged, or of another vocabulary.
     """
-    if zlib.crc32(packed[4:]) != int.from_bytes(packed[:4], "little"):
-        raise ValueError("the checksum of the entropy models differs")
-    whole = zlib.decompress(packed[4:])
+    whole = _unpacked(packed, vocab_size)
     size = 4 + int.from_bytes(whole[:4], "little")
+    heads = json.loads(whole[4:size])
+    if not isinstance(heads, dict):
+        raise ValueError("the entropy models have no names")
     models, at = {}, size
 
     def take(count: int) -> NDArray[np.uint8]:
@@ -194,16 +202,60 @@ def load(packed: bytes) -> dict[str, Model]:
         at += count
         return np.frombuffer(whole, np.uint8, count, at - count)
 
-    for name, (contexts, groups, buckets, num_listed, vocab_size) in json.loads(
-        whole[4:size]
-    ).items():
+    for name, head in heads.items():
+        contexts, groups, buckets, num_listed, num_ids = _counts_of(name, head, vocab_size)
         group_of = np.frombuffer(take(2 * contexts).tobytes(), "<u2").astype(np.uint16)
         logs = take(groups * buckets).reshape(groups, buckets)
         wide = np.ascontiguousarray(take(4 * num_listed).reshape(4, num_listed).T)
         gaps = wide.view("<u4").reshape(-1).astype(np.int64)
-        frame = _frame(vocab_size, contexts // CONTEXTS, np.cumsum(gaps), take(num_listed))
+        listed, num_kinds = np.cumsum(gaps), contexts // CONTEXTS
+        if (gaps[1:] < 1).any() or listed.max(initial=-1) >= num_kinds * num_ids:
+            raise ValueError(f"the entropy model {name!r} lists impossible ids")
+        frame = _frame(num_ids, num_kinds, listed, take(num_listed))
+        _refuse_tables(name, frame, group_of, logs)
         models[name] = _with_tables(frame, group_of, logs)
+    if at != len(whole):
+        raise ValueError("the entropy models are followed by something else")
     return models
+
+
+def _unpacked(packed: bytes, vocab_size: int) -> bytes:
+    """What was compressed, never more than models of this vocabulary can be."""
+    if zlib.crc32(packed[4:]) != int.from_bytes(packed[:4], "little"):
+        raise ValueError("the checksum of the entropy models differs")
+    stream = zlib.decompressobj()
+    try:
+        whole = stream.decompress(
+            packed[4:], _PLAIN_BYTES + _LISTED_BYTES * (MOST_KINDS + 1) * vocab_size
+        )
+    except zlib.error as error:
+        raise ValueError(f"the entropy models cannot be unpacked: {error}") from error
+    if not stream.eof or stream.unused_data:
+        raise ValueError("the entropy models have an impossible size")
+    return whole
+
+
+def _counts_of(name: str, head: object, vocab_size: int) -> list[int]:
+    """Contexts, groups, buckets, listed ids and ids of a model."""
+    if not isinstance(head, list) or [type(count) for count in head] != [int] * 5:
+        raise ValueError(f"the entropy model {name!r} does not say its size")
+    contexts, groups, buckets, num_listed, num_ids = head
+    if min(contexts, groups, buckets) < 1 or num_listed < 0:
+        raise ValueError(f"the entropy model {name!r} has the impossible size {head}")
+    if num_ids not in (0, vocab_size):
+        raise ValueError(f"the entropy model {name!r} knows {num_ids} ids, not {vocab_size}")
+    if num_ids and (contexts % CONTEXTS or contexts > CONTEXTS * (MOST_KINDS + 1)):
+        raise ValueError(f"the entropy model {name!r} has {contexts} contexts")
+    return head
+
+
+def _refuse_tables(
+    name: str, frame: Model, groups: NDArray[np.uint16], logs: NDArray[np.uint8]
+) -> None:
+    if groups.max() >= len(logs):
+        raise ValueError(f"the entropy model {name!r} names a group that it has not")
+    if logs.shape[1] > max(2, frame.edges.shape[1]) or logs.max() >= len(_FREQUENCIES):
+        raise ValueError(f"the entropy model {name!r} holds an impossible frequency")
 
 
 def _worth_listing(keys: Ints, totals: Ints, vocab_size: int) -> NDArray[np.bool_]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +17,7 @@ from stillhouse.core.hashing import digest_file
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.targets import TargetKey, TokenTargets, first_tokens
 from stillhouse.targets.codec import checksum, unpack
+from stillhouse.targets.damage import MEND, damage_is_clear
 from stillhouse.targets.header import TargetHeader, refuse_mismatch
 from stillhouse.targets.index import ShardEntry, StoreIndex
 from stillhouse.targets.models import Model
@@ -27,7 +27,6 @@ from stillhouse.targets.shard import ROW, read_models
 # open files are far below the usual limit of 1024.
 _GROUPS_KEPT = 64
 _FILES_KEPT = 32
-_MEND = "delete the folder and run the label stage again"
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -114,18 +113,17 @@ class TargetReader:
                 "label the part that this example belongs to",
             )
         shard, group, offset = place
-        with self._damage_is_clear(shard):
+        with damage_is_clear(self._path(shard), example_id):
             table = self._groups.get((shard, group))
             models = self._models.get(shard)
             row: dict[str, Any] = {name: table[name][offset].as_py() for name in table.column_names}
-            is_whole = checksum(row) == row["crc32"]
-        if not is_whole:
-            raise ArtifactError(
-                f"the targets of example {example_id!r} in {self._path(shard)} are damaged: "
-                "their checksum differs",
-                _MEND,
-            )
-        return unpack(row, self.header, models)
+            if checksum(row) != row["crc32"]:
+                raise ArtifactError(
+                    f"the targets of example {example_id!r} in {self._path(shard)} are damaged: "
+                    "their checksum differs",
+                    MEND,
+                )
+            return unpack(row, self.header, models)
 
     def get_prefix(
         self, example_id: str, token_ids: NDArray[np.int32], byte_offsets: NDArray[np.int32]
@@ -190,7 +188,7 @@ class TargetReader:
             progress(done, total, "checksums")
         for number, shard in enumerate(self._index.shards):
             if digest_file(self._path(number)) != shard.sha256:
-                raise ArtifactError(f"{self._path(number)} is damaged: its sha256 differs", _MEND)
+                raise ArtifactError(f"{self._path(number)} is damaged: its sha256 differs", MEND)
             progress(len(self._places) + number + 1, total, "checksums")
 
     def _path(self, shard: int) -> Path:
@@ -200,16 +198,21 @@ class TargetReader:
         path = self._path(number)
         size = path.stat().st_size if path.is_file() else None
         if size != shard.num_bytes:
-            found = "is missing" if size is None else f"has {size} bytes"
-            raise ArtifactError(f"{path} {found}; {shard.num_bytes} bytes are wanted", _MEND)
-        with self._damage_is_clear(number):
+            what = "is missing" if size is None else f"has {size} bytes"
+            raise ArtifactError(f"{path} {what}; {shard.num_bytes} bytes are wanted", MEND)
+        sizes = [np.zeros(0, np.int64)]
+        with damage_is_clear(path):
             file = self._files.get(number)
             for group in range(file.num_row_groups):
-                ids = file.read_row_group(group, columns=["example_id"], use_threads=False)
-                for offset, example_id in enumerate(map(str, ids["example_id"].to_pylist())):
+                table = file.read_row_group(
+                    group, columns=["example_id", "num_tokens"], use_threads=False
+                )
+                sizes.append(np.array(table["num_tokens"].to_pylist(), np.int64))
+                for offset, example_id in enumerate(map(str, table["example_id"].to_pylist())):
                     if example_id in self._places:
-                        raise ArtifactError(f"{path} holds the example {example_id!r} again", _MEND)
+                        raise ArtifactError(f"{path} holds the example {example_id!r} again", MEND)
                     self._places[example_id] = (number, group, offset)
+        _refuse_other_sizes(path, np.concatenate(sizes), shard)
 
     def _open_file(self, shard: int) -> pq.ParquetFile:
         return pq.ParquetFile(self._path(shard), memory_map=True)
@@ -219,14 +222,18 @@ class TargetReader:
         return self._files.get(shard).read_row_group(group, columns=list(ROW), use_threads=False)
 
     def _read_models(self, shard: int) -> dict[str, Model]:
-        return read_models(self._files.get(shard))
+        return read_models(self._files.get(shard), self.header.vocab_size)
 
-    @contextmanager
-    def _damage_is_clear(self, shard: int) -> Iterator[None]:
-        try:
-            yield
-        except (pa.ArrowException, OSError, ValueError, LookupError) as error:
-            raise ArtifactError(f"{self._path(shard)} is damaged: {error}", _MEND) from error
+
+def _refuse_other_sizes(path: Path, num_tokens: NDArray[np.int64], shard: ShardEntry) -> None:
+    """Before anything is decoded, which would make arrays of these sizes."""
+    rows, tokens = len(num_tokens), int(num_tokens.sum())
+    if num_tokens.min(initial=0) < 0 or (rows, tokens) != (shard.num_rows, shard.num_tokens):
+        raise ArtifactError(
+            f"{path} is damaged: it holds {rows} examples of {tokens} tokens; the index says "
+            f"{shard.num_rows} of {shard.num_tokens}",
+            MEND,
+        )
 
 
 def _refuse_other_tokens(

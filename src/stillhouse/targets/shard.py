@@ -60,11 +60,12 @@ def write_shard(path: Path, shard: PackedShard) -> None:
     sync_folder(path.parent)
 
 
-def read_models(file: pq.ParquetFile) -> dict[str, Model]:
+def read_models(file: pq.ParquetFile, vocab_size: int) -> dict[str, Model]:
     """The entropy models of a shard.
 
     Args:
         file: the open shard.
+        vocab_size: V of the store.
 
     Returns:
         Name to model.
@@ -73,7 +74,7 @@ def read_models(file: pq.ParquetFile) -> dict[str, Model]:
         ValueError: they are missing or damaged.
     """
     column = file.read_row_group(0, columns=[_MODELS], use_threads=False)[_MODELS]
-    return load(column[0].as_py() or b"")
+    return load(column[0].as_py() or b"", vocab_size)
 
 
 def shard_name(number: int) -> str:
