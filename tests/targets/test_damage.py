@@ -5,10 +5,12 @@ import json
 import zlib
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.targets.builders import SIZES, build_targets, header_of
 
 from stillhouse.core.errors import ArtifactError
+from stillhouse.core.hashing import digest_folder
 from stillhouse.targets.codec import PackedShard, checksum, pack
 from stillhouse.targets.damage import damage_is_clear
 from stillhouse.targets.read import TargetReader
@@ -151,3 +153,23 @@ def test_a_panic_of_the_coder_is_damage_and_an_interrupt_is_not(tmp_path):
         raise PanicException("index out of bounds")
     with pytest.raises(KeyboardInterrupt), damage_is_clear(tmp_path / "x"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("column", ["targets", "models"])
+def test_a_damaged_shard_is_made_again_from_there(tmp_path, fill, header, column):
+    fill(tmp_path / "whole", 12)
+    folder = fill(tmp_path / "damaged", 12)
+    (folder / "index.json").unlink()
+    path = folder / "shard-00001.parquet"
+    good = path.read_bytes()
+    packed = pq.read_table(path)[column][0].as_py()
+    at = good.index(packed) + len(packed) // 2
+    path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+
+    writer = TargetWriter(folder, header, 5)
+    done = writer.done
+    writer.abandon()
+    fill(folder, 12)
+
+    assert done == 5
+    assert digest_folder(folder) == digest_folder(tmp_path / "whole")

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillhouse.core.errors import ArtifactError
@@ -16,10 +15,11 @@ from stillhouse.core.targets import TokenTargets
 from stillhouse.targets import header as header_file
 from stillhouse.targets import index as index_file
 from stillhouse.targets.checks import check
-from stillhouse.targets.codec import pack
+from stillhouse.targets.codec import checksum, pack
+from stillhouse.targets.damage import damage_is_clear
 from stillhouse.targets.header import TargetHeader, refuse_mismatch
 from stillhouse.targets.index import ShardEntry, StoreIndex
-from stillhouse.targets.shard import shard_name, write_shard
+from stillhouse.targets.shard import ROW, read_models, shard_name, write_shard
 
 
 class TargetWriter:
@@ -138,7 +138,8 @@ class TargetWriter:
             torn.unlink()
         kept: list[ShardEntry] = []
         for path in sorted(self._folder.glob("shard-*.parquet")):
-            entry = _read_entry(path) if path.name == shard_name(len(kept)) else None
+            is_next = path.name == shard_name(len(kept))
+            entry = _read_entry(path, self._header.vocab_size) if is_next else None
             if entry is None or entry.num_rows != self._shard_examples:
                 break
             kept.append(entry)
@@ -147,12 +148,21 @@ class TargetWriter:
         return kept
 
 
-def _read_entry(path: Path) -> ShardEntry | None:
+def _read_entry(path: Path, vocab_size: int) -> ShardEntry | None:
+    """What the index says of a shard; None for a damaged one, whatever the damage."""
+    num_rows, num_tokens = 0, 0
     try:
-        table = pq.read_table(path, columns=["num_tokens"], use_threads=False)
-    except (pa.ArrowException, OSError):
+        with damage_is_clear(path), pq.ParquetFile(path) as file:
+            read_models(file, vocab_size)
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=list(ROW), use_threads=False)
+                for row in table.to_pylist():
+                    if checksum(row) != row["crc32"]:
+                        return None
+                    num_rows, num_tokens = num_rows + 1, num_tokens + row["num_tokens"]
+    except ArtifactError:
         return None
-    return _describe(path, table.num_rows, int(table["num_tokens"].to_numpy().sum()))
+    return _describe(path, num_rows, num_tokens)
 
 
 def _describe(path: Path, num_rows: int, num_tokens: int) -> ShardEntry:
