@@ -16,6 +16,7 @@ from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import (
     HEAVY_BYTES,
     ROWS_BYTES,
+    Corpus,
     Cost,
     Machine,
     generation_cost,
@@ -29,7 +30,7 @@ from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.run import Place
-from stillhouse.targets.forecast import bytes_per_token
+from stillhouse.targets.forecast import bytes_per_token, store_bytes
 
 _GPU_FLOPS = 5e13
 """assumption: a modest GPU in bfloat16; a GPU is not asked without torch."""
@@ -223,19 +224,26 @@ class _Pricer:
         corpus = self.seen.count(training.parts, self._answer)
         return training_cost(self._teacher, training, corpus, self._machine)
 
-    def _target_bytes(self) -> float:
-        """Of what `label` stores for each token."""
+    def _target_bytes(self, corpus: Corpus) -> float:
+        """Of what `label` stores for each token, with its part of example and shard."""
         label = self._recipe.label
         store = label.token_store(self._teacher.vocab)
         if store is None:
             return 0.0
-        return bytes_per_token(
+        found = bytes_per_token(
             codec=store.codec,
             top_k=store.top_k,
             num_draws=store.num_draws,
             vocab_size=self._teacher.vocab,
             kd_temperatures=label.kd_temperatures,
-        ).high
+        )
+        whole = store_bytes(
+            found.high,
+            tokens=corpus.answer_tokens,
+            examples=corpus.examples,
+            shard_examples=label.shard_examples,
+        )
+        return whole / max(1, corpus.answer_tokens)
 
     def _target_memory(self) -> float:
         """Of the same, unpacked."""
@@ -251,7 +259,7 @@ class _Pricer:
             corpus,
             self._machine,
             batch_size=label.batch_size,
-            target_bytes=self._target_bytes(),
+            target_bytes=self._target_bytes(corpus),
             shard_bytes=self._target_memory()
             * min(1.0, label.shard_examples / max(1, corpus.examples))
             * corpus.answer_tokens,

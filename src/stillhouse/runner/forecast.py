@@ -11,7 +11,7 @@ from stillhouse.recipes.sizes import sizes_of
 from stillhouse.runner.check import check
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.run import Place
-from stillhouse.targets.forecast import BYTES_PER_EXAMPLE, bytes_per_token
+from stillhouse.targets.forecast import TokenBytes, bytes_per_token, store_bytes
 from stillhouse.targets.header import Codec
 
 _KEPT = (16, 64, 256)
@@ -81,18 +81,15 @@ class _Way:
         drawn = f"{self.num_draws} drawn" if self.num_draws else ""
         return f"{self.codec}, {' and '.join(part for part in (kept, drawn) if part)}"
 
-    def line(
-        self, tokens: int, examples: int, vocab_size: int, kd_temperatures: Sequence[float]
-    ) -> ForecastLine:
-        size = bytes_per_token(
+    def bytes_per_token(self, vocab_size: int, kd_temperatures: Sequence[float]) -> TokenBytes:
+        """With its range."""
+        return bytes_per_token(
             codec=self.codec,
             top_k=self.top_k,
             num_draws=self.num_draws,
             vocab_size=vocab_size,
             kd_temperatures=kd_temperatures,
         )
-        total = tokens * size.middle + examples * BYTES_PER_EXAMPLE
-        return ForecastLine(self.words, self.is_chosen, size.low, size.high, int(total))
 
 
 def _others(vocab_size: int) -> list[_Way]:
@@ -147,9 +144,16 @@ def forecast(resolved: Resolved, place: Place) -> Forecast:
     examples = sum(count for name, count in found.parts.items() if name in parts)
     chosen = _Way(store.codec, store.top_k, store.num_draws, is_chosen=True)
     ways = [chosen, *(way for way in _others(vocab_size) if way.words != chosen.words)]
-    lines = [
-        way.line(cost.answer_tokens, examples, vocab_size, label.kd_temperatures) for way in ways
-    ]
+    lines = []
+    for way in ways:
+        each = way.bytes_per_token(vocab_size, label.kd_temperatures)
+        total = store_bytes(
+            each.middle,
+            tokens=cost.answer_tokens,
+            examples=examples,
+            shard_examples=label.shard_examples,
+        )
+        lines.append(ForecastLine(way.words, way.is_chosen, each.low, each.high, int(total)))
     return Forecast(
         name=found.name,
         examples=examples,
