@@ -234,6 +234,13 @@ def test_forecast_counts_what_the_call_changes(called, tiny_recipe, tmp_path):
     assert 0 < tokens("--smoke", "2") < fewer
 
 
+def test_forecast_of_a_run_asks_for_a_recipe(called, tiny_run):
+    code, out, err = called("forecast", tiny_run.name, "--runs", tiny_run.root)
+    assert (code, out) == (2, "")
+    assert f"no recipe {tiny_run.name!r}" in err
+    assert "a recipe is wanted, not a run; built-in recipes: " in err
+
+
 def test_forecast_of_a_recipe_that_stores_no_targets_is_refused(called, tiny_recipe):
     off = ["--set", "label.targets=none", "--set", "train.weights.forward_kl=0"]
     code, out, err = called("forecast", tiny_recipe, *off)

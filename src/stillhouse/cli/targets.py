@@ -65,12 +65,20 @@ def forecast_targets(
     as_json: AsJson = False,
 ) -> None:
     """Print how large a recipe's targets will be, before anything is scored."""
+    from pathlib import Path
+
     from stillhouse.cli.show_targets import show_forecast
+    from stillhouse.core.errors import RecipeError
     from stillhouse.runner.forecast import forecast
     from stillhouse.runner.opening import open_place, open_recipe
     from stillhouse.runner.resolve import resolve
 
-    loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
+    try:
+        loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
+    except RecipeError as error:
+        if Path(recipe).is_file() or not Path(runs, recipe).is_dir():
+            raise
+        raise RecipeError(error.message, f"a recipe is wanted, not a run; {error.hint}") from error
     place = open_place(effective, runs, "", smoke=smoke)
     show_forecast(forecast(resolve(loaded, effective), place), as_json=as_json)
 
