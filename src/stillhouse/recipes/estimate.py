@@ -177,8 +177,8 @@ def training_cost(
     layers = 1 if training.gradient_checkpointing else sizes.layers
     activations = batch_tokens * kept * layers * machine.bytes_per_value
     data = corpus.tokens * 16 + corpus.answer_tokens * target_bytes
-    answers = batch_tokens * corpus.answer_tokens / max(1, corpus.tokens)
-    chunk = _chunk(sizes, answers, machine)
+    batch_answers = batch_tokens * corpus.answer_tokens / max(1, corpus.tokens)
+    chunk = _chunk(sizes, batch_answers, machine)
     memory = HEAVY_BYTES + weights + states + activations + chunk + data
     return Cost(
         tokens=int(tokens),
