@@ -148,6 +148,14 @@ def test_a_setting_of_a_term_without_weight_is_refused(write):
     assert "train.loss_options.skew: belongs to skew_kl and skew_reverse_kl" in said
 
 
+def test_a_default_that_is_spelled_out_needs_no_weight(write):
+    options = "train.loss_options={jsd_weight: 0.5, skew: 0.1, head_mass: 0.5, alpha: 0.2, beta: 0.7}"
+
+    spelled = load_recipe(write(GOOD), [options]).recipe
+
+    assert spelled == load_recipe(write(GOOD)).recipe
+
+
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [

@@ -127,7 +127,9 @@ def _cannot_learn_from_draws(recipe: Recipe) -> Iterator[Problem]:
 
 def _options_not_read(recipe: Recipe) -> Iterator[Problem]:
     weights, options = dict(recipe.train.weights), recipe.train.loss_options
-    for name in sorted(options.model_fields_set):
+    # A default that is spelled out is let pass: a recipe shown in full says every one of them.
+    changed = {name for name, value in options if value != type(options).model_fields[name].default}
+    for name in sorted(changed):
         terms = OPTION_TERMS[name]
         if not any(weights[term] for term in terms):
             yield Problem(
