@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from stillhouse.recipes.labels import Label
 from stillhouse.recipes.measuring import Evaluate, Export, Gate, Register
 from stillhouse.recipes.models import Compute, ModelSource
-from stillhouse.recipes.rows import Collect, Label, Prepare
+from stillhouse.recipes.rows import Collect, Prepare
 from stillhouse.recipes.section import Section
 from stillhouse.recipes.training import Finetune, Train
 

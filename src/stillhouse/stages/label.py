@@ -15,7 +15,7 @@ from stillhouse.core.sampling import Sampling
 from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.models.score import Scoring
-from stillhouse.recipes.rows import Label
+from stillhouse.recipes.labels import Label
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
