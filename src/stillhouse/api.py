@@ -25,7 +25,14 @@ from stillhouse.runner.forecast import forecast as forecast_sizes
 from stillhouse.runner.imports import ImportCall as ImportCall
 from stillhouse.runner.imports import run_import
 from stillhouse.runner.inspect import RunStatus, judge, read_status
-from stillhouse.runner.opening import DEFAULT_ROOT, named_place, open_place, open_recipe
+from stillhouse.runner.ledger import LedgerView, read_ledger
+from stillhouse.runner.opening import (
+    DEFAULT_ROOT,
+    named_place,
+    open_place,
+    open_recipe,
+    root_place,
+)
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.preview import show_mask
 from stillhouse.runner.resolve import resolve
@@ -112,6 +119,11 @@ def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:
 def gate(run_name: str, candidate: str = "student", runs: str = DEFAULT_ROOT) -> Verdict:
     """The run's gate asked about a candidate: `student`, `twin` or `teacher`."""
     return judge(named_place(runs, run_name), candidate)
+
+
+def ledger(run_name: str = "", runs: str = DEFAULT_ROOT) -> LedgerView:
+    """What was spent on models behind an API by a run, or by all runs."""
+    return read_ledger(named_place(runs, run_name) if run_name else root_place(runs))
 
 
 def write_report(run_name: str, runs: str = DEFAULT_ROOT) -> Path:

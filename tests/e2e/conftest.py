@@ -31,7 +31,7 @@ class _InThisProcess:
         def progress(done, total, unit, **values):
             on_progress({"done": done, "total": total, "unit": unit, "values": values})
 
-        result = stage_function(request.stage)(request, progress)
+        result = stage_function(request.stage, request.config)(request, progress)
         return StageOutcome(result.summary, result.measured)
 
 

@@ -94,7 +94,7 @@ _CALL_OUT = """
 import socket
 
 
-def calling(stage):
+def calling(stage, config):
     def run(request, progress):
         socket.create_connection(("192.0.2.1", 9), 2)
     return run

@@ -18,11 +18,11 @@ def write(kind, **values):
     write_json(SEEN / f"{{time.monotonic_ns():020d}}.json", told)
 
 
-def named(stage, real=server.stage_function):
+def named(stage, config, real=server.stage_function):
     def run(request, progress):
         now.update(stage=request.stage, variant=request.variant)
         write("stage")
-        return real(stage)(request, progress)
+        return real(stage, config)(request, progress)
     return run
 
 

@@ -36,7 +36,7 @@ def keys(*texts):
 
 
 @contextmanager
-def engine(folder, url, budget=None, settings=None, key_list=None, kind="openai_api", **endpoint):
+def engine(folder, url, budget=None, settings=None, key_list=None, kind="openai", **endpoint):
     given = {"model": "fake-1", "base_url": url, "price": PRICE} | endpoint
     with open_account(folder, budget or Budget("test"), "run", "label") as account:
         yield REMOTE[kind](

@@ -10,7 +10,7 @@ from tests.engines.fakes.ollama_server import FakeOllama
 from tests.engines.fakes.openai_server import FakeOpenAI
 
 SERVERS = {
-    "openai_api": FakeOpenAI,
+    "openai": FakeOpenAI,
     "anthropic": FakeAnthropic,
     "bedrock": FakeBedrock,
     "gemini": FakeGemini,
@@ -20,7 +20,7 @@ ENDPOINTS = {
     "anthropic": {"dialect": "2023-06-01"},  # takes a temperature
     "ollama": {"context_tokens": 4096},
 }
-WITH_LOGPROBS = ("openai_api", "gemini", "ollama")
+WITH_LOGPROBS = ("openai", "gemini", "ollama")
 
 
 @contextmanager

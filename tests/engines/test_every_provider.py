@@ -144,7 +144,7 @@ def test_thoughts_that_were_asked_for_are_kept_apart(tmp_path, kind):
         (found,) = teacher.generate(examples(1), behaviour)
     assert found.finish == "stop"
     # the server of OpenAI's form shows no thoughts, as OpenAI shows none
-    assert found.reasoning == ("" if kind == "openai_api" else "Let me see.")
+    assert found.reasoning == ("" if kind == "openai" else "Let me see.")
     assert "Let me see" not in found.text
 
 

@@ -101,8 +101,8 @@ def serve(command_pid, preload):
 
     real = server.stage_function
 
-    def stage_function(name):
-        return lambda request, progress: run(real(name), request, progress)
+    def stage_function(stage, config):
+        return lambda request, progress: run(real(stage, config), request, progress)
 
     def run(stage, request, progress):
         key = f"{request.stage}@{request.variant}" if request.variant else request.stage

@@ -71,6 +71,9 @@ def test_a_plain_recipe_asks_for_nothing_in_vain():
         {"student": {"scratch": {"model_type": "llama"}}},
         {"label__targets": "none", "train__weights": {"forward_kl": 0.0, "cross_entropy": 1.0}},
         {"label__completions": "gold"},
+        {"label__reject": ["bad"], "label__temperature": 0.7, "label__samples": 3},
+        {"teacher": {"api": {"kind": "anthropic", "model": "m"}}},
+        {"prepare__steps": [{"name": "pair_with", "file": "c.jsonl", "as": "context"}]},
         {"train__lora": None},
         {"finetune": None, "gate": None, "register": None},
         {"student": {"hub": "acme/own-model"}},
@@ -84,11 +87,6 @@ def test_what_is_built_is_not_named(changes):
 @pytest.mark.parametrize(
     ("changes", "key", "value"),
     [
-        (
-            {"teacher": {"api": {"kind": "anthropic", "model": "m"}}},
-            "teacher.api",
-            "anthropic m",
-        ),
         ({"student": {"api": {"kind": "openai", "model": "m"}}}, "student.api", "openai m"),
         ({"teacher__quantization": "int8"}, "teacher.quantization", "int8"),
         ({"student__quantization": "nf4"}, "student.quantization", "nf4"),
@@ -121,9 +119,6 @@ def test_what_is_built_is_not_named(changes):
         ({"label__targets": "classes"}, "label.targets", "classes"),
         ({"label__classes": ["x", "y"]}, "label.classes", "x, y"),
         ({"label__class_field": "verdict"}, "label.class_field", "verdict"),
-        ({"label__reject": ["bad"]}, "label.reject", "bad"),
-        ({"label__temperature": 0.7}, "label.temperature", "0.7"),
-        ({"label__samples": 3}, "label.samples", "3"),
         ({"train__mode": "live"}, "train.mode", "live"),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
         ({"evaluate__metrics": ["bleu", "exact_match"]}, "evaluate.metrics", "bleu"),

@@ -43,7 +43,7 @@ def problems(path, *overrides):
 
 def test_a_good_recipe_has_every_default(write):
     loaded = load_recipe(write(GOOD))
-    assert loaded.recipe.label.top_k == 64
+    assert (loaded.recipe.label.targets, loaded.recipe.label.top_k) == ("top_k_sampled", 12)
     assert loaded.recipe.train.length.batch_size == 8
 
 
@@ -78,7 +78,7 @@ def test_every_problem_is_told_at_once(write):
         ("train.optimizer.learning_rate=2", "less than or equal to 0.1; this is 2"),
         ("train.optimizer.learning_rate=.nan", "less than or equal"),
         ("train.length.epochs=1", "exactly one of steps and epochs"),
-        ("train.kd_temperature=2", "label.kd_temperatures holds [1.0]: add it there"),
+        ("label.kd_temperatures=[2]", "draws at the one temperature of train.kd_temperature"),
         ("train.parts=[holdout]", "never trained on"),
         ("train.parts=[teacher]", "prepare.split.parts does not make"),
         (
@@ -149,7 +149,9 @@ def test_a_setting_of_a_term_without_weight_is_refused(write):
 
 
 def test_a_default_that_is_spelled_out_needs_no_weight(write):
-    options = "train.loss_options={jsd_weight: 0.5, skew: 0.1, head_mass: 0.5, alpha: 0.2, beta: 0.7}"
+    options = (
+        "train.loss_options={jsd_weight: 0.5, skew: 0.1, head_mass: 0.5, alpha: 0.2, beta: 0.7}"
+    )
 
     spelled = load_recipe(write(GOOD), [options]).recipe
 
@@ -163,7 +165,7 @@ def test_a_default_that_is_spelled_out_needs_no_weight(write):
         ("full", ("full", 300, 0)),
         ("top_k", ("top_k", 64, 0)),
         ("sampled", ("sampled", 0, 50)),
-        ("top_k_sampled", ("top_k_sampled", 64, 50)),
+        ("top_k_sampled", ("top_k_sampled", 12, 50)),
     ],
 )
 def test_what_is_stored_of_a_token(write, targets, expected):

@@ -208,7 +208,7 @@ def test_what_is_stored_decides_what_labelling_costs(tmp_path):
 
 
 def test_a_vocabulary_that_is_too_large_to_keep_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("stillhouse.recipes.rows.MOST_IN_FULL", 200)
+    monkeypatch.setattr("stillhouse.recipes.labels.MOST_IN_FULL", 200)
 
     with pytest.raises(UsageError, match=r"label\.targets: full keeps vocabularies of at most 200"):
         label_cost(tmp_path, "label.targets=full")

@@ -80,7 +80,7 @@ def run_stage(tmp_path):
             scratch=scratch,
             locations=resolved.locations,
         )
-        return out, stage_function(instance.stage)(request, no_progress)
+        return out, stage_function(instance.stage, instance.config)(request, no_progress)
 
     return run
 

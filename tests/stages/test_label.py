@@ -118,7 +118,7 @@ def bench(tmp_path_factory):
     resolved = bench.resolve()
     for stage in ("collect", "prepare", "finetune"):
         request = bench.request(resolved, stage, folder / stage)
-        stage_function(stage)(request, no_progress)
+        stage_function(stage, request.config)(request, no_progress)
         made[stage] = request.out
     return bench
 
@@ -192,7 +192,7 @@ def test_draws_are_the_same_again_and_other_with_another_seed(bench, labelled, t
 
 
 def test_a_large_vocabulary_is_not_kept_in_full(bench, monkeypatch, tmp_path):
-    monkeypatch.setattr("stillhouse.recipes.rows.MOST_IN_FULL", 200)
+    monkeypatch.setattr("stillhouse.recipes.labels.MOST_IN_FULL", 200)
 
     with pytest.raises(
         RecipeError, match=r"label\.targets: full keeps vocabularies of at most 200"

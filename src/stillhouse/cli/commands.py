@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (run, check, status, gate, report, mask):
+    for command in (run, check, status, gate, report, mask, ledger):
         app.command()(command)
 
 
@@ -141,6 +141,20 @@ def mask(
     loaded, effective = open_recipe(recipe, overrides or ())
     found, tokens = show_mask(resolve(loaded, effective), part, example)
     show_tokens(found, tokens, as_json=as_json)
+
+
+def ledger(
+    run_name: Annotated[str, typer.Argument(help="A run's name; all runs if not given.")] = "",
+    runs: RunsRoot = "runs",
+    as_json: AsJson = False,
+) -> None:
+    """Print what was spent on models behind an API, by stage and by accepted answer."""
+    from stillhouse.cli.show import show_ledger
+    from stillhouse.runner.ledger import read_ledger
+    from stillhouse.runner.opening import named_place, root_place
+
+    place = named_place(runs, run_name) if run_name else root_place(runs)
+    show_ledger(read_ledger(place), as_json=as_json)
 
 
 def _put(value: Any) -> None:

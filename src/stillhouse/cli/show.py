@@ -7,14 +7,17 @@ import json
 import sys
 from typing import Any
 
-from stillhouse.cli.tables import in_bytes, in_count, in_time, table
+from stillhouse.cli.tables import in_bytes, in_count, in_time, in_usd, table
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
 from stillhouse.evals.metrics import in_reading_order
 from stillhouse.recipes.built import NotBuilt
+from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.check import CheckReport
 from stillhouse.runner.inspect import RunStatus
+from stillhouse.runner.ledger import LedgerView
+from stillhouse.store.spending import BudgetSpending
 from stillhouse.tokens.show import TokenView
 
 _STATES = {
@@ -109,6 +112,7 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
     if as_json:
         _put_json(found.as_json())
         return
+    asks = any(item.cost.calls for item in found.instances)
     rows = [
         (
             item.key,
@@ -117,10 +121,14 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
             in_bytes(item.cost.memory_bytes),
             in_bytes(item.cost.disk_bytes),
             in_time(item.cost.seconds),
+            *([_money(item.cost)] if asks else []),
         )
         for item in found.instances
     ]
-    _put(table(("stage", "state", "tokens", "peak memory", "disk", "time"), rows))
+    header = ("stage", "state", "tokens", "peak memory", "disk", "time")
+    _put(table((*header, "money") if asks else header, rows))
+    if asks:
+        _put(_budget(found))
     parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
     _put(f"examples: {parts}")
     if found.dropped:
@@ -129,7 +137,9 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
     if found.cut_prompts:
         _put(f"prompts cut to the context: {in_count(found.cut_prompts)}")
     if found.terms:
-        _put(f"teacher's licence: {found.terms}")
+        _put(f"teacher's terms: {found.terms}")
+    elif asks:
+        _put("teacher's terms: not known; read what its provider says of training on its answers")
     compute = found.compute
     _put(f"compute: {compute.device}, {compute.dtype}, {compute.threads} threads")
     _put(
@@ -137,6 +147,56 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         f"{in_bytes(found.free_disk_bytes)} disk, {in_bytes(found.memory_bytes)} of "
         f"{in_bytes(found.free_memory_bytes)} memory (estimates)"
     )
+
+
+def _money(cost: Cost) -> str:
+    if not cost.calls:
+        return "-"
+    return f"{in_usd(cost.likely_usd)} to {in_usd(cost.most_usd)}"
+
+
+def _budget(found: CheckReport) -> str:
+    price = f"money: about {in_usd(found.likely_usd)}, at most {in_usd(found.most_usd)}"
+    if found.budget_usd is None:
+        return f"{price}; no budget is set (teacher.api.budget_usd)"
+    short = "; THIS IS LIKELY TOO LITTLE" if found.likely_usd > found.budget_usd else ""
+    return f"{price}; nothing is asked beyond the budget of {in_usd(found.budget_usd)}{short}"
+
+
+def show_ledger(found: LedgerView, *, as_json: bool) -> None:
+    """What was spent, by stage and by budget."""
+    if as_json:
+        _put_json(found.as_json())
+        return
+    header = ("run and stage", "asked", "free", "tokens", "spent", "unknown", "used", "each")
+    rows = [
+        (
+            f"{one.run} {one.stage}",
+            in_count(one.requests),
+            in_count(one.refused),
+            in_count(one.tokens),
+            in_usd(one.spent_usd),
+            in_usd(one.unknown_usd),
+            in_count(one.accepted),
+            in_usd(one.usd_per_accepted),
+        )
+        for one in found.stages
+    ]
+    _put(table(header, rows))
+    for budget in found.budgets:
+        _put(f"budget {budget.name}: spent {_of(budget)}")
+    _put(
+        "free: refused before anything was charged. unknown: of what was spent, the upper price of "
+        "calls whose bill nobody told. used: answers that were accepted; each: money for one."
+    )
+
+
+def _of(budget: BudgetSpending) -> str:
+    spent = f"{in_usd(budget.spent_usd)} and {in_count(budget.spent_tokens)} tokens"
+    caps = [] if budget.cap_usd is None else [in_usd(budget.cap_usd)]
+    caps += [] if budget.cap_tokens is None else [f"{in_count(budget.cap_tokens)} tokens"]
+    held = f", {in_usd(budget.held_usd)} held by calls under way" if budget.held_usd else ""
+    return f"{spent} of {' and '.join(caps) or 'no limit'}{held}"
 
 
 def show_unbuilt(recipe: Recipe, missing: list[NotBuilt], *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -37,6 +38,13 @@ def in_time(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def in_usd(amount: float | Decimal | None) -> str:
+    """Money for people: $12.40, $0.0031."""
+    if amount is None:
+        return "-"
+    return f"${amount:,.2f}" if amount == 0 or amount >= 1 else f"${amount:.4f}"
 
 
 def in_count(number: int) -> str:

@@ -102,6 +102,8 @@ class Completion:
         logprobs: of its tokens; empty when they were not asked for.
         reasoning: what it thought before it answered, never part of `text`.
         tool_calls: in order.
+        sample_index: which of several completions of its prompt.
+        prompt_label: of the teacher's own prompt; empty where it saw the example's.
     """
 
     example_id: str
@@ -112,6 +114,8 @@ class Completion:
     logprobs: tuple[OwnLogprob, ...] = ()
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    sample_index: int = 0
+    prompt_label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +134,24 @@ class Drop:
     evidence: str = ""
 
 
-Outcome = Keep | Drop
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """The row goes on as several, each with the row as its parent."""
+
+    row: Row
+    rows: tuple[Row, ...]
+
+
+Outcome = Keep | Drop | Emit
 
 
 @dataclass(frozen=True, slots=True)
 class StepCount:
-    """What one data step did: `rows_in == rows_out + dropped` or the run fails."""
+    """What one data step did: `rows_in + emitted == rows_out + dropped` or the run fails."""
 
     step: str
     rows_in: int
     rows_out: int
     dropped: dict[str, int] = field(default_factory=dict)
     changed: int = 0
+    emitted: int = 0

@@ -1,4 +1,4 @@
-"""Every row that goes into a step comes out kept or dropped with a reason, or the run fails."""
+"""Every row that goes into a step comes out, or ends with a reason, or the run fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stillhouse.core.errors import AccountingError
-from stillhouse.core.rows import Drop, Outcome, Row, StepCount
+from stillhouse.core.rows import Drop, Emit, Outcome, Row, StepCount
 
 
 class Step(Protocol):
@@ -23,7 +23,7 @@ class Step(Protocol):
 
     @property
     def kind(self) -> str:
-        """`map` looks at one row at a time, `global` needs all of them."""
+        """`map` looks at one row at a time, `expand` makes several of one, `global` needs all."""
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """One outcome per row, in the order of the rows."""
@@ -46,15 +46,30 @@ def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Drop], St
     _check_one_outcome_a_row(step.name, rows, outcomes)
     kept: list[Row] = []
     dropped: list[Drop] = []
-    changed = 0
+    changed = emitted = 0
     for row, outcome in zip(rows, outcomes, strict=True):
         if isinstance(outcome, Drop):
             dropped.append(outcome)
+        elif isinstance(outcome, Emit):
+            _check_emitted(step.name, outcome)
+            kept += outcome.rows
+            emitted += len(outcome.rows) - 1
         else:
             kept.append(outcome.row)
             changed += outcome.row.fields != row.fields
     reasons = dict(sorted(Counter(drop.reason for drop in dropped).items()))
-    return kept, dropped, StepCount(step.name, len(rows), len(kept), reasons, changed)
+    count = StepCount(step.name, len(rows), len(kept), reasons, changed, emitted)
+    return kept, dropped, count
+
+
+def _check_emitted(name: str, outcome: Emit) -> None:
+    row = outcome.row
+    is_lost = not outcome.rows or any(row.row_id not in one.parent_ids for one in outcome.rows)
+    if is_lost or len({one.row_id for one in outcome.rows}) < len(outcome.rows):
+        raise AccountingError(
+            f"step {name}: the row {row.row_id} ({row.provenance}) was made into rows that are "
+            "none, not its own, or of one name"
+        )
 
 
 def _check_one_outcome_a_row(name: str, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> None:
@@ -87,10 +102,10 @@ def check_balance(counts: Sequence[StepCount], rows_in: int, rows_out: int) -> N
             raise AccountingError(
                 f"step {count.step}: {expected} rows came from before, it counted {count.rows_in}"
             )
-        if count.rows_in != count.rows_out + num_dropped:
+        if count.rows_in + count.emitted != count.rows_out + num_dropped:
             raise AccountingError(
-                f"step {count.step}: {count.rows_in} rows in, but {count.rows_out} out "
-                f"and {num_dropped} dropped"
+                f"step {count.step}: {count.rows_in} rows in and {count.emitted} emitted, but "
+                f"{count.rows_out} out and {num_dropped} dropped"
             )
         expected = count.rows_out
     if expected != rows_out:

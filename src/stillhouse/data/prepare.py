@@ -10,6 +10,7 @@ from stillhouse.core.rows import Drop, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
 from stillhouse.data.conversations import build_shaper
 from stillhouse.data.drafts import Draft, drafts_of
+from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.shares import UNLABELLED
 from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
@@ -26,19 +27,24 @@ class Prepared:
         examples: in the order of the rows.
         dropped: every other row with its reason, step by step.
         counts: one a step; they balance.
+        made: rows that a step made, as they were when it made them.
     """
 
     examples: list[Example]
     dropped: list[Drop]
     counts: list[StepCount]
+    made: list[Row]
 
 
-def prepare_rows(rows: Iterable[Row], prepare: Prepare) -> Prepared:
+def prepare_rows(
+    rows: Iterable[Row], prepare: Prepare, paired: Sequence[Sequence[Setting]] = ()
+) -> Prepared:
     """Examples of the rows, dealt out to the parts.
 
     Args:
         rows: collected rows with their columns selected.
         prepare: the recipe's section.
+        paired: the settings of each `pair_with` step, in their order.
 
     Returns:
         Examples, dropped rows and counts. Only validation and holdout carry the reference;
@@ -46,41 +52,46 @@ def prepare_rows(rows: Iterable[Row], prepare: Prepare) -> Prepared:
 
     Raises:
         InputError: rows that do not fit the recipe, or not enough of them.
-        NotBuiltError: `prepare.steps` names a step.
+        NotBuiltError: `prepare.steps` names a step that is not there.
         AccountingError: a row was lost.
     """
-    if prepare.steps:
-        name = prepare.steps[0].get("step") or prepare.steps[0].get("name") or prepare.steps[0]
+    unknown = [step for step in prepare.steps if step.get("name") != "pair_with"]
+    if unknown:
+        name = unknown[0].get("step") or unknown[0].get("name") or unknown[0]
         raise NotBuiltError(
             f"prepare.steps asks for {name!r}, which is not built yet", "remove prepare.steps"
         )
     collected = list(rows)
     _check_ids_differ(collected)
     current, dropped, counts = collected, list[Drop](), list[StepCount]()
-    for step in build_steps(prepare):
+    made: list[Row] = []
+    for step in build_steps(prepare, paired):
         if not current:
             raise _nothing_left(len(collected), dropped)
         current, drops, count = run_step(step, current)
+        made += current if count.emitted else []
         dropped += drops
         counts.append(count)
     check_balance(counts, len(collected), len(current))
-    return Prepared([_example(draft) for draft in drafts_of(current)], dropped, counts)
+    return Prepared([_example(draft) for draft in drafts_of(current)], dropped, counts, made)
 
 
-def build_steps(prepare: Prepare) -> list[Step]:
+def build_steps(prepare: Prepare, paired: Sequence[Sequence[Setting]] = ()) -> list[Step]:
     """The steps of a recipe's `prepare`, in order.
 
     Args:
         prepare: the recipe's section.
+        paired: as in `prepare_rows`.
 
     Returns:
-        clean, shape, drop, dedup, split.
+        clean, those that the recipe names, shape, drop, dedup, split.
 
     Raises:
         InputError: a template that cannot be parsed.
     """
     return [
         CleanStep(prepare.clean),
+        *map(PairStep, prepare.pairings, paired),
         ShapeStep(build_shaper(prepare)),
         DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
         DedupStep(prepare.drop),

@@ -43,7 +43,15 @@ _EXAMPLES = pa.schema(
     ]
 )
 _COMPLETIONS = pa.schema(
-    [("example_id", _TEXT), ("text", _TEXT), ("finish", _TEXT), ("num_tokens", pa.int64())]
+    [
+        ("example_id", _TEXT),
+        ("sample_index", pa.int64()),
+        ("text", _TEXT),
+        ("finish", _TEXT),
+        ("reason", _TEXT),
+        ("num_tokens", pa.int64()),
+        ("prompt_label", _TEXT),
+    ]
 )
 
 _Record = dict[str, Any]
@@ -121,17 +129,12 @@ def read_examples(path: Path) -> list[Example]:
 
 
 def write_completions(path: Path, completions: Iterable[Completion]) -> None:
-    """Write completions, all or nothing."""
+    """Write completions, all or nothing; thoughts, tool calls and log-probabilities are not."""
     _write(
         path,
         _COMPLETIONS,
         (
-            {
-                "example_id": completion.example_id,
-                "text": completion.text,
-                "finish": completion.finish,
-                "num_tokens": completion.num_tokens,
-            }
+            {name: getattr(completion, name) for name in _COMPLETIONS.names}
             for completion in completions
         ),
     )

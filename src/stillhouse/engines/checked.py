@@ -8,7 +8,6 @@ down cost money and are not used; asking stops when enough are accepted.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,7 +16,15 @@ from pydantic import BaseModel, ValidationError
 from stillhouse.core.rows import Completion, Example, Message
 from stillhouse.engines.gateway import Question
 from stillhouse.engines.outcomes import Answer, Deferred
-from stillhouse.engines.wire import Asking, ChatWire, completion_of, question_of
+from stillhouse.engines.wire import (
+    Asking,
+    ChatWire,
+    Demands,
+    Problems,
+    Verify,
+    completion_of,
+    question_of,
+)
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?```\s*", re.S)
 _REPAIR = (
@@ -25,8 +32,6 @@ _REPAIR = (
     "Answer again with the corrected JSON object and nothing else."
 )
 _MOST_PROBLEMS = 10  # assumption: a model mends no more at a time
-
-Verify = Callable[[Example, Completion], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +79,22 @@ class Asker:
         gateway: open.
         wire: the provider's format.
         asking: what all questions share.
+        demands: what an answer must be.
     """
 
-    def __init__(self, gateway: Gate, wire: ChatWire, asking: Asking) -> None:
+    def __init__(
+        self, gateway: Gate, wire: ChatWire, asking: Asking, demands: Demands | None = None
+    ) -> None:
         self._gateway = gateway
         self._wire = wire
         self._asking = asking
+        self._demands = demands or Demands()
 
     async def one(self, example: Example) -> Completion:
-        """The answer to an example; accepted when it can be used."""
-        completion, answer = await self._ask(example.example_id, example.prompt)
-        self._note(answer, completion.finish == "stop")
+        """The answer to an example, mended once where the demands say that it does not fit."""
+        demands, index = self._demands, self._asking.sampling.sample_index
+        completion, answer, _ = await self._mended(example, demands.problems, index)
+        self._note(answer, completion.finish == "stop" and demands.accept(example, completion))
         return completion
 
     async def checked(self, example: Example, schema: type[BaseModel]) -> Checked:
@@ -97,23 +107,31 @@ class Asker:
         Returns:
             The value, or a completion with the reason.
         """
-        messages = example.prompt
-        for is_repair in (False, True):
-            completion, answer = await self._ask(example.example_id, messages)
-            if completion.finish == "error":
-                self._note(answer, False)
-                return Checked(completion, None, is_repair)
-            value, problems = _validate(completion.text, schema)
-            self._note(answer, value is not None)
-            if value is not None:
-                return Checked(completion, value, is_repair)
-            messages = (
-                *example.prompt,
-                Message("assistant", completion.text),
-                Message("user", _REPAIR.format(problems=problems)),
-            )
-        failed = replace(completion, finish="error", reason="wrong_schema")
-        return Checked(failed, None, was_repaired=True)
+        completion, answer, was_repaired = await self._mended(
+            example, lambda text: _validate(text, schema)[1], self._asking.sampling.sample_index
+        )
+        # a cut answer may be whole all the same
+        value = None if completion.finish == "error" else _validate(completion.text, schema)[0]
+        self._note(answer, value is not None)
+        return Checked(completion, value, was_repaired)
+
+    async def _mended(
+        self, example: Example, problems: Problems, index: int
+    ) -> tuple[Completion, Answer | None, bool]:
+        """An answer without problems, or one that ended as an error; was it asked for twice?"""
+        completion, answer = await self._ask(example.example_id, example.prompt, index)
+        if completion.finish == "error" or not (found := problems(completion.text)):
+            return completion, answer, False
+        self._note(answer, False)
+        messages = (
+            *example.prompt,
+            Message("assistant", completion.text),
+            Message("user", _REPAIR.format(problems=found)),
+        )
+        completion, answer = await self._ask(example.example_id, messages, index)
+        if completion.finish != "error" and problems(completion.text):
+            return replace(completion, finish="error", reason="wrong_schema"), answer, True
+        return completion, answer, True
 
     async def accepted(self, example: Example, quota: Quota, verify: Verify) -> list[Completion]:
         """Answers to an example that the verifier accepts, in the order of their index.
@@ -144,9 +162,9 @@ class Asker:
         question = question_of(self._wire, example_id, messages, self._asking, index)
         outcome = await self._gateway.ask(question)
         if isinstance(outcome, Deferred):
-            return Completion(example_id, "", "error", 0, outcome.reason), None
+            return Completion(example_id, "", "error", 0, outcome.reason, sample_index=index), None
         said = self._wire.read(outcome.value)
-        return completion_of(example_id, said, self._asking), outcome
+        return replace(completion_of(example_id, said, self._asking), sample_index=index), outcome
 
     def _note(self, answer: Answer | None, is_accepted: bool) -> None:
         if answer is not None:

@@ -17,12 +17,12 @@ from stillhouse.core.errors import UsageError
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
-from stillhouse.engines.checked import Asker, Checked, Gate, Quota, Verify
+from stillhouse.engines.checked import Asker, Checked, Gate, Quota
 from stillhouse.engines.gateway import Gateway, GatewaySettings, most_under_way
 from stillhouse.engines.keys import Key, KeyRing
 from stillhouse.engines.ordered import Crew, ask_in_order
 from stillhouse.engines.prices import DryRun, Price, dry_run, price_of
-from stillhouse.engines.wire import Asking, ChatWire, Endpoint, question_of
+from stillhouse.engines.wire import Asking, ChatWire, Endpoint, Verify, question_of
 from stillhouse.store.account import Account
 from stillhouse.store.spending import NANO
 
@@ -61,12 +61,13 @@ class AskingEngine(Generic[G]):
 
         Args:
             examples: their prompts are completed.
-            sampling: length and temperature; `batch_size` means nothing here.
+            sampling: length, temperature and which of several answers; `batch_size` means nothing
+                here.
 
         Yields:
             With finish `error` and a reason where there is no answer that can be used.
         """
-        asking = self._asking(sampling)
+        asking = replace(self._asking(sampling), schema=self._endpoint.demands.schema)
         yield from self._each(examples, asking, lambda asker, example: asker.one(example))
 
     def generate_checked(
@@ -107,8 +108,7 @@ class AskingEngine(Generic[G]):
         )
 
     def _asking(self, sampling: Sampling) -> Asking:
-        end = self._endpoint
-        return Asking(sampling, end.decoding, end.thinking, prompt=end.prompt)
+        return _asking(self._endpoint, sampling)
 
     def _each(
         self,
@@ -120,7 +120,7 @@ class AskingEngine(Generic[G]):
 
         async def one(gate: G, example: Example) -> R:
             gates[:] = [gate]
-            return await ask(Asker(gate, self._wire, asking), example)
+            return await ask(Asker(gate, self._wire, asking, self._endpoint.demands), example)
 
         crew = Crew(self._open, one, self._workers)
         for number, found in enumerate(ask_in_order(crew, examples), 1):
@@ -129,6 +129,32 @@ class AskingEngine(Generic[G]):
 
     def _money(self, gate: G) -> dict[str, float]:  # noqa: ARG002
         return {}
+
+
+def _asking(end: Endpoint, sampling: Sampling) -> Asking:
+    return Asking(sampling, end.decoding, end.thinking, prompt=end.prompt)
+
+
+def dry_run_of(
+    endpoint: Endpoint, wire: ChatWire, examples: Sequence[Example], sampling: Sampling
+) -> DryRun:
+    """What completing prompts will cost; nothing is asked.
+
+    Args:
+        endpoint: which model, in what manner.
+        wire: its provider's format.
+        examples: the prompts.
+        sampling: length and temperature.
+
+    Returns:
+        Bounds. Answers that are kept already cost nothing and are counted all the same.
+
+    Raises:
+        UsageError: the provider cannot be asked that.
+    """
+    asking = replace(_asking(endpoint, sampling), schema=endpoint.demands.schema)
+    questions = (question_of(wire, one.example_id, one.prompt, asking) for one in examples)
+    return dry_run((question.upper for question in questions), wire.price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +201,8 @@ class RemoteEngine(AskingEngine[Gateway]):
         settings: GatewaySettings,
         progress: Progress = no_progress,
     ) -> None:
-        endpoint = self._complete(endpoint)
         has_cap = account.session.budget.cap_nano_usd is not None
-        price = price_of(endpoint.provider, endpoint.model, endpoint.price, has_cap)
-        wire = self.home.wire(endpoint, price)
+        endpoint, wire = self.wire_of(endpoint, has_money_budget=has_cap)
         ring = KeyRing(keys)
 
         def open_gateway() -> Gateway:
@@ -187,24 +211,31 @@ class RemoteEngine(AskingEngine[Gateway]):
         super().__init__(wire, endpoint, most_under_way(settings), open_gateway, progress)
         self._account = account
 
-    def dry_run(self, examples: Sequence[Example], sampling: Sampling) -> DryRun:
-        """What `generate` will cost; nothing is asked.
+    @classmethod
+    def wire_of(cls, endpoint: Endpoint, *, has_money_budget: bool) -> tuple[Endpoint, ChatWire]:
+        """The whole endpoint, with what the provider means where nothing is said, and its format.
 
         Args:
-            examples: the prompts.
-            sampling: length and temperature.
+            endpoint: which model.
+            has_money_budget: a cap in money stands, so a price must be known.
 
         Returns:
-            Bounds. Answers that are kept already cost nothing and are counted all the same.
-        """
-        asking = self._asking(sampling)
-        questions = (
-            question_of(self._wire, one.example_id, one.prompt, asking) for one in examples
-        )
-        return dry_run((question.upper for question in questions), self._wire.price)
+            Both; no key is needed and nothing is asked.
 
-    def _complete(self, endpoint: Endpoint) -> Endpoint:
-        home = self.home
+        Raises:
+            UsageError: as for the engine.
+        """
+        whole = cls._complete(endpoint)
+        price = price_of(whole.provider, whole.model, whole.price, has_money_budget)
+        return whole, cls.home.wire(whole, price)
+
+    def dry_run(self, examples: Sequence[Example], sampling: Sampling) -> DryRun:
+        """What `generate` will cost; arguments and result as of `dry_run_of`."""
+        return dry_run_of(self._endpoint, self._wire, examples, sampling)
+
+    @classmethod
+    def _complete(cls, endpoint: Endpoint) -> Endpoint:
+        home = cls.home
         found = replace(
             endpoint,
             provider=endpoint.provider or home.provider,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedModel
 
 from stillhouse.core.errors import InputError
+from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
 from stillhouse.core.targets import TokenTargets
@@ -68,18 +69,22 @@ class TransformersEngine:
         Raises:
             InputError: a prompt does not fit the model's context, or the template refuses it.
         """
-        windows = _windows(examples, sampling.batch_size * _WINDOW_BATCHES)
-        for number, window in enumerate(windows):
+        for window in _windows(examples, sampling.batch_size * _WINDOW_BATCHES):
             prompts = [
                 encode_prompt(example.prompt, self._template, self._tokenizer) for example in window
             ]
-            # a seed a window, so that a window's draw does not repeat the one before it
-            found = generate_ids(
-                self._model, prompts, sampling, self._stopping, seed=self._seed + number
-            )
+            # A seed a window and an index, so that no draw repeats another.
+            drawn_for = [self._seed, sampling.sample_index, window[0].example_id]
+            seed = int(digest_value(drawn_for)[:8], 16)
+            found = generate_ids(self._model, prompts, sampling, self._stopping, seed=seed)
             for example, one in zip(window, found, strict=True):
-                text = self._tokenizer.decode(one.ids)
-                yield Completion(example.example_id, text, one.finish, len(one.ids))
+                yield Completion(
+                    example.example_id,
+                    self._tokenizer.decode(one.ids),
+                    one.finish,
+                    len(one.ids),
+                    sample_index=sampling.sample_index,
+                )
 
     def score(self, examples: Iterable[Example]) -> Iterator[TokenTargets]:
         """Targets for every example's trained tokens, in the order of the examples.

@@ -7,13 +7,13 @@ worth is decided here, once for all of them, so that a refusal has the same name
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from stillhouse.core.errors import UsageError
 from stillhouse.core.hashing import digest_value
-from stillhouse.core.rows import Completion, FinishReason, Message, OwnLogprob, ToolCall
+from stillhouse.core.rows import Completion, Example, FinishReason, Message, OwnLogprob, ToolCall
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.dialects import Thinking
@@ -53,6 +53,35 @@ class Decoding:
     top_logprobs: int = -1
 
 
+Problems = Callable[[str], str]
+"""What is wrong with an answer's text, a line each; empty when nothing is."""
+Verify = Callable[[Example, Completion], bool]
+"""True for an answer that may be used."""
+
+
+def _none(_: str) -> str:
+    return ""
+
+
+def _all(_: Example, __: Completion) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What an answer must be to count, beside being whole.
+
+    Attributes:
+        schema: a JSON schema; told to providers that can be held to one.
+        problems: what is sent back once to be mended.
+        accept: whether it may be used; only the account looks at it.
+    """
+
+    schema: Mapping[str, Any] | None = None
+    problems: Problems = _none
+    accept: Verify = _all
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """What every question of one stage shares.
@@ -90,6 +119,7 @@ class Endpoint:
         context_tokens: of prompt and answer together, where the server must be told.
         decoding: sampling fields beside temperature and length.
         prompt: name, version and digest of the prompt template.
+        demands: what an answer to `generate` must be.
     """
 
     model: str
@@ -102,6 +132,7 @@ class Endpoint:
     context_tokens: int = 0
     decoding: Decoding = field(default_factory=Decoding)
     prompt: str = ""
+    demands: Demands = field(default_factory=Demands)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,14 @@ def _other_tokenizer(recipe: Recipe) -> list[str]:
 
 def _other_template(recipe: Recipe) -> list[str]:
     student = recipe.student
+    if recipe.teacher.api:
+        return []
     is_said = "template" in student.model_fields_set
     return ["differs"] if is_said and student.template != recipe.teacher.template else []
+
+
+def _learns_a_tokenizer(recipe: Recipe) -> bool:
+    return bool(recipe.student.scratch and recipe.student.scratch.tokenizer)
 
 
 def _unknown_metrics(names: Iterable[str]) -> list[str]:
@@ -118,7 +124,6 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-_ENDPOINT = "no model behind an API is asked yet; give a folder or a hub id"
 _QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
 _OPTIMIZER = "only adamw is built"
 _GALORE = "is read by galore_adamw, which is not built; remove the section"
@@ -126,7 +131,6 @@ _THINKING = "the chat template's thinking switch is not set yet; take a model th
 _METRIC = f"no such metric is measured yet; measured are {', '.join(sorted(METRICS))}"
 
 _TABLE: tuple[_Row, ...] = (
-    _Row("teacher.api", lambda r: _endpoint(r.teacher), _ENDPOINT),
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
     _Row("teacher.quantization", lambda r: _unless(r.teacher.quantization, "none"), _QUANTIZED),
     _Row("student.quantization", lambda r: _unless(r.student.quantization, "none"), _QUANTIZED),
@@ -144,7 +148,7 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row(
         "student.scratch.tokenizer",
-        lambda r: ["trained"] if r.student.scratch and r.student.scratch.tokenizer else [],
+        lambda r: ["trained"] if r.reader == "teacher" and _learns_a_tokenizer(r) else [],
         "the student reads with the teacher's tokenizer; remove the key",
     ),
     _Row(
@@ -164,8 +168,10 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row(
         "prepare.steps",
-        lambda r: [step.get("name", step) for step in r.prepare.steps],
-        "no named step is built; clean, drop and split are",
+        lambda r: [
+            step.get("name", step) for step in r.prepare.steps if step.get("name") != "pair_with"
+        ],
+        "no such step is built; pair_with is, beside clean, drop and split",
     ),
     _Row("finetune.optimizer.name", lambda r: _optimizer(r, "finetune"), _OPTIMIZER),
     _Row("finetune.optimizer.galore", lambda r: _galore(r, "finetune"), _GALORE),
@@ -183,21 +189,6 @@ _TABLE: tuple[_Row, ...] = (
         "label.class_field",
         lambda r: _unless(r.label.class_field, None),
         "is read by targets of the kind classes, which are not built",
-    ),
-    _Row(
-        "label.reject",
-        lambda r: r.label.reject,
-        "completions are not searched for patterns yet",
-    ),
-    _Row(
-        "label.temperature",
-        lambda r: _unless(r.label.temperature, 0.0),
-        "the teacher answers greedily only: 0",
-    ),
-    _Row(
-        "label.samples",
-        lambda r: _unless(r.label.samples, 1),
-        "the teacher answers each prompt once: 1",
     ),
     _Row(
         "train.mode",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stillhouse.recipes.measuring import Rule
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
+LOGIT_METRICS = ("kl_to_teacher", "top1_agreement")
 JSON_METRICS = ("valid_json", "field_accuracy")
 
 
@@ -32,6 +34,8 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_missing_validation(recipe),
         *_targets_not_stored(recipe),
         *_options_not_read(recipe),
+        *_answers(recipe),
+        *_behind_an_api(recipe),
         *_gate(recipe),
         *_network(recipe),
     ]
@@ -88,7 +92,7 @@ def _missing_validation(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:
-    temperatures = recipe.label.kd_temperatures
+    temperatures = recipe.label.temperatures
     if len(set(temperatures)) < len(temperatures):
         yield Problem("label.kd_temperatures", f"{list(temperatures)} holds one of them twice")
     if not recipe.train.weights.needs_teacher or recipe.train.mode != "cached":
@@ -111,10 +115,10 @@ def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:
 
 def _cannot_learn_from_draws(recipe: Recipe) -> Iterator[Problem]:
     label, wanted = recipe.label, recipe.train.kd_temperature
-    if label.kd_temperatures != (wanted,):
+    if label.temperatures != (wanted,):
         yield Problem(
             "label.kd_temperatures",
-            f"{list(label.kd_temperatures)}, but label.targets: {label.targets} draws at the one "
+            f"{list(label.temperatures)}, but label.targets: {label.targets} draws at the one "
             f"temperature of train.kd_temperature: [{wanted}]",
         )
     for name in recipe.train.weights.not_linear:
@@ -139,6 +143,56 @@ def _options_not_read(recipe: Recipe) -> Iterator[Problem]:
             )
 
 
+def _answers(recipe: Recipe) -> Iterator[Problem]:
+    label = recipe.label
+    if label.attempts is not None and label.attempts < label.samples:
+        yield Problem("label.attempts", f"{label.attempts} cannot give {label.samples} samples")
+    if label.consistency and (label.samples > 1 or label.attempts):
+        yield Problem(
+            "label.consistency",
+            "learns one answer that several agree on: remove label.samples and label.attempts",
+        )
+    if label.most_samples > 1 and label.temperature == 0.0 and not recipe.teacher.api:
+        yield Problem(
+            "label.temperature",
+            f"0 gives {label.most_samples} equal completions of each prompt: raise it, or ask once",
+        )
+    if label.prompt and not recipe.teacher.api:
+        yield Problem(
+            "label.prompt",
+            "is for a teacher behind an API; one in memory sees the examples' own prompts: write "
+            "it into prepare.system and prepare.user",
+        )
+
+
+def _behind_an_api(recipe: Recipe) -> Iterator[Problem]:
+    if not recipe.teacher.api:
+        return
+    if recipe.finetune:
+        yield Problem("finetune", "has no weights to train: the teacher is behind an API")
+    if recipe.label.targets != "none":
+        yield Problem(
+            "label.targets",
+            f"{recipe.label.targets}, but a teacher behind an API gives text alone: write none, "
+            "and train.weights: {cross_entropy: 1.0}",
+        )
+    metrics = (*recipe.evaluate.metrics, *(rule.metric for rule in _rules(recipe)))
+    for metric in dict.fromkeys(name for name in metrics if name in LOGIT_METRICS):
+        yield Problem(
+            "gate.rules" if metric not in recipe.evaluate.metrics else "evaluate.metrics",
+            f"{metric} compares with the teacher's distribution, which an API does not give",
+        )
+    for number, rule in enumerate(_rules(recipe)):
+        if rule.against == "teacher" and rule.metric in ("cross_entropy", "perplexity"):
+            yield Problem(
+                f"gate.rules.{number}", f"an API does not tell the teacher's {rule.metric}"
+            )
+
+
+def _rules(recipe: Recipe) -> tuple[Rule, ...]:
+    return recipe.gate.rules if recipe.gate else ()
+
+
 def _taught_terms(recipe: Recipe) -> str:
     weights = dict(recipe.train.weights)
     names = [name for name, weight in weights.items() if weight and name != "cross_entropy"]
@@ -149,7 +203,7 @@ def _gate(recipe: Recipe) -> Iterator[Problem]:
     if "adapter" in recipe.export.formats and not recipe.train.lora:
         yield Problem("export.formats", "asks for an adapter, but train.lora is not set")
     as_json = recipe.prepare.answer_format == "json"
-    for number, rule in enumerate(recipe.gate.rules if recipe.gate else ()):
+    for number, rule in enumerate(_rules(recipe)):
         key = f"gate.rules.{number}"
         if rule.against == "baseline" and not recipe.train.twin:
             yield Problem(key, "the baseline is the twin, and there is no train.twin")

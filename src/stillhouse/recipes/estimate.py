@@ -116,6 +116,9 @@ class Cost:
         disk_bytes: of the artifact.
         scratch_bytes: on disk while it works, for a resume; freed when it ends.
         seconds: wall time.
+        calls: of a model behind an API.
+        likely_usd: what these cost if prompts and answers are as long as such texts mostly are.
+        most_usd: what they cost at most.
     """
 
     tokens: int = 0
@@ -124,6 +127,9 @@ class Cost:
     disk_bytes: int = 0
     scratch_bytes: int = 0
     seconds: float = 1.0
+    calls: int = 0
+    likely_usd: float = 0.0
+    most_usd: float = 0.0
 
 
 def steps_per_pass(training: Training, examples: int) -> int:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import Draft202012Validator
+from pydantic import Field, field_validator
 
 from stillhouse.core.errors import RecipeError
-from stillhouse.recipes.section import Count, NotNegative, Positive, Section, Seed
+from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
+from stillhouse.recipes.training import Train
 
 MOST_DRAWS = 10_000
 """assumption: one looks at a block of 128 logits, so that more cost more than the product."""
+
+_KEPT, _KEPT_BESIDE_DRAWS = 64, 12
+"""measured: docs/performance.md, quality per byte."""
 
 MOST_IN_FULL = 4096
 """assumption: a shard of 512 answers of 100 tokens then takes 1.7 GB of memory while it is packed;
@@ -38,6 +45,18 @@ class TokenStore:
         return 8 * (self.top_k + self.num_draws) + 28
 
 
+class Consistency(Section):
+    """Ask each prompt several times, and learn the answer that most of the answers are.
+
+    Attributes:
+        repeats: answers to each prompt.
+        at_least: the share of them that must agree; a prompt below it stays without an answer.
+    """
+
+    repeats: int = Field(ge=2, le=100)
+    at_least: float = Field(default=0.5, gt=0.0, le=1.0)
+
+
 class Label(Section):
     """How the teacher is asked.
 
@@ -47,43 +66,117 @@ class Label(Section):
         targets: what is stored of the teacher at each token: `top_k` its likeliest entries,
             `sampled` tokens drawn from it, `top_k_sampled` the likeliest and draws of the rest,
             `full` the whole vocabulary; `none` stores text alone, `classes` probabilities of
-            named answers.
+            named answers. `auto` takes what the loss terms learn most from a byte of:
+            `top_k_sampled` for forward_kl, `top_k` for the other divergences and for several
+            kd_temperatures, `none` for cross_entropy alone.
         classes: the named answers, for targets `classes`.
         class_field: the field of a JSON answer that names the class; the whole answer when absent.
-        reject: patterns; a teacher's completion in which one is found is dropped, upper and lower
+        prompt: a file with the teacher's own prompt, where it is asked otherwise than the student.
+        reject: patterns; a teacher's completion in which one is found is not used, upper and lower
             case alike.
-        top_k: kept entries a token; a smaller vocabulary is kept whole.
+        answer_schema: a JSON Schema that each completion must fit; a teacher behind an API is told
+            it, and is asked once to mend an answer that does not fit.
+        consistency: ask several times and learn what most answers agree on.
+        top_k: kept entries a token, 64 or, beside draws, 12 when absent; a smaller vocabulary is
+            kept whole.
         num_draws: tokens drawn a token, with replacement, outside the kept entries.
         seed: of the draws.
-        kd_temperatures: the tail's mass is exact at these; draws are made at the only one.
+        kd_temperatures: the tail's mass is exact at these; draws are made at the only one. That of
+            `train` when absent.
         parts: which parts are labelled.
         max_new_tokens: of a completion; one that reaches it was cut and is left out of training.
         temperature: of sampling; 0 is greedy.
-        samples: completions of each prompt.
+        samples: completions of each prompt that are learned.
+        attempts: the most completions that are asked for to get them; as `samples` when absent.
+        deferred_at_most: the share of prompts that a teacher behind an API may leave without an
+            answer because a budget ended or it could not be reached; beyond, the stage fails, and
+            the next run asks these alone.
         batch_size: examples side by side.
         shard_examples: examples a stored shard; work lost by a crash is at most one shard.
     """
 
     completions: Literal["gold", "teacher"] = "gold"
-    targets: Literal["none", "full", "top_k", "sampled", "top_k_sampled", "classes"] = "top_k"
+    targets: Literal["auto", "none", "full", "top_k", "sampled", "top_k_sampled", "classes"] = (
+        "auto"
+    )
     classes: tuple[str, ...] = ()
     class_field: str | None = None
+    prompt: str | None = None
     reject: tuple[str, ...] = ()
-    top_k: Count = 64
+    answer_schema: dict[str, Any] | None = None
+    consistency: Consistency | None = None
+    top_k: Count | None = None
     num_draws: int = Field(default=50, ge=1, le=MOST_DRAWS)
     seed: Seed = 0
-    kd_temperatures: tuple[Positive, ...] = Field(default=(1.0,), min_length=1)
+    kd_temperatures: tuple[Positive, ...] | None = Field(default=None, min_length=1)
     parts: tuple[str, ...] = Field(default=("labelled", "unlabelled"), min_length=1)
     max_new_tokens: Count = 128
     temperature: NotNegative = 0.0
     samples: Count = 1
+    attempts: Count | None = None
+    deferred_at_most: Fraction = 0.0
     batch_size: Count = 64
     shard_examples: Count = 512
+
+    @field_validator("reject")
+    @classmethod
+    def _patterns_can_be_read(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return patterns
+
+    @field_validator("answer_schema")
+    @classmethod
+    def _schema_can_be_read(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        if schema is not None:
+            try:
+                Draft202012Validator.check_schema(schema)
+            except SchemaError as error:
+                raise ValueError(f"is no JSON Schema: {error.message}") from None
+        return schema
+
+    def settled(self, train: Train) -> Label:
+        """The same with every choice made that the recipe leaves open.
+
+        Args:
+            train: what is learned from the targets.
+
+        Returns:
+            `targets`, `top_k` and `kd_temperatures` as they are used and hashed.
+        """
+        temperatures = self.kd_temperatures or (train.kd_temperature,)
+        targets = self.targets
+        if targets == "auto":
+            weights = train.weights
+            if not weights.needs_teacher or train.mode != "cached":
+                targets = "none"
+            elif weights.not_linear or len(temperatures) > 1:
+                targets = "top_k"
+            else:
+                targets = "top_k_sampled"
+        top_k = self.top_k or (_KEPT_BESIDE_DRAWS if targets == "top_k_sampled" else _KEPT)
+        chosen = {"targets": targets, "top_k": top_k, "kd_temperatures": temperatures}
+        return self.model_copy(update=chosen)
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """The kd_temperatures at which something is stored."""
+        return self.kd_temperatures or (1.0,)
+
+    @property
+    def most_samples(self) -> int:
+        """The most completions that are asked for one prompt."""
+        if self.consistency:
+            return self.consistency.repeats
+        return max(self.samples, self.attempts or 0)
 
     @property
     def stores_tokens(self) -> bool:
         """Whether something is stored of the teacher at each token."""
-        return self.targets not in ("none", "classes")
+        return self.targets not in ("none", "classes", "auto")
 
     @property
     def is_drawn(self) -> bool:
@@ -102,7 +195,7 @@ class Label(Section):
         Raises:
             RecipeError: the vocabulary is too large to be kept in full.
         """
-        if self.targets == "none" or self.targets == "classes":
+        if self.targets in ("none", "classes", "auto"):
             return None
         if self.targets == "full" and vocab_size > MOST_IN_FULL:
             raise RecipeError(
@@ -110,5 +203,7 @@ class Label(Section):
                 f"teacher's has {vocab_size:,}: a shard would not fit into memory",
                 "store top_k, whose tail is exact, or top_k_sampled",
             )
-        kept = {"full": vocab_size, "sampled": 0}.get(self.targets, min(self.top_k, vocab_size))
+        kept = {"full": vocab_size, "sampled": 0}.get(
+            self.targets, min(self.top_k or _KEPT, vocab_size)
+        )
         return TokenStore(self.targets, kept, self.num_draws if self.is_drawn else 0)

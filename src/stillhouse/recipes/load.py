@@ -104,6 +104,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     except ValidationError as error:
         problems = [_describe(item, sources, origin) for item in _meaningful(error.errors())]
         raise RecipeError("\n".join(dict.fromkeys(problems))) from None
+    recipe = recipe.model_copy(update={"label": recipe.label.settled(recipe.train)})
     found = [
         f"{_where(_path(item.key), sources, origin)} {item.key}: {item.text}"
         for item in find_contradictions(recipe)

@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stillhouse.recipes.section import Count, Positive, Section, Seed
+from stillhouse.recipes.endpoints import ApiEndpoint
+from stillhouse.recipes.section import Count, Section, Seed
 
 
 class PlainTemplate(Section):
@@ -58,24 +59,6 @@ class Scratch(Section):
     seed: Seed = 0
 
 
-class ApiEndpoint(Section):
-    """A teacher that answers over HTTP; the key is named, never written.
-
-    Attributes:
-        kind: which wire format.
-        model: the provider's name of the model.
-        base_url: another address than the provider's own.
-        key_env: the environment variable that holds the key.
-        budget_usd: what its answers may cost in all; nothing is asked beyond it.
-    """
-
-    kind: Literal["openai", "anthropic", "bedrock", "gemini"]
-    model: str
-    base_url: str | None = None
-    key_env: str | None = None
-    budget_usd: Positive | None = None
-
-
 class ModelSource(Section):
     """One model: a folder, a hub id, random weights or an endpoint; exactly one of them.
 
@@ -85,9 +68,12 @@ class ModelSource(Section):
         hub: `owner/name` on the Hugging Face hub.
         revision: branch, tag or commit of the hub id.
         scratch: random weights.
-        api: a model behind an API.
+        api: a model behind an API; it gives text alone, so the student learns that text.
         template: `chat` takes the tokenizer's own; or three texts.
-        thinking: `off` tells a chat template that can think not to; `template` says nothing.
+        thinking: `off` tells a chat template that can think not to; `template` says nothing. A
+            model behind an API has `api.thinking`.
+        accept_terms: the licence or service whose terms, of training on its answers, you have read
+            and may use it under; asked for where they forbid some uses.
         quantization: of the frozen weights.
     """
 
@@ -98,6 +84,7 @@ class ModelSource(Section):
     api: ApiEndpoint | None = None
     template: Literal["chat"] | PlainTemplate = "chat"
     thinking: Literal["template", "off"] = "template"
+    accept_terms: str | None = None
     quantization: Literal["none", "int8", "nf4"] = "none"
 
     @model_validator(mode="after")
@@ -108,6 +95,8 @@ class ModelSource(Section):
             raise ValueError(f"give exactly one of path, hub, scratch, api; this has {stated}")
         if self.revision and not self.hub:
             raise ValueError("revision belongs to hub; a folder or scratch model has none")
+        if self.api and self.thinking != "template":
+            raise ValueError("thinking of a model behind an API is told under api.thinking")
         return self
 
 

@@ -14,16 +14,17 @@ from stillhouse.core.hashing import digest_value
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import LossOptions
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "prepare": 2,
+    "prepare": 3,
     "finetune": 2,
-    "label": 3,
-    "train": 3,
-    "evaluate": 3,
+    "label": 4,
+    "train": 4,
+    "evaluate": 4,
     "gate": 2,
     "export": 2,
     "register": 2,
@@ -39,10 +40,12 @@ class Content:
 
     Attributes:
         source: of the rows.
-        teacher: of the teacher's weights; empty for a scratch model.
+        teacher: of the teacher's weights; empty for a scratch model and one behind an API.
         student: of the student's weights; empty for a scratch model.
-        tokenizer: of the teacher's tokenizer; empty when it is trained.
+        tokenizer: of the tokenizer in use; empty when it is trained.
         context: tokens that both models can hold; 0 when neither says.
+        prompt: the teacher's own prompt; None where it sees the examples' prompts.
+        paired: the settings of each `pair_with` step, as name and value.
     """
 
     source: str
@@ -50,6 +53,8 @@ class Content:
     student: str = ""
     tokenizer: str = ""
     context: int = 0
+    prompt: PromptTemplate | None = None
+    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +141,10 @@ def build_plan(recipe: Recipe, content: Content, compute: ResolvedCompute) -> Pl
             **machine,
         }
         teacher["teacher"] = plan.add("finetune", config, {"examples": examples})
-    teacher_config = {**machine, "model": _model(recipe, "teacher", content)}
-    labelled = plan.add("label", {"label": _dump(recipe.label), **teacher_config}, teacher)
+    teacher_config = _teacher(recipe, content, machine)
+    labelled = plan.add("label", {"label": _label(recipe), **teacher_config}, teacher)
     students = _add_training(plan, recipe, content, machine, {"examples": examples}, labelled)
-    evaluated = _add_evaluations(plan, recipe, teacher_config, teacher, students)
+    evaluated = _add_evaluations(plan, recipe, (teacher_config, machine), teacher, students)
     _add_release(plan, recipe, machine, examples, students["student"], evaluated)
     return plan
 
@@ -171,6 +176,7 @@ def _add_training(
         config = {
             "training": training | own,
             "student_parts": list(recipe.train.parts) if recipe.train.length.epochs else [],
+            "student_samples": recipe.label.samples,
             "model": model,
             **machine,
         }
@@ -181,19 +187,22 @@ def _add_training(
 def _add_evaluations(
     plan: Plan,
     recipe: Recipe,
-    teacher_config: dict[str, Any],
+    configs: tuple[dict[str, Any], dict[str, Any]],
     teacher: dict[str, str],
     students: dict[str, str],
 ) -> dict[str, str]:
     settings = recipe.evaluate
+    teacher_config, machine = configs
     config = {
         "evaluate": _dump(settings),
         "max_new_tokens": settings.max_new_tokens or recipe.label.max_new_tokens,
         "answer_format": recipe.prepare.answer_format,
         **teacher_config,
     }
-    evaluated = {"teacher": plan.add("evaluate", config, teacher, variant="teacher")}
-    config = {name: value for name, value in config.items() if name != "model"}
+    asking = {"asking": _asking(recipe)} if recipe.teacher.api else {}
+    evaluated = {"teacher": plan.add("evaluate", config | asking, teacher, variant="teacher")}
+    config = {name: value for name, value in config.items() if name not in _OF_THE_TEACHER}
+    config |= machine
     for name, key in students.items():
         inputs = {
             "examples": teacher["examples"],
@@ -241,18 +250,41 @@ def _collect(recipe: Recipe, content: Content) -> dict[str, Any]:
     return {"collect": section, "content": content.source}
 
 
+_OF_THE_TEACHER = ("model", "endpoint", "prompt")
+
+
+def _teacher(recipe: Recipe, content: Content, machine: dict[str, Any]) -> dict[str, Any]:
+    """What the teacher's answers depend on, beside what it is asked."""
+    if recipe.teacher.api:
+        prompt = _dump(content.prompt) if content.prompt else None
+        return {"endpoint": recipe.teacher.api.identity(), "prompt": prompt}
+    return {**machine, "model": _model(recipe, "teacher", content)}
+
+
+def _asking(recipe: Recipe) -> dict[str, Any]:
+    # As the labels are asked for: some providers take no temperature but their own.
+    label = recipe.label
+    return {"temperature": label.temperature, "answer_schema": label.answer_schema}
+
+
+def _label(recipe: Recipe) -> dict[str, Any]:
+    # The prompt stands there by its content, and how much may be missing shapes no answer.
+    return _dump(recipe.label) | {"prompt": None, "deferred_at_most": 0.0}
+
+
 def _prepare(recipe: Recipe, content: Content) -> dict[str, Any]:
-    scratch = recipe.teacher.scratch
+    scratch = recipe.reading_model.scratch
     asks_again = recipe.label.completions == "teacher"
     relabelled = {*recipe.label.parts, "validation"} if asks_again else set()
     return {
         "prepare": _dump(recipe.prepare),
         "tokenizer": content.tokenizer,
         "trained_tokenizer": _dump(scratch.tokenizer) if scratch and scratch.tokenizer else None,
-        "template": _dump(recipe.teacher)["template"],
+        "template": _dump(recipe.reading_model)["template"],
         "context": content.context,
         "room_for_answer": max(recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0),
         "asked_parts": sorted(relabelled | {"holdout"}),
+        "paired": [[list(setting) for setting in each] for each in content.paired],
     }
 
 
@@ -272,11 +304,18 @@ def _card(recipe: Recipe) -> dict[str, Any]:
         "recipe": recipe.name,
         "teacher": _origin(recipe.teacher),
         "base": _origin(recipe.student),
-        "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts},
+        "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
+        | _accepted_terms(recipe.teacher),
     }
 
 
+def _accepted_terms(teacher: ModelSource) -> dict[str, str]:
+    return {"teacher terms accepted": teacher.accept_terms} if teacher.accept_terms else {}
+
+
 def _origin(source: ModelSource) -> str:
+    if source.api:
+        return f"{source.api.model}, asked at {source.api.provider or source.api.kind}"
     if source.scratch:
         return f"a {source.scratch.model_type} model of random weights"
     return source.hub or Path(source.path or "").name

@@ -48,3 +48,17 @@ class Recipe(Section):
     register_as: Register | None = Field(default=None, alias="register")
     serve: dict[str, Any] | None = None
     monitor: dict[str, Any] | None = None
+
+    @property
+    def reader(self) -> Literal["teacher", "student"]:
+        """Whose tokenizer and template conversations are written with.
+
+        The teacher's, because its targets are for its tokens; the student's where the teacher
+        stands behind an API and gives text alone.
+        """
+        return "student" if self.teacher.api else "teacher"
+
+    @property
+    def reading_model(self) -> ModelSource:
+        """The model of that name."""
+        return self.student if self.teacher.api else self.teacher

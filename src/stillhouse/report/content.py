@@ -94,6 +94,7 @@ class FlowStep(Content):
     rows_out: int
     dropped: dict[Text, int] = {}
     changed: int = 0
+    emitted: int = 0
 
 
 class RuleRow(Content):

@@ -24,9 +24,10 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
-from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.sizes import Sizes, sizes_of
+from stillhouse.runner.money import asking_cost
+from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.run import Place
@@ -66,7 +67,10 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
-        terms: what the teacher's licence says of training on its answers; empty if not known.
+        terms: what the teacher's terms say of training on its answers; empty if not known.
+        likely_usd: of what is still to be asked of a teacher behind an API.
+        most_usd: of the same, at most.
+        budget_usd: what may be spent; None without a cap, or without such a teacher.
         memory_bytes: the highest peak of what is still to do.
         disk_bytes: of what is still to do, with the largest need of a working stage.
         seconds: of what is still to do.
@@ -81,6 +85,9 @@ class CheckReport:
     cut_prompts: int
     compute: ResolvedCompute
     terms: str
+    likely_usd: float
+    most_usd: float
+    budget_usd: float | None
     memory_bytes: int
     disk_bytes: int
     seconds: float
@@ -146,6 +153,9 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         cut_prompts=seen.num_cut,
         compute=resolved.compute,
         terms=_terms(resolved),
+        likely_usd=sum(cost.likely_usd for cost in todo),
+        most_usd=sum(cost.most_usd for cost in todo),
+        budget_usd=resolved.recipe.teacher.api.budget_usd if resolved.recipe.teacher.api else None,
         memory_bytes=max((cost.memory_bytes for cost in todo), default=0),
         disk_bytes=sum(cost.disk_bytes for cost in todo)
         + max((cost.scratch_bytes for cost in todo), default=0),
@@ -163,8 +173,8 @@ def _is_done(place: Place, artifact_id: str) -> bool:
 
 
 def _terms(resolved: Resolved) -> str:
-    facts = facts_for(resolved.recipe.teacher.hub or "")
-    return f"{facts.licence}; {facts.terms.sentence} ({facts.terms.url})" if facts else ""
+    found = terms_of(resolved.recipe.teacher)
+    return f"{found[0]}; {found[1].sentence} ({found[1].url})" if found else ""
 
 
 def _free_disk(root: Path) -> int:
@@ -180,17 +190,21 @@ class _Pricer:
         self._resolved = resolved
         self._recipe = resolved.recipe
         self._machine = probe_machine(resolved.compute)
-        self._teacher = self._sizes("teacher")
         self._student = self._sizes("student")
+        # What is asked of a teacher behind an API is priced in calls.
+        self._teacher = self._student if self._recipe.teacher.api else self._sizes("teacher")
+        self._vocab = self._teacher.vocab
         most = float(resolved.recipe.label.max_new_tokens)
         mean, longest = seen.answer_tokens()
         self._answer = min(most, mean or most / 2)
         self._longest_answer = min(most, longest or most)
 
     def price(self, instance: Instance) -> Cost:
+        if "endpoint" in instance.config:
+            return asking_cost(self._recipe, instance, self.seen)
         table: dict[str, Callable[[str], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
-            "prepare": lambda _: self._rows(2.4e-4, 60 * self._teacher.vocab),
+            "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
             "finetune": self._finetune,
             "label": self._label,
             "train": self._train,
@@ -227,15 +241,15 @@ class _Pricer:
     def _target_bytes(self, corpus: Corpus) -> float:
         """Of what `label` stores for each token, with its part of example and shard."""
         label = self._recipe.label
-        store = label.token_store(self._teacher.vocab)
+        store = label.token_store(self._vocab)
         if store is None:
             return 0.0
         found = bytes_per_token(
             codec=store.codec,
             top_k=store.top_k,
             num_draws=store.num_draws,
-            vocab_size=self._teacher.vocab,
-            kd_temperatures=label.kd_temperatures,
+            vocab_size=self._vocab,
+            kd_temperatures=label.temperatures,
         )
         whole = store_bytes(
             found.high,
@@ -247,7 +261,7 @@ class _Pricer:
 
     def _target_memory(self) -> float:
         """Of the same, unpacked."""
-        store = self._recipe.label.token_store(self._teacher.vocab)
+        store = self._recipe.label.token_store(self._vocab)
         return float(store.memory_bytes) if store else 0.0
 
     def _label(self, _: str) -> Cost:
@@ -290,7 +304,7 @@ class _Pricer:
         settings = self._recipe.evaluate
         sizes = self._teacher if variant == "teacher" else self._student
         corpus = self.seen.count(("holdout",), self._answer)
-        vocab = self._teacher.vocab
+        vocab = self._vocab
         stored = bytes_per_token(top_k=settings.top_k, vocab_size=vocab).high
         scoring = scoring_cost(
             sizes,

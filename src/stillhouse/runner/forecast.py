@@ -146,7 +146,7 @@ def forecast(resolved: Resolved, place: Place) -> Forecast:
     ways = [chosen, *(way for way in _others(vocab_size) if way.words != chosen.words)]
     lines = []
     for way in ways:
-        each = way.bytes_per_token(vocab_size, label.kd_temperatures)
+        each = way.bytes_per_token(vocab_size, label.temperatures)
         total = store_bytes(
             each.middle,
             tokens=cost.answer_tokens,

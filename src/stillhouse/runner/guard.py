@@ -42,15 +42,18 @@ class NetworkGuard:
             if isinstance(address, tuple) and address:
                 self._check_address(_text(address[0]))
 
+    def allows(self, host: str) -> bool:
+        """Whether a host may be reached by its name."""
+        return _is_loopback(host) or self._is_allowed(host)
+
     def _check_name(self, host: str) -> None:
-        if _is_loopback(host) or self._is_allowed(host):
-            return
-        self._refuse(host)
+        if not self.allows(host):
+            self._refuse(host)
 
     def _check_address(self, host: str) -> None:
         # A connection is made to the address that an allowed name was looked up to, so with any
         # allowed host numeric addresses pass; names were checked at the look-up.
-        if _is_loopback(host) or self._is_allowed(host) or (self.allowed and _is_numeric(host)):
+        if self.allows(host) or (self.allowed and _is_numeric(host)):
             return
         self._refuse(host)
 

@@ -53,9 +53,14 @@ def named_place(root: str, name: str) -> Place:
     Raises:
         UsageError: the name would leave the runs root, or is one of its own folders.
     """
-    if Path(name).name != name or name in ("", ".", "..", "artifacts", "registry"):
+    if Path(name).name != name or name in ("", ".", "..", "account", "artifacts", "registry"):
         raise UsageError(f"{name!r} cannot name a run", "a plain folder name, such as seed-1")
     return Place(Path(root), name)
+
+
+def root_place(root: str) -> Place:
+    """The place of all runs of a root."""
+    return Place(Path(root), "")
 
 
 def shrink(recipe: Recipe, rows: int) -> Recipe:
@@ -80,8 +85,9 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
             section["length"] |= {"steps": _SMOKE_STEPS, "epochs": None, "checkpoint_every": None}
             section["length"]["batch_size"] = min(rows, section["length"]["batch_size"])
             section["early_stopping"] = None
-    plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
-    _train_on_gold_too(plain)
+    if not recipe.teacher.api:
+        plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
+        _train_on_gold_too(plain)
     plain["evaluate"] |= {"draws": 100, "max_new_tokens": None}
     if plain["gate"]:
         plain["gate"]["enforce"] = False

@@ -83,17 +83,19 @@ def preview(resolved: Resolved) -> Preview:
     """The examples of a recipe, made in memory; nothing is kept."""
     recipe = resolved.recipe
     rows = list(islice(iterate_rows(recipe.collect, resolved.loaded.base_folder), _MOST_ROWS))
-    scratch = recipe.teacher.scratch
-    template = recipe.teacher.model_dump(mode="json")["template"]
+    scratch = recipe.reading_model.scratch
+    template = recipe.reading_model.model_dump(mode="json")["template"]
+    reader = resolved.locations.get("tokenizer")
     config = resolved.plan["prepare"].config
     wanted = Wanted(
         prepare=recipe.prepare,
         trained_tokenizer=scratch.tokenizer if scratch else None,
-        tokenizer_from=resolved.teacher.path if resolved.teacher else None,
+        tokenizer_from=Path(reader) if reader else None,
         template=template,
         context=config["context"],
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
+        paired=config["paired"],
     )
     with tempfile.TemporaryDirectory() as folder:
         made = make_examples(rows, wanted, Path(folder))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
 
-from stillhouse.core.errors import NotBuiltError, RecipeError
+from stillhouse.core.errors import NotBuiltError
 from stillhouse.data.probe import SourceFacts
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
@@ -22,9 +22,11 @@ from stillhouse.recipes.facts import facts_for, nearest_ids, refuse_known_bad
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Content, Plan, build_plan
+from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.guard import guarded
-from stillhouse.stages.rows import probe_collect
+from stillhouse.runner.pairing import check_pairing
+from stillhouse.stages.rows import probe_collect, read_settings
 from stillhouse.tokens.files import digest_tokenizer
 
 
@@ -38,7 +40,7 @@ class Resolved:
         host: the machine.
         compute: device, dtype and threads as they enter the hashes.
         source: what a look at the rows found.
-        teacher: the checked folder; None for a scratch model.
+        teacher: the checked folder; None for a scratch model and one behind an API.
         student: likewise.
         plan: every instance with its hash.
         locations: where contents lie on this machine.
@@ -87,13 +89,17 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         UsageError: rows or models cannot be used as the recipe says.
     """
     refuse_unbuilt(not_built(recipe), loaded.origin)
-    _check_pairing(recipe, loaded.origin)
+    check_pairing(recipe, loaded.origin)
     base = loaded.base_folder
+    prompt = recipe.label.prompt and load_prompt(
+        base / recipe.label.prompt, f"{loaded.origin} label.prompt"
+    )
     with guarded(recipe.network, hub_host().split()):
         source = probe_collect(recipe.collect, base)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
     teacher, student = found["teacher"].folder, found["student"].folder
+    reader = found[recipe.reader].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
     host = this_host()
@@ -102,12 +108,18 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         source=source.digest,
         teacher=found["teacher"].digest,
         student=found["student"].digest,
-        tokenizer=digest_tokenizer(teacher.path) if teacher else "",
+        tokenizer=digest_tokenizer(reader.path) if reader else "",
         context=_context(recipe, teacher, student),
+        prompt=prompt or None,
+        paired=tuple(
+            tuple((setting.name, setting.value) for setting in read_settings(step, base))
+            for step in recipe.prepare.pairings
+        ),
     )
     locations = {"base": str(base), "hub_host": hub_host()}
     locations |= {"source": recipe.collect.source.file or ""}
     locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
+    locations |= {"tokenizer": str(reader.path)} if reader else {}
     plan = build_plan(recipe, content, compute)
     return Resolved(
         loaded, recipe, host, compute, source, teacher, student, plan, locations=locations
@@ -126,36 +138,6 @@ def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:
 def hub_host() -> str:
     """The host of the model hub in use; HF_ENDPOINT names another than the public one."""
     return urlparse(os.environ.get("HF_ENDPOINT", "")).hostname or ""
-
-
-def _check_pairing(recipe: Recipe, origin: str) -> None:
-    compute = recipe.compute
-    if compute.device != "auto" and not this_host().has_device(compute.device):
-        raise RecipeError(
-            f"{origin} compute.device: this machine has no {compute.device}",
-            "auto takes what there is",
-        )
-    if recipe.teacher.scratch and not recipe.finetune:
-        raise RecipeError(
-            f"{origin} teacher.scratch: a teacher of random weights teaches nothing",
-            "add a finetune section, or give a trained teacher with path or hub",
-        )
-    if recipe.teacher.scratch and not recipe.teacher.scratch.tokenizer:
-        raise RecipeError(
-            f"{origin} teacher.scratch.tokenizer: missing",
-            "a scratch teacher learns its tokenizer: tokenizer: {vocab_size: 1000}",
-        )
-    if recipe.student.template not in ("chat", recipe.teacher.template):
-        raise RecipeError(
-            f"{origin} student.template: teacher and student must see the same text",
-            "remove student.template; the teacher's is used for both",
-        )
-    if recipe.teacher.scratch and not recipe.student.scratch:
-        raise RecipeError(
-            f"{origin} student: a trained student cannot share the tokenizer that a scratch "
-            "teacher learns",
-            "make the student a scratch model too, or give a trained teacher",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.errors import (
     ArtifactError,
@@ -26,7 +27,7 @@ from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
-from stillhouse.stages.table import STAGES
+from stillhouse.stages.table import entry_of
 from stillhouse.store.artifacts import ArtifactStore, Manifest
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
@@ -55,6 +56,11 @@ class Place:
     def store(self) -> ArtifactStore:
         """The artifacts of all runs of this root."""
         return ArtifactStore(self.root / "artifacts")
+
+    @property
+    def account(self) -> Path:
+        """The folder of what was asked of models behind an API, by all runs of this root."""
+        return self.root / "account"
 
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""
@@ -180,7 +186,7 @@ class _Run:
                     self._obey(manifest)
 
     def _start_servers(self, stack: ExitStack, waiting: list[Instance]) -> None:
-        kinds = {STAGES[item.stage].needs_torch for item in waiting}
+        kinds = {entry_of(item.stage, item.config).needs_torch for item in waiting}
         if True in kinds:
             require_train()
         for heavy in kinds:
@@ -240,8 +246,9 @@ class _Run:
             scratch=work / "scratch",
             locations=self.resolved.locations | {"registry": str(self.place.root / "registry")},
             network=network if isinstance(network, str) else list(network),
+            access=self._access(instance),
         )
-        server = self._servers[STAGES[instance.stage].needs_torch]
+        server = self._servers[entry_of(instance.stage, instance.config).needs_torch]
         try:
             return server.run(
                 request, lambda values: self.tell(Event("progress", instance.key, values))
@@ -249,6 +256,17 @@ class _Run:
         except UsageError:
             self.store.forget_fruitless_work(instance.artifact_id)
             raise
+
+    def _access(self, instance: Instance) -> dict[str, Any]:
+        recipe = self.resolved.recipe
+        if "endpoint" not in instance.config or recipe.teacher.api is None:
+            return {}
+        return {
+            "api": recipe.teacher.api.model_dump(mode="json"),
+            "account": str(self.place.account),
+            "run": self.place.name,
+            "deferred_at_most": recipe.label.deferred_at_most,
+        }
 
     def _manifest(self, instance: Instance, outcome: StageOutcome) -> Manifest:
         return Manifest(

@@ -98,7 +98,7 @@ def _run_child(plain: dict[str, Any], events: TextIO) -> int:
         request = StageRequest.from_json(plain)
         install_guard(request.network, plain["locations"].get("hub_host", "").split())
         with disk_full_is_clear(request.out):
-            result = stage_function(request.stage)(request, _Reporter(events))
+            result = stage_function(request.stage, request.config)(request, _Reporter(events))
         _send(events, {"event": "result", "summary": result.summary, "measured": result.measured})
     except BaseException as error:
         # The log may lie on the very disk that is full.

@@ -24,6 +24,8 @@ class StageRequest:
         scratch: what a resume needs; kept after a crash, deleted when the stage ends.
         locations: where things that the hash knows by content lie on this machine.
         network: the recipe's network policy.
+        access: how a teacher behind an API is reached: the recipe's `api`, where the account lies,
+            the run's name; empty where none is asked. What shapes answers stands in `config`.
     """
 
     stage: str
@@ -35,6 +37,7 @@ class StageRequest:
     scratch: Path
     locations: dict[str, str] = field(default_factory=dict)
     network: str | list[str] = "none"
+    access: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a pipe."""

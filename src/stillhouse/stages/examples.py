@@ -12,6 +12,7 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Drop, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
+from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
@@ -39,6 +40,7 @@ class Wanted:
         context: tokens that both models hold; 0 for no limit.
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
+        paired: the settings of each `pair_with` step, as name and value.
     """
 
     prepare: Prepare
@@ -48,6 +50,7 @@ class Wanted:
     context: int
     room_for_answer: int
     asked_parts: tuple[str, ...]
+    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
 
     @property
     def max_tokens(self) -> int:
@@ -85,7 +88,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     """
     _require_room(wanted)
     collected = list(rows)
-    prepared = prepare_rows(collected, wanted.prepare)
+    settings = [[Setting(*one) for one in each] for each in wanted.paired]
+    prepared = prepare_rows(collected, wanted.prepare, settings)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     template = build_template(wanted.template, tokenizer)
     fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
@@ -97,7 +101,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
             "raise prepare.max_tokens, lower label.max_new_tokens and evaluate.max_new_tokens, or "
             "shorten the rows",
         )
-    row_of = {row.row_id: row for row in collected}
+    # As they were collected, where no step has made them.
+    row_of = {row.row_id: row for row in (*prepared.made, *collected)}
     ended = [fit for fit in fits if fit.reason]
     dropped = [Drop(row_of[fit.example.example_id], fit.reason, fit.evidence) for fit in ended]
     reasons = Counter(drop.reason for drop in dropped)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from stillhouse.core.hashing import digest_folder, digest_value
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Completion, Example
-from stillhouse.core.sampling import Sampling
 from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.models.score import Scoring
 from stillhouse.recipes.labels import Label
+from stillhouse.stages.completing import label_examples, learned, summary
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
@@ -37,33 +35,17 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         examples[start : start + label.shard_examples]
         for start in range(0, len(examples), label.shard_examples)
     ]
+    seen = 0
     for number, shard in enumerate(shards):
         done += teacher.complete(shard, number)
-        progress(len(done), 2 * len(examples), "examples")
-    answered = _answered(examples, done)
+        seen += len(shard)
+        progress(seen, 2 * len(examples), "examples")
     write_completions(request.out / COMPLETIONS, done)
-    summary: dict[str, Any] = {
-        "examples": len(examples),
-        "asked": sum(_is_asked(example, label) for example in examples),
-        "cut": len(done) - len(answered),
-        "answer_tokens": sum(completion.num_tokens for completion in done),
-    }
+    told = summary(examples, label, done)
     if teacher.header:
-        summary |= teacher.score(answered, teacher.header, request.out / TARGETS, progress)
-    return StageResult(summary)
-
-
-def _is_asked(example: Example, label: Label) -> bool:
-    return example.answer is None or label.completions == "teacher"
-
-
-def _answered(examples: Sequence[Example], done: Sequence[Completion]) -> list[Example]:
-    """The examples with their completions; one that was cut teaches a wrong end and is left out."""
-    return [
-        dataclasses.replace(example, answer=completion.text)
-        for example, completion in zip(examples, done, strict=True)
-        if completion.finish == "stop"
-    ]
+        answered = learned(examples, done)
+        told |= teacher.score(answered, teacher.header, request.out / TARGETS, progress)
+    return StageResult(told)
 
 
 class _Teacher:
@@ -84,11 +66,12 @@ class _Teacher:
             Scoring(
                 vocab_size,
                 store.top_k if store else 0,
-                label.kd_temperatures,
+                label.temperatures,
                 label.batch_size,
                 store.num_draws if store else 0,
                 label.seed,
             ),
+            label.seed,
         )
         # Of the targets; None where none are stored.
         self.header = store and TargetHeader(
@@ -99,7 +82,7 @@ class _Teacher:
             vocab_size=vocab_size,
             top_k=store.top_k,
             num_draws=store.num_draws,
-            kd_temperatures=label.kd_temperatures,
+            kd_temperatures=label.temperatures,
             codec=store.codec,
             dtype=config["dtype"],
         )
@@ -109,22 +92,9 @@ class _Teacher:
         path = self._scratch / f"completions-{number:05d}.parquet"
         if path.exists():
             return read_completions(path)
-        done = list(self._complete(examples))
+        done = label_examples(self._engine, self._corpus, examples, self._label)
         write_completions(path, done)
         return done
-
-    def _complete(self, examples: Sequence[Example]) -> Iterator[Completion]:
-        sampling = Sampling(
-            self._label.max_new_tokens, self._label.temperature, self._label.batch_size
-        )
-        asked = [example for example in examples if _is_asked(example, self._label)]
-        said = self._engine.generate(asked, sampling)
-        for example in examples:
-            if _is_asked(example, self._label):
-                yield next(said)
-            else:
-                tokens = self._corpus.encode(example).num_trained
-                yield Completion(example.example_id, example.answer or "", "stop", tokens)
 
     def score(
         self, examples: list[Example], header: TargetHeader, folder: Path, progress: Progress

@@ -21,15 +21,16 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `examples.parquet`, `dropped.parquet`, `template.json` and the tokenizer's folder."""
     config = request.config
     trained = config["trained_tokenizer"]
-    teacher = request.locations.get("teacher")
+    reader = request.locations.get("tokenizer")
     wanted = Wanted(
         prepare=section_of(Prepare, config["prepare"]),
         trained_tokenizer=section_of(TrainedTokenizer, trained) if trained else None,
-        tokenizer_from=Path(teacher) if teacher else None,
+        tokenizer_from=Path(reader) if reader else None,
         template=config["template"],
         context=config["context"],
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
+        paired=config["paired"],
     )
     rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
     tokenizer_folder = request.out / TOKENIZER

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
 from stillhouse.data.columns import select_columns
+from stillhouse.data.pairing import Setting, settings_of
 from stillhouse.data.probe import SourceFacts, probe_rows, probe_source
 from stillhouse.data.readers import read_rows
-from stillhouse.recipes.rows import Collect
+from stillhouse.recipes.rows import Collect, PairWith, Source
 from stillhouse.tasks.sample_rows import sample_rows
+
+_MOST_SETTINGS = 1000
+"""assumption: their texts stand in the plan and in the manifest of `prepare`."""
 
 
 def iterate_rows(collect: Collect, base: Path) -> Iterator[Row]:
@@ -20,6 +25,34 @@ def iterate_rows(collect: Collect, base: Path) -> Iterator[Row]:
     rows = sample_rows(made) if made else read_rows(collect.source, base)
     for row in islice(rows, collect.limit):
         yield select_columns(row, collect.columns)
+
+
+def read_settings(wanted: PairWith, base: Path) -> list[Setting]:
+    """The settings that a `pair_with` step names.
+
+    Args:
+        wanted: the step.
+        base: what a relative path starts from.
+
+    Returns:
+        In the order of the file.
+
+    Raises:
+        InputError: the file cannot be read, holds too few of them or too many.
+    """
+    rows = islice(read_rows(Source(file=wanted.file), base), _MOST_SETTINGS + 1)
+    found = settings_of([row.fields for row in rows], wanted.file)
+    if len(found) > _MOST_SETTINGS:
+        raise InputError(
+            f"{wanted.file} holds more than {_MOST_SETTINGS:,} settings",
+            "they are part of the plan: pair with fewer, or collect the pairs as rows",
+        )
+    if len(found) < wanted.at_least:
+        raise InputError(
+            f"{wanted.file} holds {len(found)} settings, each prompt needs {wanted.at_least}",
+            "add settings, or lower at_least of the step pair_with",
+        )
+    return found
 
 
 def probe_collect(collect: Collect, base: Path) -> SourceFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from typing import Any
 
 from stillhouse.stages.contract import StageFunction
 
@@ -29,9 +30,26 @@ STAGES = {
 }
 
 
-def stage_function(name: str) -> StageFunction:
-    """The `run` of a stage; imports its module now and not before."""
-    function: StageFunction = importlib.import_module(STAGES[name].module).run
+_REMOTE = {
+    "label": StageEntry("stillhouse.stages.label_remote", needs_torch=False),
+    "evaluate": StageEntry("stillhouse.stages.evaluate_remote", needs_torch=False),
+}
+"""What does the work of a stage where a teacher behind an API is asked."""
+
+
+def entry_of(stage: str, config: dict[str, Any]) -> StageEntry:
+    """Where the work of an instance is.
+
+    Args:
+        stage: its stage.
+        config: its configuration.
+    """
+    return _REMOTE[stage] if "endpoint" in config else STAGES[stage]
+
+
+def stage_function(stage: str, config: dict[str, Any]) -> StageFunction:
+    """The `run` of an instance; imports its module now and not before."""
+    function: StageFunction = importlib.import_module(entry_of(stage, config).module).run
     return function
 
 

@@ -24,6 +24,7 @@ from stillhouse.losses.divergences import (
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
+from stillhouse.stages.completing import learned
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
 from stillhouse.stages.finetune import encode_gold
@@ -56,7 +57,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         column = labels.column
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
-        training = _as_long_as_the_student(training, request.config["student_parts"], corpus)
+        training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
     data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
     learning = Learning(data, objective_of(training), training, request.locations.get("student"))
@@ -84,11 +85,13 @@ def objective_of(training: Train) -> Objective:
     )
 
 
-def _as_long_as_the_student(training: Train, parts: Sequence[str], corpus: Corpus) -> Train:
+def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Corpus) -> Train:
     """The twin's training with the student's number of steps, where the recipe says epochs."""
+    parts = config["student_parts"]
     if not parts:
         return training
-    steps = training_steps(training, len(corpus.of_parts(parts)))
+    examples = len(corpus.of_parts(parts)) * config["student_samples"]
+    steps = training_steps(training, examples)
     length = training.length.model_copy(update={"steps": steps, "epochs": None})
     return training.model_copy(update={"length": length})
 
@@ -99,11 +102,7 @@ class _Labels:
     def __init__(self, folder: Path, corpus: Corpus, training: Train) -> None:
         self._corpus = corpus
         self._parts = training.parts
-        self._answers = {
-            item.example_id: item.text
-            for item in read_completions(folder / COMPLETIONS)
-            if item.finish == "stop"
-        }
+        self._answers = read_completions(folder / COMPLETIONS)
         self._reader: TargetReader | None = None
         self.column = 0
         if training.weights.needs_teacher:
@@ -117,10 +116,10 @@ class _Labels:
 
     def encode(self, examples: Sequence[Example]) -> list[EncodedExample]:
         """The examples that have a completion, with targets where the objective needs them."""
-        known = [example for example in examples if example.example_id in self._answers]
-        encoded = [
-            self._corpus.encode(example, self._answers[example.example_id]) for example in known
-        ]
+        wanted = {example.example_id for example in examples}
+        answers = [answer for answer in self._answers if answer.example_id in wanted]
+        known = learned(examples, answers)
+        encoded = [self._corpus.encode(example) for example in known]
         if known:
             require_trained_tokens(encoded, self._parts)
         return [

@@ -1,0 +1,85 @@
+"""What asking a teacher behind an API costs in calls, dollars and time, before it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stillhouse.core.rows import Example
+from stillhouse.core.sampling import Sampling
+from stillhouse.engines.catalog import forecast_asking
+from stillhouse.engines.wire import Demands
+from stillhouse.recipes.endpoints import ApiEndpoint
+from stillhouse.recipes.estimate import ROWS_BYTES, Cost
+from stillhouse.recipes.plan import Instance
+from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.preview import Preview
+from stillhouse.stages.completing import is_asked
+
+_CALL_S = 3.0
+"""assumption: of one call of a few hundred tokens; providers differ tenfold."""
+
+_ANSWER_BYTES = 400
+"""assumption: of an answer that is kept, compressed, twice: in the account and in the artifact."""
+
+
+def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
+    """The cost of a `label` or an `evaluate` whose teacher is behind an API.
+
+    Args:
+        recipe: of the run.
+        instance: one with an endpoint.
+        seen: a look at the examples.
+
+    Returns:
+        Answers that are kept already are priced like the others.
+
+    Raises:
+        UsageError: the provider cannot be asked like that, or has no price under a budget.
+    """
+    api = recipe.teacher.api
+    assert api is not None
+    label = recipe.label
+    if instance.stage == "label":
+        parts, repeats, length = {*label.parts, "validation"}, label.most_samples, None
+        examples = [one for one in seen.examples if one.part in parts and is_asked(one, label)]
+    else:
+        repeats, length = 1, recipe.evaluate.max_new_tokens
+        examples = [one for one in seen.examples if one.part == "holdout" and one.answer]
+    sampling = Sampling(length or label.max_new_tokens, label.temperature)
+    plain = instance.config["prompt"]
+    prompt = PromptTemplate(**plain) if plain else None
+    found = forecast_asking(
+        api,
+        _as_seen(examples, prompt),
+        sampling,
+        Demands(label.answer_schema),
+        prompt.label if prompt else "",
+    )
+    scale = seen.scale * repeats
+    calls = int(found.calls * scale)
+    return Cost(
+        tokens=int(found.most_tokens * scale),
+        memory_bytes=ROWS_BYTES,
+        disk_bytes=calls * _ANSWER_BYTES,
+        seconds=1.0 + calls * _seconds_a_call(api),
+        calls=calls,
+        likely_usd=float(found.likely_usd) * scale,
+        most_usd=float(found.most_usd) * scale,
+    )
+
+
+def _as_seen(examples: Sequence[Example], prompt: PromptTemplate | None) -> Sequence[Example]:
+    if prompt is None:
+        return examples
+    return [replace(one, prompt=prompt.apply(one.prompt)) for one in examples]
+
+
+def _seconds_a_call(api: ApiEndpoint) -> float:
+    limits, own = api.limits, _CALL_S / api.concurrency
+    rates = (
+        1.0 / limits.requests_per_second if limits.requests_per_second else 0.0,
+        60.0 / limits.requests_per_minute if limits.requests_per_minute else 0.0,
+    )
+    return max(own, *rates)

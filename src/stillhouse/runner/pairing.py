@@ -1,0 +1,123 @@
+"""Whether teacher, student and machine of a recipe go together, before anything is looked for."""
+
+from __future__ import annotations
+
+from urllib.parse import urlparse
+
+from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.compute import this_host
+from stillhouse.recipes.facts import OutputTerms, facts_for, service_terms
+from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.guard import NetworkGuard
+
+
+def check_pairing(recipe: Recipe, origin: str) -> None:
+    """Refuse what cannot work together.
+
+    Args:
+        recipe: as it is run.
+        origin: what errors name.
+
+    Raises:
+        RecipeError: what does not go together, and what to do.
+    """
+    compute = recipe.compute
+    if compute.device != "auto" and not this_host().has_device(compute.device):
+        raise RecipeError(
+            f"{origin} compute.device: this machine has no {compute.device}",
+            "auto takes what there is",
+        )
+    if recipe.teacher.api:
+        _check_endpoint(recipe, origin)
+    else:
+        _check_weights(recipe, origin)
+    _check_reader(recipe, origin)
+    refuse_forbidden_terms(recipe.teacher, origin)
+
+
+def _check_weights(recipe: Recipe, origin: str) -> None:
+    if recipe.teacher.scratch and not recipe.finetune:
+        raise RecipeError(
+            f"{origin} teacher.scratch: a teacher of random weights teaches nothing",
+            "add a finetune section, or give a trained teacher with path or hub",
+        )
+    if recipe.student.template not in ("chat", recipe.teacher.template):
+        raise RecipeError(
+            f"{origin} student.template: teacher and student must see the same text",
+            "remove student.template; the teacher's is used for both",
+        )
+    if recipe.teacher.scratch and not recipe.student.scratch:
+        raise RecipeError(
+            f"{origin} student: a trained student cannot share the tokenizer that a scratch "
+            "teacher learns",
+            "make the student a scratch model too, or give a trained teacher",
+        )
+
+
+def _check_reader(recipe: Recipe, origin: str) -> None:
+    model = recipe.reading_model
+    if model.scratch and not model.scratch.tokenizer:
+        raise RecipeError(
+            f"{origin} {recipe.reader}.scratch.tokenizer: missing",
+            f"a scratch {recipe.reader} learns its tokenizer: tokenizer: {{vocab_size: 1000}}",
+        )
+
+
+def _check_endpoint(recipe: Recipe, origin: str) -> None:
+    api = recipe.teacher.api
+    assert api is not None
+    host = urlparse(api.base_url or "").hostname or _HOMES.get(api.kind, "")
+    if host and not NetworkGuard(recipe.network).allows(host):
+        raise RecipeError(
+            f"{origin} network: {NetworkGuard(recipe.network).policy}, but teacher.api asks {host}",
+            f"write network: [{host}], and beside it the hosts of whatever else is fetched",
+        )
+
+
+_HOMES = {
+    "openai": "api.openai.com",
+    "anthropic": "api.anthropic.com",
+    "gemini": "generativelanguage.googleapis.com",
+}
+"""Hosts that are asked where the recipe names no address; tests hold them to the engines' own."""
+
+
+def terms_of(teacher: ModelSource) -> tuple[str, OutputTerms] | None:
+    """Under which name which terms of training on a teacher's answers apply; None if unknown.
+
+    Args:
+        teacher: of a recipe.
+    """
+    if teacher.api:
+        facts = facts_for(teacher.api.model)
+        if facts:
+            return facts.licence, facts.terms
+        # Behind an address of one's own the licence of whatever is served there applies.
+        if teacher.api.kind == "ollama" or (teacher.api.kind == "openai" and teacher.api.base_url):
+            return None
+        return teacher.api.kind, service_terms(teacher.api.kind)
+    facts = facts_for(teacher.hub or "")
+    return (facts.licence, facts.terms) if facts else None
+
+
+def refuse_forbidden_terms(teacher: ModelSource, origin: str) -> None:
+    """Refuse a teacher whose terms forbid some uses of its answers, unless the recipe names them.
+
+    Args:
+        teacher: of a recipe.
+        origin: what errors name.
+
+    Raises:
+        RecipeError: with what the terms ask, and the line that lifts this.
+    """
+    found = terms_of(teacher)
+    if found is None:
+        return
+    name, terms = found
+    if terms.outputs == "ask" and teacher.accept_terms != name:
+        raise RecipeError(
+            f"{origin} teacher: the terms of {name!r} limit training on its answers: "
+            f"{terms.sentence} ({terms.url})",
+            f"read them; if your use is allowed, write teacher.accept_terms: {name}",
+        )

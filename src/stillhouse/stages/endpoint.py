@@ -1,0 +1,122 @@
+"""A teacher behind an API, opened for one stage: its account, the user's keys, its engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stillhouse.core.errors import StillhouseError
+from stillhouse.core.protocols import Progress
+from stillhouse.core.rows import Completion, Example
+from stillhouse.core.sampling import Sampling
+from stillhouse.data.answers import AnswerChecks
+from stillhouse.engines.catalog import budget_of, remote_engine
+from stillhouse.engines.keys import find_keys
+from stillhouse.engines.outcomes import ENDS, REASONS
+from stillhouse.engines.remote import RemoteEngine
+from stillhouse.engines.wire import Demands
+from stillhouse.recipes.endpoints import ApiEndpoint
+from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.stages.contract import StageRequest
+from stillhouse.stages.sections import section_of
+from stillhouse.store.account import open_account
+
+DEFERRED = frozenset({*REASONS, *ENDS} - {"bad_request"})
+"""Reasons why a question has no answer yet: a later run may get one."""
+
+_HINTS = {
+    "budget": "raise teacher.api.budget_usd or budget_tokens",
+    "no_key": "give another key under teacher.api.key_env",
+    "key_refused": "give another key under teacher.api.key_env",
+    "quota_used_up": "fill the account up, or give another key",
+    "no_connection": "is the address right, and the server up?",
+    "redirected": "is teacher.api.base_url right?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTeacher:
+    """Completes prompts as the teacher sees them; a `Generator`.
+
+    Attributes:
+        engine: of its provider.
+        prompt: the teacher's own; None where it sees the examples'.
+    """
+
+    engine: RemoteEngine
+    prompt: PromptTemplate | None
+
+    def generate(self, examples: Sequence[Example], sampling: Sampling) -> Iterator[Completion]:
+        """One completion per example, in the order of the examples."""
+        if self.prompt is None:
+            yield from self.engine.generate(examples, sampling)
+            return
+        seen = [replace(one, prompt=self.prompt.apply(one.prompt)) for one in examples]
+        for completion in self.engine.generate(seen, sampling):
+            yield replace(completion, prompt_label=self.prompt.label)
+
+
+@contextmanager
+def open_teacher(
+    request: StageRequest, progress: Progress, checks: AnswerChecks, schema: dict[str, Any] | None
+) -> Iterator[RemoteTeacher]:
+    """The teacher behind the API of a recipe, while the block runs.
+
+    Args:
+        request: with `access`, and `prompt` in its configuration.
+        progress: told after each answer, with money spent and left.
+        checks: what an answer must be.
+        schema: told to providers that can be held to one.
+
+    Yields:
+        The teacher; what killed processes held of the budget is settled by then.
+
+    Raises:
+        UsageError: no key, no price under a budget, or the provider cannot be asked like that.
+    """
+    access, plain = request.access, request.config["prompt"]
+    api = section_of(ApiEndpoint, access["api"])
+    prompt = section_of(PromptTemplate, plain) if plain else None
+    demands = Demands(schema, checks.problems, lambda _, one: checks.judge(one).finish == "stop")
+    keys = find_keys(api.key_names, Path(request.locations["base"]))
+    folder, run = Path(access["account"]), access["run"]
+    with open_account(folder, budget_of(api, run), run, _stage_of(request)) as account:
+        label = prompt.label if prompt else ""
+        engine = remote_engine(api, account, keys, progress, demands, label)
+        yield RemoteTeacher(engine, prompt)
+
+
+def refuse_deferred(done: Sequence[Completion], asked: int, at_most: float) -> int:
+    """The number of prompts without an answer; raises when there are too many.
+
+    Args:
+        done: every completion.
+        asked: prompts.
+        at_most: the share that may stay without.
+
+    Returns:
+        How many were deferred.
+
+    Raises:
+        StillhouseError: more than that; a second run asks these alone.
+    """
+    last = {completion.example_id: completion for completion in done}
+    reasons = Counter(one.reason for one in last.values() if one.reason in DEFERRED)
+    deferred = reasons.total()
+    if deferred <= at_most * asked:
+        return deferred
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    hints = [_HINTS[reason] for reason, _ in reasons.most_common() if reason in _HINTS]
+    raise StillhouseError(
+        f"{deferred:,} of {asked:,} prompts have no answer yet: {counts}",
+        "; ".join([*dict.fromkeys(hints), "run the same command again: answers are kept, only "
+                   "the others are asked"]),
+    )  # fmt: skip
+
+
+def _stage_of(request: StageRequest) -> str:
+    return f"{request.stage}@{request.variant}" if request.variant else request.stage

@@ -1,0 +1,36 @@
+"""Label with a teacher behind an API: its text, every answer kept before it is built on.
+
+There is no work of its own to resume: answers lie in the account, where a second run finds them.
+"""
+
+from __future__ import annotations
+
+from stillhouse.core.errors import StillhouseError
+from stillhouse.core.protocols import Progress
+from stillhouse.data.storage import write_completions
+from stillhouse.recipes.labels import Label
+from stillhouse.stages.completing import checks_of, is_asked, label_examples, summary
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.corpus import open_corpus
+from stillhouse.stages.endpoint import DEFERRED, open_teacher, refuse_deferred
+from stillhouse.stages.label_files import COMPLETIONS
+from stillhouse.stages.sections import section_of
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write `completions.parquet`."""
+    label = section_of(Label, request.config["label"])
+    corpus = open_corpus(request.inputs["examples"])
+    examples = corpus.of_parts({*label.parts, "validation"})
+    with open_teacher(request, progress, checks_of(label), label.answer_schema) as teacher:
+        done = label_examples(teacher, corpus, examples, label, hopeless=DEFERRED)
+    asked = sum(is_asked(example, label) for example in examples)
+    deferred = refuse_deferred(done, asked, request.access["deferred_at_most"])
+    told = summary(examples, label, done)
+    if asked and not told["answers"]:
+        raise StillhouseError(
+            f"not one of {asked:,} prompts got an answer that can be learned: {told['unusable']}",
+            "look at the reasons in docs/how-to/api-teacher.md; mend the recipe and run again",
+        )
+    write_completions(request.out / COMPLETIONS, done)
+    return StageResult(told | {"deferred": deferred})

@@ -1,0 +1,277 @@
+"""A teacher behind an API: priced before it runs, asked once, learned from, accounted for."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from tests.engines.fakes.openai_server import FakeOpenAI
+from tests.engines.fakes.server import BILLED_FAULTS, FREE_FAULTS, Behaviour
+from tests.engines.test_secrets import found_in
+from tests.faults.killed_runs import COMMAND, ENVIRONMENT, contents, run, started, wait_for
+
+import stillhouse
+from stillhouse.data.storage import read_completions, read_examples
+from stillhouse.recipes.rows import SampleRows
+from stillhouse.stages.corpus import EXAMPLES
+from stillhouse.tasks.sample_rows import sample_rows
+
+pytestmark = pytest.mark.xdist_group("remote")
+
+KEY = "sk-planted-e2e-0123456789"
+RECIPE = "tests/e2e/remote.yaml"
+TRUTH = {
+    row.fields["message"]: json.dumps(row.fields["truth"], separators=(",", ":"))
+    for row in sample_rows(SampleRows(task="tickets", rows=120, noise=0.1))
+}
+
+
+def right(body, number):
+    """The true annotation of a message."""
+    return TRUTH[body["messages"][-1]["content"]]
+
+
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv("TEACHER_KEY", KEY)
+    monkeypatch.setitem(ENVIRONMENT, "TEACHER_KEY", KEY)
+
+
+def at(server, *changes):
+    return [f"teacher.api.base_url={server.url}", *changes]
+
+
+def call_of(tmp_path, server, *changes, **more):
+    return stillhouse.Call(overrides=tuple(at(server, *changes)), runs=str(tmp_path), **more)
+
+
+def words_of(tmp_path, server, *changes):
+    words = [word for change in at(server, *changes) for word in ("--set", change)]
+    return ["run", RECIPE, "--runs", str(tmp_path), *words]
+
+
+def artifact(tmp_path, stage):
+    (found,) = (tmp_path / "artifacts").glob(f"{stage}-*")
+    return found
+
+
+def summary_of(tmp_path, stage):
+    return json.loads((artifact(tmp_path, stage) / "manifest.json").read_text())["summary"]
+
+
+def test_a_student_learns_from_a_teacher_behind_an_api(tmp_path, key):
+    with FakeOpenAI(Behaviour(say=right)) as server:
+        priced = stillhouse.check(RECIPE, call_of(tmp_path, server))
+        assert server.calls == []
+        status = stillhouse.run(RECIPE, call_of(tmp_path, server))
+        asked = len(server.calls)
+        stillhouse.run(RECIPE, call_of(tmp_path, server))
+        billed = server.billed_nano_usd
+        assert len(server.calls) == asked
+
+    done = read_completions(artifact(tmp_path, "label") / "completions.parquet")
+    examples = read_examples(artifact(tmp_path, "prepare") / EXAMPLES)
+    labelled = {one.example_id: one for one in examples if one.part != "holdout"}
+    ours = {one.example_id: one.text for one in done if one.example_id in labelled}
+    truths = {name: TRUTH[labelled[name].prompt[-1].content] for name in ours}
+    assert status.state == "passed"
+    assert ours == truths
+    assert summary_of(tmp_path, "label")["asked"] == len(
+        [one for one in examples if one.part in ("labelled", "unlabelled", "validation")]
+    )
+    # the price was bounded, the bill is in the ledger to the last nano-dollar
+    costs = {item.key: item.cost for item in priced.instances}
+    assert costs["label"].calls + costs["evaluate@teacher"].calls == asked
+    ledger = stillhouse.ledger(runs=str(tmp_path))
+    spent = sum(stage.spent_usd for stage in ledger.stages)
+    assert billed == spent * 10**9
+    assert 0 < spent < priced.most_usd
+    assert [stage.stage for stage in ledger.stages] == ["label", "evaluate@teacher"]
+    assert [stage.accepted for stage in ledger.stages] == [costs["label"].calls, 10]
+    # the teacher is measured by its answers alone, the student by its loss too
+    metrics = {one.name: json.loads((one / "manifest.json").read_text()) for one in
+               (tmp_path / "artifacts").glob("evaluate-*")}  # fmt: skip
+    by_who = {one["instance"]: one["summary"]["metrics"] for one in metrics.values()}
+    assert by_who["evaluate@teacher"]["exact_match"]["value"] == 1.0
+    assert "cross_entropy" not in by_who["evaluate@teacher"]
+    assert by_who["evaluate@student"].keys() >= {"cross_entropy", "agreement", "exact_match"}
+    assert not by_who["evaluate@student"].keys() & {"kl_to_teacher", "top1_agreement"}
+    assert found_in(tmp_path, KEY) == []
+
+
+def test_the_command_prints_price_and_ledger(tmp_path, key):
+    words = ["check", RECIPE, "--runs", tmp_path]
+    priced = run(*words).stdout
+    none = run("ledger", "--runs", tmp_path)
+    with FakeOpenAI(Behaviour(say=right)) as server:
+        assert run(*words_of(tmp_path, server)).returncode == 0
+    told = run("ledger", "remote", "--runs", tmp_path).stdout
+    plain = json.loads(run("ledger", "--runs", tmp_path, "--json").stdout)
+
+    assert re.search(r"label +to do.* \$0\.\d+ to \$0\.\d+\n", priced)
+    assert "nothing is asked beyond the budget of $1.00" in priced
+    assert "teacher's terms: not known" in priced
+    assert none.returncode == 2
+    assert "no journal of calls" in none.stderr
+    assert re.search(r"remote label +\d+ +0 +[\d,]+ +\$0\.\d+ +\$0\.00 +\d+ +\$0\.\d+\n", told)
+    assert "budget remote: spent $0." in told
+    assert plain["budgets"][0]["cap_usd"] == "1"
+
+
+def test_a_run_under_faults_and_kills_costs_what_a_quiet_one_costs(tmp_path, key):
+    with FakeOpenAI(Behaviour(say=right)) as server:
+        assert run(*words_of(tmp_path / "quiet", server)).returncode == 0
+        quiet = server.billed_nano_usd
+
+    behaviour = Behaviour(0.02, say=right, fault_share=0.1, faults=("server_error", "reset"))
+    with FakeOpenAI(behaviour) as server:
+        changes = ("teacher.api.concurrency=4",)
+        words = words_of(tmp_path / "loud", server, *changes)
+        for number in range(3):
+            with started([*COMMAND, *words], tmp_path / f"run-{number}") as process:
+                before = len(server.calls)
+                wait_for(lambda before=before: len(server.calls) > before + 12, process)
+        last = run(*words)
+        whole = [call for call in server.calls if not call.fault]
+        again = len(whole) - len({call.question for call in whole})
+
+    assert last.returncode == 0, last.stderr
+    # four on the wire, two more in hand, at each of three kills
+    assert again <= 3 * 6
+    ours, theirs = contents(tmp_path / "loud"), contents(tmp_path / "quiet")
+    assert {name: digest for name, digest in ours.items() if "label-" in name} != {}
+    label = {name.split("/", 2)[2]: digest for name, digest in ours.items() if "/label-" in name}
+    like = {name.split("/", 2)[2]: digest for name, digest in theirs.items() if "/label-" in name}
+    assert label["completions.parquet"] == like["completions.parquet"]
+    assert quiet > 0
+
+
+def test_a_budget_that_ends_leaves_the_rest_for_the_next_run(tmp_path, key):
+    with FakeOpenAI(Behaviour(say=right)) as server:
+        first = run(*words_of(tmp_path, server, "teacher.api.budget_usd=0.0002"))
+        asked = len(server.calls)
+        spent = server.billed_nano_usd
+        second = run(*words_of(tmp_path, server))
+        questions = [call.question for call in server.calls]
+
+    assert first.returncode == 1
+    assert re.search(r"error: \d+ of 1\d\d prompts have no answer yet: \d+ budget\n", first.stderr)
+    assert "raise teacher.api.budget_usd or budget_tokens; run the same command" in first.stderr
+    assert 0 < asked < 100
+    assert spent <= 200_000
+    assert second.returncode == 0, second.stderr
+    assert len(questions) == len(set(questions))
+
+
+def test_nothing_is_asked_with_a_budget_of_nothing(tmp_path, key):
+    with FakeOpenAI(Behaviour(say=right)) as server:
+        ended = run(*words_of(tmp_path, server, "teacher.api.budget_usd=0"))
+        assert server.calls == []
+    assert ended.returncode == 1
+    assert "budget" in ended.stderr
+
+
+def test_answers_are_checked_mended_and_counted(tmp_path, key):
+    """Every third answer breaks the style, every fifth the schema until it is asked to mend it."""
+
+    def say(body, number):
+        first = body["messages"][0]["content"]
+        place = sorted(TRUTH).index(first)
+        if place % 3 == 0:
+            return json.dumps({"intent": "in the STYLE of", "mood": "calm"})
+        if place % 5 == 0 and len(body["messages"]) == 1:
+            return "I would say so."
+        return TRUTH[first]
+
+    schema = {
+        "type": "object",
+        "required": ["intent"],
+        "properties": {"intent": {"type": "string"}},
+    }
+    changes = (
+        f"label.answer_schema={json.dumps(schema)}",
+        "label.reject=['in the (style|manner) of']",
+    )
+    with FakeOpenAI(Behaviour(say=say)) as server:
+        stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+        bodies = [call.body for call in server.calls]
+
+    told = summary_of(tmp_path, "label")
+    done = read_completions(artifact(tmp_path, "label") / "completions.parquet")
+    assert told["unusable"] == {"wrong_style": sum(one.reason == "wrong_style" for one in done)}
+    assert told["unusable"]["wrong_style"] > 20
+    assert told["answers"] + told["unusable"]["wrong_style"] == told["asked"]
+    assert all(body["response_format"]["json_schema"]["schema"] == schema for body in bodies)
+    mended = [body for body in bodies if len(body["messages"]) == 3]
+    assert len(mended) > 5
+    assert "- answer: no JSON" in mended[0]["messages"][2]["content"]
+    (label, _) = stillhouse.ledger(runs=str(tmp_path)).stages
+    assert label.accepted == told["answers"]
+
+
+def test_several_answers_are_asked_for_and_learned(tmp_path, key):
+    def say(body, number):
+        return f'{{"intent":"{body["seed"]}"}}' if body["seed"] != 1 else "no object"
+
+    changes = (
+        "label.samples=2", "label.attempts=3", "label.temperature=0.7",
+        "label.answer_schema={type: object}", "train.length.steps=4",
+    )  # fmt: skip
+    with FakeOpenAI(Behaviour(say=say)) as server:
+        stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+        temperatures = {call.body["temperature"] for call in server.calls}
+
+    done = read_completions(artifact(tmp_path, "label") / "completions.parquet")
+    told = summary_of(tmp_path, "label")
+    assert [(one.sample_index, one.finish, one.reason) for one in done[:3]] == [
+        (0, "stop", ""), (1, "error", "wrong_schema"), (2, "stop", ""),
+    ]  # fmt: skip
+    assert told["answers"] == 2 * told["asked"]
+    assert temperatures == {0.7}
+
+
+def test_the_answer_that_most_repeats_agree_on_is_learned(tmp_path, key):
+    def say(body, number):
+        place = sorted(TRUTH).index(body["messages"][-1]["content"])
+        if place % 2:
+            return f'{{"intent": "{body["seed"]}"}}'
+        return '{"a": 1, "b": 2}' if body["seed"] else '{"b": 2, "a": 1}'
+
+    changes = ("label.consistency={repeats: 3, at_least: 0.6}", "train.length.steps=4")
+    with FakeOpenAI(Behaviour(say=say)) as server:
+        stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+        asked = len(server.calls)
+
+    told = summary_of(tmp_path, "label")
+    assert asked == 3 * told["asked"] + 10
+    assert told["unusable"]["outvoted"] == 2 * told["answers"]
+    assert told["unusable"]["inconsistent"] == 3 * (told["asked"] - told["answers"])
+
+
+def test_the_teacher_may_see_a_prompt_of_its_own(tmp_path, key):
+    prompt = tmp_path / "judge.yaml"
+    prompt.write_text("name: judge\nversion: '2'\nsystem: You are strict.\nuser: 'Q: {prompt}'\n")
+    changes = (f"label.prompt={prompt}", "train.length.steps=4")
+    with FakeOpenAI(Behaviour(say=lambda body, number: "yes")) as server:
+        stillhouse.run(RECIPE, call_of(tmp_path / "runs", server, *changes))
+        seen = [call.body["messages"] for call in server.calls]
+
+    done = read_completions(artifact(tmp_path / "runs", "label") / "completions.parquet")
+    assert all(turns[0] == {"role": "system", "content": "You are strict."} for turns in seen)
+    assert all(turns[1]["content"].startswith("Q: ") for turns in seen)
+    assert len({one.prompt_label for one in done}) == 1
+    assert done[0].prompt_label.startswith("judge@2#")
+
+
+@pytest.mark.parametrize("fault", [*BILLED_FAULTS, *FREE_FAULTS, "key_refused"])
+def test_a_provider_that_only_fails_ends_the_stage_with_its_reason(tmp_path, key, fault):
+    behaviour = Behaviour(say=right, fault_share=1.0, faults=(fault,), hang_s=0.3)
+    changes = (
+        "teacher.api.timeout_s=0.1", "teacher.api.tries=1", "teacher.api.patience_s=0.2",
+        "prepare.split.parts.unlabelled=5",
+    )  # fmt: skip
+    with FakeOpenAI(behaviour) as server, pytest.raises(stillhouse.StillhouseError) as caught:
+        stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+    assert "prompts" in str(caught.value)
+    assert KEY not in str(caught.value)
