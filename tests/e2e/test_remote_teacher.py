@@ -264,6 +264,37 @@ def test_the_teacher_may_see_a_prompt_of_its_own(tmp_path, key):
     assert done[0].prompt_label.startswith("judge@2#")
 
 
+def test_a_judge_turns_answers_down_and_its_silence_never_passes(tmp_path, key):
+    def judged(body, number):
+        asked = json.loads(body["messages"][-1]["content"])
+        place = sorted(TRUTH.values()).index(asked["Answer"])
+        assert asked["Rule"] == "fit for all"
+        if place % 4 == 1:
+            return "I would rather not."
+        return json.dumps({"passes": place % 4 != 0, "reason": "because"})
+
+    with FakeOpenAI(Behaviour(say=right)) as server, FakeOpenAI(Behaviour(say=judged)) as judge:
+        api = f"{{kind: openai, model: j, base_url: '{judge.url}', budget_usd: 1, " + (
+            "price: {input: '1', output: '1'}}"
+        )
+        judges = f"label.judges=[{{name: safety, rule: fit for all, api: {api}}}]"
+        priced = stillhouse.check(RECIPE, call_of(tmp_path, server, judges))
+        stillhouse.run(RECIPE, call_of(tmp_path, server, judges))
+        systems = {call.body["messages"][0]["role"] for call in judge.calls}
+
+    told = summary_of(tmp_path, "label")
+    ledger = stillhouse.ledger("remote", runs=str(tmp_path))
+    assert told["unusable"].keys() == {"safety", "safety_unjudged"}
+    assert told["answers"] + sum(told["unusable"].values()) == told["asked"]
+    assert systems == {"system"}
+    assert [one.stage for one in ledger.stages] == [
+        "label", "label judge safety", "evaluate@teacher",
+    ]  # fmt: skip
+    assert {one.name for one in ledger.budgets} == {"remote", "remote judge safety"}
+    assert priced.budget_usd == 2.0
+    assert priced.instances[2].cost.calls == 2 * told["asked"]
+
+
 @pytest.mark.parametrize("fault", [*BILLED_FAULTS, *FREE_FAULTS, "key_refused"])
 def test_a_provider_that_only_fails_ends_the_stage_with_its_reason(tmp_path, key, fault):
     behaviour = Behaviour(say=right, fault_share=1.0, faults=(fault,), hang_s=0.3)

@@ -11,6 +11,7 @@ from jsonschema.validators import Draft202012Validator
 from pydantic import Field, field_validator
 
 from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
 from stillhouse.recipes.training import Train
 
@@ -57,6 +58,22 @@ class Consistency(Section):
     at_least: float = Field(default=0.5, gt=0.0, le=1.0)
 
 
+class Judge(Section):
+    """A model that is asked of each answer whether it keeps a rule; what fails is not learned.
+
+    Attributes:
+        name: such as `safety`; the reason beside an answer that it turns down.
+        rule: in words, such as "fit for readers of any age".
+        api: who judges; its budget is its own.
+        temperature: of its answers; some providers take none but 1.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    rule: str = Field(min_length=1)
+    api: ApiEndpoint
+    temperature: NotNegative = 0.0
+
+
 class Label(Section):
     """How the teacher is asked.
 
@@ -77,6 +94,7 @@ class Label(Section):
         answer_schema: a JSON Schema that each completion must fit; a teacher behind an API is told
             it, and is asked once to mend an answer that does not fit.
         consistency: ask several times and learn what most answers agree on.
+        judges: models that turn answers down; a judge that fails to answer never passes one.
         top_k: kept entries a token, 64 or, beside draws, 12 when absent; a smaller vocabulary is
             kept whole.
         num_draws: tokens drawn a token, with replacement, outside the kept entries.
@@ -105,6 +123,7 @@ class Label(Section):
     reject: tuple[str, ...] = ()
     answer_schema: dict[str, Any] | None = None
     consistency: Consistency | None = None
+    judges: tuple[Judge, ...] = ()
     top_k: Count | None = None
     num_draws: int = Field(default=50, ge=1, le=MOST_DRAWS)
     seed: Seed = 0
@@ -127,6 +146,15 @@ class Label(Section):
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
         return patterns
+
+    @field_validator("judges")
+    @classmethod
+    def _names_differ(cls, judges: tuple[Judge, ...]) -> tuple[Judge, ...]:
+        names = [judge.name for judge in judges]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two judges are called {twice!r}")
+        return judges
 
     @field_validator("answer_schema")
     @classmethod

@@ -269,7 +269,8 @@ def _asking(recipe: Recipe) -> dict[str, Any]:
 
 def _label(recipe: Recipe) -> dict[str, Any]:
     # The prompt stands there by its content, and how much may be missing shapes no answer.
-    return _dump(recipe.label) | {"prompt": None, "deferred_at_most": 0.0}
+    judges = [_dump(judge) | {"api": judge.api.identity()} for judge in recipe.label.judges]
+    return _dump(recipe.label) | {"prompt": None, "deferred_at_most": 0.0, "judges": judges}
 
 
 def _prepare(recipe: Recipe, content: Content) -> dict[str, Any]:

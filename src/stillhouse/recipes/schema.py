@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.labels import Label
 from stillhouse.recipes.measuring import Evaluate, Export, Gate, Register
 from stillhouse.recipes.models import Compute, ModelSource
@@ -62,3 +63,13 @@ class Recipe(Section):
     def reading_model(self) -> ModelSource:
         """The model of that name."""
         return self.student if self.teacher.api else self.teacher
+
+    @property
+    def endpoints(self) -> dict[str, ApiEndpoint]:
+        """Every model behind an API that is asked, by its dotted key."""
+        teacher = {"teacher.api": self.teacher.api} if self.teacher.api else {}
+        judges = {
+            f"label.judges.{number}.api": judge.api
+            for number, judge in enumerate(self.label.judges)
+        }
+        return {**teacher, **judges}

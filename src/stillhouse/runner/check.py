@@ -25,8 +25,9 @@ from stillhouse.recipes.estimate import (
     training_cost,
 )
 from stillhouse.recipes.plan import Instance
+from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
-from stillhouse.runner.money import asking_cost
+from stillhouse.runner.money import asking_cost, with_judges
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.resolve import Resolved
@@ -155,7 +156,7 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
-        budget_usd=resolved.recipe.teacher.api.budget_usd if resolved.recipe.teacher.api else None,
+        budget_usd=_budget(resolved.recipe),
         memory_bytes=max((cost.memory_bytes for cost in todo), default=0),
         disk_bytes=sum(cost.disk_bytes for cost in todo)
         + max((cost.scratch_bytes for cost in todo), default=0),
@@ -163,6 +164,13 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         free_memory_bytes=resolved.host.memory_bytes,
         free_disk_bytes=_free_disk(place.root),
     )
+
+
+def _budget(recipe: Recipe) -> float | None:
+    """What may be spent in all; None where a model that is asked has no cap."""
+    caps = [api.budget_usd for api in recipe.endpoints.values()]
+    known = [cap for cap in caps if cap is not None]
+    return sum(known) if known and len(known) == len(caps) else None
 
 
 def _is_done(place: Place, artifact_id: str) -> bool:
@@ -200,6 +208,10 @@ class _Pricer:
         self._longest_answer = min(most, longest or most)
 
     def price(self, instance: Instance) -> Cost:
+        cost = self._price(instance)
+        return with_judges(cost, self._recipe, self.seen) if instance.stage == "label" else cost
+
+    def _price(self, instance: Instance) -> Cost:
         if "endpoint" in instance.config:
             return asking_cost(self._recipe, instance, self.seen)
         table: dict[str, Callable[[str], Cost]] = {

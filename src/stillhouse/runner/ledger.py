@@ -59,7 +59,11 @@ def read_ledger(place: Place) -> LedgerView:
             f"the run {place.name!r} asked no model behind an API",
             f"runs that did: {', '.join(runs)}",
         )
-    budgets = [one for one in spending_by_budget(path) if place.name in ("", one.name)]
+    budgets = [
+        one
+        for one in spending_by_budget(path)
+        if place.name in ("", one.name) or one.name.startswith(f"{place.name} judge ")
+    ]
     return LedgerView(tuple(stages), tuple(budgets))
 
 

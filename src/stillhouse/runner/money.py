@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.core.rows import Example
+from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines.catalog import forecast_asking
 from stillhouse.engines.wire import Demands
@@ -16,12 +16,17 @@ from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.preview import Preview
 from stillhouse.stages.completing import is_asked
+from stillhouse.stages.judging import MOST_TOKENS, PROMPT, SCHEMA, question
 
 _CALL_S = 3.0
 """assumption: of one call of a few hundred tokens; providers differ tenfold."""
 
 _ANSWER_BYTES = 400
 """assumption: of an answer that is kept, compressed, twice: in the account and in the artifact."""
+
+
+_BYTES_A_TOKEN = 4
+"""assumption: holds for English prose."""
 
 
 def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
@@ -68,6 +73,41 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
         likely_usd=float(found.likely_usd) * scale,
         most_usd=float(found.most_usd) * scale,
     )
+
+
+def with_judges(cost: Cost, recipe: Recipe, seen: Preview) -> Cost:
+    """The cost of a `label`, with its judges; the same where it has none.
+
+    Args:
+        cost: without them.
+        recipe: of the run.
+        seen: a look at the examples.
+
+    Returns:
+        As if every answer were as long as it may be, and none failed before.
+    """
+    label = recipe.label
+    parts = {*label.parts, "validation"}
+    examples = [one for one in seen.examples if one.part in parts and is_asked(one, label)]
+    answer = Completion("", "x" * (_BYTES_A_TOKEN * label.max_new_tokens), "stop", 0)
+    for judge in label.judges:
+        found = forecast_asking(
+            judge.api,
+            [question(judge, one, answer) for one in examples],
+            Sampling(MOST_TOKENS, judge.temperature),
+            Demands(SCHEMA),
+            PROMPT.label,
+        )
+        scale = seen.scale * label.samples
+        calls = int(found.calls * scale)
+        cost = replace(
+            cost,
+            calls=cost.calls + calls,
+            seconds=cost.seconds + calls * _seconds_a_call(judge.api),
+            likely_usd=cost.likely_usd + float(found.likely_usd) * scale,
+            most_usd=cost.most_usd + float(found.most_usd) * scale,
+        )
+    return cost
 
 
 def _as_seen(examples: Sequence[Example], prompt: PromptTemplate | None) -> Sequence[Example]:

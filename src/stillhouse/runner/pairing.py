@@ -6,6 +6,7 @@ from urllib.parse import urlparse
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.compute import this_host
+from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.facts import OutputTerms, facts_for, service_terms
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.schema import Recipe
@@ -28,9 +29,9 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
             f"{origin} compute.device: this machine has no {compute.device}",
             "auto takes what there is",
         )
-    if recipe.teacher.api:
-        _check_endpoint(recipe, origin)
-    else:
+    for key, api in recipe.endpoints.items():
+        _check_endpoint(key, api, recipe, origin)
+    if not recipe.teacher.api:
         _check_weights(recipe, origin)
     _check_reader(recipe, origin)
     refuse_forbidden_terms(recipe.teacher, origin)
@@ -64,13 +65,11 @@ def _check_reader(recipe: Recipe, origin: str) -> None:
         )
 
 
-def _check_endpoint(recipe: Recipe, origin: str) -> None:
-    api = recipe.teacher.api
-    assert api is not None
+def _check_endpoint(key: str, api: ApiEndpoint, recipe: Recipe, origin: str) -> None:
     host = urlparse(api.base_url or "").hostname or _HOMES.get(api.kind, "")
     if host and not NetworkGuard(recipe.network).allows(host):
         raise RecipeError(
-            f"{origin} network: {NetworkGuard(recipe.network).policy}, but teacher.api asks {host}",
+            f"{origin} network: {NetworkGuard(recipe.network).policy}, but {key} asks {host}",
             f"write network: [{host}], and beside it the hosts of whatever else is fetched",
         )
 

@@ -259,10 +259,13 @@ class _Run:
 
     def _access(self, instance: Instance) -> dict[str, Any]:
         recipe = self.resolved.recipe
-        if "endpoint" not in instance.config or recipe.teacher.api is None:
+        teacher = recipe.teacher.api if "endpoint" in instance.config else None
+        judges = recipe.label.judges if instance.stage == "label" else ()
+        if teacher is None and not judges:
             return {}
         return {
-            "api": recipe.teacher.api.model_dump(mode="json"),
+            "api": teacher and teacher.model_dump(mode="json"),
+            "judges": [judge.api.model_dump(mode="json") for judge in judges],
             "account": str(self.place.account),
             "run": self.place.name,
             "deferred_at_most": recipe.label.deferred_at_most,

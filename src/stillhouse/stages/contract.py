@@ -24,8 +24,9 @@ class StageRequest:
         scratch: what a resume needs; kept after a crash, deleted when the stage ends.
         locations: where things that the hash knows by content lie on this machine.
         network: the recipe's network policy.
-        access: how a teacher behind an API is reached: the recipe's `api`, where the account lies,
-            the run's name; empty where none is asked. What shapes answers stands in `config`.
+        access: how models behind an API are reached: the recipe's `api` of teacher and judges,
+            where the account lies, the run's name; empty where none is asked. What shapes answers
+            stands in `config`.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""A teacher behind an API, opened for one stage: its account, the user's keys, its engine."""
+"""A model behind an API, opened for one stage: its account, the user's keys, its engine."""
 
 from __future__ import annotations
 
@@ -78,16 +78,53 @@ def open_teacher(
     Raises:
         UsageError: no key, no price under a budget, or the provider cannot be asked like that.
     """
-    access, plain = request.access, request.config["prompt"]
-    api = section_of(ApiEndpoint, access["api"])
+    plain = request.config["prompt"]
+    api = section_of(ApiEndpoint, request.access["api"])
     prompt = section_of(PromptTemplate, plain) if plain else None
     demands = Demands(schema, checks.problems, lambda _, one: checks.judge(one).finish == "stop")
-    keys = find_keys(api.key_names, Path(request.locations["base"]))
-    folder, run = Path(access["account"]), access["run"]
-    with open_account(folder, budget_of(api, run), run, _stage_of(request)) as account:
-        label = prompt.label if prompt else ""
-        engine = remote_engine(api, account, keys, progress, demands, label)
+    asking = Asked(api, demands, prompt.label if prompt else "")
+    with open_engine(request, asking, progress) as engine:
         yield RemoteTeacher(engine, prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked, and for what.
+
+    Attributes:
+        api: the recipe's.
+        demands: what an answer must be.
+        prompt: label of the prompt template; part of what answers are kept by.
+        role: empty for the teacher, else of whom; it has a budget of its own.
+    """
+
+    api: ApiEndpoint
+    demands: Demands
+    prompt: str = ""
+    role: str = ""
+
+
+@contextmanager
+def open_engine(request: StageRequest, asked: Asked, progress: Progress) -> Iterator[RemoteEngine]:
+    """The engine of a model behind an API, while the block runs.
+
+    Args:
+        request: with `access`.
+        asked: who is asked.
+        progress: told after each answer.
+
+    Yields:
+        The engine.
+
+    Raises:
+        UsageError: as in `open_teacher`.
+    """
+    keys = find_keys(asked.api.key_names, Path(request.locations["base"]))
+    folder, run = Path(request.access["account"]), request.access["run"]
+    budget = budget_of(asked.api, " ".join(filter(None, (run, asked.role))))
+    stage = " ".join(filter(None, (_stage_of(request), asked.role)))
+    with open_account(folder, budget, run, stage) as account:
+        yield remote_engine(asked.api, account, keys, progress, asked.demands, asked.prompt)
 
 
 def refuse_deferred(done: Sequence[Completion], asked: int, at_most: float) -> int:

@@ -16,6 +16,7 @@ from stillhouse.recipes.labels import Label
 from stillhouse.stages.completing import label_examples, learned, summary
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.judging import judge_answers
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
@@ -40,6 +41,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         done += teacher.complete(shard, number)
         seen += len(shard)
         progress(seen, 2 * len(examples), "examples")
+    done = judge_answers(request, label, examples, done, progress)
     write_completions(request.out / COMPLETIONS, done)
     told = summary(examples, label, done)
     if teacher.header:

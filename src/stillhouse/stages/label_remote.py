@@ -13,6 +13,7 @@ from stillhouse.stages.completing import checks_of, is_asked, label_examples, su
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import DEFERRED, open_teacher, refuse_deferred
+from stillhouse.stages.judging import judge_answers
 from stillhouse.stages.label_files import COMPLETIONS
 from stillhouse.stages.sections import section_of
 
@@ -26,6 +27,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         done = label_examples(teacher, corpus, examples, label, hopeless=DEFERRED)
     asked = sum(is_asked(example, label) for example in examples)
     deferred = refuse_deferred(done, asked, request.access["deferred_at_most"])
+    done = judge_answers(request, label, examples, done, progress)
     told = summary(examples, label, done)
     if asked and not told["answers"]:
         raise StillhouseError(
