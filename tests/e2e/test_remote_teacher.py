@@ -98,6 +98,12 @@ def test_a_student_learns_from_a_teacher_behind_an_api(tmp_path, key):
     assert by_who["evaluate@student"].keys() >= {"cross_entropy", "agreement", "exact_match"}
     assert not by_who["evaluate@student"].keys() & {"kl_to_teacher", "top1_agreement"}
     assert found_in(tmp_path, KEY) == []
+    # no prompt in what is said; the artifacts hold them, and so this search can fail
+    prompt = next(iter(TRUTH))
+    assert found_in(tmp_path / "remote", prompt) in ([], ["report.html"])
+    assert found_in(tmp_path / "account", prompt) == []
+    (tmp_path / "remote" / "planted").write_text(f"said: {prompt}")
+    assert "planted" in found_in(tmp_path / "remote", prompt)
 
 
 def test_the_command_prints_price_and_ledger(tmp_path, key):
