@@ -11,6 +11,7 @@ from stillhouse.core.errors import UsageError
 from stillhouse.recipes.load import Loaded, load_recipe
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.run import Place
+from stillhouse.store.account import ACCOUNT
 
 DEFAULT_ROOT = "runs"
 
@@ -53,7 +54,7 @@ def named_place(root: str, name: str) -> Place:
     Raises:
         UsageError: the name would leave the runs root, or is one of its own folders.
     """
-    if Path(name).name != name or name in ("", ".", "..", "account", "artifacts", "registry"):
+    if Path(name).name != name or name in ("", ".", "..", ACCOUNT, "artifacts", "registry"):
         raise UsageError(f"{name!r} cannot name a run", "a plain folder name, such as seed-1")
     return Place(Path(root), name)
 

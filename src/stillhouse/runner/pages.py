@@ -28,8 +28,10 @@ from stillhouse.report.content import (
 from stillhouse.report.page import write_report
 from stillhouse.stages.corpus import EXAMPLES
 from stillhouse.stages.evaluate_files import COMPLETIONS
+from stillhouse.store.account import ACCOUNT, JOURNAL
 from stillhouse.store.artifacts import ArtifactStore, Manifest
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
+from stillhouse.store.spending import spending_by_stage
 
 NUM_EXAMPLES = 20
 _HEADLINE = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy")
@@ -213,6 +215,11 @@ class _Gatherer:
         yield from sorted(last[-1].versions.items() if last else ())
         for _, manifest in self.of_stage("register"):
             yield "Version", manifest.summary["version_id"]
+        account = self.folder.path.parent / ACCOUNT / JOURNAL
+        for stage in spending_by_stage(account) if account.is_file() else ():
+            if stage.run == self.record.name:
+                spent = f"${stage.spent_usd:.4f} for {stage.accepted:,} answers"
+                yield f"Spent in {stage.stage}", spent
 
 
 def _run_state(state: str) -> RunState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import RecipeError
+from stillhouse.engines.catalog import REMOTE
 from stillhouse.recipes.compute import this_host
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.facts import OutputTerms, facts_for, service_terms
@@ -66,20 +67,12 @@ def _check_reader(recipe: Recipe, origin: str) -> None:
 
 
 def _check_endpoint(key: str, api: ApiEndpoint, recipe: Recipe, origin: str) -> None:
-    host = urlparse(api.base_url or "").hostname or _HOMES.get(api.kind, "")
+    host = urlparse(api.base_url or REMOTE[api.kind].home.base_url).hostname
     if host and not NetworkGuard(recipe.network).allows(host):
         raise RecipeError(
             f"{origin} network: {NetworkGuard(recipe.network).policy}, but {key} asks {host}",
             f"write network: [{host}], and beside it the hosts of whatever else is fetched",
         )
-
-
-_HOMES = {
-    "openai": "api.openai.com",
-    "anthropic": "api.anthropic.com",
-    "gemini": "generativelanguage.googleapis.com",
-}
-"""Hosts that are asked where the recipe names no address; tests hold them to the engines' own."""
 
 
 def terms_of(teacher: ModelSource) -> tuple[str, OutputTerms] | None:

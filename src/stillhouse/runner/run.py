@@ -28,6 +28,7 @@ from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
+from stillhouse.store.account import ACCOUNT
 from stillhouse.store.artifacts import ArtifactStore, Manifest
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
@@ -60,7 +61,7 @@ class Place:
     @property
     def account(self) -> Path:
         """The folder of what was asked of models behind an API, by all runs of this root."""
-        return self.root / "account"
+        return self.root / ACCOUNT
 
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""

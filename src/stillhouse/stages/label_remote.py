@@ -25,14 +25,15 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     examples = corpus.of_parts({*label.parts, "validation"})
     with open_teacher(request, progress, checks_of(label), label.answer_schema) as teacher:
         done = label_examples(teacher, corpus, examples, label, hopeless=DEFERRED)
-    asked = sum(is_asked(example, label) for example in examples)
-    deferred = refuse_deferred(done, asked, request.access["deferred_at_most"])
+    asked = {example.example_id for example in examples if is_asked(example, label)}
+    deferred = refuse_deferred(done, len(asked), request.access["deferred_at_most"])
     done = judge_answers(request, label, examples, done, progress)
     told = summary(examples, label, done)
-    if asked and not told["answers"]:
+    if asked and not any(one.finish == "stop" and one.example_id in asked for one in done):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in told["unusable"].items())
         raise StillhouseError(
-            f"not one of {asked:,} prompts got an answer that can be learned: {told['unusable']}",
-            "look at the reasons in docs/how-to/api-teacher.md; mend the recipe and run again",
+            f"not one of {len(asked):,} prompts got an answer that can be learned: {reasons}",
+            "docs/how-to/api-teacher.md says what the reasons mean; mend the recipe and run again",
         )
     write_completions(request.out / COMPLETIONS, done)
     return StageResult(told | {"deferred": deferred})

@@ -11,6 +11,8 @@ from stillhouse.store.journal import Journal
 from stillhouse.store.ledger import Budget, Session
 from stillhouse.store.slots import SlotTable
 
+ACCOUNT = "account"
+"""The folder of it below a root of runs."""
 JOURNAL, SLOTS = "calls.sqlite", "limits.sqlite"
 
 

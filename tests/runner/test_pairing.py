@@ -1,0 +1,123 @@
+"""What does not go together is refused at once, with the line that mends it."""
+
+import pytest
+
+from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.load import load_recipe
+from stillhouse.runner.pairing import check_pairing, terms_of
+
+REMOTE = "tests/e2e/remote.yaml"
+
+
+def load(*changes):
+    return load_recipe(REMOTE, changes).recipe
+
+
+def refused(*changes):
+    with pytest.raises(RecipeError) as caught:
+        check_pairing(load(*changes), "r.yaml")
+    return str(caught.value)
+
+
+def test_a_server_of_ones_own_is_asked_without_a_word_about_networks_or_terms():
+    check_pairing(load(), "r.yaml")
+    assert terms_of(load().teacher) is None
+
+
+@pytest.mark.parametrize(
+    ("api", "host"),
+    [
+        ("{kind: openai, model: m}", "api.openai.com"),
+        ("{kind: anthropic, model: m}", "api.anthropic.com"),
+        ("{kind: gemini, model: m}", "generativelanguage.googleapis.com"),
+        ("{kind: openai, model: m, base_url: 'https://llm.example.org/v1'}", "llm.example.org"),
+    ],
+)
+def test_a_host_that_the_recipe_does_not_allow_is_named(api, host):
+    said = refused(f"teacher.api={api}", "teacher.accept_terms=openai")
+
+    assert f"r.yaml network: none, but teacher.api asks {host}" in said
+    assert f"write network: [{host}]" in said
+
+
+def test_a_judges_host_is_held_to_the_network_too():
+    judge = "label.judges=[{name: safety, rule: r, api: {kind: openai, model: m}}]"
+
+    assert "label.judges.0.api asks api.openai.com" in refused(judge)
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini"])
+def test_terms_that_forbid_some_uses_stop_until_they_are_named(kind):
+    host = "network=[api.openai.com, api.anthropic.com, generativelanguage.googleapis.com]"
+    api = f"teacher.api={{kind: {kind}, model: m}}"
+
+    said = refused(api, host)
+
+    assert f"the terms of '{kind}' limit training on its answers" in said
+    assert f"write teacher.accept_terms: {kind}" in said
+    check_pairing(load(api, host, f"teacher.accept_terms={kind}"), "r.yaml")
+    assert "limit training" in refused(api, host, "teacher.accept_terms=something else")
+
+
+def test_a_hub_model_of_such_a_licence_is_stopped_alike():
+    changes = (
+        "network=hub", "teacher={hub: Qwen/Qwen2.5-3B-Instruct}", "label.completions=gold",
+        "student={hub: Qwen/Qwen2.5-0.5B-Instruct}",
+    )  # fmt: skip
+
+    assert "the terms of 'qwen-research' limit" in refused(*changes)
+    check_pairing(load(*changes, "teacher.accept_terms=qwen-research"), "r.yaml")
+
+
+def test_an_open_model_behind_an_api_is_known_by_its_name():
+    assert terms_of(load("teacher.api.model=Qwen/Qwen3-8B").teacher)[0] == "apache-2.0"
+
+
+def test_a_scratch_student_of_a_remote_teacher_needs_a_tokenizer():
+    said = refused("student.scratch.tokenizer=null")
+
+    assert "r.yaml student.scratch.tokenizer: missing" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["label.targets=top_k"], "a teacher behind an API gives text alone: write none"),
+        (
+            ["finetune={length: {steps: 2}}", "prepare.split.parts.teacher=5"],
+            "finetune: has no weights to train: the teacher is behind an API",
+        ),
+        (["evaluate.metrics=[kl_to_teacher]"], "which an API does not give"),
+        (["gate.rules=[{metric: top1_agreement, at_least: 0.5}]"], "which an API does not give"),
+        (
+            ["gate.rules=[{metric: cross_entropy, against: teacher, at_most: 0.5}]"],
+            "an API does not tell the teacher's cross_entropy",
+        ),
+        (["label.attempts=1", "label.samples=3"], "label.attempts: 1 cannot give 3 samples"),
+        (
+            ["label.samples=2", "label.consistency={repeats: 3}"],
+            "remove label.samples and label.attempts",
+        ),
+        (["teacher.thinking=off"], "told under api.thinking"),
+        (["teacher.api.limits={requests_per_second: 1, requests_per_minute: 60}"], "not both"),
+        (["teacher.api.budget_usd=-1"], "greater than or equal to 0"),
+        (["teacher.api.base_url=localhost"], "teacher.api.base_url"),
+        (["label.reject=['(']"], "is no regular expression"),
+        (["label.answer_schema={type: nothing}"], "is no JSON Schema"),
+        (
+            ["prepare.steps=[{name: pair_with, file: a.jsonl}]"],
+            "steps.0.as: Field required",
+        ),
+    ],
+)
+def test_what_contradicts_a_remote_teacher_is_refused_with_its_line(changes, said):
+    with pytest.raises(RecipeError) as caught:
+        load(*changes)
+    assert said in str(caught.value)
+
+
+def test_a_teacher_in_memory_has_no_prompt_of_its_own_and_no_equal_samples():
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", ["label.prompt=p.yaml", "label.samples=2"])
+    assert "label.prompt: is for a teacher behind an API" in str(caught.value)
+    assert "label.temperature: 0 gives 2 equal completions of each prompt" in str(caught.value)
