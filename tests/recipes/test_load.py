@@ -159,6 +159,27 @@ def test_a_default_that_is_spelled_out_needs_no_weight(write):
 
 
 @pytest.mark.parametrize(
+    ("changes", "targets", "top_k", "temperatures"),
+    [
+        (["train.weights={forward_kl: 1}"], "top_k_sampled", 12, (1.0,)),
+        (["train.weights={forward_kl: 1, cross_entropy: 1}"], "top_k_sampled", 12, (1.0,)),
+        (["train.weights={forward_kl: 1, jsd: 1}"], "top_k", 64, (1.0,)),
+        (["train.weights={cross_entropy: 1}"], "none", 64, (1.0,)),
+        (["train.kd_temperature=3"], "top_k_sampled", 12, (3.0,)),
+        (["label.kd_temperatures=[1, 2]"], "top_k", 64, (1.0, 2.0)),
+        (["label.top_k=20"], "top_k_sampled", 20, (1.0,)),
+        (["label.targets=top_k"], "top_k", 64, (1.0,)),
+    ],
+)
+def test_what_is_stored_follows_from_what_is_learned(write, changes, targets, top_k, temperatures):
+    label = load_recipe(write(GOOD), changes).recipe.label
+
+    assert (label.targets, label.top_k, label.temperatures) == (targets, top_k, temperatures)
+    # settled once: what a run wrote down says the same when it is read again
+    assert label.settled(load_recipe(write(GOOD), changes).recipe.train) == label
+
+
+@pytest.mark.parametrize(
     ("targets", "expected"),
     [
         ("none", None),

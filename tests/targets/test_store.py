@@ -316,12 +316,13 @@ def test_index_counts_examples_and_tokens(tmp_path, fill, make):
     assert index["shards"][2]["num_tokens"] == sum(len(make(n).token_ids) for n in (10, 11))
 
 
-def test_a_store_of_the_first_format_is_refused(tmp_path, fill):
+@pytest.mark.parametrize("older", [1, 2])
+def test_a_store_of_an_older_format_is_refused(tmp_path, fill, older):
     fill(tmp_path, 2)
     path = tmp_path / "header.json"
-    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 1'))
+    path.write_text(path.read_text().replace('"format_version": 3', f'"format_version": {older}'))
 
-    with pytest.raises(ArtifactError, match=r"format_version 1; .*\n.*label again"):
+    with pytest.raises(ArtifactError, match=rf"format_version {older}; .*\n.*label again"):
         TargetReader(tmp_path)
 
 

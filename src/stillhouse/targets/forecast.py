@@ -20,9 +20,9 @@ _REST = 3.0
 """Observed token and log-probability, byte span, tail, the position's kind."""
 _LOG_Z = 1.0
 """A kd_temperature that is not 1."""
-_WHOLE_BITS = 8.2
+_WHOLE_BITS = 9.2
 """An entry of a whole vocabulary."""
-_KEPT_BITS, _KEPT_BITS_PER_OCTAVE = 8.3, 0.13
+_KEPT_BITS, _KEPT_BITS_PER_OCTAVE = 9.3, 0.13
 """A kept entry, id and level, and more of both for each doubling of the vocabulary."""
 _DRAWN_BITS, _DRAWN_BITS_PER_OCTAVE = 2.3, 0.5
 """A distinct drawn token with its count."""

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from stillhouse.core.errors import ArtifactError
 
 FILE_NAME = "header.json"
+FORMAT: Literal[3] = 3
+"""Of the files that this version writes and reads."""
 Codec = Literal["full", "top_k", "sampled", "top_k_sampled"]
 Temperature = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
@@ -36,7 +38,7 @@ class TargetHeader(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: Literal[2] = 2
+    format_version: Literal[3] = FORMAT
     engine: str
     weights_digest: str
     tokenizer_digest: str
@@ -106,9 +108,9 @@ class TargetHeader(BaseModel):
 
 def _refuse_older(fields: Any, path: Path) -> None:
     version = fields.get("format_version") if isinstance(fields, dict) else None
-    if version == 1:
+    if isinstance(version, int) and 0 < version < FORMAT:
         raise ArtifactError(
-            f"{path} belongs to a store of format_version 1; this version reads 2",
+            f"{path} belongs to a store of format_version {version}; this version reads {FORMAT}",
             "label again: older stores are not read",
         )
 

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 _LEVELS = np.arange(NOTHING + 1)
 _NATS_BELOW = -to_logprobs(_LEVELS)
-_LAST_FINE = 950
+_LAST_FINE = 1900
 """The last level above 3 nats."""
 COARSE_LEVELS = np.where(
     _LEVELS <= _LAST_FINE,

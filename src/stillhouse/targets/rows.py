@@ -25,8 +25,8 @@ ENTROPY_STEP = 1.0 / 32.0
 """assumption: it moves the value of a loss, rounded up as often as down, and no gradient."""
 
 _ROUNDED_MASS = 0.1
-"""assumption: 40 entries at half a step of `FINE`, 0.02 of the rest and of a softmax in half
-precision come to 0.06."""
+"""assumption: 40 entries at half a step of `FINE`, 0.01 of the rest and of a softmax in half
+precision come to 0.05."""
 
 _SAME = 1e-3
 """assumption: an engine that computes one log-probability twice comes this close."""
