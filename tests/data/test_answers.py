@@ -54,14 +54,14 @@ def test_problems_name_their_place_for_whoever_must_mend_them():
 
 
 def test_json_is_compared_by_value_and_text_without_its_blanks():
-    found = elect([said('{"a":1,"b":2}'), said('{ "b": 2, "a": 1 }', index=1)], 1.0)
+    found = elect([said('{"a":1,"b":2}'), said('{ "b": 2, "a": 1 }', index=1)], 2, 1.0)
     assert [one.finish for one in found] == ["stop", "error"]
     assert found[1].reason == "outvoted"
-    assert elect([said(" yes  sir"), said("yes sir\n", index=1)], 1.0)[0].finish == "stop"
+    assert elect([said(" yes  sir"), said("yes sir\n", index=1)], 2, 1.0)[0].finish == "stop"
 
 
 def test_what_does_not_agree_enough_is_not_learned():
-    found = elect([said("a"), said("b", index=1), said("c", index=2)], 0.5)
+    found = elect([said("a"), said("b", index=1), said("c", index=2)], 3, 0.5)
     assert {one.reason for one in found} == {"inconsistent"}
 
 
@@ -72,7 +72,7 @@ def test_an_election_keeps_every_answer_and_at_most_one_winner(texts, share):
         for index, text in enumerate(texts)
     ]
 
-    found = elect(answers, share)
+    found = elect(answers, len(answers), share)
 
     assert [(one.sample_index, one.text) for one in found] == [
         (one.sample_index, one.text) for one in answers
@@ -82,4 +82,15 @@ def test_an_election_keeps_every_answer_and_at_most_one_winner(texts, share):
     for winner in winners:
         agreeing = sum(one.text.split() == winner.text.split() for one in answers
                        if one.finish == "stop")  # fmt: skip
-        assert agreeing >= share * len(answers)
+        assert agreeing / len(answers) >= share
+
+
+def test_answers_that_never_came_count_as_disagreeing():
+    assert elect([said("a")], 3, 0.5)[0].reason == "inconsistent"
+    assert elect([said("a"), said("a", index=1)], 3, 0.5)[0].finish == "stop"
+
+
+def test_a_bracket_that_never_ends_is_no_json_and_no_crash():
+    text = "[" * 100_000
+    assert AnswerChecks(SCHEMA, []).problems(text).startswith("- answer: no JSON")
+    assert elect([said(text)], 1, 1.0)[0].finish == "stop"

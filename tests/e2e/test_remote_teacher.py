@@ -257,6 +257,50 @@ def test_the_answer_that_most_repeats_agree_on_is_learned(tmp_path, key):
     assert told["unusable"]["inconsistent"] == 3 * (told["asked"] - told["answers"])
 
 
+def test_an_answer_that_the_student_cannot_read_whole_is_not_learned(tmp_path, key):
+    def say(body, number):
+        return "word " * (60 if number % 2 else 3)
+
+    changes = ("train.length.steps=4",)
+    with FakeOpenAI(Behaviour(say=say)) as server:
+        stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+
+    told = summary_of(tmp_path, "label")
+    assert told["unusable"].keys() == {"too_long"}
+    (label, _) = stillhouse.ledger(runs=str(tmp_path)).stages
+    assert label.accepted == told["answers"]
+
+
+def test_fenced_json_is_learned_and_measured_without_its_fence(tmp_path, key):
+    def say(body, number):
+        return f"```json\n{right(body, number)}\n```"
+
+    changes = ("label.answer_schema={type: object}", "train.length.steps=4")
+    with FakeOpenAI(Behaviour(say=say)) as server:
+        stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+
+    assert not any("```" in one.text for one in read_completions(
+        artifact(tmp_path, "label") / "completions.parquet"))  # fmt: skip
+    measured = [json.loads(path.read_text()) for path in
+                (tmp_path / "artifacts").glob("evaluate-*/manifest.json")]  # fmt: skip
+    (teacher,) = [one for one in measured if one["instance"] == "evaluate@teacher"]
+    assert teacher["summary"]["metrics"]["exact_match"]["value"] == 1.0
+
+
+def test_a_model_that_the_provider_does_not_have_ends_the_stage(tmp_path, key):
+    behaviour = Behaviour(say=right, fault_share=1.0, faults=("bad_request",))
+    with FakeOpenAI(behaviour) as server, pytest.raises(stillhouse.StillhouseError) as caught:
+        stillhouse.run(RECIPE, call_of(tmp_path, server))
+    assert "does teacher.api.model exist" in str(caught.value)
+
+
+def test_a_missing_key_is_missed_before_the_first_stage(tmp_path):
+    with FakeOpenAI(Behaviour(say=right)) as server, pytest.raises(stillhouse.StillhouseError) as e:
+        stillhouse.run(RECIPE, call_of(tmp_path, server))
+    assert "no key: TEACHER_KEY is not set" in str(e.value)
+    assert not list((tmp_path / "artifacts").glob("collect-*"))
+
+
 def test_the_teacher_may_see_a_prompt_of_its_own(tmp_path, key):
     prompt = tmp_path / "judge.yaml"
     prompt.write_text("name: judge\nversion: '2'\nsystem: You are strict.\nuser: 'Q: {prompt}'\n")

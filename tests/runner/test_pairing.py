@@ -7,6 +7,7 @@ from stillhouse.recipes.load import load_recipe
 from stillhouse.runner.pairing import check_pairing, terms_of
 
 REMOTE = "tests/e2e/remote.yaml"
+PRICE = "price: {input: '1', output: '1'}"
 
 
 def load(*changes):
@@ -27,9 +28,9 @@ def test_a_server_of_ones_own_is_asked_without_a_word_about_networks_or_terms():
 @pytest.mark.parametrize(
     ("api", "host"),
     [
-        ("{kind: openai, model: m}", "api.openai.com"),
-        ("{kind: anthropic, model: m}", "api.anthropic.com"),
-        ("{kind: gemini, model: m}", "generativelanguage.googleapis.com"),
+        (f"{{kind: openai, model: m, {PRICE}}}", "api.openai.com"),
+        (f"{{kind: anthropic, model: m, {PRICE}}}", "api.anthropic.com"),
+        (f"{{kind: gemini, model: m, {PRICE}}}", "generativelanguage.googleapis.com"),
         ("{kind: openai, model: m, base_url: 'https://llm.example.org/v1'}", "llm.example.org"),
     ],
 )
@@ -41,7 +42,7 @@ def test_a_host_that_the_recipe_does_not_allow_is_named(api, host):
 
 
 def test_a_judges_host_is_held_to_the_network_too():
-    judge = "label.judges=[{name: safety, rule: r, api: {kind: openai, model: m}}]"
+    judge = f"label.judges=[{{name: safety, rule: r, api: {{kind: openai, model: m, {PRICE}}}}}]"
 
     assert "label.judges.0.api asks api.openai.com" in refused(judge)
 
@@ -49,7 +50,7 @@ def test_a_judges_host_is_held_to_the_network_too():
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini"])
 def test_terms_that_forbid_some_uses_stop_until_they_are_named(kind):
     host = "network=[api.openai.com, api.anthropic.com, generativelanguage.googleapis.com]"
-    api = f"teacher.api={{kind: {kind}, model: m}}"
+    api = f"teacher.api={{kind: {kind}, model: m, {PRICE}}}"
 
     said = refused(api, host)
 
@@ -121,3 +122,57 @@ def test_a_teacher_in_memory_has_no_prompt_of_its_own_and_no_equal_samples():
         load_recipe("quickstart", ["label.prompt=p.yaml", "label.samples=2"])
     assert "label.prompt: is for a teacher behind an API" in str(caught.value)
     assert "label.temperature: 0 gives 2 equal completions of each prompt" in str(caught.value)
+
+
+def test_a_model_that_costs_money_and_has_no_price_is_refused():
+    host = "network=[api.openai.com]"
+
+    said = refused("teacher.api={kind: openai, model: new-1}", host)
+
+    assert "r.yaml teacher.api.price: the price of 'new-1' is not in the list" in said
+    check_pairing(
+        load("teacher.api={kind: openai, model: gpt-4.1}", host, "teacher.accept_terms=openai"), "r"
+    )
+
+
+def test_spelling_out_a_providers_own_address_lifts_no_terms():
+    api = f"teacher.api={{kind: openai, model: m, base_url: 'https://api.openai.com/v1', {PRICE}}}"
+
+    assert "limit training on its answers" in refused(api, "network=[api.openai.com]")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "teacher.api.key_env=sk-live-4711",
+        "teacher.api.key_env=[GOOD, sk-live-4711]",
+        "teacher.api.base_url=https://me:sk-live-4711@llm.example.org/v1",
+        "teacher.api.base_url=https://llm.example.org/v1?key=sk-live-4711",
+    ],
+)
+def test_a_key_that_was_pasted_into_a_recipe_is_refused_and_not_repeated(change):
+    with pytest.raises(RecipeError) as caught:
+        load(change)
+    assert "sk-live-4711" not in str(caught.value).replace(change, "")
+
+
+@pytest.mark.parametrize("reference", ["#/$defs/lost", "https://example.org/schema.json"])
+def test_a_schema_that_refers_to_what_is_not_there_is_refused(reference):
+    with pytest.raises(RecipeError, match="no place in the schema itself"):
+        load(f'label.answer_schema={{"properties": {{"a": {{"$ref": "{reference}"}}}}}}')
+
+
+def test_a_schema_may_refer_to_its_own_definitions():
+    schema = '{"$defs": {"a": {"type": "string"}}, "properties": {"x": {"$ref": "#/$defs/a"}}}'
+
+    assert load(f"label.answer_schema={schema}").label.answer_schema["$defs"]
+
+
+def test_prices_and_names_of_accounts_change_no_hash():
+    api = load().teacher.api
+    other = load(
+        "teacher.api.provider=team-a", "teacher.api.budget_usd=5", "teacher.api.tries=2"
+    ).teacher.api
+
+    assert api.identity() == other.identity()
+    assert api.identity() != load("teacher.api.top_p=0.5").teacher.api.identity()

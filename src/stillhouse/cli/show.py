@@ -156,9 +156,9 @@ def _money(cost: Cost) -> str:
 
 
 def _budget(found: CheckReport) -> str:
-    price = f"money: about {in_usd(found.likely_usd)}, at most {in_usd(found.most_usd)}"
+    price = f"money: about {in_usd(found.likely_usd)}, {in_usd(found.most_usd)} at the longest"
     if found.budget_usd is None:
-        return f"{price}; no budget is set (teacher.api.budget_usd)"
+        return f"{price}; not every model that is asked has a budget_usd"
     short = "; THIS IS LIKELY TOO LITTLE" if found.likely_usd > found.budget_usd else ""
     return f"{price}; nothing is asked beyond the budget of {in_usd(found.budget_usd)}{short}"
 

@@ -38,12 +38,15 @@ class AnswerChecks:
 
         Args:
             text: of the answer; a fence of Markdown around it is no problem.
+
+        Returns:
+            For whoever must mend it.
         """
         if self._validator is None:
             return ""
         try:
             value = json.loads(without_fence(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return f"- answer: no JSON: {error}"
         found = sorted(self._validator.iter_errors(value), key=lambda error: error.json_path)
         return "\n".join(f"- {one.json_path}: {one.message}" for one in found[:_MOST_PROBLEMS])
@@ -53,6 +56,9 @@ class AnswerChecks:
 
         Args:
             completion: as the engine gave it; one that is no whole answer stays as it is.
+
+        Returns:
+            With a fence around JSON taken off.
         """
         if completion.finish != "stop":
             return completion
@@ -71,12 +77,13 @@ def without_fence(text: str) -> str:
     return fenced[1] if fenced else text
 
 
-def elect(answers: Sequence[Completion], at_least: float) -> list[Completion]:
+def elect(answers: Sequence[Completion], repeats: int, at_least: float) -> list[Completion]:
     """The answers to one prompt, of which at most one is still to be learned.
 
     Args:
-        answers: all that were asked for; unusable ones count as disagreeing.
-        at_least: the share that must agree on the answer that is learned, in (0, 1].
+        answers: all that came; unusable ones count as disagreeing.
+        repeats: how many were wanted; those that did not come count as disagreeing too.
+        at_least: the share of them that must agree on the answer that is learned, in (0, 1].
 
     Returns:
         The same in their order; the first of those that most agree on keeps its finish, the other
@@ -86,7 +93,7 @@ def elect(answers: Sequence[Completion], at_least: float) -> list[Completion]:
     whole = [answer for answer in answers if answer.finish == "stop"]
     votes = Counter(_canonical(answer.text) for answer in whole)
     winner, count = votes.most_common(1)[0] if votes else ("", 0)
-    agrees = bool(answers) and count >= at_least * len(answers)
+    agrees = bool(answers) and count / max(repeats, len(answers)) >= at_least
     chosen = next((one for one in whole if agrees and _canonical(one.text) == winner), None)
     reason = OUTVOTED if agrees else INCONSISTENT
     return [
@@ -100,5 +107,5 @@ def elect(answers: Sequence[Completion], at_least: float) -> list[Completion]:
 def _canonical(text: str) -> str:
     try:
         return json.dumps(json.loads(text), sort_keys=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         return " ".join(text.split())

@@ -69,6 +69,13 @@ class PairStep:
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Emit a row for each setting that a row gets."""
+        taken = next((row for row in batch if self.wanted.as_ in row.fields), None)
+        if taken is not None:
+            raise InputError(
+                f"{taken.provenance} has a field {self.wanted.as_!r} already, which pair_with "
+                "would overwrite",
+                "give the step another name under `as`",
+            )
         chosen = choose(
             [row.row_id for row in batch],
             len(self.settings),

@@ -64,12 +64,13 @@ def prepare_rows(
     collected = list(rows)
     _check_ids_differ(collected)
     current, dropped, counts = collected, list[Drop](), list[StepCount]()
-    made: list[Row] = []
+    made, known = list[Row](), {row.row_id for row in collected}
     for step in build_steps(prepare, paired):
         if not current:
             raise _nothing_left(len(collected), dropped)
         current, drops, count = run_step(step, current)
-        made += current if count.emitted else []
+        made += [row for row in current if row.row_id not in known]
+        known.update(row.row_id for row in current)
         dropped += drops
         counts.append(count)
     check_balance(counts, len(collected), len(current))

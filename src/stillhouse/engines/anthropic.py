@@ -186,7 +186,7 @@ def claude_thinking(endpoint: Endpoint) -> dict[str, Any]:
     return {"thinking": {"type": "enabled", "budget_tokens": endpoint.thinking_tokens}}
 
 
-def closed_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+def closed_schema(schema: Mapping[str, Any] | bool) -> dict[str, Any]:
     """A JSON schema in the subset that Claude's decoding can be held to.
 
     Bounds of numbers and lengths are not in it; they are checked on what comes back.
@@ -196,7 +196,13 @@ def closed_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         The same shape, every object closed.
+
+    Raises:
+        UsageError: an object that may hold what it does not name; closed, it could hold nothing.
     """
+    if not isinstance(schema, Mapping):  # `true`, which anything fits
+        return {}
+    _refuse_open(schema)
     found: dict[str, Any] = {name: schema[name] for name in schema if name in _PLAIN_KEYWORDS}
     for name in ("properties", "$defs"):
         if name in schema:
@@ -209,6 +215,16 @@ def closed_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     if schema.get("type") == "object":
         found["additionalProperties"] = False
     return found
+
+
+def _refuse_open(schema: Mapping[str, Any]) -> None:
+    is_open = schema.get("additionalProperties") not in (None, False)
+    if schema.get("type") == "object" and (is_open or not schema.get("properties")):
+        raise UsageError(
+            "Claude can be held to closed objects only, and the schema has one without named "
+            "properties, or with further ones",
+            "name every property under properties, with additionalProperties: false",
+        )
 
 
 def _joined(blocks: Sequence[Mapping[str, Any]], kind: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
@@ -92,15 +93,14 @@ def forecast_asking(
 
 def endpoint_of(api: ApiEndpoint, demands: Demands | None = None, prompt: str = "") -> Endpoint:
     """Which model answers, and in what manner; arguments as in `remote_engine`."""
-    price = api.price and Price.in_usd(
-        api.price.input, api.price.output, api.price.cached_input, "the recipe"
-    )
+    own = api.price
+    price = own and Price.in_usd(own.input, own.output, own.cached_input, "the recipe")
     return Endpoint(
         model=api.model,
         base_url=api.base_url or "",
         provider=api.provider or "",
         dialect=api.dialect or "",
-        price=price,
+        price=price or None,
         thinking=api.thinking,
         thinking_tokens=api.thinking_tokens,
         context_tokens=api.context_tokens,
@@ -119,7 +119,7 @@ def budget_of(api: ApiEndpoint, name: str) -> Budget:
 def limits_of(api: ApiEndpoint) -> tuple[Limit, ...]:
     """The limits of a recipe's `api`, shared by all processes that ask the provider."""
     name, told = api.provider or api.kind, api.limits
-    kinds = (
+    kinds: tuple[tuple[Literal["requests", "tokens"], int | None, float], ...] = (
         ("requests", told.requests_per_second, 1.0),
         ("requests", told.requests_per_minute, 60.0),
         ("tokens", told.tokens_per_minute, 60.0),

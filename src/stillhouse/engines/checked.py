@@ -120,7 +120,8 @@ class Asker:
     ) -> tuple[Completion, Answer | None, bool]:
         """An answer without problems, or one that ended as an error; was it asked for twice?"""
         completion, answer = await self._ask(example.example_id, example.prompt, index)
-        if completion.finish == "error" or not (found := problems(completion.text)):
+        # What was cut would be cut again.
+        if completion.finish != "stop" or not (found := problems(completion.text)):
             return completion, answer, False
         self._note(answer, False)
         messages = (
@@ -129,7 +130,7 @@ class Asker:
             Message("user", _REPAIR.format(problems=found)),
         )
         completion, answer = await self._ask(example.example_id, messages, index)
-        if completion.finish != "error" and problems(completion.text):
+        if completion.finish == "stop" and problems(completion.text):
             return replace(completion, finish="error", reason="wrong_schema"), answer, True
         return completion, answer, True
 
@@ -167,7 +168,8 @@ class Asker:
         return replace(completion_of(example_id, said, self._asking), sample_index=index), outcome
 
     def _note(self, answer: Answer | None, is_accepted: bool) -> None:
-        if answer is not None:
+        # A kept answer was accounted for by whoever paid it.
+        if answer is not None and not answer.was_kept:
             self._gateway.accept(answer, is_accepted)
 
 

@@ -6,6 +6,7 @@ https://docs.vllm.ai (`prompt_logprobs` of `ChatCompletionRequest`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ from stillhouse.engines.wire import (
     read_logprobs,
 )
 from stillhouse.store.ledger import Usage
+
+_NAME = re.compile(r"[^A-Za-z0-9_-]")
+"""What the name of a schema may not hold."""
 
 _ENDS: dict[str, End] = {
     "stop": "stop",
@@ -115,7 +119,7 @@ class OpenAIWire:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {
-                    "name": asking.schema.get("title", "answer"),
+                    "name": _NAME.sub("_", str(asking.schema.get("title", "")))[:64] or "answer",
                     "schema": dict(asking.schema),
                 },
             }

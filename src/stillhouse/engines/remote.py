@@ -6,7 +6,7 @@ leaves this machine except through the gateway.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, TypeVar
@@ -24,6 +24,7 @@ from stillhouse.engines.ordered import Crew, ask_in_order
 from stillhouse.engines.prices import DryRun, Price, dry_run, price_of
 from stillhouse.engines.wire import Asking, ChatWire, Endpoint, Verify, question_of
 from stillhouse.store.account import Account
+from stillhouse.store.ledger import keep_accepted
 from stillhouse.store.spending import NANO
 
 R = TypeVar("R")
@@ -228,6 +229,15 @@ class RemoteEngine(AskingEngine[Gateway]):
         whole = cls._complete(endpoint)
         price = price_of(whole.provider, whole.model, whole.price, has_money_budget)
         return whole, cls.home.wire(whole, price)
+
+    def account_for(self, used: Collection[tuple[str, int]]) -> None:
+        """Tell the account which answers became part of the data, once that is decided.
+
+        Args:
+            used: their example ids and sample indices; all others count as not used.
+        """
+        session = self._account.session
+        session.journal.write_now(lambda c: keep_accepted(c, session.id, used))
 
     def dry_run(self, examples: Sequence[Example], sampling: Sampling) -> DryRun:
         """What `generate` will cost; arguments and result as of `dry_run_of`."""

@@ -21,7 +21,7 @@ from stillhouse.engines.gateway import Question, Wire
 from stillhouse.engines.prices import Price
 from stillhouse.store.ledger import Usage
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the same question would get another meaning; old answers are then not found."""
 
 _TEMPLATE_TOKENS = 32
@@ -194,7 +194,7 @@ def question_of(
     _refuse_logprobs(wire, asking.decoding.top_logprobs)
     decoding = replace(asking.decoding, seed=asking.decoding.seed + index)
     body = wire.body(messages, replace(asking, decoding=decoding))
-    key = digest_value([_FORMAT, wire.provider, wire.url, body, index, asking.prompt])
+    key = digest_value([_FORMAT, wire.url, body, index, asking.prompt])
     upper = Usage(most_prompt_tokens(messages, asking.schema), asking.sampling.max_new_tokens)
     return Question(example_id, index, key, json.dumps(body).encode(), upper)
 
@@ -213,14 +213,19 @@ def completion_of(example_id: str, said: Said, asking: Asking) -> Completion:
     finish, reason = _judge(said, asking)
     return Completion(
         example_id,
-        said.text,
+        _storable(said.text),
         finish,
         said.num_tokens,
         reason,
         said.logprobs,
-        said.reasoning,
+        _storable(said.reasoning),
         said.tool_calls,
     )
+
+
+def _storable(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, as an emoji that was cut leaves one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _judge(said: Said, asking: Asking) -> tuple[FinishReason, str]:

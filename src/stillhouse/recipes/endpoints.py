@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from stillhouse.recipes.section import Count, Positive, Section, Seed
 
@@ -96,6 +98,25 @@ class ApiEndpoint(Section):
         shaping = set(type(self).model_fields) - _ABOUT_THE_CALL
         return self.model_dump(mode="json", include=shaping)
 
+    @field_validator("key_env")
+    @classmethod
+    def _names_and_no_keys(cls, names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in (names,) if isinstance(names, str) else names:
+            if not _NAME.fullmatch(name):
+                raise PydanticCustomError(
+                    "key_env", "must name an environment variable that holds the key, never the key"
+                )
+        return names
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_key(cls, url: str | None) -> str | None:
+        if url is not None and ("@" in url or "?" in url):
+            raise PydanticCustomError(
+                "base_url", "must be an address alone: a key in it would be written down"
+            )
+        return url
+
     @model_validator(mode="after")
     def _one_rate(self) -> Self:
         limits = self.limits
@@ -104,7 +125,8 @@ class ApiEndpoint(Section):
         return self
 
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ABOUT_THE_CALL = {
-    "key_env", "price", "budget_usd", "budget_tokens", "concurrency", "timeout_s", "tries",
-    "patience_s", "limits",
+    "provider", "key_env", "price", "budget_usd", "budget_tokens", "concurrency", "timeout_s",
+    "tries", "patience_s", "limits",
 }  # fmt: skip

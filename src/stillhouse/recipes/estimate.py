@@ -118,7 +118,7 @@ class Cost:
         seconds: wall time.
         calls: of a model behind an API.
         likely_usd: what these cost if prompts and answers are as long as such texts mostly are.
-        most_usd: what they cost at most.
+        most_usd: what they cost if every answer is as long as it may be, each asked once.
     """
 
     tokens: int = 0

@@ -46,6 +46,25 @@ class TokenStore:
         return 8 * (self.top_k + self.num_draws) + 28
 
 
+def _refuse_lost_references(node: Any, schema: dict[str, Any]) -> None:
+    """Raise for a `$ref` that leads nowhere within the schema; nothing else is looked up."""
+    if isinstance(node, list):
+        for item in node:
+            _refuse_lost_references(item, schema)
+    if not isinstance(node, dict):
+        return
+    reference = node.get("$ref")
+    if isinstance(reference, str):
+        place: Any = schema
+        for part in reference.removeprefix("#").split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            place = place.get(key) if isinstance(place, dict) else None
+        if not reference.startswith("#") or place is None:
+            raise ValueError(f"refers to {reference!r}, which is no place in the schema itself")
+    for value in node.values():
+        _refuse_lost_references(value, schema)
+
+
 class Consistency(Section):
     """Ask each prompt several times, and learn the answer that most of the answers are.
 
@@ -107,8 +126,9 @@ class Label(Section):
         samples: completions of each prompt that are learned.
         attempts: the most completions that are asked for to get them; as `samples` when absent.
         deferred_at_most: the share of prompts that a teacher behind an API may leave without an
-            answer because a budget ended or it could not be reached; beyond, the stage fails, and
-            the next run asks these alone.
+            answer because a budget ended, it could not be reached or it refused the question;
+            beyond, the stage fails, and the next run asks these alone. `--from label` asks again
+            for what was left within the share.
         batch_size: examples side by side.
         shard_examples: examples a stored shard; work lost by a crash is at most one shard.
     """
@@ -164,6 +184,7 @@ class Label(Section):
                 Draft202012Validator.check_schema(schema)
             except SchemaError as error:
                 raise ValueError(f"is no JSON Schema: {error.message}") from None
+            _refuse_lost_references(schema, schema)
         return schema
 
     def settled(self, train: Train) -> Label:
@@ -223,7 +244,7 @@ class Label(Section):
         Raises:
             RecipeError: the vocabulary is too large to be kept in full.
         """
-        if self.targets in ("none", "classes", "auto"):
+        if self.targets == "none" or self.targets == "classes" or self.targets == "auto":
             return None
         if self.targets == "full" and vocab_size > MOST_IN_FULL:
             raise RecipeError(

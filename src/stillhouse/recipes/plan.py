@@ -177,6 +177,7 @@ def _add_training(
             "training": training | own,
             "student_parts": list(recipe.train.parts) if recipe.train.length.epochs else [],
             "student_samples": recipe.label.samples,
+            "keeps_gold": recipe.label.completions == "gold",
             "model": model,
             **machine,
         }
@@ -250,14 +251,19 @@ def _collect(recipe: Recipe, content: Content) -> dict[str, Any]:
     return {"collect": section, "content": content.source}
 
 
-_OF_THE_TEACHER = ("model", "endpoint", "prompt")
+_OF_THE_TEACHER = ("model", "endpoint", "prompt", "max_tokens")
 
 
 def _teacher(recipe: Recipe, content: Content, machine: dict[str, Any]) -> dict[str, Any]:
     """What the teacher's answers depend on, beside what it is asked."""
     if recipe.teacher.api:
         prompt = _dump(content.prompt) if content.prompt else None
-        return {"endpoint": recipe.teacher.api.identity(), "prompt": prompt}
+        limits = [limit for limit in (content.context, recipe.prepare.max_tokens) if limit]
+        return {
+            "endpoint": recipe.teacher.api.identity(),
+            "prompt": prompt,
+            "max_tokens": min(limits, default=0),
+        }
     return {**machine, "model": _model(recipe, "teacher", content)}
 
 
@@ -268,9 +274,9 @@ def _asking(recipe: Recipe) -> dict[str, Any]:
 
 
 def _label(recipe: Recipe) -> dict[str, Any]:
-    # The prompt stands there by its content, and how much may be missing shapes no answer.
+    # The prompt stands there by its content, a judge by what shapes its judgement.
     judges = [_dump(judge) | {"api": judge.api.identity()} for judge in recipe.label.judges]
-    return _dump(recipe.label) | {"prompt": None, "deferred_at_most": 0.0, "judges": judges}
+    return _dump(recipe.label) | {"prompt": None, "judges": judges}
 
 
 def _prepare(recipe: Recipe, content: Content) -> dict[str, Any]:

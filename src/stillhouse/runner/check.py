@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class CheckReport:
         dropped: reason to rows, in what was looked at.
         terms: what the teacher's terms say of training on its answers; empty if not known.
         likely_usd: of what is still to be asked of a teacher behind an API.
-        most_usd: of the same, at most.
+        most_usd: of the same, if every prompt and every answer is as long as it may be.
         budget_usd: what may be spent; None without a cap, or without such a teacher.
         memory_bytes: the highest peak of what is still to do.
         disk_bytes: of what is still to do, with the largest need of a working stage.
@@ -279,7 +279,8 @@ class _Pricer:
     def _label(self, _: str) -> Cost:
         label = self._recipe.label
         # The validation part is labelled with the rest, for the student's validation loss.
-        corpus = self.seen.count({*label.parts, "validation"}, self._answer)
+        parts = {*label.parts, "validation"}
+        corpus = _repeated(self.seen.count(parts, self._answer), label.samples)
         scoring = scoring_cost(
             self._teacher,
             corpus,
@@ -290,8 +291,8 @@ class _Pricer:
             * min(1.0, label.shard_examples / max(1, corpus.examples))
             * corpus.answer_tokens,
         )
-        asked = label.parts if label.completions == "teacher" else ("unlabelled",)
-        prompts = self.seen.count(set(asked) & set(label.parts), 0.0)
+        asked = parts if label.completions == "teacher" else ("unlabelled",)
+        prompts = _repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
         if not prompts.examples:
             return together(scoring, _SHARDS)
         generation = generation_cost(
@@ -309,6 +310,7 @@ class _Pricer:
         twin = training.twin if variant == "twin" else None
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer)
+        corpus = corpus if twin else _repeated(corpus, self._recipe.label.samples)
         held = 0.0 if twin else self._target_memory()
         return training_cost(self._student, training, corpus, self._machine, target_bytes=held)
 
@@ -343,6 +345,16 @@ class _Pricer:
     def _register(self, _: str) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
         return Cost(disk_bytes=weights, seconds=0.1 + weights / 4e8)
+
+
+def _repeated(corpus: Corpus, times: int) -> Corpus:
+    """A corpus whose every example stands there so often, as with several samples of each."""
+    return replace(
+        corpus,
+        examples=corpus.examples * times,
+        tokens=corpus.tokens * times,
+        answer_tokens=corpus.answer_tokens * times,
+    )
 
 
 def probe_machine(compute: ResolvedCompute) -> Machine:

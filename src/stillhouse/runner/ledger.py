@@ -53,17 +53,17 @@ def read_ledger(place: Place) -> LedgerView:
     """
     path = place.account / JOURNAL
     stages = [one for one in spending_by_stage(path) if place.name in ("", one.run)]
-    if place.name and not stages:
-        runs = dict.fromkeys(one.run for one in spending_by_stage(path))
-        raise InputError(
-            f"the run {place.name!r} asked no model behind an API",
-            f"runs that did: {', '.join(runs)}",
-        )
     budgets = [
         one
         for one in spending_by_budget(path)
         if place.name in ("", one.name) or one.name.startswith(f"{place.name} judge ")
     ]
+    if place.name and not budgets:
+        runs = dict.fromkeys(one.run for one in spending_by_stage(path))
+        raise InputError(
+            f"the run {place.name!r} asked no model behind an API",
+            f"runs that did: {', '.join(runs)}",
+        )
     return LedgerView(tuple(stages), tuple(budgets))
 
 

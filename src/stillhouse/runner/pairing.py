@@ -6,6 +6,7 @@ from urllib.parse import urlparse
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.engines.catalog import REMOTE
+from stillhouse.engines.prices import price_list
 from stillhouse.recipes.compute import this_host
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.facts import OutputTerms, facts_for, service_terms
@@ -67,7 +68,18 @@ def _check_reader(recipe: Recipe, origin: str) -> None:
 
 
 def _check_endpoint(key: str, api: ApiEndpoint, recipe: Recipe, origin: str) -> None:
-    host = urlparse(api.base_url or REMOTE[api.kind].home.base_url).hostname
+    host = host_of(api)
+    if (
+        is_billed(api)
+        and api.price is None
+        and (api.provider or api.kind, api.model) not in (price_list())
+    ):
+        raise RecipeError(
+            f"{origin} {key}.price: the price of {api.model!r} is not in the list, so nothing of "
+            "what it costs could be told or limited",
+            f'write {key}.price: {{input: "...", output: "..."}}, dollars per million tokens as '
+            "the provider's page says",
+        )
     if host and not NetworkGuard(recipe.network).allows(host):
         raise RecipeError(
             f"{origin} network: {NetworkGuard(recipe.network).policy}, but {key} asks {host}",
@@ -75,18 +87,36 @@ def _check_endpoint(key: str, api: ApiEndpoint, recipe: Recipe, origin: str) -> 
         )
 
 
+_OPENAI = "api.openai.com"
+
+
+def host_of(api: ApiEndpoint) -> str:
+    """The host that is asked; empty where the recipe must name one and does not."""
+    return urlparse(api.base_url or REMOTE[api.kind].home.base_url).hostname or ""
+
+
+def is_billed(api: ApiEndpoint) -> bool:
+    """Whether a provider sends bills; a server of one's own does not."""
+    return api.kind in ("anthropic", "bedrock", "gemini") or host_of(api) == _OPENAI
+
+
 def terms_of(teacher: ModelSource) -> tuple[str, OutputTerms] | None:
     """Under which name which terms of training on a teacher's answers apply; None if unknown.
 
     Args:
         teacher: of a recipe.
+
+    Returns:
+        A licence or a service, and a summary of what it says.
     """
     if teacher.api:
         facts = facts_for(teacher.api.model)
         if facts:
             return facts.licence, facts.terms
         # Behind an address of one's own the licence of whatever is served there applies.
-        if teacher.api.kind == "ollama" or (teacher.api.kind == "openai" and teacher.api.base_url):
+        if teacher.api.kind == "ollama" or (
+            teacher.api.kind == "openai" and host_of(teacher.api) != _OPENAI
+        ):
             return None
         return teacher.api.kind, service_terms(teacher.api.kind)
     facts = facts_for(teacher.hub or "")

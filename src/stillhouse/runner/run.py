@@ -19,6 +19,7 @@ from stillhouse.core.errors import (
     UsageError,
 )
 from stillhouse.core.files import disk_full_is_clear
+from stillhouse.engines.keys import find_keys
 from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.runner.events import Event, OnEvent, ignore
@@ -175,6 +176,7 @@ class _Run:
         finished = {item.key: self._find(item) for item in self.resolved.plan.instances}
         with ExitStack() as stack:
             waiting = [item for item in self.resolved.plan.instances if not finished[item.key]]
+            self._find_keys(waiting)
             self._start_servers(stack, waiting)
             for instance in self.resolved.plan.instances:
                 self._at = instance.key
@@ -185,6 +187,12 @@ class _Run:
                     manifest = self._make(instance)
                 if instance.stage == "gate":
                     self._obey(manifest)
+
+    def _find_keys(self, waiting: list[Instance]) -> None:
+        """Miss a key before the first stage, not after hours of work."""
+        if any(self._access(instance) for instance in waiting):
+            for api in self.resolved.recipe.endpoints.values():
+                find_keys(api.key_names, self.resolved.loaded.base_folder)
 
     def _start_servers(self, stack: ExitStack, waiting: list[Instance]) -> None:
         kinds = {entry_of(item.stage, item.config).needs_torch for item in waiting}

@@ -14,7 +14,7 @@ from stillhouse.core.protocols import Generator
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
 from stillhouse.data.answers import AnswerChecks, elect
-from stillhouse.recipes.labels import Label
+from stillhouse.recipes.labels import Consistency, Label
 from stillhouse.stages.corpus import Corpus
 
 
@@ -96,11 +96,10 @@ def complete(
         lacking = [one for one in lacking if _lacks(found[one.example_id], wanted, hopeless)]
         if not lacking:
             break
-    share = label.consistency.at_least if label.consistency else 0.0
     return [
         completion
         for example in examples
-        for completion in _chosen(found[example.example_id], share)
+        for completion in _chosen(found[example.example_id], label.consistency)
     ]
 
 
@@ -110,8 +109,8 @@ def _lacks(answers: Sequence[Completion], wanted: int, hopeless: Collection[str]
     return sum(answer.finish == "stop" for answer in answers) < wanted
 
 
-def _chosen(answers: list[Completion], share: float) -> list[Completion]:
-    return elect(answers, share) if share else answers
+def _chosen(answers: list[Completion], wanted: Consistency | None) -> list[Completion]:
+    return elect(answers, wanted.repeats, wanted.at_least) if wanted else answers
 
 
 def learned(examples: Sequence[Example], done: Sequence[Completion]) -> list[Example]:

@@ -25,16 +25,18 @@ from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.sections import section_of
 from stillhouse.store.account import open_account
 
-DEFERRED = frozenset({*REASONS, *ENDS} - {"bad_request"})
-"""Reasons why a question has no answer yet: a later run may get one."""
+DEFERRED = frozenset({*REASONS, *ENDS})
+"""Reasons why a question has no answer: none came, so that a later run may get one."""
 
 _HINTS = {
-    "budget": "raise teacher.api.budget_usd or budget_tokens",
-    "no_key": "give another key under teacher.api.key_env",
-    "key_refused": "give another key under teacher.api.key_env",
+    "budget": "raise {key}.budget_usd or budget_tokens",
+    "no_key": "give a key that is let in under {key}.key_env",
+    "key_refused": "give a key that is let in under {key}.key_env",
     "quota_used_up": "fill the account up, or give another key",
     "no_connection": "is the address right, and the server up?",
-    "redirected": "is teacher.api.base_url right?",
+    "redirected": "is {key}.base_url right?",
+    "bad_request": "does {key}.model exist, and does it take what is asked? "
+    "label.deferred_at_most goes on without some prompts",
 }
 
 
@@ -58,6 +60,11 @@ class RemoteTeacher:
         seen = [replace(one, prompt=self.prompt.apply(one.prompt)) for one in examples]
         for completion in self.engine.generate(seen, sampling):
             yield replace(completion, prompt_label=self.prompt.label)
+
+    def account_for(self, done: Sequence[Completion]) -> None:
+        """Tell the account which of these completions are learned."""
+        used = {(one.example_id, one.sample_index) for one in done if one.finish == "stop"}
+        self.engine.account_for(used)
 
 
 @contextmanager
@@ -127,13 +134,16 @@ def open_engine(request: StageRequest, asked: Asked, progress: Progress) -> Iter
         yield remote_engine(asked.api, account, keys, progress, asked.demands, asked.prompt)
 
 
-def refuse_deferred(done: Sequence[Completion], asked: int, at_most: float) -> int:
+def refuse_deferred(
+    done: Sequence[Completion], asked: int, at_most: float, key: str = "teacher.api"
+) -> int:
     """The number of prompts without an answer; raises when there are too many.
 
     Args:
         done: every completion.
         asked: prompts.
         at_most: the share that may stay without.
+        key: of who was asked, in the recipe.
 
     Returns:
         How many were deferred.
@@ -147,9 +157,11 @@ def refuse_deferred(done: Sequence[Completion], asked: int, at_most: float) -> i
     if deferred <= at_most * asked:
         return deferred
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    hints = [_HINTS[reason] for reason, _ in reasons.most_common() if reason in _HINTS]
+    hints = [
+        _HINTS[reason].format(key=key) for reason, _ in reasons.most_common() if reason in _HINTS
+    ]
     raise StillhouseError(
-        f"{deferred:,} of {asked:,} prompts have no answer yet: {counts}",
+        f"{deferred:,} of {asked:,} prompts have no answer of {key} yet: {counts}",
         "; ".join([*dict.fromkeys(hints), "run the same command again: answers are kept, only "
                    "the others are asked"]),
     )  # fmt: skip

@@ -24,7 +24,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     checks = AnswerChecks(asking["answer_schema"], ())
     sampling = Sampling(config["max_new_tokens"], asking["temperature"])
     with open_teacher(request, progress, checks, asking["answer_schema"]) as teacher:
-        said = list(teacher.generate(holdout, sampling))
+        said = [checks.judge(one) for one in teacher.generate(holdout, sampling)]
     refuse_deferred(said, len(holdout), 0.0)
     write_completions(request.out / COMPLETIONS, said)
     answers = Answers(holdout, said, as_objects=config["answer_format"] == "json")

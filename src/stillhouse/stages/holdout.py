@@ -102,6 +102,9 @@ def summarise(
         scores: of the same examples.
         settings: the recipe's.
         notes: further notes, by metric.
+
+    Returns:
+        Examples, cut answers and metrics.
     """
     resampling = Resampling(settings.draws, settings.confidence, settings.seed)
     told = answers.notes() | dict(notes or {})

@@ -71,8 +71,10 @@ def judge_answers(
             for answer in found
             if answer.finish == "stop" and answer.example_id in by_id
         }
-        said = _ask(request, judge, section_of(ApiEndpoint, api), list(asked.values()), progress)
-        found = [_judged(answer, judge, said) for answer in found]
+        if asked:
+            questions = list(asked.values())
+            said = _ask(request, judge, section_of(ApiEndpoint, api), questions, progress)
+            found = [_judged(answer, judge, said) for answer in found]
     return found
 
 
@@ -87,7 +89,8 @@ def _ask(
     asked = Asked(api, demands, PROMPT.label, f"judge {judge.name}")
     with open_engine(request, asked, progress) as engine:
         said = list(engine.generate(questions, Sampling(MOST_TOKENS, judge.temperature)))
-    refuse_deferred(said, len(questions), request.access["deferred_at_most"])
+    at_most = request.access["deferred_at_most"]
+    refuse_deferred(said, len(questions), at_most, f"the judge {judge.name}: api")
     return {one.example_id: one for one in said}
 
 

@@ -41,13 +41,29 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         done += teacher.complete(shard, number)
         seen += len(shard)
         progress(seen, 2 * len(examples), "examples")
-    done = judge_answers(request, label, examples, done, progress)
+    done = _judge(request, label, examples, done, progress)
     write_completions(request.out / COMPLETIONS, done)
     told = summary(examples, label, done)
     if teacher.header:
         answered = learned(examples, done)
         told |= teacher.score(answered, teacher.header, request.out / TARGETS, progress)
     return StageResult(told)
+
+
+def _judge(
+    request: StageRequest,
+    label: Label,
+    examples: Sequence[Example],
+    done: list[Completion],
+    progress: Progress,
+) -> list[Completion]:
+    """What the judges left, written down before it is scored: a resume must see the same."""
+    path = request.scratch / "judged.parquet"
+    if not label.judges:
+        return done
+    if not path.exists():
+        write_completions(path, judge_answers(request, label, examples, done, progress))
+    return read_completions(path)
 
 
 class _Teacher:

@@ -5,13 +5,17 @@ There is no work of its own to resume: answers lie in the account, where a secon
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from stillhouse.core.errors import StillhouseError
 from stillhouse.core.protocols import Progress
+from stillhouse.core.rows import Completion, Example
 from stillhouse.data.storage import write_completions
 from stillhouse.recipes.labels import Label
 from stillhouse.stages.completing import checks_of, is_asked, label_examples, summary
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import open_corpus
+from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.endpoint import DEFERRED, open_teacher, refuse_deferred
 from stillhouse.stages.judging import judge_answers
 from stillhouse.stages.label_files import COMPLETIONS
@@ -23,11 +27,13 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     label = section_of(Label, request.config["label"])
     corpus = open_corpus(request.inputs["examples"])
     examples = corpus.of_parts({*label.parts, "validation"})
+    asked = {example.example_id: example for example in examples if is_asked(example, label)}
     with open_teacher(request, progress, checks_of(label), label.answer_schema) as teacher:
         done = label_examples(teacher, corpus, examples, label, hopeless=DEFERRED)
-    asked = {example.example_id for example in examples if is_asked(example, label)}
-    deferred = refuse_deferred(done, len(asked), request.access["deferred_at_most"])
-    done = judge_answers(request, label, examples, done, progress)
+        deferred = refuse_deferred(done, len(asked), request.access["deferred_at_most"])
+        done = _end_long_ones(done, asked, corpus, request.config["max_tokens"])
+        done = judge_answers(request, label, examples, done, progress)
+        teacher.account_for(done)
     told = summary(examples, label, done)
     if asked and not any(one.finish == "stop" and one.example_id in asked for one in done):
         reasons = ", ".join(f"{count} {reason}" for reason, count in told["unusable"].items())
@@ -37,3 +43,22 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         )
     write_completions(request.out / COMPLETIONS, done)
     return StageResult(told | {"deferred": deferred})
+
+
+def _end_long_ones(
+    done: Sequence[Completion], asked: Mapping[str, Example], corpus: Corpus, max_tokens: int
+) -> list[Completion]:
+    """The same, but answers that the student could not read whole end as `too_long`.
+
+    The provider counted their tokens by its own tokenizer.
+    """
+
+    def judged(answer: Completion) -> Completion:
+        example = asked.get(answer.example_id)
+        if example is None or answer.finish != "stop" or not max_tokens:
+            return answer
+        if len(corpus.encode(example, answer.text).ids) <= max_tokens:
+            return answer
+        return replace(answer, finish="error", reason="too_long")
+
+    return [judged(answer) for answer in done]

@@ -43,6 +43,9 @@ def entry_of(stage: str, config: dict[str, Any]) -> StageEntry:
     Args:
         stage: its stage.
         config: its configuration.
+
+    Returns:
+        The entry.
     """
     return _REMOTE[stage] if "endpoint" in config else STAGES[stage]
 

@@ -90,7 +90,10 @@ def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Cor
     parts = config["student_parts"]
     if not parts:
         return training
-    examples = len(corpus.of_parts(parts)) * config["student_samples"]
+    examples = sum(
+        1 if example.answer is not None and config["keeps_gold"] else config["student_samples"]
+        for example in corpus.of_parts(parts)
+    )
     steps = training_steps(training, examples)
     length = training.length.model_copy(update={"steps": steps, "epochs": None})
     return training.model_copy(update={"length": length})

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -232,6 +233,22 @@ def balance_of(c: sqlite3.Connection, name: str) -> Balance:
 def mark_accepted(c: sqlite3.Connection, call: int, is_accepted: bool) -> None:
     """Note whether a call's answer became part of the data; a write of the journal."""
     c.execute("UPDATE calls SET accepted = ? WHERE id = ?", (int(is_accepted), call))
+
+
+def keep_accepted(c: sqlite3.Connection, session: int, used: Collection[tuple[str, int]]) -> None:
+    """Take the note "accepted" from a session's calls whose answers were not used after all.
+
+    Args:
+        c: the journal's connection; a write.
+        session: whose calls.
+        used: example id and sample index of each answer that became part of the data.
+    """
+    rows = c.execute(
+        "SELECT id, example_id, sample_index FROM calls WHERE session = ? AND accepted = 1",
+        (session,),
+    ).fetchall()
+    unused = [(call,) for call, example_id, index in rows if (example_id, index) not in used]
+    c.executemany("UPDATE calls SET accepted = 0 WHERE id = ?", unused)
 
 
 def _settle(c: sqlite3.Connection, call: int, bill: Bill) -> None:
