@@ -32,7 +32,8 @@ def capture(spec: dict[str, Any]) -> None:
     turns = Turns()
     import torch
 
-    from stillhouse.models.score import Scoring, score_batch
+    from stillhouse.models.score import score_batch
+    from stillhouse.models.scoring import Scoring
     from stillhouse.targets.header import TargetHeader
     from stillhouse.targets.write import TargetWriter
     from workload import Work

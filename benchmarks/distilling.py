@@ -18,7 +18,8 @@ from stillhouse.losses.soft_targets import LiveTeacher, SampledTargets, SoftTarg
 from stillhouse.losses.terms import CROSS_ENTROPY, Objective
 from stillhouse.models.head import find_head, last_hidden
 from stillhouse.models.inference import pad_batch
-from stillhouse.models.score import Scoring, score_batch
+from stillhouse.models.score import score_batch
+from stillhouse.models.scoring import Scoring
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.targets.write import TargetWriter

@@ -126,7 +126,8 @@ def _entropy(teacher: Any, rows: list[Any]) -> float:
 
 def _store(teacher: Any, rows: list[Any], vocab: int, codec: dict[str, Any]) -> dict[str, Any]:
     """Bytes a token of a store of these rows, what went in and what comes out."""
-    from stillhouse.models.score import Scoring, score_batch
+    from stillhouse.models.score import score_batch
+    from stillhouse.models.scoring import Scoring
     from stillhouse.targets.header import TargetHeader
     from stillhouse.targets.read import TargetReader
     from stillhouse.targets.write import TargetWriter

@@ -122,7 +122,8 @@ class _Cache:
 
     def capture(self) -> dict[str, float]:
         """Score everything and write the store."""
-        from stillhouse.models.score import Scoring, score_batch
+        from stillhouse.models.score import score_batch
+        from stillhouse.models.scoring import Scoring
         from stillhouse.targets.header import TargetHeader
         from stillhouse.targets.write import TargetWriter
 

@@ -9,7 +9,7 @@ from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines import transformers as engine_module
 from stillhouse.engines.transformers import TransformersEngine
-from stillhouse.models.score import Scoring
+from stillhouse.models.scoring import Scoring
 from stillhouse.tokens.encode import encode_conversation
 
 

@@ -7,7 +7,8 @@ from tests.models.tiny_models import CONFIGS, build
 
 from stillhouse.core.errors import ArtifactError
 from stillhouse.models.distance import score_against
-from stillhouse.models.score import Scoring, score_batch
+from stillhouse.models.score import score_batch
+from stillhouse.models.scoring import Scoring
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
 

@@ -4,8 +4,9 @@ import torch
 
 from stillhouse.losses.head import HeadTensors
 from stillhouse.models import logits as logits_module
-from stillhouse.models.draws import NOT_DRAWN, draw_tokens, tally, uniforms
+from stillhouse.models.draws import draw_tokens
 from stillhouse.models.logits import BLOCK, NOTHING, LogitReader, LogitRows, sum_rows
+from stillhouse.models.tally import NOT_DRAWN, tally, uniforms
 from stillhouse.models.top_k import top_entries
 
 

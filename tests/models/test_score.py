@@ -10,7 +10,8 @@ from tests.models.tiny_models import CONFIGS, build
 from stillhouse.core.errors import InputError, ModelError
 from stillhouse.core.rows import Message
 from stillhouse.models import logits
-from stillhouse.models.score import Scoring, score_batch
+from stillhouse.models.score import score_batch
+from stillhouse.models.scoring import Scoring
 from stillhouse.tokens.encode import encode_conversation
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")

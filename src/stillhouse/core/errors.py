@@ -14,6 +14,7 @@ StillhouseError            1   anything that went wrong while running
 |-- AccountingError        1   rows in and rows out do not balance
 |-- TrainingError          1   NaN, missing or zero gradients; names the step
 |-- ShapeError             1   arrays that should match do not
+|-- EngineDiedError        1   the process that runs a model ended, or fell silent
 |-- GateRefusedError       3   the gate said no, or had too little data
 `-- InterruptedRunError  130   Ctrl-C
 """
@@ -92,6 +93,10 @@ class TrainingError(StillhouseError):
 
 class ShapeError(StillhouseError):
     """Two arrays that should match in shape do not."""
+
+
+class EngineDiedError(StillhouseError):
+    """The process that runs a model ended, or fell silent."""
 
 
 class GateRefusedError(StillhouseError):

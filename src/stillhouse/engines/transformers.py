@@ -15,7 +15,8 @@ from stillhouse.core.sampling import Sampling
 from stillhouse.core.targets import TokenTargets
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.models.generate import find_stopping, generate_ids
-from stillhouse.models.score import Scoring, score_batch
+from stillhouse.models.score import score_batch
+from stillhouse.models.scoring import Scoring
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from transformers import GenerationConfig, PreTrainedModel
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import FinishReason, Message
+from stillhouse.core.rows import FinishReason
 from stillhouse.core.sampling import Sampling
 from stillhouse.models.inference import batches_by_length, evaluating, pad_batch, plain_model
 from stillhouse.models.source import context_tokens
-from stillhouse.tokens.encode import encode_conversation
+from stillhouse.tokens.ends import end_ids
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -64,14 +64,7 @@ def find_stopping(
     if plain.generation_config is not None:
         stated.append(plain.generation_config.eos_token_id)
     stops = {int(token) for entry in stated for token in _as_list(entry)}
-    if "eos_token" in tokenizer.specials:
-        stops.add(tokenizer.eos_id)
-    turn = encode_conversation(
-        (Message("user", "a"), Message("assistant", "b")), template, tokenizer
-    )
-    last = int(turn.ids[turn.is_trained][-1])
-    if tokenizer.decode([last]) == "":  # a special token, not a part of the answer
-        stops.add(last)
+    stops |= end_ids(tokenizer, template)
     return Stopping(frozenset(stops), min(stops, default=0))
 
 

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from stillhouse.core.targets import Draws, TargetKey, TokenTargets
-from stillhouse.models.draws import draw_tokens, tally, uniforms
+from stillhouse.models.draws import draw_tokens
 from stillhouse.models.inference import evaluating
 from stillhouse.models.logits import LogitRows, sum_rows
+from stillhouse.models.scoring import Scoring
 from stillhouse.models.states import AnswerStates, answer_states, observed
+from stillhouse.models.tally import tally, uniforms
 from stillhouse.models.top_k import top_entries
 from stillhouse.tokens.encode import EncodedConversation
 
@@ -29,31 +31,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 Number = TypeVar("Number", np.float32, np.int32)
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """How text is scored.
-
-    Attributes:
-        vocab_size: ids of the tokenizer; rows of the head behind them are padding and get no mass.
-        top_k: kept entries a token; at most `vocab_size` are there. 0 keeps none.
-        kd_temperatures: at which the log of the partition sum is kept.
-        batch_size: examples side by side.
-        num_draws: tokens drawn from what the kept entries leave, at the one kd_temperature.
-        seed: of the draws.
-    """
-
-    vocab_size: int
-    top_k: int = 64
-    kd_temperatures: tuple[float, ...] = (1.0,)
-    batch_size: int = 8
-    num_draws: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.num_draws and len(self.kd_temperatures) != 1:
-            raise ValueError(f"draws need one kd_temperature, not {self.kd_temperatures}")
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from stillhouse.data.storage import write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.scores import Column, write_scores
 from stillhouse.models.distance import score_against
-from stillhouse.models.score import Scoring
+from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus

@@ -11,7 +11,7 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Completion, Example
 from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.engines.transformers import TransformersEngine
-from stillhouse.models.score import Scoring
+from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.labels import Label
 from stillhouse.stages.completing import label_examples, learned, summary
 from stillhouse.stages.contract import StageRequest, StageResult

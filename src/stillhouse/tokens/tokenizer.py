@@ -179,6 +179,10 @@ class TextTokenizer:
         listed = [int(token) for token in ids]
         return str(self._backend.decode(listed, skip_special_tokens=skip_special))
 
+    def token_bytes(self, ids: NDArray[np.int32]) -> list[bytes]:
+        """The bytes that each token, (T,), stands for; one may be part of a character."""
+        return self._bytes.each(ids)
+
     def token_of(self, token_id: int) -> str:
         """How the vocabulary writes a token; empty for an id that it does not have."""
         return self._backend.id_to_token(token_id) or ""
