@@ -18,7 +18,6 @@ limits there are none to spare, because a place must be used as soon as it is ta
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +28,7 @@ from stillhouse.engines.http import Http, read_reply
 from stillhouse.engines.keys import Key, KeyRing
 from stillhouse.engines.limits import Limiter
 from stillhouse.engines.outcomes import Answer, Deferred, Failure, Reply, Then
+from stillhouse.engines.patience import Patience
 from stillhouse.engines.prices import Price
 from stillhouse.engines.retry import RetryPolicy
 from stillhouse.store.call_cache import KeptAnswer, find_answer, keep_answer
@@ -127,10 +127,8 @@ class Gateway:
         self._wire = wire
         self._session = session
         self._keys = keys
-        self._settings = settings
-        self._pause = pause
-        self._random = random.Random(settings.seed)
         self._limiter = Limiter(wire.provider, settings.limits, slots, settings.retry)
+        self._patience = Patience(self._limiter, settings.retry, settings.seed, pause)
         self._permits = asyncio.Semaphore(settings.concurrency)
         self._settled = asyncio.Event()
         self._http = Http(settings.concurrency, settings.timeout_s)
@@ -169,7 +167,7 @@ class Gateway:
             if isinstance(outcome, Deferred):
                 return Deferred(outcome.reason, failed, outcome.detail)
             failed += outcome.kind.then is not Then.REST
-            if not await self._may_go_on(outcome, failed):
+            if not await self._patience.may_go_on(outcome, failed):
                 return _deferred(outcome, failed)
 
     def accept(self, answer: Answer, is_accepted: bool) -> None:
@@ -177,20 +175,6 @@ class Gateway:
         self._session.journal.post(
             partial(mark_accepted, call=answer.call, is_accepted=is_accepted)
         )
-
-    async def _may_go_on(self, failure: Failure, failed: int) -> bool:
-        policy = self._settings.retry
-        then = failure.kind.then
-        if then is Then.REST:
-            self._limiter.rest(failure.retry_after_s)
-            return (failure.retry_after_s or 0.0) <= policy.patience_s
-        if then is Then.RETRY and failed < policy.tries:
-            asked_s = failure.retry_after_s or 0.0
-            if asked_s > policy.patience_s:
-                return False
-            await self._pause(max(asked_s, policy.pause_s(failed, self._random)))
-            return True
-        return then is Then.NEXT_KEY
 
     async def _try(self, question: Question) -> Answer | Failure | Deferred:
         key = self._keys.pick()
