@@ -35,6 +35,9 @@ _HINTS = {
     "quota_used_up": "fill the account up, or give another key",
     "no_connection": "is the address right, and the server up?",
     "redirected": "is teacher.api.base_url right?",
+    "batch_refused": "has the provider a batch endpoint for this model? without teacher.api.batch "
+    "it is asked one by one",
+    "batch_expired": "the provider had no time for the whole batch",
 }
 
 
