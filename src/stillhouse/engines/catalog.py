@@ -8,6 +8,7 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines.anthropic import AnthropicEngine
+from stillhouse.engines.batch_settings import BatchSettings
 from stillhouse.engines.bedrock import BedrockEngine
 from stillhouse.engines.gateway import GatewaySettings
 from stillhouse.engines.gemini import GeminiEngine
@@ -59,7 +60,10 @@ def remote_engine(
     """
     endpoint = endpoint_of(api, demands, prompt)
     retry = RetryPolicy(tries=api.tries, patience_s=api.patience_s)
-    settings = GatewaySettings(api.concurrency, api.timeout_s, limits_of(api), retry, api.seed)
+    batch = BatchSettings(api.batch_questions, patience_s=api.batch_patience_s)
+    settings = GatewaySettings(
+        api.concurrency, api.timeout_s, limits_of(api), retry, api.seed, batch
+    )
     return REMOTE[api.kind](endpoint, account, keys, settings, progress)
 
 
@@ -93,7 +97,11 @@ def forecast_asking(
 def endpoint_of(api: ApiEndpoint, demands: Demands | None = None, prompt: str = "") -> Endpoint:
     """Which model answers, and in what manner; arguments as in `remote_engine`."""
     price = api.price and Price.in_usd(
-        api.price.input, api.price.output, api.price.cached_input, "the recipe"
+        api.price.input,
+        api.price.output,
+        api.price.cached_input,
+        "the recipe",
+        api.price.batch,
     )
     return Endpoint(
         model=api.model,
@@ -107,6 +115,7 @@ def endpoint_of(api: ApiEndpoint, demands: Demands | None = None, prompt: str = 
         decoding=Decoding(top_p=api.top_p, stop=api.stop, seed=api.seed),
         prompt=prompt,
         demands=demands or Demands(),
+        batch=api.batch,
     )
 
 
