@@ -96,13 +96,10 @@ def forecast_asking(
 
 def endpoint_of(api: ApiEndpoint, demands: Demands | None = None, prompt: str = "") -> Endpoint:
     """Which model answers, and in what manner; arguments as in `remote_engine`."""
-    price = api.price and Price.in_usd(
-        api.price.input,
-        api.price.output,
-        api.price.cached_input,
-        "the recipe",
-        api.price.batch,
-    )
+    told, price = api.price, None
+    if told is not None:
+        given = told.input, told.output, told.cached_input
+        price = Price.in_usd(*given, "the recipe", told.batch)
     return Endpoint(
         model=api.model,
         base_url=api.base_url or "",

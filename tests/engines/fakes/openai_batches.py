@@ -19,7 +19,7 @@ class Plan:
     """How batches go.
 
     Attributes:
-        looks: so many are needed before a batch is over.
+        looks: so many are needed before a batch is over; or a function of the batch's id.
         seconds: it takes at least so long.
         end: how it ends.
         fault: of a line by its number from 0: `missing`, `expired`, `cancelled`, `timeout`,
@@ -35,7 +35,7 @@ class Plan:
         forgets: the server knows no batch any more.
     """
 
-    looks: int = 1
+    looks: object = 1
     seconds: float = 0.0
     end: str = "completed"
     fault: object = None
@@ -199,7 +199,8 @@ class Batches:
 
     def _told(self, name):
         batch, plan = self.made[name], self.plan
-        is_over = batch["looks"] >= plan.looks and time.monotonic() - batch["at"] >= plan.seconds
+        looks = plan.looks(name) if callable(plan.looks) else plan.looks
+        is_over = batch["looks"] >= looks and time.monotonic() - batch["at"] >= plan.seconds
         total, completed, failed = batch["counts"] if is_over else (batch["counts"][0], 0, 0)
         output, error = batch["files"] if is_over else (None, None)
         body = batch["body"]
