@@ -7,7 +7,8 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from tests.engines.asking import PRICE, SAMPLING, engine, examples
+from tests.engines.asking import PATIENT, PRICE, SAMPLING, engine, examples
+from tests.engines.fakes.openai_batches import Plan
 from tests.engines.fakes.openai_server import FakeOpenAI
 from tests.engines.fakes.server import BAD_ANSWERS, BILLED_FAULTS, FREE_FAULTS, Behaviour
 from tests.engines.processes import kill_after, start
@@ -72,6 +73,72 @@ def one_trial(folder, seed, has_kill):
     assert len(whole) - lost - late <= count_in(folder, "answers") <= len(whole)
     assert lost <= most_under_way(SETTINGS)
     return Counter(one.reason for one in found)
+
+
+def draw_plan(draw):
+    """Batches that fail in some way, and behave in the end."""
+    faults = ("", "", "missing", "expired", "timeout", "odd", 400, 429, 500)
+    chosen = draw.sample(faults, draw.randrange(1, len(faults)))
+    end = draw.choice(("completed", "completed", "expired", "cancelled"))
+    if end != "completed":  # then a line that is missing was not answered, as the provider counts
+        chosen = [one for one in chosen if one != "missing"] or [""]
+    whats = ("files", "batches", "look", "list", "content")
+    ways = ("rate_limited_soon", "server_error", "overloaded", "")
+    return Plan(
+        looks=draw.randrange(4),
+        end=end,
+        fault=lambda number: chosen[number % len(chosen)],
+        lost=draw.randrange(2),
+        dropped=draw.randrange(2),
+        torn=draw.choice((0, 0, 1, 9)),
+        turned_down=draw.choice(("", "", "", "token_limit_exceeded")),
+        refused={what: draw.choices(ways, k=draw.randrange(3)) for what in whats},
+    )
+
+
+def one_batch_trial(folder, seed, kills):
+    """Runs that are killed anywhere, then runs until nothing is left to ask."""
+    draw = random.Random(seed)
+    count, cap = draw.randrange(5, 40), int(UPPER * draw.uniform(0.0, 30.0))
+    order = {"count": count, "concurrency": 8, "cap_nano_usd": cap, "batch": True}
+    settings = GatewaySettings(8, 2.0, retry=QUICK, batch=PATIENT)
+    reasons = Counter()
+    with FakeOpenAI(plan=draw_plan(draw)) as server:
+        for _ in range(kills):
+            point = [draw.choice(("send", "write")), draw.randrange(1, 12)]
+            die_at = [*point, draw.choice(("before", "after"))]
+            start(folder, server.url, **order, die_at=die_at).communicate(timeout=60)
+        for _ in range(3):
+            with engine(folder, server.url, Budget("test", cap), settings, batch=True) as teacher:
+                found = list(teacher.generate(examples(count), SAMPLING))
+            assert len(found) == count
+            reasons += Counter(one.reason for one in found)
+        (budget,) = spending_by_budget(folder / JOURNAL)
+        assert server.billed_nano_usd <= (budget.spent_usd + budget.held_usd) * 10**9 <= cap
+        assert budgets_that_do_not_add_up(folder / JOURNAL) == []
+        kept = count_in(folder, "answers")
+        # what was billed and is not kept is what was torn, missing or not told: never a whole one
+        lost = count_in(folder, "calls WHERE state = 'unknown'")
+        assert len(server.calls) <= kept + lost + count_in(folder, "calls WHERE state = 'reserved'")
+    return reasons
+
+
+def test_the_cap_holds_for_batches_whatever_fails(tmp_path):
+    reasons = Counter()
+    for seed in range(12):
+        reasons += one_batch_trial(tmp_path / str(seed), seed, kills=seed % 6 == 5)
+    assert reasons["budget"] > 0
+    assert reasons[""] > 100
+
+
+@pytest.mark.long
+def test_the_cap_holds_for_batches_in_many_trials(tmp_path):
+    reasons = Counter()
+    for seed in range(1000, 1200):
+        reasons += one_batch_trial(tmp_path / str(seed), seed, kills=seed % 3)
+    print(dict(reasons))
+    assert reasons["budget"] > 100
+    assert reasons[""] > 1000
 
 
 def test_the_cap_holds_whatever_fails(tmp_path):

@@ -102,3 +102,19 @@ def test_a_slow_caller_is_not_run_away_from():
     threading.Event().wait(0.2)
     assert len(asked) <= 66
     stream.close()
+
+
+def test_the_caller_is_told_while_no_answer_comes_in_its_own_thread():
+    told = []
+
+    async def ask(_, number):
+        await asyncio.sleep(0.15)
+        return number
+
+    def tell():
+        told.append(threading.current_thread())
+
+    waiting = Crew(nothing, ask, 4, tell=tell, tell_every_s=0.02)
+    assert list(ask_in_order(waiting, range(4))) == [0, 1, 2, 3]
+    assert len(told) >= 3
+    assert set(told) == {threading.current_thread()}

@@ -5,7 +5,15 @@ from decimal import Decimal
 import pytest
 
 from stillhouse.core.errors import UsageError
-from stillhouse.engines.prices import FREE, Price, dry_run, nano_usd, price_list, price_of
+from stillhouse.engines.prices import (
+    FREE,
+    Price,
+    batch_share,
+    dry_run,
+    nano_usd,
+    price_list,
+    price_of,
+)
 from stillhouse.store.ledger import Usage
 
 
@@ -50,3 +58,21 @@ def test_a_dry_run_bounds_what_is_asked():
     assert (found.calls, found.most_tokens) == (10, 15_000)
     assert found.most_usd == Decimal("0.02")
     assert found.likely_usd == Decimal("0.0075")
+
+
+def test_a_batch_costs_its_share_rounded_up():
+    price = Price.in_usd("0.15", "0.000000001", "0.075").in_batch(Decimal("0.5"))
+    assert (price.input, price.cached_input, price.output) == (75_000_000, 37_500_000, 1)
+    own = Price.in_usd("1", "2", batch="0.25").in_batch(Decimal("0.5"))
+    assert (own.input, own.output) == (250_000_000, 500_000_000)
+
+
+def test_a_providers_share_is_listed_and_of_others_all_is_paid():
+    assert batch_share("openai") == Decimal("0.5")
+    assert batch_share("somebody") == 1
+
+
+@pytest.mark.parametrize("text", ["half", "0", "-0.5", "1.01", "NaN", "inf"])
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(UsageError, match="is no share of a price"):
+        Price.in_usd("1", "1", batch=text)

@@ -5,7 +5,8 @@ import traceback
 import zlib
 
 import pytest
-from tests.engines.asking import PLANTED, SAMPLING, engine, keys
+from tests.engines.asking import PATIENT, PLANTED, SAMPLING, engine, keys
+from tests.engines.fakes.openai_batches import Plan
 from tests.engines.fakes.openai_server import FakeOpenAI
 from tests.engines.fakes.server import BILLED_FAULTS, Behaviour
 from tests.engines.providers import SERVERS, provider
@@ -77,6 +78,40 @@ def test_no_key_and_no_prompt_is_written_or_said_whatever_fails(tmp_path, everyt
     assert "the-server-repeats-your-key" not in said
 
 
+def test_no_key_and_no_prompt_of_a_batch_is_written_or_said_whatever_fails(
+    tmp_path, everything_said
+):
+    asked = [
+        Example(f"e{number}", "unlabelled", (Message("user", f"{PROMPT} {number}"),), None)
+        for number in range(20)
+    ]
+    plan = Plan(
+        lost=1,
+        torn=1,
+        fault=lambda number: (400, "odd", "expired", "")[number % 4],
+        refused={
+            what: ["rate_limited", "server_error", "error_in_body", "key_refused"]
+            for what in ("files", "batches", "look", "list")
+        },
+    )
+    settings = GatewaySettings(8, 1.0, retry=RetryPolicy(first_s=0.001), batch=PATIENT)
+    ring = keys("sk-wrong-" + PLANTED, PLANTED, PLANTED, PLANTED, PLANTED, PLANTED)
+    behaviour = Behaviour(keys={PLANTED: ""})
+    with (
+        FakeOpenAI(behaviour, plan) as server,
+        engine(tmp_path, server.url, None, settings, ring, batch=True) as teacher,
+    ):
+        found = list(teacher.generate(asked, SAMPLING))
+        shown = repr((found, teacher, vars(teacher)))
+        written = found_in(tmp_path, PLANTED) + found_in(tmp_path, PROMPT)
+    assert len({one.reason for one in found}) == 4
+    assert written == found_in(tmp_path, PLANTED) == found_in(tmp_path, PROMPT) == []
+    said = everything_said() + shown
+    assert PLANTED not in said
+    assert PROMPT not in said
+    assert "the-server-repeats-your-key" not in said
+
+
 def test_an_error_in_the_middle_of_a_request_shows_no_key(tmp_path, monkeypatch):
     def broken(self, value):
         raise RuntimeError("ours")
@@ -91,17 +126,18 @@ def test_an_error_in_the_middle_of_a_request_shows_no_key(tmp_path, monkeypatch)
     assert PLANTED not in text
 
 
-def test_a_refused_connection_shows_no_key(tmp_path):
+@pytest.mark.parametrize(("batch", "frame"), [(False, "_try"), (True, "_once")])
+def test_a_refused_connection_shows_no_key(tmp_path, batch, frame):
     with (
         guarded("none"),
-        engine(tmp_path, "http://api.example.com/v1") as teacher,
+        engine(tmp_path, "http://api.example.com/v1", batch=batch) as teacher,
         pytest.raises(NetworkRefusedError) as caught,
     ):
         list(teacher.generate([Example("e", "x", (Message("user", "q"),), None)], SAMPLING))
     text = "".join(
         traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
     )
-    assert "_try" in text
+    assert frame in text
     assert PLANTED not in text
 
 

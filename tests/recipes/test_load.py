@@ -114,6 +114,10 @@ def test_every_problem_is_told_at_once(write):
         ),
         ("prepare.split.parts.holdout=1.5", "prepare.split.parts.holdout"),
         ("prepare.split.parts={labelled: 3}", "a holdout part is needed"),
+        (
+            "teacher={api: {kind: gemini, model: m, batch: true}}",
+            "teacher.api: kind gemini is not asked in batches",
+        ),
         ("teacher.hub=a/b", "exactly one of path, hub, scratch, api"),
         ("collect.source.file=null", "exactly one of file, dataset, sample_rows, provider"),
     ],

@@ -9,6 +9,7 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines.anthropic import AnthropicEngine
+from stillhouse.engines.batch_settings import BatchSettings
 from stillhouse.engines.bedrock import BedrockEngine
 from stillhouse.engines.gateway import GatewaySettings
 from stillhouse.engines.gemini import GeminiEngine
@@ -60,7 +61,10 @@ def remote_engine(
     """
     endpoint = endpoint_of(api, demands, prompt)
     retry = RetryPolicy(tries=api.tries, patience_s=api.patience_s)
-    settings = GatewaySettings(api.concurrency, api.timeout_s, limits_of(api), retry, api.seed)
+    batch = BatchSettings(api.batch_questions, patience_s=api.batch_patience_s)
+    settings = GatewaySettings(
+        api.concurrency, api.timeout_s, limits_of(api), retry, api.seed, batch
+    )
     return REMOTE[api.kind](endpoint, account, keys, settings, progress)
 
 
@@ -93,20 +97,23 @@ def forecast_asking(
 
 def endpoint_of(api: ApiEndpoint, demands: Demands | None = None, prompt: str = "") -> Endpoint:
     """Which model answers, and in what manner; arguments as in `remote_engine`."""
-    own = api.price
-    price = own and Price.in_usd(own.input, own.output, own.cached_input, "the recipe")
+    told, price = api.price, None
+    if told is not None:
+        given = told.input, told.output, told.cached_input
+        price = Price.in_usd(*given, "the recipe", told.batch)
     return Endpoint(
         model=api.model,
         base_url=api.base_url or "",
         provider=api.provider or "",
         dialect=api.dialect or "",
-        price=price or None,
+        price=price,
         thinking=api.thinking,
         thinking_tokens=api.thinking_tokens,
         context_tokens=api.context_tokens,
         decoding=Decoding(top_p=api.top_p, stop=api.stop, seed=api.seed),
         prompt=prompt,
         demands=demands or Demands(),
+        batch=api.batch,
     )
 
 

@@ -28,6 +28,7 @@ class Dialect:
         thinks_without_sampling: while it thinks it takes no sampling field at all.
         top_logprobs: the most entries a token that it gives.
         has_prompt_logprobs: it says how likely the tokens of the prompt are.
+        has_batches: it may have a batch endpoint.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Dialect:
     thinks_without_sampling: bool = False
     top_logprobs: int = 20
     has_prompt_logprobs: bool = False
+    has_batches: bool = False
 
 
 _BY_TEMPLATE = {
@@ -53,6 +55,7 @@ DIALECTS = {
             max_tokens="max_completion_tokens",
             thinking=_BY_EFFORT,
             thinks_without_sampling=True,
+            has_batches=True,
         ),
         Dialect(
             "vllm",
@@ -68,7 +71,7 @@ DIALECTS = {
         # Its OpenAI form has no fields for top_k and the like: the Modelfile decides.
         Dialect("ollama", thinking=_BY_EFFORT),
         # Nothing but what OpenAI documents, and no way to switch thinking.
-        Dialect("other"),
+        Dialect("other", has_batches=True),
     )
 }
 

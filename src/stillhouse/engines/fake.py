@@ -23,6 +23,7 @@ from stillhouse.core.rows import Message, OwnLogprob
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.gateway import Question
 from stillhouse.engines.keys import Key
+from stillhouse.engines.ordered import Pace
 from stillhouse.engines.outcomes import ENDS, FLAWS, REASONS, Answer, Deferred
 from stillhouse.engines.prices import FREE
 from stillhouse.engines.remote import AskingEngine
@@ -104,7 +105,7 @@ class FakeEngine(AskingEngine["_FakeGate"]):
             if fault not in _CAN_FAIL:
                 raise UsageError(f"nothing fails as {fault!r}", f"use {', '.join(_CAN_FAIL)}")
         gate = _FakeGate(say, faults or {})
-        super().__init__(_FakeWire(), endpoint or Endpoint("fake"), 1, lambda: gate, progress)
+        super().__init__(_FakeWire(), endpoint or Endpoint("fake"), Pace(1), lambda: gate, progress)
         self._gate = gate
 
     @property

@@ -18,17 +18,19 @@ limits there are none to spare, because a place must be used as soon as it is ta
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from sqlite3 import Connection
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from stillhouse.engines.batch_settings import BatchSettings
 from stillhouse.engines.http import Http, read_reply
 from stillhouse.engines.keys import Key, KeyRing
 from stillhouse.engines.limits import Limiter
 from stillhouse.engines.outcomes import Answer, Deferred, Failure, Reply, Then
+from stillhouse.engines.patience import Patience
 from stillhouse.engines.prices import Price
 from stillhouse.engines.retry import RetryPolicy
 from stillhouse.store.call_cache import KeptAnswer, find_answer, keep_answer
@@ -94,6 +96,7 @@ class GatewaySettings:
         limits: of the provider, and of each of its keys; all of them hold.
         retry: when to ask again.
         seed: of the pauses.
+        batch: how questions are asked that may wait; see `engines/batch_gate.py`.
     """
 
     concurrency: int = 16
@@ -101,6 +104,7 @@ class GatewaySettings:
     limits: Sequence[Limit] = ()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     seed: int = 0
+    batch: BatchSettings = field(default_factory=BatchSettings)
 
 
 class Gateway:
@@ -127,10 +131,8 @@ class Gateway:
         self._wire = wire
         self._session = session
         self._keys = keys
-        self._settings = settings
-        self._pause = pause
-        self._random = random.Random(settings.seed)
         self._limiter = Limiter(wire.provider, settings.limits, slots, settings.retry)
+        self._patience = Patience(self._limiter, settings.retry, settings.seed, pause)
         self._permits = asyncio.Semaphore(settings.concurrency)
         self._settled = asyncio.Event()
         self._http = Http(settings.concurrency, settings.timeout_s)
@@ -156,11 +158,9 @@ class Gateway:
         Returns:
             Never an exception of the provider's or the network's making.
         """
-        kept = self._session.journal.read(partial(find_answer, key=question.key))
+        kept = kept_answer(self._session, question)
         if kept is not None:
-            reply = read_reply(kept.body)
-            if isinstance(reply, Reply):
-                return Answer(reply.value, kept.usage, kept.nano_usd, kept.call, was_kept=True)
+            return kept
         failed = 0
         while True:
             outcome = await self._try(question)
@@ -169,28 +169,14 @@ class Gateway:
             if isinstance(outcome, Deferred):
                 return Deferred(outcome.reason, failed, outcome.detail)
             failed += outcome.kind.then is not Then.REST
-            if not await self._may_go_on(outcome, failed):
-                return _deferred(outcome, failed)
+            if not await self._patience.may_go_on(outcome, failed):
+                return deferred(outcome, failed)
 
     def accept(self, answer: Answer, is_accepted: bool) -> None:
         """Note for the account whether an answer became part of the data."""
         self._session.journal.post(
             partial(mark_accepted, call=answer.call, is_accepted=is_accepted)
         )
-
-    async def _may_go_on(self, failure: Failure, failed: int) -> bool:
-        policy = self._settings.retry
-        then = failure.kind.then
-        if then is Then.REST:
-            self._limiter.rest(failure.retry_after_s)
-            return (failure.retry_after_s or 0.0) <= policy.patience_s
-        if then is Then.RETRY and failed < policy.tries:
-            asked_s = failure.retry_after_s or 0.0
-            if asked_s > policy.patience_s:
-                return False
-            await self._pause(max(asked_s, policy.pause_s(failed, self._random)))
-            return True
-        return then is Then.NEXT_KEY
 
     async def _try(self, question: Question) -> Answer | Failure | Deferred:
         key = self._keys.pick()
@@ -217,7 +203,7 @@ class Gateway:
     async def _start(self, question: Question, key: Key) -> tuple[Place, int] | Deferred:
         tokens = question.upper.tokens
         if not await self._limiter.is_free(tokens, key.alias):
-            return _TOO_LONG
+            return TOO_LONG
         call = await self._reserve(question, key)
         if call is None:
             return Deferred("budget", 0, "the budget leaves no room for its upper price")
@@ -228,7 +214,7 @@ class Gateway:
             raise
         if place is None:
             self._give_up(call, "free")
-            return _TOO_LONG
+            return TOO_LONG
         return place, call
 
     def _give_up(self, call: int, state: State) -> None:
@@ -236,15 +222,7 @@ class Gateway:
         self._session.journal.post(partial(self._session.settle, call=call, bill=bill))
 
     async def _reserve(self, question: Question, key: Key) -> int | None:
-        request = Request(
-            key=question.key,
-            example_id=question.example_id,
-            sample_index=question.sample_index,
-            provider=self._wire.provider,
-            model=self._wire.model,
-            upper_nano_usd=self._wire.price.cost(question.upper),
-            upper_tokens=question.upper.tokens,
-        )
+        request = request_for(self._wire, question)
         while True:
             settled = self._settled
             held = await self._session.journal.write(
@@ -262,38 +240,97 @@ class Gateway:
     async def _end(
         self, question: Question, key: Key, place: Place, call: int, found: Reply | Failure
     ) -> Answer | Failure:
+        upper = self._wire.price.cost(question.upper)
+        outcome = Outcome.of(self._wire, question.key, call, upper, found)
+        self.balance = await self._session.journal.write(partial(outcome.write, self._session))
+        self._settled.set()
+        self._settled = asyncio.Event()
         if isinstance(found, Failure):
-            await self._settle(call, _bill_of(found))
             if found.kind.then is Then.NEXT_KEY:
                 self._keys.rest(key)
             if not found.kind.may_be_billed:
                 self._limiter.give_back(place, question.upper.tokens, key.alias)
             return found
         self._limiter.is_served()
-        usage = self._wire.usage(found.value)
-        upper = self._wire.price.cost(question.upper)
-        cost = upper if usage is None else self._wire.price.cost(usage)
-        bill = Bill("assumed", "no_usage") if usage is None else Bill("paid", "", usage, cost)
-        kept = KeptAnswer(call, found.body, usage or Usage(0, 0), cost)
-        await self._settle(call, bill, partial(keep_answer, key=question.key, answer=kept))
+        usage = outcome.bill.usage
         if usage is not None:
             self._limiter.give_back(place, question.upper.tokens - usage.tokens, key.alias)
-        return Answer(found.value, kept.usage, cost, call, was_kept=False)
-
-    async def _settle(
-        self, call: int, bill: Bill, keep: Callable[[Any], None] | None = None
-    ) -> None:
-        def write(connection: Any) -> Balance:
-            if keep is not None:
-                keep(connection)
-            return self._session.settle(connection, call, bill)
-
-        self.balance = await self._session.journal.write(write)
-        self._settled.set()
-        self._settled = asyncio.Event()
+        return outcome.answer(found)
 
 
-_TOO_LONG = Deferred("waited_too_long", 0, "the provider only asks to wait")
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one call ended with: its bill, and its answer where there is one.
+
+    Attributes:
+        key: of the question.
+        call: its number in the ledger.
+        bill: how it ended.
+        kept: the answer; None for a failure.
+    """
+
+    key: str
+    call: int
+    bill: Bill
+    kept: KeptAnswer | None = None
+
+    @classmethod
+    def of(cls, wire: Wire, key: str, call: int, upper: int, found: Reply | Failure) -> Outcome:
+        """The outcome of what came back.
+
+        Args:
+            wire: the provider's format, with the price that is paid.
+            key: of the question.
+            call: its number in the ledger.
+            upper: the most that it can cost, nano-dollars.
+            found: what came back.
+
+        Returns:
+            The outcome, not written down yet.
+        """
+        if isinstance(found, Failure):
+            state: State = "unknown" if found.kind.may_be_billed else "free"
+            return cls(key, call, Bill(state, found.reason))
+        usage = wire.usage(found.value)
+        cost = upper if usage is None else wire.price.cost(usage)
+        bill = Bill("assumed", "no_usage") if usage is None else Bill("paid", "", usage, cost)
+        return cls(key, call, bill, KeptAnswer(call, found.body, usage or Usage(0, 0), cost))
+
+    def write(self, session: Session, c: Connection) -> Balance:
+        """Settle the price and keep the answer, in one transaction; a write of the journal."""
+        if self.kept is not None:
+            keep_answer(c, self.key, self.kept)
+        return session.settle(c, self.call, self.bill)
+
+    def answer(self, reply: Reply) -> Answer:
+        """The answer that was kept, with what the reply says."""
+        assert self.kept is not None
+        return Answer(reply.value, self.kept.usage, self.kept.nano_usd, self.call, was_kept=False)
+
+
+def kept_answer(session: Session, question: Question) -> Answer | None:
+    """The answer that was paid for before; None when there is none that can be read."""
+    kept = session.journal.read(partial(find_answer, key=question.key))
+    reply = None if kept is None else read_reply(kept.body)
+    if kept is None or not isinstance(reply, Reply):
+        return None
+    return Answer(reply.value, kept.usage, kept.nano_usd, kept.call, was_kept=True)
+
+
+def request_for(wire: Wire, question: Question) -> Request:
+    """What is reserved for a question."""
+    return Request(
+        key=question.key,
+        example_id=question.example_id,
+        sample_index=question.sample_index,
+        provider=wire.provider,
+        model=wire.model,
+        upper_nano_usd=wire.price.cost(question.upper),
+        upper_tokens=question.upper.tokens,
+    )
+
+
+TOO_LONG = Deferred("waited_too_long", 0, "the provider only asks to wait")
 
 
 def most_under_way(settings: GatewaySettings) -> int:
@@ -301,10 +338,7 @@ def most_under_way(settings: GatewaySettings) -> int:
     return settings.concurrency + (0 if settings.limits else settings.concurrency // 2)
 
 
-def _bill_of(failure: Failure) -> Bill:
-    return Bill("unknown" if failure.kind.may_be_billed else "free", failure.reason)
-
-
-def _deferred(failure: Failure, tries: int) -> Deferred:
+def deferred(failure: Failure, tries: int) -> Deferred:
+    """A failure that is not tried again in this run."""
     status = f"status {failure.status}" if failure.status else ""
     return Deferred(failure.reason, tries, " ".join(filter(None, (status, failure.code))))

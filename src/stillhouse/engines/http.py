@@ -1,4 +1,4 @@
-"""One POST of JSON and what came of it: a whole JSON object, or a failure with a name.
+"""One request and what came of it: a whole JSON object or file, or a failure with a name.
 
 No redirect is followed and no proxy or password file is read, because a request carries a key.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias, TypeVar
 
 import aiohttp
 
 from stillhouse.engines.outcomes import Failure, Reply
 from stillhouse.engines.retry import retry_after_s
+
+R = TypeVar("R")
+Coming: TypeAlias = Coroutine[Any, Any, R | Failure]
+"""What an `await` gives."""
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _BAD_KEY = re.compile(r"API_KEY_(INVALID|EXPIRED)")
@@ -66,20 +70,39 @@ class Http:
     ) -> None:
         await self._session.close()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
+    # No frame but that of `_send` may hold headers while a request is on its way: see there.
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Coming[Reply]:
         """Send one request.
 
         Args:
             url: where to.
             headers: the key among them; they are never shown.
-            body: JSON.
+            body: JSON, or whatever the headers say.
 
         Returns:
             What came back.
         """
+        return self._send(url, headers, body, read_reply)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Coming[Reply]:
+        """The JSON object at an address; arguments as of `post`."""
+        return self._send(url, headers, None, read_reply)
+
+    def download(self, url: str, headers: Mapping[str, str]) -> Coming[bytes]:
+        """The bytes at an address, all that were announced; arguments as of `post`."""
+        return self._send(url, headers, None, bytes)
+
+    async def _send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        read: Callable[[bytes], R | Failure],
+    ) -> R | Failure:
+        method = "GET" if body is None else "POST"
         try:
-            async with self._session.post(
-                url, data=body, headers=headers, allow_redirects=False
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 status, answered = response.status, response.headers
                 content = await response.read()
@@ -92,9 +115,7 @@ class Http:
         except Exception as error:
             headers = {}  # a trace that shows local values must not show the key
             raise error.with_traceback(None) from None
-        if status == 200:
-            return read_reply(content)
-        return read_failure(status, answered, content)
+        return read(content) if status == 200 else read_failure(status, answered, content)
 
 
 def read_reply(content: bytes) -> Reply | Failure:
@@ -141,7 +162,7 @@ def read_failure(status: int, headers: Mapping[str, str], content: bytes) -> Fai
         value = json.loads(content)
     except (ValueError, RecursionError):
         value = None
-    code = _code(value) or _plain(headers.get(_AMAZON_ERROR, "").partition(":")[0])
+    code = _code(value) or plain_word(headers.get(_AMAZON_ERROR, "").partition(":")[0])
     if status == 429 and _QUOTA.search(code):
         reason = "quota_used_up"
     if status == 400 and _BAD_KEY.search(code):
@@ -156,10 +177,11 @@ def _code(value: Any) -> str:
         return ""
     words = [error.get(name) for name in ("code", "type", "status")]
     words += [one.get("reason") for one in _details(value)]
-    return " ".join(filter(None, (_plain(str(word or "")) for word in words)))
+    return " ".join(filter(None, (plain_word(str(word or "")) for word in words)))
 
 
-def _plain(word: str) -> str:
+def plain_word(word: str) -> str:
+    """A provider's word for a failure; empty for what may be a message, which may repeat a key."""
     return word if _PLAIN_WORD.fullmatch(word) else ""
 
 

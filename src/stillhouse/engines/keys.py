@@ -122,10 +122,10 @@ class KeyRing:
         self._clock = clock
         self._resting: dict[str, float] = {}
 
-    def pick(self) -> Key | None:
-        """The first key that does not rest; None when all do."""
+    def pick(self, alias: str = "") -> Key | None:
+        """The key of that alias, else the first, that does not rest; None when all do."""
         now = self._clock()
-        for key in self._keys:
+        for key in sorted(self._keys, key=lambda one: one.alias != alias):
             if self._resting.get(key.alias, now) <= now:
                 return key
         return None

@@ -12,7 +12,9 @@ from typing import Any
 from stillhouse.core.errors import UsageError
 from stillhouse.core.rows import Example
 from stillhouse.core.sampling import Sampling
-from stillhouse.engines.gateway import Gateway, Question
+from stillhouse.engines.checked import Gate
+from stillhouse.engines.gateway import Question
+from stillhouse.engines.openai_batch import OpenAIBatches
 from stillhouse.engines.openai_wire import OpenAIWire
 from stillhouse.engines.ordered import Crew, ask_in_order
 from stillhouse.engines.outcomes import Deferred
@@ -40,7 +42,13 @@ class PromptToken:
 class OpenAIEngine(RemoteEngine):
     """Any server that speaks OpenAI's chat completions."""
 
-    home = Home(OpenAIWire, "openai", "https://api.openai.com/v1", "openai")
+    home = Home(
+        OpenAIWire,
+        "openai",
+        "https://api.openai.com/v1",
+        "openai",
+        batches=lambda endpoint, price: OpenAIBatches(OpenAIWire(endpoint, price)),
+    )
 
     def score_given(self, examples: Sequence[Example], top: int) -> Iterator[list[PromptToken]]:
         """How likely the server finds each token of whole conversations; vLLM only.
@@ -69,10 +77,10 @@ class OpenAIEngine(RemoteEngine):
         questions = [
             question_of(self._wire, one.example_id, one.messages(), asking) for one in examples
         ]
-        yield from ask_in_order(Crew(self._open, _score, self._workers), questions)
+        yield from ask_in_order(Crew(self._open, _score, self._pace.workers), questions)
 
 
-async def _score(gateway: Gateway, question: Question) -> list[PromptToken]:
+async def _score(gateway: Gate, question: Question) -> list[PromptToken]:
     outcome = await gateway.ask(question)
     if isinstance(outcome, Deferred):
         return []

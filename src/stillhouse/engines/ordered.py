@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Generic, TypeVar
 
@@ -25,6 +25,19 @@ _BUNCH_S = 0.003
 _NAP_S = 0.02  # assumption: nobody sees a stop or a full window sooner
 
 
+def _say_nothing() -> None:
+    """For a crew whose answers come one after another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many ask at once, and how they wait; each as in `Crew`."""
+
+    workers: int
+    drain_s: float = 30.0
+    tell_every_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Crew(Generic[A, Q, R]):
     """Who asks.
@@ -34,12 +47,16 @@ class Crew(Generic[A, Q, R]):
         ask: one question.
         workers: questions in hand at a time.
         drain_s: how long a stop waits for questions under way.
+        tell: called while no answer comes, by the caller's thread.
+        tell_every_s: seconds between two such calls; None for never.
     """
 
     open: Callable[[], AbstractAsyncContextManager[A]]
     ask: Callable[[A, Q], Awaitable[R]]
     workers: int
     drain_s: float = 30.0
+    tell: Callable[[], None] = _say_nothing
+    tell_every_s: float | None = None
 
 
 def ask_in_order(crew: Crew[A, Q, R], questions: Sequence[Q]) -> Iterator[R]:
@@ -62,7 +79,12 @@ def ask_in_order(crew: Crew[A, Q, R], questions: Sequence[Q]) -> Iterator[R]:
     try:
         for number in range(len(questions)):
             while number not in early:
-                early |= {max(index, number): found for index, found in work.results.get()}
+                try:
+                    bunch = work.results.get(timeout=crew.tell_every_s)
+                except Empty:
+                    crew.tell()
+                    continue
+                early |= {max(index, number): found for index, found in bunch}
             work.given = number + 1
             result = early.pop(number)
             if isinstance(result, _Failed):

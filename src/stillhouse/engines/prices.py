@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -31,16 +31,23 @@ class Price:
         output: completion tokens, reasoning included.
         cached_input: prompt tokens that the provider had seen before.
         source: where the price is from.
+        batch: the share of it that is paid in a batch; None where only the provider's is known.
     """
 
     input: int
     output: int
     cached_input: int
     source: str = ""
+    batch: Decimal | None = None
 
     @classmethod
     def in_usd(
-        cls, input: str, output: str, cached_input: str | None = None, source: str = ""
+        cls,
+        input: str,
+        output: str,
+        cached_input: str | None = None,
+        source: str = "",
+        batch: str | None = None,
     ) -> Price:
         """A price from dollars per million tokens, written as decimals.
 
@@ -49,14 +56,35 @@ class Price:
             output: the same.
             cached_input: None when cached tokens cost as much as others.
             source: where the price is from.
+            batch: the share that is paid in a batch, above 0 and at most 1; None for untold.
 
         Returns:
             The price.
 
         Raises:
-            UsageError: not a number, negative, or finer than a nano-dollar.
+            UsageError: not a number, negative, finer than a nano-dollar, or no such share.
         """
-        return cls(_nano(input), _nano(output), _nano(cached_input or input), source)
+        share = None if batch is None else _share(batch)
+        return cls(_nano(input), _nano(output), _nano(cached_input or input), source, share)
+
+    def in_batch(self, otherwise: Decimal) -> Price:
+        """The price in a batch, rounded up.
+
+        Args:
+            otherwise: the share that is paid where this price tells none.
+
+        Returns:
+            A price of its own.
+        """
+        share = otherwise if self.batch is None else self.batch
+
+        def scaled(price: int) -> int:
+            return int((price * share).to_integral_value(ROUND_CEILING))
+
+        source = f"{self.source}, times {share} in a batch"
+        return Price(
+            scaled(self.input), scaled(self.output), scaled(self.cached_input), source, Decimal(1)
+        )
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars of a usage, rounded up."""
@@ -142,14 +170,28 @@ def dry_run(uppers: Iterable[Usage], price: Price) -> DryRun:
 @cache
 def price_list() -> dict[tuple[str, str], Price]:
     """Every listed price, by provider and model."""
-    text = (resources.files("stillhouse.engines") / "prices.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
     return {
         (one["provider"], one["model"]): Price.in_usd(
-            one["input"], one["output"], one["cached_input"], f"{one['source']}, {one['read']}"
+            one["input"],
+            one["output"],
+            one["cached_input"],
+            f"{one['source']}, {one['read']}",
         )
-        for one in table["prices"]
+        for one in _table()["prices"]
     }
+
+
+def batch_share(provider: str) -> Decimal:
+    """The share of its list prices that a provider asks for in a batch; 1 where none is listed."""
+    listed = {one["provider"]: _share(one["share"]) for one in _table()["batches"]}
+    return listed.get(provider, Decimal(1))
+
+
+@cache
+def _table() -> dict[str, Any]:
+    text = (resources.files("stillhouse.engines") / "prices.yaml").read_text(encoding="utf-8")
+    table: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return table
 
 
 def nano_usd(usd: float | str | Decimal) -> int:
@@ -167,3 +209,16 @@ def _nano(text: str) -> int:
             f"{text!r} is no price in dollars per million tokens", 'write it as "0.15"'
         )
     return int(value)
+
+
+def _share(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+        is_share = 0 < value <= 1
+    except InvalidOperation:
+        is_share = False
+    if not is_share:
+        raise UsageError(
+            f"{text!r} is no share of a price that is paid in a batch", 'write it as "0.5"'
+        )
+    return value

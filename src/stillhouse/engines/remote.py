@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -17,15 +18,19 @@ from stillhouse.core.errors import UsageError
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
+from stillhouse.engines.batch_gate import BatchGate
+from stillhouse.engines.batches import BatchWire
 from stillhouse.engines.checked import Asker, Checked, Gate, Quota
 from stillhouse.engines.gateway import Gateway, GatewaySettings, most_under_way
 from stillhouse.engines.keys import Key, KeyRing
-from stillhouse.engines.ordered import Crew, ask_in_order
-from stillhouse.engines.prices import DryRun, Price, dry_run, price_of
+from stillhouse.engines.ordered import Crew, Pace, ask_in_order
+from stillhouse.engines.prices import DryRun, Price, batch_share, dry_run, price_of
 from stillhouse.engines.wire import Asking, ChatWire, Endpoint, Verify, question_of
 from stillhouse.store.account import Account
 from stillhouse.store.ledger import keep_accepted
 from stillhouse.store.spending import NANO
+
+_TELL_EVERY_S = 2.0  # assumption: nobody looks more often how far a batch is
 
 R = TypeVar("R")
 G = TypeVar("G", bound=Gate)
@@ -37,7 +42,7 @@ class AskingEngine(Generic[G]):
     Args:
         wire: how questions and answers are written.
         endpoint: which model, in what manner.
-        workers: questions in hand at a time.
+        pace: how many questions are in hand at a time.
         open_gate: opens what the questions go through.
         progress: told after each answer, with money spent and left.
     """
@@ -46,13 +51,13 @@ class AskingEngine(Generic[G]):
         self,
         wire: ChatWire,
         endpoint: Endpoint,
-        workers: int,
+        pace: Pace,
         open_gate: Callable[[], AbstractAsyncContextManager[G]],
         progress: Progress,
     ) -> None:
         self._wire = wire
         self._endpoint = endpoint
-        self._workers = workers
+        self._pace = pace
         self._open = open_gate
         self._progress = progress
         self.capabilities = wire.capabilities
@@ -123,13 +128,21 @@ class AskingEngine(Generic[G]):
             gates[:] = [gate]
             return await ask(Asker(gate, self._wire, asking, self._endpoint.demands), example)
 
-        crew = Crew(self._open, one, self._workers)
+        def tell() -> None:
+            for gate in gates:
+                self._tell_waiting(gate)
+
+        pace = self._pace
+        crew = Crew(self._open, one, pace.workers, pace.drain_s, tell, pace.tell_every_s)
         for number, found in enumerate(ask_in_order(crew, examples), 1):
             self._progress(number, len(examples), "answers", **self._money(gates[0]))
             yield found
 
     def _money(self, gate: G) -> dict[str, float]:  # noqa: ARG002
         return {}
+
+    def _tell_waiting(self, gate: G) -> None:
+        """Say how far the questions are that somebody waits for."""
 
 
 def _asking(end: Endpoint, sampling: Sampling) -> Asking:
@@ -168,6 +181,7 @@ class Home:
         base_url: of the provider; empty where each user has one of their own.
         dialect: the newest.
         price: of servers of one's own; None for those that send bills.
+        batches: builds its batch endpoint; None where none is known.
     """
 
     wire: Callable[[Endpoint, Price], ChatWire]
@@ -175,9 +189,10 @@ class Home:
     base_url: str
     dialect: str
     price: Price | None = None
+    batches: Callable[[Endpoint, Price], BatchWire] | None = None
 
 
-class RemoteEngine(AskingEngine[Gateway]):
+class RemoteEngine(AskingEngine[Gateway | BatchGate]):
     """Completes prompts over HTTP; each provider is a subclass with its format.
 
     Args:
@@ -188,8 +203,8 @@ class RemoteEngine(AskingEngine[Gateway]):
         progress: told after each answer, with money spent and left.
 
     Raises:
-        UsageError: no address, no such dialect, no way to switch thinking, or no price under a
-            budget.
+        UsageError: no address, no such dialect, no way to switch thinking, no batch endpoint, or
+            no price under a budget.
     """
 
     home: ClassVar[Home]
@@ -204,12 +219,18 @@ class RemoteEngine(AskingEngine[Gateway]):
     ) -> None:
         has_cap = account.session.budget.cap_nano_usd is not None
         endpoint, wire = self.wire_of(endpoint, has_money_budget=has_cap)
-        ring = KeyRing(keys)
+        shared = account.session, account.slots, KeyRing(keys), settings
 
-        def open_gateway() -> Gateway:
-            return Gateway(wire, account.session, account.slots, ring, settings)
+        def open_gate() -> Gateway | BatchGate:
+            if endpoint.batch:
+                return BatchGate(self._batches_of(endpoint, wire.price), *shared)
+            return Gateway(wire, *shared)
 
-        super().__init__(wire, endpoint, most_under_way(settings), open_gateway, progress)
+        pace = Pace(most_under_way(settings))
+        if endpoint.batch:
+            # a batch goes on without us, so nothing is waited for when we stop
+            pace = Pace(settings.batch.most_questions, 0.0, _TELL_EVERY_S)
+        super().__init__(wire, endpoint, pace, open_gate, progress)
         self._account = account
 
     @classmethod
@@ -228,7 +249,20 @@ class RemoteEngine(AskingEngine[Gateway]):
         """
         whole = cls._complete(endpoint)
         price = price_of(whole.provider, whole.model, whole.price, has_money_budget)
-        return whole, cls.home.wire(whole, price)
+        if not whole.batch:
+            return whole, cls.home.wire(whole, price)
+        is_home = whole.base_url == cls.home.base_url
+        price = price.in_batch(batch_share(whole.provider) if is_home else Decimal(1))
+        return whole, cls._batches_of(whole, price).chat
+
+    @classmethod
+    def _batches_of(cls, endpoint: Endpoint, price: Price) -> BatchWire:
+        if cls.home.batches is None:
+            raise UsageError(
+                f"{endpoint.provider} is not asked in batches by this version",
+                "leave teacher.api.batch out; it is for kind openai",
+            )
+        return cls.home.batches(endpoint, price)
 
     def account_for(self, used: Collection[tuple[str, int]]) -> None:
         """Tell the account which answers became part of the data, once that is decided.
@@ -260,7 +294,12 @@ class RemoteEngine(AskingEngine[Gateway]):
             )
         return found
 
-    def _money(self, gate: Gateway) -> dict[str, float]:
+    def _tell_waiting(self, gate: Gateway | BatchGate) -> None:
+        if isinstance(gate, BatchGate):
+            done, total = gate.finished
+            self._progress(done, total, "answers in batches", **self._money(gate))
+
+    def _money(self, gate: Gateway | BatchGate) -> dict[str, float]:
         balance, cap = gate.balance, self._account.session.budget.cap_nano_usd
         if balance is None:
             return {}

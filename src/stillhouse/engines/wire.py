@@ -120,6 +120,7 @@ class Endpoint:
         decoding: sampling fields beside temperature and length.
         prompt: name, version and digest of the prompt template.
         demands: what an answer to `generate` must be.
+        batch: ask in batches, which cost less and may take a day.
     """
 
     model: str
@@ -133,6 +134,7 @@ class Endpoint:
     decoding: Decoding = field(default_factory=Decoding)
     prompt: str = ""
     demands: Demands = field(default_factory=Demands)
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

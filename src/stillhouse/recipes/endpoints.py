@@ -18,11 +18,14 @@ class ApiPrice(Section):
         input: of the prompt.
         output: of the answer, thoughts included.
         cached_input: of what the provider had seen before; as `input` when absent.
+        batch: the share of these prices that is paid with `batch: true`, such as "0.5"; when
+            absent, half at OpenAI's own address and all of it elsewhere.
     """
 
     input: str
     output: str
     cached_input: str | None = None
+    batch: str | None = None
 
 
 class ApiLimits(Section):
@@ -65,6 +68,10 @@ class ApiEndpoint(Section):
         tries: requests for one question that may fail before it is left for the next run.
         patience_s: how long the provider may do nothing but ask to wait.
         limits: what the provider allows.
+        batch: ask through the provider's batch endpoint, which costs less and may take a day; for
+            kind `openai`.
+        batch_questions: at the provider at a time, for accounts whose queue takes no more.
+        batch_patience_s: how long one run waits for a batch; the next run finds it again.
     """
 
     kind: Literal["openai", "anthropic", "bedrock", "gemini", "ollama"]
@@ -87,6 +94,9 @@ class ApiEndpoint(Section):
     tries: Count = 5
     patience_s: Positive = 900.0
     limits: ApiLimits = ApiLimits()
+    batch: bool = False
+    batch_questions: int = Field(default=50_000, ge=1, le=50_000)
+    batch_patience_s: Positive = 93_600.0
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -124,9 +134,18 @@ class ApiEndpoint(Section):
             raise ValueError("give limits.requests_per_second or requests_per_minute, not both")
         return self
 
+    @model_validator(mode="after")
+    def _has_batches(self) -> Self:
+        if self.batch and self.kind != "openai":
+            raise ValueError(
+                f"kind {self.kind} is not asked in batches; leave batch out, or ask a provider of "
+                "kind openai"
+            )
+        return self
+
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ABOUT_THE_CALL = {
     "provider", "key_env", "price", "budget_usd", "budget_tokens", "concurrency", "timeout_s",
-    "tries", "patience_s", "limits",
+    "tries", "patience_s", "limits", "batch", "batch_questions", "batch_patience_s",
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,6 +21,9 @@ from stillhouse.stages.judging import MOST_TOKENS, PROMPT, SCHEMA, question
 
 _CALL_S = 3.0
 """assumption: of one call of a few hundred tokens; providers differ tenfold."""
+
+_BATCH_S = 3600.0
+"""assumption: of a batch of any size; OpenAI promises a day, and is most often quicker."""
 
 _ANSWER_BYTES = 400
 """assumption: of an answer that is kept, compressed, twice: in the account and in the artifact."""
@@ -68,7 +72,7 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
         tokens=int(found.most_tokens * scale),
         memory_bytes=ROWS_BYTES,
         disk_bytes=calls * _ANSWER_BYTES,
-        seconds=1.0 + calls * _seconds_a_call(api),
+        seconds=1.0 + _asking_s(api, calls),
         calls=calls,
         likely_usd=float(found.likely_usd) * scale,
         most_usd=float(found.most_usd) * scale,
@@ -116,10 +120,12 @@ def _as_seen(examples: Sequence[Example], prompt: PromptTemplate | None) -> Sequ
     return [replace(one, prompt=prompt.apply(one.prompt)) for one in examples]
 
 
-def _seconds_a_call(api: ApiEndpoint) -> float:
+def _asking_s(api: ApiEndpoint, calls: int) -> float:
+    if api.batch:
+        return _BATCH_S * math.ceil(calls / api.batch_questions)
     limits, own = api.limits, _CALL_S / api.concurrency
     rates = (
         1.0 / limits.requests_per_second if limits.requests_per_second else 0.0,
         60.0 / limits.requests_per_minute if limits.requests_per_minute else 0.0,
     )
-    return max(own, *rates)
+    return calls * max(own, *rates)

@@ -37,6 +37,9 @@ _HINTS = {
     "redirected": "is {key}.base_url right?",
     "bad_request": "does {key}.model exist, and does it take what is asked? "
     "label.deferred_at_most goes on without some prompts",
+    "batch_refused": "has the provider a batch endpoint for this model? without {key}.batch it is "
+    "asked one by one",
+    "batch_expired": "the provider had no time for the whole batch",
 }
 
 

@@ -58,9 +58,17 @@ CREATE INDEX IF NOT EXISTS open_calls ON calls(session) WHERE state = 'reserved'
 CREATE TABLE IF NOT EXISTS answers(
   request TEXT PRIMARY KEY, call INTEGER NOT NULL, body BLOB NOT NULL, usage TEXT NOT NULL,
   nano_usd INTEGER NOT NULL, digest TEXT NOT NULL);
-PRAGMA user_version = 1;
+CREATE TABLE IF NOT EXISTS batches(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL, place TEXT NOT NULL,
+  token TEXT NOT NULL UNIQUE, key_alias TEXT NOT NULL, file TEXT NOT NULL DEFAULT '',
+  remote TEXT NOT NULL DEFAULT '', ended INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS batch_calls(
+  call INTEGER PRIMARY KEY, batch INTEGER NOT NULL, line INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS calls_of_batch ON batch_calls(batch);
+PRAGMA user_version = 2;
 """
-_FORMAT = 1
+_FORMAT = 2
+"""2 added the batches; a file of format 1 gets them when it is opened."""
 
 
 @dataclass(slots=True)
@@ -192,13 +200,13 @@ def _open(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in (0, _FORMAT):
+    if not 0 <= found <= _FORMAT:
         connection.close()
         raise ArtifactError(
-            f"{path} has format {found}; this version reads {_FORMAT}",
+            f"{path} has format {found}; this version reads up to {_FORMAT}",
             "use the version that wrote it, or another folder",
         )
-    if not found:
+    if found < _FORMAT:
         connection.executescript(_TABLES)
     return connection
 

@@ -16,8 +16,9 @@ One row is one request that was, or may have been, sent. Its state ends as
 
 A reservation that a killed process left is found when the journal is next opened: its session's
 lock is free, so it becomes `unknown`. That may count a call that was never sent, and never leaves
-one out. Rows are ordered by their number, which only grows; the clock is written beside for
-people and decides nothing.
+one out. Reservations of a batch that may lie at the provider stay: its answers can still be
+fetched, by whoever takes the batch over (`store/batches.py`). Rows are ordered by their number,
+which only grows; the clock is written beside for people and decides nothing.
 
 If a provider bills more than the upper price (it ignored `max_tokens`), the true price is taken
 off all the same and the call's reason says `overrun`: no promise can be kept for a provider that
@@ -149,7 +150,7 @@ class Session:
         self.id = journal.write_now(lambda c: _open(c, budget, row))
 
     def close(self) -> None:
-        """End the session; its open reservations, if any, count as unknown."""
+        """End the session; its open reservations count as unknown, but for those of batches."""
         if not self._held.closed:
             self.journal.write_now(lambda c: _end(c, self.id))
             self._lock.unlink(missing_ok=True)
@@ -307,8 +308,19 @@ def _open(c: sqlite3.Connection, budget: Budget, row: tuple[str, str, str, str, 
 
 
 def _end(c: sqlite3.Connection, session: int, reason: str = "left open") -> int:
+    unsent = c.execute(
+        "SELECT call FROM batch_calls JOIN batches ON batches.id = batch"
+        " WHERE session = ? AND file = '' AND NOT ended",
+        (session,),
+    ).fetchall()
+    for (call,) in unsent:
+        _settle(c, call, Bill("free", "never_sent"))
+    c.execute("UPDATE batches SET ended = 1 WHERE session = ? AND file = ''", (session,))
     left = c.execute(
-        "SELECT id FROM calls WHERE session = ? AND state = 'reserved'", (session,)
+        "SELECT id FROM calls WHERE session = ? AND state = 'reserved' AND NOT EXISTS"
+        " (SELECT 1 FROM batch_calls JOIN batches ON batches.id = batch"
+        "  WHERE call = calls.id AND NOT ended)",
+        (session,),
     ).fetchall()
     for (call,) in left:
         _settle(c, call, Bill("unknown", reason))

@@ -4,6 +4,7 @@ import contextlib
 import json
 import threading
 
+from tests.engines.fakes.openai_batches import Batches, Plan
 from tests.engines.fakes.server import (
     PLANTED_MESSAGE,
     Behaviour,
@@ -63,7 +64,23 @@ class OpenAISpeech(Speech):
 
 
 class FakeOpenAI(FakeServer):
+    """Chat completions, and the batch endpoint beside them.
+
+    Args:
+        behaviour: of the server.
+        plan: of its batches.
+    """
+
     speech = OpenAISpeech()
+
+    def __init__(self, behaviour=None, plan=None):
+        super().__init__(behaviour)
+        self.batches = Batches(self, plan or Plan())
+
+    def beside(self, first, headers, content):
+        if self.batches.takes(first):
+            return self.batches.answer(first, headers, content)
+        return super().beside(first, headers, content)
 
 
 def question_of(body):

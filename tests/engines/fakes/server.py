@@ -166,6 +166,11 @@ class FakeServer:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
+    def beside(self, first, headers, content):
+        """Status, body and headers for a path that is no question; None drops the connection."""
+        found = self.speech.other(first, content) or (404, self.speech.error("bad_request")[1])
+        return (*found, ())
+
     def draw_fault(self, key):
         number = len(self.calls)
         planned = self.behaviour.keys.get(key, "")
@@ -217,8 +222,11 @@ class _Connection(asyncio.Protocol):
     def _answer(self, first, headers, content):
         behaviour, speech = self._server.behaviour, self._speech
         if not speech.takes(first.split(" ")[1]):
-            status, body = speech.other(first, content) or (404, speech.error("bad_request")[1])
-            self._write(status, body)
+            found = self._server.beside(first, headers, content)
+            if found is None:
+                self._transport.abort()
+            else:
+                self._write(*found)
             return
         key = speech.key_of(headers)
         fault, is_billed = self._server.draw_fault(key)
