@@ -11,6 +11,7 @@ from tests.engines.asking import PRICE, QUICK, SAMPLING, engine, examples, keys
 from tests.engines.fakes.openai_server import FakeOpenAI
 from tests.engines.fakes.server import Behaviour
 
+from stillhouse.core.rows import Example, Message
 from stillhouse.engines.gateway import GatewaySettings, most_under_way
 from stillhouse.engines.keys import Key
 from stillhouse.engines.openai_api import OpenAIEngine
@@ -280,3 +281,14 @@ def test_tokens_a_minute_count_what_was_used_and_not_what_was_reserved(tmp_path)
         found = ask(tmp_path, server, 10, settings=settings)
     assert reasons(found) == {"": 10}
     assert time.monotonic() - started < 20.0
+
+
+def test_of_equal_questions_at_once_one_is_sent_and_all_get_its_answer(tmp_path):
+    texts = iter(range(100))
+    alike = [Example(f"e{n}", "unlabelled", (Message("user", "same"),), None) for n in range(8)]
+    with FakeOpenAI(Behaviour(0.02, say=lambda body, number: f"text {next(texts)}")) as server:
+        with engine(tmp_path, server.url) as teacher:
+            found = list(teacher.generate(alike, SAMPLING))
+        asked = len(server.calls)
+    assert asked == 1
+    assert len({one.text for one in found}) == 1

@@ -135,6 +135,7 @@ class Gateway:
         self._patience = Patience(self._limiter, settings.retry, settings.seed, pause)
         self._permits = asyncio.Semaphore(settings.concurrency)
         self._settled = asyncio.Event()
+        self._under_way: dict[str, asyncio.Event] = {}
         self._http = Http(settings.concurrency, settings.timeout_s)
         self.balance: Balance | None = None
 
@@ -152,12 +153,24 @@ class Gateway:
     async def ask(self, question: Question) -> Answer | Deferred:
         """The answer to one question, kept before it is given back, or why there is none.
 
+        Of equal questions at once one is sent; the others get its answer.
+
         Args:
             question: what is asked.
 
         Returns:
             Never an exception of the provider's or the network's making.
         """
+        while (other := self._under_way.get(question.key)) is not None:
+            await other.wait()
+        ended = self._under_way[question.key] = asyncio.Event()
+        try:
+            return await self._ask(question)
+        finally:
+            del self._under_way[question.key]
+            ended.set()
+
+    async def _ask(self, question: Question) -> Answer | Deferred:
         kept = kept_answer(self._session, question)
         if kept is not None:
             return kept

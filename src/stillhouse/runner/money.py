@@ -107,7 +107,7 @@ def with_judges(cost: Cost, recipe: Recipe, seen: Preview) -> Cost:
         cost = replace(
             cost,
             calls=cost.calls + calls,
-            seconds=cost.seconds + calls * _seconds_a_call(judge.api),
+            seconds=cost.seconds + _asking_s(judge.api, calls),
             likely_usd=cost.likely_usd + float(found.likely_usd) * scale,
             most_usd=cost.most_usd + float(found.most_usd) * scale,
         )

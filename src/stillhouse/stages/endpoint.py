@@ -30,7 +30,8 @@ DEFERRED = frozenset({*REASONS, *ENDS})
 
 _HINTS = {
     "budget": "raise {key}.budget_usd or budget_tokens",
-    "no_key": "give a key that is let in under {key}.key_env",
+    "no_key": "every key was refused, or its account is empty: fill it up, or give another key "
+    "under {key}.key_env",
     "key_refused": "give a key that is let in under {key}.key_env",
     "quota_used_up": "fill the account up, or give another key",
     "no_connection": "is the address right, and the server up?",
