@@ -179,22 +179,38 @@ def test_what_a_provider_cannot_be_asked_is_refused(ask, message):
         ask()
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "object"},
+        {"type": "object", "properties": {"a": {}}, "additionalProperties": {"type": "string"}},
+    ],
+)
+def test_claude_is_not_held_to_an_object_that_closed_would_be_another(node):
+    with pytest.raises(UsageError, match="closed objects only"):
+        closed_schema({"type": "array", "items": node})
+
+
+def test_anything_may_stand_where_a_schema_says_true():
+    closed = closed_schema({"type": "object", "properties": {"a": True}})
+    assert closed == {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+
+
 def test_a_schema_for_claude_is_closed_and_has_no_bounds():
+    item = {"type": "object", "properties": {"a": {"type": "string"}}}
     schema = {
         "type": "object",
         "title": "V",
         "properties": {"n": {"type": "integer", "minimum": 0}, "w": {"$ref": "#/$defs/W"}},
         "required": ["n"],
-        "$defs": {"W": {"type": "array", "maxItems": 3, "items": {"type": "object"}}},
+        "$defs": {"W": {"type": "array", "maxItems": 3, "items": item}},
     }
     assert closed_schema(schema) == {
         "type": "object",
         "title": "V",
         "properties": {"n": {"type": "integer"}, "w": {"$ref": "#/$defs/W"}},
         "required": ["n"],
-        "$defs": {
-            "W": {"type": "array", "items": {"type": "object", "additionalProperties": False}}
-        },
+        "$defs": {"W": {"type": "array", "items": item | {"additionalProperties": False}}},
         "additionalProperties": False,
     }
 

@@ -6,7 +6,6 @@ import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from stillhouse.recipes.section import Count, Positive, Section, Seed
 
@@ -113,18 +112,15 @@ class ApiEndpoint(Section):
     def _names_and_no_keys(cls, names: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for name in (names,) if isinstance(names, str) else names:
             if not _NAME.fullmatch(name):
-                raise PydanticCustomError(
-                    "key_env", "must name an environment variable that holds the key, never the key"
-                )
+                # Not repeated in the error: it may be the key.
+                raise ValueError("must name the environment variable that holds the key")
         return names
 
     @field_validator("base_url")
     @classmethod
     def _holds_no_key(cls, url: str | None) -> str | None:
         if url is not None and ("@" in url or "?" in url):
-            raise PydanticCustomError(
-                "base_url", "must be an address alone: a key in it would be written down"
-            )
+            raise ValueError("must be an address alone: a key in it would be written down")
         return url
 
     @model_validator(mode="after")
