@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.models.tiny_models import build
+from tests.tokens.schemas import LONGEST, SCHEMA, problems
 
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import InputError, RecipeError
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines import transformers as engine_module
@@ -95,3 +96,25 @@ def test_without_settings_the_whole_vocabulary_of_the_tokenizer_counts(
     engine = TransformersEngine(build("llama", tokenizer), tokenizer, template)
 
     assert next(engine.score(examples)).top_ids.shape[1] == 64
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_completions_fit_the_answer_schema(tokenizer, template, examples, temperature):
+    model = build("llama", tokenizer, max_position_embeddings=LONGEST + 100)
+    engine = TransformersEngine(model, tokenizer, template, answer_schema=SCHEMA)
+
+    found = list(engine.generate(examples, Sampling(LONGEST, temperature, batch_size=7)))
+
+    assert [(one.finish, problems(one.text)) for one in found] == [("stop", [])] * len(examples)
+
+
+def test_a_schema_that_no_model_can_be_held_to_is_refused_before_the_first_example(
+    tokenizer, template
+):
+    with pytest.raises(RecipeError, match=r"label\.answer_schema"):
+        TransformersEngine(
+            build("llama", tokenizer),
+            tokenizer,
+            template,
+            answer_schema={"type": "array", "uniqueItems": True},
+        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
@@ -17,6 +17,7 @@ from stillhouse.engines.capabilities import Capabilities
 from stillhouse.models.generate import find_stopping, generate_ids
 from stillhouse.models.score import Scoring, score_batch
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
+from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -37,6 +38,12 @@ class TransformersEngine:
         template: how its conversations are written.
         scoring: vocabulary, top-k, kd_temperatures and batch size of `score`.
         seed: of drawn completions.
+        answer_schema: a JSON Schema that every completion fits which ends itself; None for any
+            text.
+
+    Raises:
+        RecipeError: no model can be held to the schema.
+        ModelError: the tokenizer cannot write what the schema asks for.
     """
 
     capabilities = Capabilities(text=True, own_logprobs=False, scoring=True, full_logits=True)
@@ -48,6 +55,7 @@ class TransformersEngine:
         template: Template,
         scoring: Scoring | None = None,
         seed: int = 0,
+        answer_schema: Mapping[str, Any] | None = None,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -55,6 +63,11 @@ class TransformersEngine:
         self._scoring = scoring or Scoring(vocab_size=tokenizer.vocab_size)
         self._seed = seed
         self._stopping = find_stopping(model, tokenizer, template)
+        self._grammar = (
+            AnswerGrammar(answer_schema, tokenizer, self._stopping.stop_ids)
+            if answer_schema is not None
+            else None
+        )
 
     def generate(self, examples: Sequence[Example], sampling: Sampling) -> Iterator[Completion]:
         """One completion per example, in the order of the examples.
@@ -76,7 +89,9 @@ class TransformersEngine:
             # A seed a window and an index, so that no draw repeats another.
             drawn_for = [self._seed, sampling.sample_index, window[0].example_id]
             seed = int(digest_value(drawn_for)[:8], 16)
-            found = generate_ids(self._model, prompts, sampling, self._stopping, seed=seed)
+            found = generate_ids(
+                self._model, prompts, sampling, self._stopping, seed=seed, grammar=self._grammar
+            )
             for example, one in zip(window, found, strict=True):
                 yield Completion(
                     example.example_id,

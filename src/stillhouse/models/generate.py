@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import FinishReason, Message
 from stillhouse.core.sampling import Sampling
+from stillhouse.models.constrain import OnlyAllowed
 from stillhouse.models.inference import batches_by_length, evaluating, pad_batch, plain_model
 from stillhouse.models.source import context_tokens
 from stillhouse.tokens.encode import encode_conversation
+from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -82,6 +84,7 @@ def generate_ids(
     stopping: Stopping,
     *,
     seed: int = 0,
+    grammar: AnswerGrammar | None = None,
 ) -> list[Generated]:
     """One completion a prompt, in the order of the prompts.
 
@@ -93,6 +96,8 @@ def generate_ids(
         sampling: greedy at temperature 0; else drawn, and then `batch_size` is part of the draw.
         stopping: which tokens end a completion.
         seed: of the draw; the global random state is left as it was.
+        grammar: that every completion which ends itself fits; None for any text. One that is cut
+            fits it as far as it goes.
 
     Returns:
         Token ids with how each ended; equal for a prompt alone and among others, when greedy.
@@ -114,6 +119,7 @@ def generate_ids(
                 ids_BT.to(plain.device),
                 attention_mask=mask_BT.to(plain.device),
                 generation_config=settings,
+                logits_processor=_rules(grammar, len(rows)),
             )
             new_BT = out_BT[:, ids_BT.shape[1] :].cpu().numpy().astype(np.int32)
             for index, new_T in zip(batch, new_BT, strict=True):
@@ -124,6 +130,10 @@ def generate_ids(
 def _cut(new_T: NDArray[np.int32], stop_ids: frozenset[int]) -> Generated:
     ends = np.flatnonzero(np.isin(new_T, sorted(stop_ids)))
     return Generated(new_T[: ends[0]], "stop") if ends.size else Generated(new_T, "length")
+
+
+def _rules(grammar: AnswerGrammar | None, num_rows: int) -> LogitsProcessorList:
+    return LogitsProcessorList([OnlyAllowed(grammar, num_rows)] if grammar else [])
 
 
 def _settings(sampling: Sampling, stopping: Stopping) -> GenerationConfig:

@@ -72,6 +72,7 @@ class _Teacher:
                 label.seed,
             ),
             label.seed,
+            label.answer_schema,
         )
         # Of the targets; None where none are stored.
         self.header = store and TargetHeader(

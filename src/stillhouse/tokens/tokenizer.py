@@ -179,6 +179,16 @@ class TextTokenizer:
         listed = [int(token) for token in ids]
         return str(self._backend.decode(listed, skip_special_tokens=skip_special))
 
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of every id, `vocab_size` of them; empty where an id has none."""
+        return self._bytes.each(np.arange(self.vocab_size, dtype=np.int32))
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of tokens that are no text, such as the end of a turn; `decode` leaves them out."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(number for number, token in added.items() if token.special)
+
     def token_of(self, token_id: int) -> str:
         """How the vocabulary writes a token; empty for an id that it does not have."""
         return self._backend.id_to_token(token_id) or ""
