@@ -118,3 +118,44 @@ def test_a_schema_that_no_model_can_be_held_to_is_refused_before_the_first_examp
             template,
             answer_schema={"type": "array", "uniqueItems": True},
         )
+
+
+CLASSES = ("yes", "yes yes", "no", "maybe")
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [("", ""), ('{"mood":"', '"}')])
+def test_a_class_is_as_likely_as_its_whole_answer(engine, examples, prefix, suffix):
+    found = list(engine.classify(iter(examples), CLASSES, prefix, suffix))
+
+    for example, one in zip(examples, found, strict=True):
+        answers = [replace(example, answer=prefix + name + suffix) for name in CLASSES]
+        sums = [scored.observed_logprobs.sum(dtype=np.float64) for scored in engine.score(answers)]
+        assert (one.example_id, one.classes) == (example.example_id, CLASSES)
+        np.testing.assert_allclose(one.likelihoods, sums, atol=1e-5)
+        probs = np.exp(sums - np.max(sums))
+        np.testing.assert_allclose(np.exp(one.logprobs), probs / probs.sum(), atol=1e-5)
+
+
+def test_the_likelihoods_of_different_classes_never_exceed_one(tokenizer, template, examples):
+    """Not even where each class begins the next one: each ends otherwise."""
+    model = build("llama", tokenizer)
+    with_all = ["a" * length for length in range(1, 30)]
+    engine = TransformersEngine(model, tokenizer, template)
+
+    for one in engine.classify(examples[:3], with_all):
+        assert np.exp(one.likelihoods).sum() <= 1.0
+
+
+def test_classes_come_in_the_order_of_the_examples(engine, examples, monkeypatch):
+    whole = list(engine.classify(examples, CLASSES))
+    monkeypatch.setattr(engine_module, "_WINDOW_BATCHES", 1)
+
+    for one, other in zip(whole, engine.classify(examples, CLASSES), strict=True):
+        assert one.example_id == other.example_id
+        np.testing.assert_allclose(one.likelihoods, other.likelihoods, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [[], ["yes"], ["yes", "yes"], ["yes", " "]])
+def test_classes_that_are_not_several_names_are_refused(engine, examples, classes):
+    with pytest.raises(InputError, match=r"label\.classes: .* not at least two different names"):
+        next(engine.classify(examples, classes))

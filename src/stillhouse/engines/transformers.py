@@ -1,19 +1,22 @@
-"""A model in this process as an engine: it completes prompts and scores given text."""
+"""A model in this process as an engine: it completes prompts and scores given text or classes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from transformers import PreTrainedModel
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
-from stillhouse.core.targets import TokenTargets
+from stillhouse.core.targets import ClassTargets, TokenTargets
 from stillhouse.engines.capabilities import Capabilities
+from stillhouse.models.branches import answer_likelihoods
 from stillhouse.models.generate import find_stopping, generate_ids
 from stillhouse.models.score import Scoring, score_batch
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
@@ -117,6 +120,48 @@ class TransformersEngine:
             texts = [(example.example_id, self._encode(example)) for example in window]
             yield from score_batch(self._model, texts, self._scoring)
 
+    def classify(
+        self,
+        examples: Iterable[Example],
+        classes: Sequence[str],
+        prefix: str = "",
+        suffix: str = "",
+    ) -> Iterator[ClassTargets]:
+        """How likely each class is as the answer, for every example, in the order of the examples.
+
+        The answer to a class is `prefix + class + suffix`. Its end of turn counts, so that a class
+        with which another begins is not the likelier for it. What the answers of an example share
+        is read once.
+
+        Args:
+            examples: their prompts; answers are not looked at. Read as they come.
+            classes: at least two, all different.
+            prefix: of each answer, such as the beginning of a JSON object.
+            suffix: likewise, such as its end.
+
+        Yields:
+            Likelihoods as `score` finds them for each whole answer by itself.
+
+        Raises:
+            InputError: fewer than two classes, one that is empty or named twice, or an answer
+                that does not fit the model's context.
+        """
+        names = _checked_classes(classes)
+        for window in _windows(examples, self._scoring.batch_size * _WINDOW_BATCHES):
+            families = [
+                [self._encode(replace(one, answer=prefix + name + suffix)) for name in names]
+                for one in window
+            ]
+            found = answer_likelihoods(
+                self._model,
+                families,
+                vocab_size=self._scoring.vocab_size,
+                batch_size=self._scoring.batch_size,
+            )
+            for example, likelihoods in zip(window, found, strict=True):
+                logprobs = likelihoods - np.logaddexp.reduce(likelihoods)
+                yield ClassTargets(example.example_id, names, logprobs, likelihoods)
+
     def _encode(self, example: Example) -> EncodedConversation:
         if example.answer is None:
             raise InputError(
@@ -124,6 +169,16 @@ class TransformersEngine:
                 "label completions before targets",
             )
         return encode_conversation(example.messages(), self._template, self._tokenizer)
+
+
+def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(classes)
+    if len(names) < 2 or len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise InputError(
+            f"label.classes: {list(names)} are not at least two different names",
+            "name each class once, in the words of the answer",
+        )
+    return names
 
 
 def _windows(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
