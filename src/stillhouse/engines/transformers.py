@@ -18,6 +18,7 @@ from stillhouse.core.targets import ClassTargets, TokenTargets
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.models.branches import answer_likelihoods
 from stillhouse.models.generate import find_stopping, generate_ids
+from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.models.score import Scoring, score_batch
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
 from stillhouse.tokens.grammar import AnswerGrammar
@@ -32,13 +33,22 @@ _WINDOW_BATCHES = 16
 memory, and a crash loses one window. assumption: a larger one saves no more padding."""
 
 
+_CAN = {
+    False: Capabilities(text=True, own_logprobs=False, scoring=True, full_logits=True),
+    True: Capabilities(text=True, own_logprobs=False, scoring=False, full_logits=False),
+}
+"""By whether the model is an encoder-decoder."""
+
+
 class TransformersEngine:
     """Completes and scores with a model in memory.
 
     Args:
-        model: any causal language model, with or without an adapter.
+        model: a causal language model, or an encoder-decoder, which only completes; with or without
+            an adapter.
         tokenizer: of the model.
-        template: how its conversations are written.
+        template: how its conversations are written; `SourceTemplate` is what an encoder-decoder
+            was trained on.
         scoring: vocabulary, top-k, kd_temperatures and batch size of `score`.
         seed: of drawn completions.
         answer_schema: a JSON Schema that every completion fits which ends itself; None for any
@@ -49,8 +59,6 @@ class TransformersEngine:
         ModelError: the tokenizer cannot write what the schema asks for.
     """
 
-    capabilities = Capabilities(text=True, own_logprobs=False, scoring=True, full_logits=True)
-
     def __init__(
         self,
         model: PreTrainedModel | PeftModel,
@@ -60,6 +68,7 @@ class TransformersEngine:
         seed: int = 0,
         answer_schema: Mapping[str, Any] | None = None,
     ) -> None:
+        self.capabilities = _CAN[is_encoder_decoder(model)]
         self._model = model
         self._tokenizer = tokenizer
         self._template = template
@@ -115,6 +124,7 @@ class TransformersEngine:
 
         Raises:
             InputError: an example has no answer or does not fit the model's context.
+            ModelError: the model is an encoder-decoder.
         """
         for window in _windows(examples, self._scoring.batch_size * _WINDOW_BATCHES):
             texts = [(example.example_id, self._encode(example)) for example in window]

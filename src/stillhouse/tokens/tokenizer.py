@@ -74,6 +74,20 @@ class TextTokenizer:
         wrapped: list[int] = self._backend.encode("", add_special_tokens=True).ids
         return bos if wrapped[:1] == [self._id_of(bos)] else ""
 
+    @cached_property
+    def wrapping(self) -> tuple[str, str]:
+        """What the tokenizer's own rules put before and behind every text, such as `</s>` after it.
+
+        `encode` adds neither, so a template has to write them.
+        """
+        bare: list[int] = self._backend.encode("a", add_special_tokens=False).ids
+        wrapped: list[int] = self._backend.encode("a", add_special_tokens=True).ids
+        starts = range(len(wrapped) - len(bare) + 1)
+        start = next(at for at in starts if wrapped[at : at + len(bare)] == bare)
+        around = wrapped[:start], wrapped[start + len(bare) :]
+        before, behind = ("".join(map(self.token_of, ids)) for ids in around)
+        return before, behind
+
     @property
     def eos_token(self) -> str:
         """The token that ends a text.
