@@ -117,7 +117,8 @@ def _entropy(teacher: Any, rows: list[Any]) -> float:
     """Mean nats of the teacher's distribution at the trained tokens of some rows."""
     import numpy as np
 
-    from stillhouse.models.score import Scoring, score_batch
+    from stillhouse.models.score import score_batch
+    from stillhouse.models.scoring import Scoring
 
     scoring = Scoring(teacher.config.vocab_size, 1, num_draws=1)
     scored = score_batch(teacher, [(str(at), row) for at, row in enumerate(rows)], scoring)

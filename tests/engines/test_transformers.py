@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.models.tiny_models import build
+from tests.tokens.schemas import LONGEST, SCHEMA, problems
 
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import InputError, RecipeError
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines import transformers as engine_module
@@ -95,3 +96,66 @@ def test_without_settings_the_whole_vocabulary_of_the_tokenizer_counts(
     engine = TransformersEngine(build("llama", tokenizer), tokenizer, template)
 
     assert next(engine.score(examples)).top_ids.shape[1] == 64
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_completions_fit_the_answer_schema(tokenizer, template, examples, temperature):
+    model = build("llama", tokenizer, max_position_embeddings=LONGEST + 100)
+    engine = TransformersEngine(model, tokenizer, template, answer_schema=SCHEMA)
+
+    found = list(engine.generate(examples, Sampling(LONGEST, temperature, batch_size=7)))
+
+    assert [(one.finish, problems(one.text)) for one in found] == [("stop", [])] * len(examples)
+
+
+def test_a_schema_that_no_model_can_be_held_to_is_refused_before_the_first_example(
+    tokenizer, template
+):
+    with pytest.raises(RecipeError, match=r"label\.answer_schema"):
+        TransformersEngine(
+            build("llama", tokenizer),
+            tokenizer,
+            template,
+            answer_schema={"type": "array", "uniqueItems": True},
+        )
+
+
+CLASSES = ("yes", "yes yes", "no", "maybe")
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [("", ""), ('{"mood":"', '"}')])
+def test_a_class_is_as_likely_as_its_whole_answer(engine, examples, prefix, suffix):
+    found = list(engine.classify(iter(examples), CLASSES, prefix, suffix))
+
+    for example, one in zip(examples, found, strict=True):
+        answers = [replace(example, answer=prefix + name + suffix) for name in CLASSES]
+        sums = [scored.observed_logprobs.sum(dtype=np.float64) for scored in engine.score(answers)]
+        assert (one.example_id, one.classes) == (example.example_id, CLASSES)
+        np.testing.assert_allclose(one.likelihoods, sums, atol=1e-5)
+        probs = np.exp(sums - np.max(sums))
+        np.testing.assert_allclose(np.exp(one.logprobs), probs / probs.sum(), atol=1e-5)
+
+
+def test_the_likelihoods_of_different_classes_never_exceed_one(tokenizer, template, examples):
+    """Not even where each class begins the next one: each ends otherwise."""
+    model = build("llama", tokenizer)
+    with_all = ["a" * length for length in range(1, 30)]
+    engine = TransformersEngine(model, tokenizer, template)
+
+    for one in engine.classify(examples[:3], with_all):
+        assert np.exp(one.likelihoods).sum() <= 1.0
+
+
+def test_classes_come_in_the_order_of_the_examples(engine, examples, monkeypatch):
+    whole = list(engine.classify(examples, CLASSES))
+    monkeypatch.setattr(engine_module, "_WINDOW_BATCHES", 1)
+
+    for one, other in zip(whole, engine.classify(examples, CLASSES), strict=True):
+        assert one.example_id == other.example_id
+        np.testing.assert_allclose(one.likelihoods, other.likelihoods, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [[], ["yes"], ["yes", "yes"], ["yes", " "]])
+def test_classes_that_are_not_several_names_are_refused(engine, examples, classes):
+    with pytest.raises(InputError, match=r"label\.classes: .* not at least two different names"):
+        next(engine.classify(examples, classes))

@@ -13,6 +13,7 @@ import pytest
 from stillhouse.core.errors import ArtifactError, RecipeError
 from stillhouse.core.protocols import no_progress
 from stillhouse.core.targets import TargetKey
+from stillhouse.data.storage import read_completions
 from stillhouse.runner.opening import open_recipe
 from stillhouse.runner.resolve import Resolved, resolve
 from stillhouse.stages import label, train
@@ -285,3 +286,25 @@ def test_a_shorter_and_a_longer_answer_share_their_beginning(bench, labelled):
             encoded.ids[encoded.is_trained],
             encoded.byte_offsets[encoded.is_trained],
         )
+
+
+def test_a_teacher_in_memory_writes_what_the_schema_asks_for(bench, tmp_path):
+    moods = ["angry", "calm", "calm again"]
+    schema = {"type": "object", "properties": {"mood": {"enum": moods}}, "required": ["mood"],
+              "additionalProperties": False}  # fmt: skip
+
+    out = bench.label(
+        tmp_path, completions="teacher", targets="top_k", answer_schema=schema, max_new_tokens=40
+    )
+
+    written = read_completions(out / "completions.parquet")
+    assert len(written) == 16
+    assert {one.finish for one in written} == {"stop"}
+    assert {one.text for one in written} <= {f'{{"mood":"{mood}"}}' for mood in moods}
+
+
+def test_a_schema_that_no_model_can_be_held_to_is_refused_before_anything_runs(bench):
+    schema = {"type": "array", "uniqueItems": True}
+
+    with pytest.raises(RecipeError, match=r"recipe\.yaml label\.answer_schema: no model can be"):
+        bench.resolve(label=RECIPE["label"] | {"answer_schema": schema})

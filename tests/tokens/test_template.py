@@ -4,8 +4,9 @@ import pytest
 
 from stillhouse.core.errors import InputError, ModelError
 from stillhouse.core.rows import Message
-from stillhouse.tokens.template import ChatTemplate, PlainTemplate
-from stillhouse.tokens.tokenizer import TextTokenizer
+from stillhouse.tokens.encode import encode_conversation, encode_prompt
+from stillhouse.tokens.template import ChatTemplate, PlainTemplate, SourceTemplate
+from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
 CHATML = """{%- if messages[0].role == 'system' %}
     {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
@@ -275,3 +276,47 @@ def test_plain_template_leaves_braces_in_content_alone():
     rendered = PlainTemplate("").render((Message("user", "{content} {x}"),))
 
     assert rendered.text == "{content} {x}\n"
+
+
+def test_a_source_is_wrapped_as_the_tokenizer_of_t5_wraps_it(families):
+    from transformers import AutoTokenizer
+
+    folder = families / "t5-small"
+    tokenizer, auto = load_tokenizer(folder), AutoTokenizer.from_pretrained(folder)
+    source = SourceTemplate.of(tokenizer)
+
+    assert source == SourceTemplate(eos="</s>", behind="</s>")
+    for text in ("translate: The house is wonderful.", " two  spaces ", "<extra_id_0> fills", "é"):
+        ids = encode_prompt((Message("user", text),), source, tokenizer)
+        assert ids.tolist() == auto(text).input_ids
+
+
+def test_a_source_has_before_and_behind_it_what_the_tokenizer_says(tiny_folder):
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    backend = Tokenizer.from_file(str(tiny_folder / "tokenizer.json"))
+    specials = [(token, backend.token_to_id(token)) for token in ("<|user|>", "<|end|>")]
+    backend.post_processor = TemplateProcessing("<|user|> $A <|end|> <|end|>", None, specials)
+    tokenizer = TextTokenizer(backend, {"eos_token": "<|end|>"}, None)
+
+    source = SourceTemplate.of(tokenizer)
+
+    assert source.prompt_text((Message("user", "why"),)) == "<|user|>why<|end|><|end|>"
+
+
+def test_the_source_is_the_last_user_turn_and_the_target_is_learned(tiny):
+    source = SourceTemplate.of(tiny)
+    turns = (Message("system", "s"), Message("user", "first"), Message("user", "yes and no"))
+
+    learned = encode_conversation((*turns, Message("assistant", "maybe")), source, tiny)
+
+    assert source.prompt_text(turns) == source.render(turns).text == "yes and no"
+    assert learned.text == "yes and nomaybe<|end|>"
+    assert tiny.decode(learned.ids[learned.is_trained], skip_special=False) == "maybe<|end|>"
+    assert SourceTemplate(eos="a").digest != source.digest
+
+
+def test_a_conversation_without_a_source_is_refused(tiny):
+    with pytest.raises(InputError, match="no user turn, which is what an encoder reads"):
+        SourceTemplate.of(tiny).prompt_text((Message("system", "s"),))

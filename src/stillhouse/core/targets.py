@@ -1,7 +1,7 @@
-"""Teacher signals in memory: what the teacher said about each token of an answer.
+"""Teacher signals in memory: what the teacher said about each token of an answer, or each answer.
 
 Legend: P answer tokens of one example, K kept teacher entries, D declared kd_temperatures,
-S distinct drawn tokens of the widest position.
+S distinct drawn tokens of the widest position, C named classes.
 """
 
 from __future__ import annotations
@@ -75,6 +75,24 @@ class TokenTargets:
     top_logprobs: NDArray[np.float32]
     log_z: NDArray[np.float32]
     draws: Draws | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTargets:
+    """How likely each of several named answers to one example is.
+
+    Attributes:
+        example_id: the example.
+        classes: C names, as they were asked for.
+        logprobs: (C,) float64, nats at temperature 1, normalised over these classes.
+        likelihoods: (C,) float64, nats, <= 0: the log-likelihood of each class's whole answer with
+            its end of turn. What their exponentials lack of 1 are all other answers.
+    """
+
+    example_id: str
+    classes: tuple[str, ...]
+    logprobs: NDArray[np.float64]
+    likelihoods: NDArray[np.float64]
 
 
 def first_tokens(targets: TokenTargets, count: int) -> TokenTargets:

@@ -1,23 +1,28 @@
-"""A model in this process as an engine: it completes prompts and scores given text."""
+"""A model in this process as an engine: it completes prompts and scores given text or classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from transformers import PreTrainedModel
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
-from stillhouse.core.targets import TokenTargets
+from stillhouse.core.targets import ClassTargets, TokenTargets
 from stillhouse.engines.capabilities import Capabilities
+from stillhouse.models.branches import answer_likelihoods
 from stillhouse.models.generate import find_stopping, generate_ids
+from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.models.score import score_batch
 from stillhouse.models.scoring import Scoring
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
+from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -29,18 +34,31 @@ _WINDOW_BATCHES = 16
 memory, and a crash loses one window. assumption: a larger one saves no more padding."""
 
 
+_CAN = {
+    False: Capabilities(text=True, own_logprobs=False, scoring=True, full_logits=True),
+    True: Capabilities(text=True, own_logprobs=False, scoring=False, full_logits=False),
+}
+"""By whether the model is an encoder-decoder."""
+
+
 class TransformersEngine:
     """Completes and scores with a model in memory.
 
     Args:
-        model: any causal language model, with or without an adapter.
+        model: a causal language model, or an encoder-decoder, which only completes; with or without
+            an adapter.
         tokenizer: of the model.
-        template: how its conversations are written.
+        template: how its conversations are written; `SourceTemplate` is what an encoder-decoder
+            was trained on.
         scoring: vocabulary, top-k, kd_temperatures and batch size of `score`.
         seed: of drawn completions.
-    """
+        answer_schema: a JSON Schema that every completion fits which ends itself; None for any
+            text.
 
-    capabilities = Capabilities(text=True, own_logprobs=False, scoring=True, full_logits=True)
+    Raises:
+        RecipeError: no model can be held to the schema.
+        ModelError: the tokenizer cannot write what the schema asks for.
+    """
 
     def __init__(
         self,
@@ -49,13 +67,20 @@ class TransformersEngine:
         template: Template,
         scoring: Scoring | None = None,
         seed: int = 0,
+        answer_schema: Mapping[str, Any] | None = None,
     ) -> None:
+        self.capabilities = _CAN[is_encoder_decoder(model)]
         self._model = model
         self._tokenizer = tokenizer
         self._template = template
         self._scoring = scoring or Scoring(vocab_size=tokenizer.vocab_size)
         self._seed = seed
         self._stopping = find_stopping(model, tokenizer, template)
+        self._grammar = (
+            AnswerGrammar(answer_schema, tokenizer, self._stopping.stop_ids)
+            if answer_schema is not None
+            else None
+        )
 
     def generate(self, examples: Sequence[Example], sampling: Sampling) -> Iterator[Completion]:
         """One completion per example, in the order of the examples.
@@ -77,7 +102,9 @@ class TransformersEngine:
             # A seed a window and an index, so that no draw repeats another.
             drawn_for = [self._seed, sampling.sample_index, window[0].example_id]
             seed = int(digest_value(drawn_for)[:8], 16)
-            found = generate_ids(self._model, prompts, sampling, self._stopping, seed=seed)
+            found = generate_ids(
+                self._model, prompts, sampling, self._stopping, seed=seed, grammar=self._grammar
+            )
             for example, one in zip(window, found, strict=True):
                 yield Completion(
                     example.example_id,
@@ -98,10 +125,53 @@ class TransformersEngine:
 
         Raises:
             InputError: an example has no answer or does not fit the model's context.
+            ModelError: the model is an encoder-decoder.
         """
         for window in _windows(examples, self._scoring.batch_size * _WINDOW_BATCHES):
             texts = [(example.example_id, self._encode(example)) for example in window]
             yield from score_batch(self._model, texts, self._scoring)
+
+    def classify(
+        self,
+        examples: Iterable[Example],
+        classes: Sequence[str],
+        prefix: str = "",
+        suffix: str = "",
+    ) -> Iterator[ClassTargets]:
+        """How likely each class is as the answer, for every example, in the order of the examples.
+
+        The answer to a class is `prefix + class + suffix`. Its end of turn counts, so that a class
+        with which another begins is not the likelier for it. What the answers of an example share
+        is read once.
+
+        Args:
+            examples: their prompts; answers are not looked at. Read as they come.
+            classes: at least two, all different.
+            prefix: of each answer, such as the beginning of a JSON object.
+            suffix: likewise, such as its end.
+
+        Yields:
+            Likelihoods as `score` finds them for each whole answer by itself.
+
+        Raises:
+            InputError: fewer than two classes, one that is empty or named twice, or an answer
+                that does not fit the model's context.
+        """
+        names = _checked_classes(classes)
+        for window in _windows(examples, self._scoring.batch_size * _WINDOW_BATCHES):
+            families = [
+                [self._encode(replace(one, answer=prefix + name + suffix)) for name in names]
+                for one in window
+            ]
+            found = answer_likelihoods(
+                self._model,
+                families,
+                vocab_size=self._scoring.vocab_size,
+                batch_size=self._scoring.batch_size,
+            )
+            for example, likelihoods in zip(window, found, strict=True):
+                logprobs = likelihoods - np.logaddexp.reduce(likelihoods)
+                yield ClassTargets(example.example_id, names, logprobs, likelihoods)
 
     def _encode(self, example: Example) -> EncodedConversation:
         if example.answer is None:
@@ -110,6 +180,16 @@ class TransformersEngine:
                 "label completions before targets",
             )
         return encode_conversation(example.messages(), self._template, self._tokenizer)
+
+
+def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(classes)
+    if len(names) < 2 or len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise InputError(
+            f"label.classes: {list(names)} are not at least two different names",
+            "name each class once, in the words of the answer",
+        )
+    return names
 
 
 def _windows(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import InputError, ModelError
 from stillhouse.core.rows import FinishReason
 from stillhouse.core.sampling import Sampling
-from stillhouse.models.inference import batches_by_length, evaluating, pad_batch, plain_model
+from stillhouse.models.constrain import OnlyAllowed
+from stillhouse.models.inference import (
+    batches_by_length,
+    evaluating,
+    is_encoder_decoder,
+    pad_batch,
+    plain_model,
+)
 from stillhouse.models.source import context_tokens
 from stillhouse.tokens.ends import end_ids
+from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -75,40 +83,51 @@ def generate_ids(
     stopping: Stopping,
     *,
     seed: int = 0,
+    grammar: AnswerGrammar | None = None,
 ) -> list[Generated]:
     """One completion a prompt, in the order of the prompts.
 
     The model's own generation defaults (repetition penalty, top-p, ...) are not used.
 
     Args:
-        model: any causal language model, with or without an adapter.
-        prompts: (length,) token ids each, at least one token.
+        model: a causal language model or an encoder-decoder, with or without an adapter.
+        prompts: (length,) token ids each, at least one token; an encoder-decoder's encoder reads
+            them.
         sampling: greedy at temperature 0; else drawn, and then `batch_size` is part of the draw.
         stopping: which tokens end a completion.
         seed: of the draw; the global random state is left as it was.
+        grammar: that every completion which ends itself fits; None for any text. One that is cut
+            fits it as far as it goes.
 
     Returns:
         Token ids with how each ended; equal for a prompt alone and among others, when greedy.
 
     Raises:
         InputError: an empty prompt, or one that leaves no room for `max_new_tokens`.
+        ModelError: an encoder-decoder that names no token to start with.
     """
     plain = plain_model(model)
+    reads_apart = is_encoder_decoder(model)
     lengths = [len(prompt) for prompt in prompts]
-    _require_room(lengths, sampling.max_new_tokens, context_tokens(plain.config.to_dict()))
+    _require_room(lengths, sampling.max_new_tokens, plain)
     settings = _settings(sampling, stopping)
+    if reads_apart:
+        settings.decoder_start_token_id = _decoder_start(plain)
     found: dict[int, Generated] = {}
     with evaluating(model), _no_defaults(plain), torch.random.fork_rng():
         torch.manual_seed(seed)
         for batch in batches_by_length(lengths, sampling.batch_size):
             rows = [prompts[index] for index in batch]
-            ids_BT, mask_BT = pad_batch(rows, stopping.pad_id, left=True)
+            ids_BT, mask_BT = pad_batch(rows, stopping.pad_id, left=not reads_apart)
             out_BT: torch.Tensor = plain.generate(  # type: ignore[operator]
                 ids_BT.to(plain.device),
                 attention_mask=mask_BT.to(plain.device),
                 generation_config=settings,
+                logits_processor=_rules(grammar, len(rows)),
             )
-            new_BT = out_BT[:, ids_BT.shape[1] :].cpu().numpy().astype(np.int32)
+            # A decoder of its own starts with one token; else the prompt comes back in front.
+            start = 1 if reads_apart else ids_BT.shape[1]
+            new_BT = out_BT[:, start:].cpu().numpy().astype(np.int32)
             for index, new_T in zip(batch, new_BT, strict=True):
                 found[index] = _cut(new_T, stopping.stop_ids)
     return [found[index] for index in range(len(prompts))]
@@ -117,6 +136,10 @@ def generate_ids(
 def _cut(new_T: NDArray[np.int32], stop_ids: frozenset[int]) -> Generated:
     ends = np.flatnonzero(np.isin(new_T, sorted(stop_ids)))
     return Generated(new_T[: ends[0]], "stop") if ends.size else Generated(new_T, "length")
+
+
+def _rules(grammar: AnswerGrammar | None, num_rows: int) -> LogitsProcessorList:
+    return LogitsProcessorList([OnlyAllowed(grammar, num_rows)] if grammar else [])
 
 
 def _settings(sampling: Sampling, stopping: Stopping) -> GenerationConfig:
@@ -145,11 +168,29 @@ def _no_defaults(model: PreTrainedModel) -> Iterator[None]:
         model.generation_config = own
 
 
-def _require_room(lengths: Sequence[int], max_new_tokens: int, context: int | None) -> None:
+def _decoder_start(model: PreTrainedModel) -> int:
+    for config in (model.generation_config, model.config):
+        start = getattr(config, "decoder_start_token_id", None)
+        if start is not None:
+            return int(start)
+    raise ModelError(
+        f"{type(model).__name__} names no token that its decoder starts with",
+        'set "decoder_start_token_id" in its config.json; T5 takes its padding token',
+    )
+
+
+def _require_room(lengths: Sequence[int], max_new_tokens: int, model: PreTrainedModel) -> None:
     if 0 in lengths:
         raise InputError(f"prompt {list(lengths).index(0)} has no token", "drop empty prompts")
-    longest = max(lengths, default=0)
-    if context is not None and longest + max_new_tokens > context:
+    longest, context = max(lengths, default=0), context_tokens(model.config.to_dict())
+    if context is not None and is_encoder_decoder(model):
+        if max(longest, max_new_tokens) > context:
+            raise InputError(
+                f"a prompt of {longest} tokens or max_new_tokens {max_new_tokens} exceeds the "
+                f"{context} tokens that the model reads and writes",
+                "lower prepare.max_tokens or max_new_tokens",
+            )
+    elif context is not None and longest + max_new_tokens > context:
         raise InputError(
             f"a prompt of {longest} tokens and max_new_tokens {max_new_tokens} exceed the "
             f"model's context of {context} tokens",

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from stillhouse.core.errors import ModelError
 from stillhouse.losses.head import HeadTensors, LowRank
-from stillhouse.models.inference import evaluating, plain_model
+from stillhouse.models.inference import evaluating, is_encoder_decoder, plain_model
 
 __all__ = ["HeadTensors", "check_head", "find_head", "last_hidden"]
 
@@ -33,9 +33,16 @@ def find_head(model: PreTrainedModel | PeftModel) -> HeadTensors:
         The head's own tensors, not copies; what is tied stays tied.
 
     Raises:
-        ModelError: there is no head, or it is neither linear nor linear with a plain LoRA adapter.
+        ModelError: there is no head, or it is neither linear nor linear with a plain LoRA adapter;
+            or the model is an encoder-decoder.
     """
     inner = plain_model(model)
+    if is_encoder_decoder(inner):
+        raise ModelError(
+            f"{type(inner).__name__} is an encoder-decoder, which can write text and is neither "
+            "scored nor trained",
+            "take a causal language model, or learn the text alone: label.targets: none",
+        )
     head = inner.get_output_embeddings()
     if head is None:
         raise ModelError(f"{type(inner).__name__} has no output head; a causal LM is needed")

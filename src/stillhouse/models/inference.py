@@ -63,6 +63,11 @@ def plain_model(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     return inner() if callable(inner) else model  # type: ignore[return-value]
 
 
+def is_encoder_decoder(model: PreTrainedModel | PeftModel) -> bool:
+    """Whether it reads a prompt with an encoder and writes with a decoder, as T5 does."""
+    return bool(plain_model(model).config.is_encoder_decoder)
+
+
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Eval mode without gradients; each module's own mode is put back afterwards."""

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedModel,
+)
 from transformers.utils import logging
 
 from stillhouse.core.errors import CapacityError, ModelError
@@ -32,7 +37,7 @@ def load_model(
     trust_remote_code: bool = False,
     base: Path | None = None,
 ) -> PreTrainedModel | PeftModel:
-    """The causal language model of a folder, in eval mode.
+    """The language model of a folder, causal or an encoder-decoder, in eval mode.
 
     Args:
         folder: a model folder, or an adapter folder (`adapter_config.json`).
@@ -81,14 +86,16 @@ def quiet_transformers() -> Iterator[None]:
 def _load_full(folder: Path, device: str, dtype: str, trust_remote_code: bool) -> PreTrainedModel:
     weight_files(folder)  # refuses pickles and torn indexes before anything is built
     try:
+        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
         with quiet_transformers():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            is_pair = AutoConfig.from_pretrained(folder, **local).is_encoder_decoder
+            kind = AutoModelForSeq2SeqLM if is_pair else AutoModelForCausalLM
+            loaded: Any = kind.from_pretrained(
                 folder,
                 dtype=DTYPES[dtype],
                 use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=trust_remote_code,
                 output_loading_info=True,
+                **local,
             )
         model, info = loaded  # the type stub knows nothing of output_loading_info
         _require_complete(folder, info["missing_keys"], info["unexpected_keys"])
@@ -114,7 +121,7 @@ def _load_error(folder: Path, error: Exception) -> ModelError:
             f"{folder}: tensors have other shapes than its config.json says",
             "weights and config.json are of two models: take both from one place",
         )
-    return ModelError(f"{folder} cannot be loaded: {error}", "is it a causal language model?")
+    return ModelError(f"{folder} cannot be loaded: {error}", "is it a language model?")
 
 
 def _require_complete(folder: Path, missing: set[str], unexpected: set[str]) -> None:

@@ -21,6 +21,7 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _EMBEDDINGS = (
     "embed_tokens.weight",
+    "shared.weight",
     "wte.weight",
     "word_embeddings.weight",
     "embed_in.weight",

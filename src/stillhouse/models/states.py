@@ -70,7 +70,7 @@ def answer_states(
         ModelError: the head has fewer rows than the tokenizer has ids.
     """
     plain, head = plain_model(model), find_head(model)
-    _require_scorable(encoded, head, plain, vocab_size)
+    require_scorable(encoded, head, plain, vocab_size)
     used, reader = replace(head, vocab_size=vocab_size), None
     lengths = [len(conversation.ids) for conversation in encoded]
     for batch in batches_by_length(lengths, batch_size):
@@ -92,12 +92,24 @@ def observed(conversation: EncodedConversation) -> NDArray[np.int32]:
     return conversation.ids[conversation.is_trained]
 
 
-def _require_scorable(
+def require_scorable(
     encoded: Sequence[EncodedConversation],
     head: HeadTensors,
     model: PreTrainedModel,
     vocab_size: int,
 ) -> None:
+    """Refuse conversations that a model cannot score.
+
+    Args:
+        encoded: the conversations.
+        head: of the model.
+        model: tells its context.
+        vocab_size: ids of the tokenizer.
+
+    Raises:
+        InputError: a conversation is longer than the model's context, or has no answer.
+        ModelError: the head has fewer rows than the tokenizer has ids.
+    """
     if vocab_size > head.num_used:
         raise ModelError(
             f"the tokenizer has {vocab_size} ids, the model's head {head.num_used} rows",

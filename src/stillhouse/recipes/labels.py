@@ -110,8 +110,9 @@ class Label(Section):
         prompt: a file with the teacher's own prompt, where it is asked otherwise than the student.
         reject: patterns; a teacher's completion in which one is found is not used, upper and lower
             case alike.
-        answer_schema: a JSON Schema that each completion must fit; a teacher behind an API is told
-            it, and is asked once to mend an answer that does not fit.
+        answer_schema: a JSON Schema that each completion must fit; a teacher in memory can write
+            nothing else, as compact JSON. One behind an API is told it, and is asked once to mend
+            an answer that does not fit.
         consistency: ask several times and learn what most answers agree on.
         judges: models that turn answers down; a judge that fails to answer never passes one.
         top_k: kept entries a token, 64 or, beside draws, 12 when absent; a smaller vocabulary is

@@ -22,7 +22,7 @@ STAGE_VERSIONS = {
     "collect": 2,
     "prepare": 3,
     "finetune": 2,
-    "label": 4,
+    "label": 5,
     "train": 4,
     "evaluate": 4,
     "gate": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import RecipeError
@@ -13,6 +14,7 @@ from stillhouse.recipes.facts import OutputTerms, facts_for, service_terms
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.guard import NetworkGuard
+from stillhouse.tokens.grammar import compile_schema
 
 
 def check_pairing(recipe: Recipe, origin: str) -> None:
@@ -35,6 +37,7 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
         _check_endpoint(key, api, recipe, origin)
     if not recipe.teacher.api:
         _check_weights(recipe, origin)
+        _check_schema(recipe, origin)
     _check_reader(recipe, origin)
     refuse_forbidden_terms(recipe.teacher, origin)
 
@@ -56,6 +59,16 @@ def _check_weights(recipe: Recipe, origin: str) -> None:
             "teacher learns",
             "make the student a scratch model too, or give a trained teacher",
         )
+
+
+def _check_schema(recipe: Recipe, origin: str) -> None:
+    schema = recipe.label.answer_schema
+    if schema is None or not find_spec("llguidance"):  # a check does without the extra `train`
+        return
+    try:
+        compile_schema(schema)
+    except RecipeError as error:
+        raise RecipeError(f"{origin} {error.message}", error.hint) from error
 
 
 def _check_reader(recipe: Recipe, origin: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
 
-from stillhouse.core.errors import NotBuiltError
+from stillhouse.core.errors import ModelError, NotBuiltError
 from stillhouse.data.probe import SourceFacts
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
@@ -151,6 +151,7 @@ class _Finder:
     def __call__(self, source: ModelSource) -> _Found:
         if source.path:
             folder = open_folder((self.base / source.path).resolve())
+            _refuse_encoder_decoder(folder, source.path)
             return _Found(folder, folder.weights_digest())
         if not source.hub:
             return _Found()
@@ -160,7 +161,16 @@ class _Finder:
         hub = Hub(network=self.network, known_ids=nearest_ids(source.hub))
         fetched = fetch_model(source.hub, revision, weights=self.with_weights, hub=hub)
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
+        _refuse_encoder_decoder(opened, source.hub)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
+
+
+def _refuse_encoder_decoder(folder: ModelFolder, name: str) -> None:
+    if folder.config.get("is_encoder_decoder"):
+        raise ModelError(
+            f"{name} is an encoder-decoder, which can write text and is neither scored nor trained",
+            "teacher and student are causal language models",
+        )
 
 
 def _context(recipe: Recipe, teacher: ModelFolder | None, student: ModelFolder | None) -> int:

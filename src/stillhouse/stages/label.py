@@ -90,6 +90,7 @@ class _Teacher:
                 label.seed,
             ),
             label.seed,
+            label.answer_schema,
         )
         # Of the targets; None where none are stored.
         self.header = store and TargetHeader(

@@ -123,6 +123,64 @@ class PlainTemplate:
 
 
 @dataclass(frozen=True)
+class SourceTemplate:
+    """What an encoder reads: the last user turn as it is, and no other turn.
+
+    Encoder-decoders such as T5 were trained on a source text and a target text, not on turns.
+
+    Attributes:
+        eos: ends the target, which is the answer.
+        before: opens the source, as the tokenizer's own rules say.
+        behind: closes it, likewise.
+    """
+
+    eos: str
+    before: str = ""
+    behind: str = ""
+
+    @classmethod
+    def of(cls, tokenizer: TextTokenizer) -> SourceTemplate:
+        """The way in which a tokenizer wraps a source text."""
+        return cls(tokenizer.eos_token, *tokenizer.wrapping)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the tokens around source and target."""
+        return digest_value(["source", self.before, self.behind, self.eos])
+
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> Rendered:
+        """Source and, where the last turn is an answer, target.
+
+        Args:
+            messages: the turns, of which at least one is the user's.
+            add_generation_prompt: changes nothing; a decoder starts by itself.
+
+        Returns:
+            The text with the span of the answer.
+
+        Raises:
+            InputError: no turn is the user's.
+        """
+        sources = [message.content for message in messages if message.role == "user"]
+        if not sources:
+            raise InputError(
+                "this conversation has no user turn, which is what an encoder reads",
+                "write the source text as the last user turn",
+            )
+        source = self.before + sources[-1] + self.behind
+        if messages[-1].role != "assistant" or add_generation_prompt:
+            return Rendered(source, ())
+        text = source + messages[-1].content + self.eos
+        return Rendered(text, ((len(source), len(text)),))
+
+    def prompt_text(self, messages: Sequence[Message]) -> str:
+        """The source alone."""
+        return self.render(messages, add_generation_prompt=True).text
+
+
+@dataclass(frozen=True)
 class ChatTemplate:
     """A tokenizer's own Jinja template, in a sandbox.
 

@@ -74,6 +74,20 @@ class TextTokenizer:
         wrapped: list[int] = self._backend.encode("", add_special_tokens=True).ids
         return bos if wrapped[:1] == [self._id_of(bos)] else ""
 
+    @cached_property
+    def wrapping(self) -> tuple[str, str]:
+        """What the tokenizer's own rules put before and behind every text, such as `</s>` after it.
+
+        `encode` adds neither, so a template has to write them.
+        """
+        bare: list[int] = self._backend.encode("a", add_special_tokens=False).ids
+        wrapped: list[int] = self._backend.encode("a", add_special_tokens=True).ids
+        starts = range(len(wrapped) - len(bare) + 1)
+        start = next(at for at in starts if wrapped[at : at + len(bare)] == bare)
+        around = wrapped[:start], wrapped[start + len(bare) :]
+        before, behind = ("".join(map(self.token_of, ids)) for ids in around)
+        return before, behind
+
     @property
     def eos_token(self) -> str:
         """The token that ends a text.
@@ -182,6 +196,12 @@ class TextTokenizer:
     def token_bytes(self, ids: NDArray[np.int32]) -> list[bytes]:
         """The bytes that each token, (T,), stands for; one may be part of a character."""
         return self._bytes.each(ids)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of tokens that are no text, such as the end of a turn; `decode` leaves them out."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(number for number, token in added.items() if token.special)
 
     def token_of(self, token_id: int) -> str:
         """How the vocabulary writes a token; empty for an id that it does not have."""
