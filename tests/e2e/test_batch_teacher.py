@@ -57,6 +57,7 @@ def test_a_student_learns_the_same_from_batches_for_half_of_the_price(tmp_path, 
     assert found_in(tmp_path, KEY) == []
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_finds_its_batch_and_goes_on(tmp_path, key):
     with FakeOpenAI(Behaviour(say=right), Plan(seconds=3.0)) as server:
         words = words_of(tmp_path / "runs", server, BATCH, BRIEF)
@@ -72,6 +73,7 @@ def test_a_run_that_was_killed_finds_its_batch_and_goes_on(tmp_path, key):
     assert sum(stage.spent_usd for stage in ledger.stages) * 10**9 == billed
 
 
+@pytest.mark.long
 def test_a_batch_that_expires_leaves_the_rest_for_the_next_run(tmp_path, key):
     plan = Plan(end="expired", fault=lambda number: "expired" if number > 20 else "")
     with FakeOpenAI(Behaviour(say=right), plan) as server:
@@ -91,7 +93,7 @@ def test_a_budget_holds_in_batches(tmp_path, key):
         ended = run(*words_of(tmp_path, server, BATCH, "teacher.api.budget_usd=0.0002"))
         asked, spent = len(server.calls), server.billed_nano_usd
     assert ended.returncode == 1
-    assert "prompts have no answer yet" in ended.stderr
+    assert "prompts have no answer from teacher.api yet" in ended.stderr
     assert "budget" in ended.stderr
     assert 0 < asked < 100
     assert spent <= 200_000

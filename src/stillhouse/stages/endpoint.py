@@ -165,7 +165,7 @@ def refuse_deferred(
         _HINTS[reason].format(key=key) for reason, _ in reasons.most_common() if reason in _HINTS
     ]
     raise StillhouseError(
-        f"{deferred:,} of {asked:,} prompts have no answer of {key} yet: {counts}",
+        f"{deferred:,} of {asked:,} prompts have no answer from {key} yet: {counts}",
         "; ".join([*dict.fromkeys(hints), "run the same command again: answers are kept, only "
                    "the others are asked"]),
     )  # fmt: skip
