@@ -41,10 +41,12 @@ def in_time(seconds: float | None) -> str:
 
 
 def in_usd(amount: float | Decimal | None) -> str:
-    """Money for people: $12.40, $0.0031."""
+    """Money for people: $12.40, $0.0031, $0.000009."""
     if amount is None:
         return "-"
-    return f"${amount:,.2f}" if amount == 0 or amount >= 1 else f"${amount:.4f}"
+    if amount == 0 or amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= 0.001 else f"${amount:.6f}"
 
 
 def in_count(number: int) -> str:
