@@ -117,14 +117,14 @@ def take_over(
     keys: AbstractSet[str],
     followed: AbstractSet[int] = frozenset(),
 ) -> list[OpenBatch]:
-    """Batches that nobody follows, which are this session's from now on; a write of the journal.
+    """Batches that nobody follows, taken over by the caller; a write of the journal.
 
     Args:
         c: the journal's connection.
         session: that follows them.
         place: as in `begin_batch`.
         keys: of the answers that are wanted.
-        followed: numbers of batches that this session follows already.
+        followed: numbers of batches that the caller follows already.
 
     Returns:
         Those that hold a wanted answer or money of the session's budget, in the order of their
