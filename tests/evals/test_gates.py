@@ -5,7 +5,7 @@ import pytest
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.answers import score_agreement, score_objects, score_texts
-from stillhouse.evals.bootstrap import Resampling, bootstrap, ratio
+from stillhouse.evals.bootstrap import Resampling, bootstrap, of_sums, ratio
 from stillhouse.evals.gates import compare, decide, estimate_metric
 from stillhouse.evals.metrics import metric_by_name, metrics_of
 from stillhouse.evals.scores import Scores, read_scores, write_scores
@@ -34,7 +34,7 @@ def test_bootstrap_interval_covers_the_mean_as_often_as_it_says():
         values = np.random.default_rng(seed).normal(1.0, 1.0, 80)
         columns = np.stack([values, np.ones(80)], axis=1)
         # when
-        found = bootstrap(columns, ratio, Resampling(draws=400, confidence=0.9, seed=seed))
+        found = bootstrap(columns, of_sums(ratio), Resampling(draws=400, confidence=0.9, seed=seed))
         hits += found.low <= 1.0 <= found.high
     # then
     assert 0.84 <= hits / 200 <= 0.95
@@ -42,7 +42,7 @@ def test_bootstrap_interval_covers_the_mean_as_often_as_it_says():
 
 def test_bootstrap_value_is_the_ratio_of_sums_not_the_mean_of_ratios():
     columns = np.array([[1.0, 1.0], [0.0, 9.0]])
-    assert bootstrap(columns, ratio, Resampling(draws=100)).value == pytest.approx(0.1)
+    assert bootstrap(columns, of_sums(ratio), Resampling(draws=100)).value == pytest.approx(0.1)
 
 
 def test_gate_passes_when_the_whole_interval_is_on_the_right_side():

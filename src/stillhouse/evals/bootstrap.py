@@ -1,4 +1,4 @@
-"""The one bootstrap: intervals of any statistic of column sums, examples drawn with replacement.
+"""The one bootstrap: intervals of any statistic of columns, examples drawn with replacement.
 
 Legend: N examples, S columns, R resamples.
 """
@@ -12,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sums = NDArray[np.float64]
+"""(R, S), each column summed with the weights of each resample."""
+
+Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""From columns (N, S) and weights (R, N), whole numbers >= 0, to values (R,)."""
 
 _BLOCK_BYTES = 8 << 20
 
@@ -50,14 +54,14 @@ class Resampling:
 
 def bootstrap(
     columns_NS: NDArray[np.float64],
-    statistic: Callable[[Sums], NDArray[np.float64]],
+    statistic: Statistic,
     resampling: Resampling,
 ) -> Estimate:
     """A statistic of the columns' sums with its percentile interval.
 
     Args:
         columns_NS: (N, S), N >= 1; one row an example.
-        statistic: from sums (R, S) to values (R,); it sees the plain sums as R = 1.
+        statistic: from columns and weights to values (R,); all examples once are R = 1.
         resampling: draws, confidence and seed.
 
     Returns:
@@ -76,10 +80,10 @@ def bootstrap(
     for start in range(0, resampling.draws, block):
         size = min(block, resampling.draws - start)
         weights = generator.multinomial(num_examples, shares, size=size).astype(np.float64)
-        values.append(statistic(weights @ columns_NS))
+        values.append(statistic(columns_NS, weights))
     tail = (1.0 - resampling.confidence) / 2.0
     drawn = np.concatenate(values)
-    value = float(statistic(columns_NS.sum(axis=0, keepdims=True))[0])
+    value = float(statistic(columns_NS, np.ones((1, num_examples)))[0])
     # "inverted_cdf" takes a value that was drawn, so that infinite ones stay what they are.
     low, high = (
         float(
@@ -113,6 +117,17 @@ def widen_fraction(estimate: Estimate, confidence: float) -> Estimate:
     if estimate.low == estimate.high == 0.0:
         return replace(estimate, high=1.0 - bound)
     return estimate
+
+
+def of_sums(function: Callable[[Sums], NDArray[np.float64]]) -> Statistic:
+    """The statistic that sees the columns' weighted sums (R, S) alone."""
+
+    def statistic(
+        columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return function(weights_RN @ columns_NS)
+
+    return statistic
 
 
 def ratio(sums: Sums) -> NDArray[np.float64]:

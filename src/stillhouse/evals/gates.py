@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -14,12 +15,12 @@ from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import (
     Estimate,
     Resampling,
-    Sums,
     bootstrap,
     ratio,
     widen_fraction,
 )
-from stillhouse.evals.metrics import Metric, metric_by_name
+from stillhouse.evals.metric import Metric
+from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.scores import Scores
 from stillhouse.recipes.measuring import Gate, Rule
 
@@ -122,8 +123,8 @@ def _ask(
 
 def estimate_metric(metric: Metric, scores: Scores, resampling: Resampling) -> Estimate:
     """A metric of one candidate with its interval."""
-    columns = np.stack(metric.columns(scores), axis=1)
-    found = bootstrap(columns, lambda sums: metric.shape(ratio(sums)), resampling)
+    found = bootstrap(metric.columns(scores), metric.statistic, resampling)
+    found = replace(found, n=metric.num_counted(scores))
     return widen_fraction(found, resampling.confidence) if metric.is_fraction else found
 
 
@@ -151,15 +152,20 @@ def compare(
     """
     if own.example_ids != other.example_ids:
         raise InputError("the two candidates were measured on different examples")
-    columns = np.stack([*metric.columns(own), *metric.columns(other)], axis=1)
+    num_columns = len(metric.needs)
+    columns = np.concatenate([metric.columns(own), metric.columns(other)], axis=1)
 
-    def statistic(sums: Sums) -> NDArray[np.float64]:
-        first, second = metric.shape(ratio(sums[:, :2])), metric.shape(ratio(sums[:, 2:]))
+    def statistic(
+        columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        first = metric.statistic(columns_NS[:, :num_columns], weights_RN)
+        second = metric.statistic(columns_NS[:, num_columns:], weights_RN)
         if relation == "difference":
             return first - second
         return ratio(np.stack([first, second], axis=1))
 
-    return bootstrap(columns, statistic, resampling)
+    found = bootstrap(columns, statistic, resampling)
+    return replace(found, n=metric.num_counted(own))
 
 
 def _decide(rule: Rule, what: str, estimate: Estimate) -> RuleVerdict:

@@ -1,89 +1,126 @@
-"""The metrics: each a ratio of two sums of score columns, with a direction and a unit."""
+"""The metrics that scores have columns for: a fixed list, and families with one a field."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals.scores import Column, Scores
+from stillhouse.evals.bootstrap import Sums, of_sums, ratio
+from stillhouse.evals.metric import Metric
+from stillhouse.evals.scores import COUNT, Scores
 
 
-def _unchanged(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values
+def _exp_of_ratio(sums: Sums) -> NDArray[np.float64]:
+    grown: NDArray[np.float64] = np.exp(ratio(sums))
+    return grown
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One number of a candidate.
+_GOLD = "the holdout's own answers"
 
-    Attributes:
-        name: as rules call it.
-        title: as people read it.
-        better: which direction is good.
-        unit: of the value; empty for a fraction.
-        above: the score column that is summed.
-        below: the score column it is divided by; `count` is 1 an example.
-        shape: applied to the ratio.
-    """
-
-    name: str
-    title: str
-    better: Literal["lower", "higher"]
-    unit: str
-    above: str
-    below: str
-    shape: Callable[[NDArray[np.float64]], NDArray[np.float64]] = _unchanged
-
-    @property
-    def is_fraction(self) -> bool:
-        """Whether an example counts 0 or 1."""
-        return self.below in ("count", "fields_asked")
-
-    def columns(self, scores: Scores) -> tuple[Column, Column]:
-        """(N,) numerator and (N,) denominator."""
-        below = np.ones(len(scores)) if self.below == "count" else scores.columns[self.below]
-        return scores.columns[self.above], below
-
-
-_FIXED = (
-    Metric("exact_match", "Exact match", "higher", "", "exact", "count"),
-    Metric("field_accuracy", "Field accuracy", "higher", "", "fields_right", "fields"),
-    Metric("kl_to_teacher", "KL to the teacher", "lower", "nats per token", "kl", "tokens"),
-    Metric("cross_entropy", "Cross-entropy", "lower", "nats per token", "nll", "tokens"),
-    Metric("agreement", "Same answer as the teacher", "higher", "", "agreement", "count"),
-    Metric("top1_agreement", "Most likely token as the teacher's", "higher", "", "top1", "tokens"),
-    Metric("valid_json", "Valid JSON", "higher", "", "valid_json", "count"),
-    Metric("perplexity", "Perplexity", "lower", "", "nll", "tokens", np.exp),
+FIXED = (
+    Metric(
+        "exact_match",
+        "Exact match",
+        "higher",
+        "Share of answers that are the reference; JSON whatever the order of its keys.",
+        ("exact", COUNT),
+        is_fraction=True,
+    ),
+    Metric(
+        "field_accuracy",
+        "Field accuracy",
+        "higher",
+        "Share of the references' JSON fields that are right.",
+        ("fields_right", "fields"),
+        counted="fields",
+    ),
+    Metric(
+        "kl_to_teacher",
+        "KL to the teacher",
+        "lower",
+        f"KL(teacher || student) a token, on {_GOLD}.",
+        ("kl", "tokens"),
+        unit="nats per token",
+        source="Hinton, Vinyals & Dean 2015, arXiv:1503.02531, section 2",
+    ),
+    Metric(
+        "cross_entropy",
+        "Cross-entropy",
+        "lower",
+        f"Negative log-likelihood a token, on {_GOLD}.",
+        ("nll", "tokens"),
+        unit="nats per token",
+    ),
+    Metric(
+        "agreement",
+        "Same answer as the teacher",
+        "higher",
+        "Share of answers that are the teacher's.",
+        ("agreement", COUNT),
+        is_fraction=True,
+    ),
+    Metric(
+        "top1_agreement",
+        "Most likely token as the teacher's",
+        "higher",
+        f"Share of tokens where both find the same token likeliest, on {_GOLD}.",
+        ("top1", "tokens"),
+    ),
+    Metric(
+        "valid_json",
+        "Valid JSON",
+        "higher",
+        "Share of answers that are one JSON object.",
+        ("valid_json", COUNT),
+        is_fraction=True,
+    ),
+    Metric(
+        "perplexity",
+        "Perplexity",
+        "lower",
+        "exp of the cross-entropy; comparable within one tokenizer only.",
+        ("nll", "tokens"),
+        of_sums(_exp_of_ratio),
+    ),
 )
 """The metrics in the order in which people read them."""
 
 _FIELD = "field:"
 
 
+def _field_metrics(scores: Scores) -> Iterator[Metric]:
+    for column in scores.columns:
+        field = column.removeprefix(_FIELD)
+        if field != column:
+            yield Metric(
+                f"field_accuracy.{field}",
+                f"Field {field}",
+                "higher",
+                f"Share of answers whose field {field} is the reference's.",
+                (column, "fields_asked"),
+                counted="fields_asked",
+                is_fraction=True,
+            )
+
+
+FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (_field_metrics,)
+"""What measures one thing for each field, class or kind that the scores have columns for."""
+
+
 def metrics_of(scores: Scores) -> list[Metric]:
     """The metrics that these scores have columns for, in a fixed order."""
-    return [metric for metric in _FIXED if metric.above in scores.columns] + [
-        _field_metric(name.removeprefix(_FIELD))
-        for name in scores.columns
-        if name.startswith(_FIELD)
-    ]
+    fixed = [metric for metric in FIXED if all(map(scores.has, metric.needs))]
+    return fixed + [metric for family in FAMILIES for metric in family(scores)]
 
 
 def in_reading_order(names: Iterable[str]) -> list[str]:
     """Metric names as people read them, what counts most first; single fields last."""
-    places = {metric.name: place for place, metric in enumerate(_FIXED)}
+    places = {metric.name: place for place, metric in enumerate(FIXED)}
     return sorted(dict.fromkeys(names), key=lambda name: (places.get(name, len(places)), name))
-
-
-def _field_metric(field: str) -> Metric:
-    name = f"field_accuracy.{field}"
-    return Metric(name, f"Field {field}", "higher", "", f"{_FIELD}{field}", "fields_asked")
 
 
 def metric_by_name(name: str, scores: Scores) -> Metric:

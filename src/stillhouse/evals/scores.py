@@ -1,4 +1,4 @@
-"""Scores of one candidate, one row an example; every metric is a ratio of two column sums."""
+"""Scores of one candidate, one row an example; every metric is a statistic of its columns."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from stillhouse.core.files import disk_full_is_clear
 
 Column = NDArray[np.float64]
+
+COUNT = "count"
+"""The column that every table has without storing it: 1 an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.example_ids)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a column."""
+        return name == COUNT or name in self.columns
+
+    def column(self, name: str) -> Column:
+        """(N,) the column of that name."""
+        return np.ones(len(self)) if name == COUNT else self.columns[name]
 
 
 def write_scores(path: Path, scores: Scores) -> None:

@@ -1,0 +1,55 @@
+"""What a metric is: a statistic of score columns, with its definition, unit, direction and source.
+
+Legend: N examples, S columns, R resamples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.evals.bootstrap import Statistic, of_sums, ratio
+from stillhouse.evals.scores import COUNT, Scores
+
+RATIO = of_sums(ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of a candidate.
+
+    Attributes:
+        name: as rules call it.
+        title: as people read it.
+        better: which direction is good.
+        definition: what it is, in one sentence.
+        needs: the score columns that it is computed from, in the order of `statistic`.
+        statistic: from columns (N, S) and weights (R, N) to values (R,).
+        counted: the column whose sum is the n that is shown; `count` is 1 an example.
+        unit: of the value; empty for a fraction.
+        is_fraction: the first column holds 0 or 1 for each unit that the second counts, so that
+            the interval can be exact.
+        source: of the definition: a paper with its section, or a library.
+    """
+
+    name: str
+    title: str
+    better: Literal["lower", "higher"]
+    definition: str
+    needs: tuple[str, ...]
+    statistic: Statistic = RATIO
+    counted: str = COUNT
+    unit: str = ""
+    is_fraction: bool = False
+    source: str = ""
+
+    def columns(self, scores: Scores) -> NDArray[np.float64]:
+        """(N, S), the columns that it needs."""
+        return np.stack([scores.column(name) for name in self.needs], axis=1)
+
+    def num_counted(self, scores: Scores) -> int:
+        """How many units the number rests on."""
+        return round(float(scores.column(self.counted).sum()))
