@@ -24,8 +24,8 @@ STAGE_VERSIONS = {
     "finetune": 2,
     "label": 5,
     "train": 4,
-    "evaluate": 4,
-    "gate": 2,
+    "evaluate": 5,
+    "gate": 3,
     "export": 2,
     "register": 2,
 }
