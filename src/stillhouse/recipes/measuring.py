@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.section import Count, NotNegative, Section, Seed
 
+LENGTH, CLASS = "length", "class"
+"""Slices that are no column of the rows: by the prompt's length, and by what is right."""
+
 
 class Evaluate(Section):
     """What is measured on the holdout.
@@ -21,6 +24,8 @@ class Evaluate(Section):
         batch_size: examples side by side.
         max_new_tokens: of the completions; `label.max_new_tokens` when absent.
         metrics: names that must be measurable; whatever can be measured is, named or not.
+        slices: what the holdout is cut by, so that each part is told by itself: columns of the
+            rows, `length` of the prompt, `class` of the reference.
     """
 
     top_k: Count = 1024
@@ -30,6 +35,12 @@ class Evaluate(Section):
     batch_size: Count = 64
     max_new_tokens: Count | None = None
     metrics: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+
+    @property
+    def class_fields(self) -> tuple[str, ...]:
+        """The JSON fields whose value is a class; empty where the whole answer is one."""
+        return ()
 
 
 class Rule(Section):

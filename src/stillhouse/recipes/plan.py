@@ -20,11 +20,11 @@ from stillhouse.recipes.training import LossOptions
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "prepare": 3,
+    "prepare": 4,
     "finetune": 2,
     "label": 5,
     "train": 4,
-    "evaluate": 4,
+    "evaluate": 5,
     "gate": 2,
     "export": 2,
     "register": 2,
@@ -198,6 +198,7 @@ def _add_evaluations(
         "evaluate": _dump(settings),
         "max_new_tokens": settings.max_new_tokens or recipe.label.max_new_tokens,
         "answer_format": recipe.prepare.answer_format,
+        "part": "holdout",
         **teacher_config,
     }
     asking = {"asking": _asking(recipe)} if recipe.teacher.api else {}

@@ -24,6 +24,7 @@ from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Content, Plan, build_plan
 from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.columns import check_columns
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.stages.rows import probe_collect, read_settings
@@ -98,6 +99,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         source = probe_collect(recipe.collect, base)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+    check_columns(recipe, loaded, source.rows)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
     if teacher and student:

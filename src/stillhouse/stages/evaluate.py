@@ -13,10 +13,11 @@ from stillhouse.evals.scores import Column, write_scores
 from stillhouse.models.distance import score_against
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.stages.comparing import Answers, summarise
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
-from stillhouse.stages.holdout import Answers, find_holdout, summarise
+from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.weights import finished_model, use_compute
 from stillhouse.targets.header import TargetHeader
@@ -30,11 +31,12 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and `scores.parquet`; for the teacher also its `targets`."""
     use_compute(request.config)
     corpus = open_corpus(request.inputs["examples"])
-    holdout = find_holdout(corpus)
-    candidate = _Candidate(request, corpus, holdout)
+    measured = find_measured(corpus, request.inputs["examples"], request.config["part"])
+    candidate = _Candidate(request, corpus, measured.examples)
     said = candidate.complete(progress)
     write_completions(request.out / COMPLETIONS, said)
-    answers = Answers(holdout, said, as_objects=request.config["answer_format"] == "json")
+    settings = section_of(Evaluate, request.config["evaluate"])
+    answers = Answers(measured, said, settings, request.config["answer_format"] == "json")
     compared = (
         answers.of_the_teacher()
         if candidate.is_teacher
@@ -42,19 +44,18 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     )
     scores = answers.scores(candidate.score() | compared)
     write_scores(request.out / SCORES, scores)
-    settings = section_of(Evaluate, request.config["evaluate"])
-    return StageResult(summarise(answers, scores, settings, candidate.notes()))
+    return StageResult(summarise(answers, scores, candidate.notes()))
 
 
 class _Candidate:
     """One model on the holdout."""
 
-    def __init__(self, request: StageRequest, corpus: Corpus, holdout: list[Example]) -> None:
+    def __init__(self, request: StageRequest, corpus: Corpus, examples: list[Example]) -> None:
         config = request.config
         self._request = request
         self._settings = section_of(Evaluate, config["evaluate"])
         self._corpus = corpus
-        self._holdout = holdout
+        self._examples = examples
         self.is_teacher = request.variant == "teacher"
         artifact = request.inputs.get("teacher" if self.is_teacher else "model")
         folder = request.locations.get("teacher" if self.is_teacher else "student")
@@ -73,9 +74,9 @@ class _Candidate:
     def complete(self, progress: Progress) -> list[Completion]:
         sampling = Sampling(self._request.config["max_new_tokens"], 0.0, self._settings.batch_size)
         said = []
-        for completion in self._engine.generate(self._holdout, sampling):
+        for completion in self._engine.generate(self._examples, sampling):
             said.append(completion)
-            progress(len(said), len(self._holdout), "examples")
+            progress(len(said), len(self._examples), "examples")
         return said
 
     def score(self) -> dict[str, Column]:
@@ -95,7 +96,7 @@ class _Candidate:
         )
         nll, tokens = [], []
         with TargetWriter(self._request.out / TARGETS, header, _SHARD_EXAMPLES) as writer:
-            for targets in self._engine.score(self._holdout):
+            for targets in self._engine.score(self._examples):
                 writer.append(targets)
                 nll.append(-float(targets.observed_logprobs.sum(dtype=np.float64)))
                 tokens.append(float(len(targets.token_ids)))
@@ -111,7 +112,7 @@ class _Candidate:
         if not stored.exists():
             return self._score_alone()
         reader = TargetReader(stored)
-        texts = [(item.example_id, self._corpus.encode(item)) for item in self._holdout]
+        texts = [(item.example_id, self._corpus.encode(item)) for item in self._examples]
         targets = [reader.get(example_id) for example_id, _ in texts]
         found = score_against(
             self._model,
@@ -129,7 +130,7 @@ class _Candidate:
 
     def _score_alone(self) -> dict[str, Column]:
         """Without a teacher's distribution: one behind an API gives none."""
-        found = list(self._engine.score(self._holdout))
+        found = list(self._engine.score(self._examples))
         sums = [-float(one.observed_logprobs.sum(dtype=np.float64)) for one in found]
         return {
             "tokens": np.array([float(len(one.token_ids)) for one in found]),
