@@ -37,6 +37,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_answers(recipe),
         *_behind_an_api(recipe),
         *_gate(recipe),
+        *_teacher_gate(recipe),
         *_network(recipe),
     ]
 
@@ -209,6 +210,26 @@ def _gate(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(key, "the baseline is the twin, and there is no train.twin")
         if not as_json and rule.metric.startswith(JSON_METRICS):
             yield Problem(key, f"{rule.metric} is measured for prepare.answer_format: json alone")
+
+
+def _teacher_gate(recipe: Recipe) -> Iterator[Problem]:
+    gate = recipe.finetune.gate if recipe.finetune else None
+    if gate is None:
+        return
+    if "validation" not in recipe.prepare.split.parts:
+        yield Problem(
+            "finetune.gate",
+            "needs a validation part in prepare.split.parts: the holdout stays unseen until the "
+            "student is measured",
+        )
+    for number, rule in enumerate(gate.rules):
+        key = f"finetune.gate.rules.{number}"
+        if rule.against != "absolute":
+            yield Problem(f"{key}.against", "nobody else is measured before the teacher labels")
+        if rule.metric in (*LOGIT_METRICS, "agreement"):
+            yield Problem(
+                f"{key}.metric", f"{rule.metric} compares with the teacher, and this is the teacher"
+            )
 
 
 def _network(recipe: Recipe) -> Iterator[Problem]:

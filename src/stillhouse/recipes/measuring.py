@@ -107,10 +107,13 @@ class Export(Section):
     Attributes:
         formats: `merged` is a whole model, `adapter` the LoRA weights alone.
         modelfile: what the form of that name holds.
+        evaluate: measure what ships as it will be loaded, and ask the gate about it again; the
+            time of one more evaluation.
     """
 
     formats: tuple[Literal["merged", "adapter", "gguf", "modelfile", "int8"], ...] = ("merged",)
     modelfile: Modelfile | None = None
+    evaluate: bool = True
 
     @model_validator(mode="after")
     def _modelfile_is_described(self) -> Self:

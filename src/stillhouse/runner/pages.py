@@ -156,8 +156,15 @@ class _Gatherer:
             )
 
     def _gate(self) -> GateView | None:
-        for _, manifest in self.of_stage("gate"):
-            verdict = Verdict.model_validate(manifest.summary["verdict"])
+        verdicts = {
+            item.key: Verdict.model_validate(manifest.summary["verdict"])
+            for item, manifest in self.of_stage("gate")
+        }
+        refused = [key for key, verdict in verdicts.items() if not verdict.passed]
+        for key in [*refused, "gate", *verdicts]:
+            if key not in verdicts:
+                continue
+            verdict = verdicts[key]
             undecided = any(rule.decision == "not enough data" for rule in verdict.rules)
             failed = any(rule.decision == "fail" for rule in verdict.rules)
             return GateView(

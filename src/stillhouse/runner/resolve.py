@@ -19,9 +19,10 @@ from stillhouse.models.source import (
 from stillhouse.recipes.built import NotBuilt, not_built
 from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
 from stillhouse.recipes.facts import facts_for, nearest_ids, refuse_known_bad
+from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
-from stillhouse.recipes.plan import Content, Plan, build_plan
+from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from stillhouse.core.protocols import Progress
@@ -17,12 +20,20 @@ from stillhouse.stages.comparing import Answers, summarise
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
+from stillhouse.stages.export import BUNDLE
 from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import finished_model, use_compute
+from stillhouse.stages.weights import exported_model, finished_model, use_compute
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.targets.write import TargetWriter
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+TEACHER = "teacher"
+"""The variant whose distribution is stored, for the other candidates to be compared with."""
 
 _SHARD_EXAMPLES = 512
 
@@ -30,25 +41,28 @@ _SHARD_EXAMPLES = 512
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and `scores.parquet`; for the teacher also its `targets`."""
     use_compute(request.config)
-    corpus = open_corpus(request.inputs["examples"])
-    measured = find_measured(corpus, request.inputs["examples"], request.config["part"])
+    prepared = request.inputs["examples"]
+    corpus = open_corpus(prepared)
+    measured = find_measured(corpus, prepared, request.config["part"])
     candidate = _Candidate(request, corpus, measured.examples)
     said = candidate.complete(progress)
     write_completions(request.out / COMPLETIONS, said)
     settings = section_of(Evaluate, request.config["evaluate"])
     answers = Answers(measured, said, settings, request.config["answer_format"] == "json")
-    compared = (
-        answers.of_the_teacher()
-        if candidate.is_teacher
-        else answers.against_teacher(request.inputs["teacher"])
-    )
-    scores = answers.scores(candidate.score() | compared)
+    scores = answers.scores(candidate.score() | _compared(request, answers))
     write_scores(request.out / SCORES, scores)
     return StageResult(summarise(answers, scores, candidate.notes()))
 
 
+def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
+    if request.variant == TEACHER:
+        return answers.of_the_teacher()
+    teacher = request.inputs.get("teacher")
+    return answers.against_teacher(teacher) if teacher else {}
+
+
 class _Candidate:
-    """One model on the holdout."""
+    """One model on the examples that are measured."""
 
     def __init__(self, request: StageRequest, corpus: Corpus, examples: list[Example]) -> None:
         config = request.config
@@ -56,10 +70,7 @@ class _Candidate:
         self._settings = section_of(Evaluate, config["evaluate"])
         self._corpus = corpus
         self._examples = examples
-        self.is_teacher = request.variant == "teacher"
-        artifact = request.inputs.get("teacher" if self.is_teacher else "model")
-        folder = request.locations.get("teacher" if self.is_teacher else "student")
-        self._model = finished_model(config, artifact, folder)
+        self._model = _model(request, corpus)
         vocab_size = corpus.tokenizer.vocab_size
         self._scoring = Scoring(
             vocab_size,
@@ -67,8 +78,13 @@ class _Candidate:
             (1.0,),
             self._settings.batch_size,
         )
+        asking = config.get("asking", {})
         self._engine = TransformersEngine(
-            self._model, corpus.tokenizer, corpus.template, self._scoring
+            self._model,
+            corpus.tokenizer,
+            corpus.template,
+            self._scoring,
+            answer_schema=asking.get("answer_schema"),
         )
 
     def complete(self, progress: Progress) -> list[Completion]:
@@ -81,7 +97,10 @@ class _Candidate:
 
     def score(self) -> dict[str, Column]:
         """Sums over each example's trained tokens, on its gold text."""
-        return self._score_teacher() if self.is_teacher else self._score_student()
+        if self._request.variant == TEACHER:
+            return self._score_teacher()
+        stored = self._request.inputs.get("teacher", Path()) / TARGETS
+        return self._score_student(stored) if stored.exists() else self._score_alone()
 
     def _score_teacher(self) -> dict[str, Column]:
         header = TargetHeader(
@@ -107,10 +126,7 @@ class _Candidate:
             "top1": np.array(tokens),
         }
 
-    def _score_student(self) -> dict[str, Column]:
-        stored = self._request.inputs["teacher"] / TARGETS
-        if not stored.exists():
-            return self._score_alone()
+    def _score_student(self, stored: Path) -> dict[str, Column]:
         reader = TargetReader(stored)
         texts = [(item.example_id, self._corpus.encode(item)) for item in self._examples]
         targets = [reader.get(example_id) for example_id, _ in texts]
@@ -129,7 +145,7 @@ class _Candidate:
         }
 
     def _score_alone(self) -> dict[str, Column]:
-        """Without a teacher's distribution: one behind an API gives none."""
+        """Without a teacher's distribution, such as that of one behind an API."""
         found = list(self._engine.score(self._examples))
         sums = [-float(one.observed_logprobs.sum(dtype=np.float64)) for one in found]
         return {
@@ -146,3 +162,10 @@ class _Candidate:
             "kl_to_teacher": f"a lower bound: the teacher's {kept} likeliest tokens, and all "
             "others as one"
         }
+
+
+def _model(request: StageRequest, corpus: Corpus) -> PreTrainedModel | PeftModel:
+    artifact, folder = request.inputs.get("model"), request.locations.get(request.config["of"])
+    if artifact and (artifact / BUNDLE).is_dir():
+        return exported_model(request.config, artifact / BUNDLE, folder, corpus)
+    return finished_model(request.config, artifact, folder)
