@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
+from stillhouse.evals.distances import DISTANCE_METRICS
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.scores import COUNT, Scores
 
@@ -86,6 +87,7 @@ FIXED = (
         ("nll", "tokens"),
         of_sums(_exp_of_ratio),
     ),
+    *DISTANCE_METRICS,
 )
 """The metrics in the order in which people read them."""
 

@@ -9,7 +9,7 @@ from stillhouse.recipes.measuring import Rule
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
-LOGIT_METRICS = ("kl_to_teacher", "top1_agreement")
+LOGIT_METRICS = ("kl_to_teacher", "jsd_to_teacher", "expected_acceptance", "top1_agreement")
 JSON_METRICS = ("valid_json", "field_accuracy")
 
 

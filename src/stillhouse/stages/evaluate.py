@@ -123,6 +123,8 @@ class _Candidate:
             "tokens": np.array(tokens),
             "nll": np.array(nll),
             "kl": np.zeros(len(nll)),
+            "jsd": np.zeros(len(nll)),
+            "accepted": np.array(tokens),
             "top1": np.array(tokens),
         }
 
@@ -141,6 +143,8 @@ class _Candidate:
             "tokens": np.array([float(score.num_tokens) for score in found]),
             "nll": np.array([score.nll_sum for score in found]),
             "kl": np.array([score.kl_sum for score in found]),
+            "jsd": np.array([score.jsd_sum for score in found]),
+            "accepted": np.array([score.accepted_sum for score in found]),
             "top1": np.array([float(score.num_agreeing) for score in found]),
         }
 
@@ -154,13 +158,14 @@ class _Candidate:
         }
 
     def notes(self) -> dict[str, str]:
-        """What people should know of the KL."""
+        """What people should know of the distances to the teacher."""
         if self._scoring.top_k == self._scoring.vocab_size:
             return {}
-        kept = self._scoring.top_k
+        seen = f"the teacher's {self._scoring.top_k} likeliest tokens, and all others as one"
         return {
-            "kl_to_teacher": f"a lower bound: the teacher's {kept} likeliest tokens, and all "
-            "others as one"
+            "kl_to_teacher": f"a lower bound: {seen}",
+            "jsd_to_teacher": f"a lower bound: {seen}",
+            "expected_acceptance": f"an upper bound: {seen}",
         }
 
 
