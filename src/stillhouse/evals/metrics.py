@@ -9,10 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals.agreement import AGREEMENT_METRICS, FIELD_AGREEMENT_METRICS
+from stillhouse.evals.alike import CONSISTENCY_METRICS, FIELD_CONSISTENCY_METRICS
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
+from stillhouse.evals.calibration import CALIBRATION_METRICS
+from stillhouse.evals.classification import LABEL_METRICS
 from stillhouse.evals.distances import DISTANCE_METRICS
+from stillhouse.evals.label_sets import LABEL_SET_AVERAGE, LABEL_SET_METRICS, label_set_averages
 from stillhouse.evals.metric import Metric
+from stillhouse.evals.numbers import NUMBER_METRICS
 from stillhouse.evals.scores import COUNT, Scores
+from stillhouse.evals.templates import of_fields
+from stillhouse.evals.texts import TEXT_METRICS
+from stillhouse.evals.votes import VOTE_METRICS
 
 
 def _exp_of_ratio(sums: Sums) -> NDArray[np.float64]:
@@ -87,30 +96,77 @@ FIXED = (
         ("nll", "tokens"),
         of_sums(_exp_of_ratio),
     ),
+    Metric(
+        "answer_token_accuracy",
+        "Answer tokens that are likeliest",
+        "higher",
+        f"Share of tokens that the candidate finds likeliest, on {_GOLD}.",
+        ("tokens_right", "tokens"),
+    ),
+    Metric(
+        "schema_valid",
+        "Valid by its schema",
+        "higher",
+        "Share of answers that are JSON and keep the recipe's JSON Schema.",
+        ("schema_valid", COUNT),
+        is_fraction=True,
+        source="JSON Schema 2020-12; jsonschema",
+    ),
+    *AGREEMENT_METRICS,
+    *CALIBRATION_METRICS,
+    *VOTE_METRICS,
+    *CONSISTENCY_METRICS,
     *DISTANCE_METRICS,
 )
 """The metrics in the order in which people read them."""
 
-_FIELD = "field:"
+FIELD_TEMPLATES = (
+    Metric(
+        "unreadable.{field}",
+        "Unreadable {field}",
+        "lower",
+        "Share of answers whose {field} is missing, of another kind, or off its scale; they count "
+        "as wrong in every other metric of the field.",
+        ("unreadable:{field}", "asked:{field}"),
+        counted="asked:{field}",
+        is_fraction=True,
+    ),
+    *LABEL_METRICS,
+    *NUMBER_METRICS,
+    *LABEL_SET_METRICS,
+    *TEXT_METRICS,
+    *FIELD_AGREEMENT_METRICS,
+    *FIELD_CONSISTENCY_METRICS,
+)
+"""The metrics of a field that the recipe declares."""
+
+_FIELD_ACCURACY = Metric(
+    "field_accuracy.{field}",
+    "Field {field}",
+    "higher",
+    "Share of answers whose field {field} is the reference's, as JSON; of a field that is declared "
+    "as a label, `accuracy` stands in its place.",
+    ("field:{field}", "field_asked:{field}"),
+    counted="field_asked:{field}",
+    is_fraction=True,
+)
 
 
-def _field_metrics(scores: Scores) -> Iterator[Metric]:
-    for column in scores.columns:
-        field = column.removeprefix(_FIELD)
-        if field != column:
-            yield Metric(
-                f"field_accuracy.{field}",
-                f"Field {field}",
-                "higher",
-                f"Share of answers whose field {field} is the reference's.",
-                (column, "fields_asked"),
-                counted="fields_asked",
-                is_fraction=True,
-            )
+def _json_fields(scores: Scores) -> Iterator[Metric]:
+    for metric in of_fields((_FIELD_ACCURACY,))(scores):
+        if not scores.has(metric.needs[0].replace("field:", "right:", 1)):
+            yield metric
 
 
-FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (_field_metrics,)
+FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
+    _json_fields,
+    of_fields(FIELD_TEMPLATES),
+    label_set_averages,
+)
 """What measures one thing for each field, class or kind that the scores have columns for."""
+
+TEMPLATES = (_FIELD_ACCURACY, *FIELD_TEMPLATES, LABEL_SET_AVERAGE)
+"""What the families make, with the field left open."""
 
 
 def metrics_of(scores: Scores) -> list[Metric]:

@@ -147,7 +147,8 @@ def _curves(facts: RunFacts) -> Iterator[Curve]:
 
 def _gate(facts: RunFacts) -> GateView | None:
     verdicts = [
-        Verdict.model_validate(manifest.summary["verdict"]) for _, manifest in facts.of_stage("gate")
+        Verdict.model_validate(manifest.summary["verdict"])
+        for _, manifest in facts.of_stage("gate")
     ]
     if not verdicts:
         return None

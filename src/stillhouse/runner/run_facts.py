@@ -69,9 +69,7 @@ class RunFacts:
     @cached_property
     def evaluated(self) -> dict[str, Path]:
         """Candidate to the folder of its evaluation."""
-        return {
-            name: self.store.path(item.artifact_id) for name, item, _ in self._on_the_holdout()
-        }
+        return {name: self.store.path(item.artifact_id) for name, item, _ in self._on_the_holdout()}
 
     @cached_property
     def evaluations(self) -> dict[str, EvaluationSummary]:
