@@ -45,12 +45,13 @@ def test_distance_to_the_teacher_is_the_dense_one_when_all_is_kept(
         assert one.num_tokens == conversation.num_trained
         assert one.kl_sum == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-5)
         assert one.nll_sum == pytest.approx(-float(q.gather(1, observed[:, None]).sum()), rel=1e-5)
+        assert one.num_right == int((q.argmax(1) == observed).sum())
         assert one.num_agreeing == int((p.argmax(1) == q.argmax(1)).sum())
         m = ((p.exp() + q.exp()) / 2).log()
         jsd = ((p.exp() * (p - m)).sum() + (q.exp() * (q - m)).sum()) / 2
         assert one.jsd_sum == pytest.approx(float(jsd), rel=1e-4)
         shared = torch.minimum(p.exp(), q.exp()).sum()
-        assert one.accepted_sum == pytest.approx(float(shared), rel=1e-5)
+        assert one.acceptance_sum == pytest.approx(float(shared), rel=1e-5)
 
 
 def test_a_short_list_with_its_tail_is_a_lower_bound_that_grows(tokenizer, texts, scoring, sizes):
@@ -59,7 +60,7 @@ def test_a_short_list_with_its_tail_is_a_lower_bound_that_grows(tokenizer, texts
     def distance(top_k):
         targets = score_batch(teacher, texts, replace(scoring, top_k=top_k))
         found = score_against(student, texts, targets, **sizes)
-        sums = [(one.kl_sum, one.jsd_sum, -one.accepted_sum) for one in found]
+        sums = [(one.kl_sum, one.jsd_sum, -one.acceptance_sum) for one in found]
         return [sum(column) for column in zip(*sums, strict=True)]
 
     kept = [1, 5, 50, tokenizer.vocab_size - 1, tokenizer.vocab_size]
@@ -76,7 +77,7 @@ def test_a_model_is_at_distance_zero_of_itself(tokenizer, texts, scoring, top_k,
     for one in score_against(model, texts, targets, **sizes):
         assert one.kl_sum == pytest.approx(0.0, abs=1e-5)
         assert one.jsd_sum == pytest.approx(0.0, abs=1e-5)
-        assert one.accepted_sum == pytest.approx(one.num_tokens, rel=1e-5)
+        assert one.acceptance_sum == pytest.approx(one.num_tokens, rel=1e-5)
         assert one.num_agreeing == one.num_tokens
 
 

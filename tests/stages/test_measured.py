@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 
 import stillhouse
 from stillhouse.core.errors import ArtifactError, InputError, RecipeError
-from stillhouse.core.rows import Completion
+from stillhouse.core.rows import Completion, OwnLogprob
 from stillhouse.data.storage import write_completions
 from stillhouse.evals.scores import Scores
+from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.comparing import Answers, refuse_not_numbers, summarise
+from stillhouse.stages.confidence import score_own_confidence
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.measured import find_measured, read_answers
 
@@ -74,7 +77,7 @@ def test_every_slice_is_told_with_its_size(measured):
     settings = Evaluate(draws=100, slices=("about.genre", "length", "class"))
     answers = Answers(measured, said(measured), settings, as_objects=False)
 
-    summary = summarise(answers, answers.scores({}))
+    summary = summarise(answers, answers.scores(answers.compared()))
 
     found = {(item["kind"], item["name"]): item for item in summary["slices"]}
     genres = {fields["about"]["genre"] for fields in measured.fields}
@@ -86,13 +89,14 @@ def test_every_slice_is_told_with_its_size(measured):
         assert sum(item["n"] for (of, _), item in found.items() if of == kind) == 20
 
 
-def test_numbers_of_a_column_fall_into_ranges(measured):
+def test_few_numbers_of_a_column_are_parts_of_their_own(measured):
     settings = Evaluate(draws=100, slices=("year",))
     answers = Answers(measured, said(measured), settings, as_objects=False)
 
-    names = {item["name"] for item in summarise(answers, answers.scores({}))["slices"]}
+    names = {
+        item["name"] for item in summarise(answers, answers.scores(answers.compared()))["slices"]
+    }
 
-    # at most 24 different years would be names of their own; the holdout has 20
     assert names == {str(fields["year"]) for fields in measured.fields}
 
 
@@ -132,3 +136,44 @@ def test_a_score_that_is_no_number_names_its_example(wrong):
     scores = Scores(("a", "b"), {"nll": np.array([1.0, wrong])})
     with pytest.raises(InputError, match="the score nll of example b is"):
         refuse_not_numbers(scores)
+
+
+def test_declared_fields_are_measured_as_what_they_are(measured):
+    kind = AnswerKind(kind="label", classes=("yes", "no"), positive=("no",))
+    settings = Evaluate(draws=100, fields={"answer": kind})
+    answers = Answers(measured, said(measured), settings, as_objects=False)
+
+    summary = summarise(answers, answers.scores(answers.compared() | answers.of_the_teacher()))
+
+    right = sum(example.answer == "yes" for example in measured.examples)
+    assert summary["metrics"]["accuracy.answer"]["value"] == pytest.approx(right / 20)
+    assert summary["metrics"]["recall.answer"]["value"] == 0.0
+    assert summary["metrics"]["agreement.answer"]["value"] == 1.0
+
+
+def test_an_answers_confidence_is_the_probability_of_its_tokens_and_right_or_not(measured):
+    settings = Evaluate(draws=100)
+    sure = [OwnLogprob(b"y", math.log(0.9)), OwnLogprob(b"", math.log(0.5))]
+    answered = [replace(one, logprobs=tuple(sure)) for one in said(measured)]
+    answers = Answers(measured, answered, settings, as_objects=False)
+    columns = answers.compared()
+
+    columns |= score_own_confidence(settings, answered, answers.right(columns))
+
+    assert columns["confidence"] == pytest.approx(0.45)
+    assert columns["correct"].tolist() == columns["exact"].tolist()
+    told = summarise(answers, answers.scores(columns))["calibration"]
+    assert sum(one["n"] for one in told[0]["bins"]) == 20
+    assert told[0]["error"] == pytest.approx(abs(columns["correct"].mean() - 0.45))
+
+
+def test_a_stated_confidence_is_read_and_silence_counts_as_sure(measured):
+    settings = Evaluate(draws=100, confidence_field="sure")
+    texts = ['{"sure": 0.25}', '{"sure": null}', "no JSON", *['{"sure": 1}'] * 17]
+    answered = [replace(one, text=text) for one, text in zip(said(measured), texts, strict=True)]
+
+    found = score_own_confidence(settings, answered, np.zeros(20))
+
+    assert found["confidence"].tolist() == [0.25, 1.0, 1.0, *[1.0] * 17]
+    with pytest.raises(InputError, match="no probability"):
+        score_own_confidence(settings, [replace(answered[0], text='{"sure": 90}')], np.zeros(1))

@@ -14,11 +14,11 @@ from stillhouse.evals.alike import CONSISTENCY_METRICS, FIELD_CONSISTENCY_METRIC
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.calibration import CALIBRATION_METRICS
 from stillhouse.evals.classification import LABEL_METRICS
-from stillhouse.evals.distances import DISTANCE_METRICS
 from stillhouse.evals.label_sets import LABEL_SET_AVERAGE, LABEL_SET_METRICS, label_set_averages
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.numbers import NUMBER_METRICS
 from stillhouse.evals.scores import COUNT, Scores
+from stillhouse.evals.speed import SIZE_METRICS, SPEED_METRICS
 from stillhouse.evals.templates import of_fields
 from stillhouse.evals.texts import TEXT_METRICS
 from stillhouse.evals.votes import VOTE_METRICS
@@ -116,7 +116,8 @@ FIXED = (
     *CALIBRATION_METRICS,
     *VOTE_METRICS,
     *CONSISTENCY_METRICS,
-    *DISTANCE_METRICS,
+    *SPEED_METRICS,
+    *SIZE_METRICS,
 )
 """The metrics in the order in which people read them."""
 

@@ -37,17 +37,19 @@ class StudentScore:
             as one, nats; exact when K is the vocabulary, else a lower bound.
         jsd_sum: the Jensen-Shannon divergence of both, in halves, of the same entries, nats, at
             most log 2 a token; a lower bound likewise.
-        accepted_sum: what is expected of speculative decoding, the student drafting: the mass
+        acceptance_sum: what is expected of speculative decoding, the student drafting: the mass
             that both share, a token between 0 and 1; an upper bound where a tail is one entry.
         num_tokens: trained tokens.
+        num_right: observed tokens that none is likelier than.
         num_agreeing: tokens at which none is likelier to the student than the teacher's first.
     """
 
     nll_sum: float
     kl_sum: float
     jsd_sum: float
-    accepted_sum: float
+    acceptance_sum: float
     num_tokens: int
+    num_right: int
     num_agreeing: int
 
 
@@ -94,9 +96,9 @@ def score_against(
             start = 0
             for index in states.batch:
                 count = encoded[index].num_trained
-                nll, kl, jsd, shared, agreeing = sums_PC[start : start + count].sum(axis=0)
+                nll, kl, jsd, shared, right, agreeing = sums_PC[start : start + count].sum(axis=0)
                 sums = (float(nll), float(kl), float(jsd), float(shared))
-                found[index] = StudentScore(*sums, count, int(agreeing))
+                found[index] = StudentScore(*sums, count, int(right), int(agreeing))
                 start += count
     return [found[index] for index in range(len(texts))]
 
@@ -104,7 +106,7 @@ def score_against(
 def _distances(
     rows: LogitRows, observed_N: Tensor, top_ids_NK: Tensor, teacher_NK: Tensor
 ) -> NDArray[np.float64]:
-    """(N, 5): negative log-likelihood, KL, JSD, shared mass and agreement of each row."""
+    """(N, 6): a row's nll, KL, JSD, shared mass, and whether text and teacher have its first."""
     device = rows.logits_NW.device
     ids_NK = top_ids_NK.to(device)
     # Sums go on in float64 beside the model: Apple's GPUs have no such type.
@@ -121,16 +123,16 @@ def _distances(
         theirs_NK = torch.cat([teacher_NK, mass_N.log()[:, None]], 1)
         own_NK = torch.cat([own_NK, (tail_N - log_z_N)[:, None]], 1)
     rival_N = torch.maximum(sums.maxima_NM.amax(1).cpu().double(), student_NK.amax(1))
-    agrees_N = (student_NK[:, 0] >= rival_N).double()
     middle_NK = torch.logaddexp(theirs_NK, own_NK) - math.log(2.0)
-    columns = [
+    columns_N = [
         log_z_N - label_N,
         _divergence(theirs_NK, own_NK),
         (_divergence(theirs_NK, middle_NK) + _divergence(own_NK, middle_NK)).clamp(min=0.0) / 2.0,
         torch.minimum(theirs_NK, own_NK).exp().sum(1),
-        agrees_N,
+        (label_N >= rival_N).double(),
+        (student_NK[:, 0] >= rival_N).double(),
     ]
-    found: NDArray[np.float64] = torch.stack(columns, 1).numpy()
+    found: NDArray[np.float64] = torch.stack(columns_N, 1).numpy()
     return found
 
 

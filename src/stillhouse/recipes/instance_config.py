@@ -121,10 +121,9 @@ class Configs:
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
         """Of an evaluation of the teacher, who is held to what labels are held to."""
-        label = self.recipe.label
         # As the labels are asked for: some providers take no temperature but their own.
-        asking = {"temperature": label.temperature, "answer_schema": label.answer_schema}
-        return {**self._evaluate(part), "asking": asking, "of": "teacher", **self.teacher()}
+        asking = {"temperature": self.recipe.label.temperature} if self.recipe.teacher.api else {}
+        return {**self._evaluate(part), **asking, "of": "teacher", **self.teacher()}
 
     def evaluate_student(self) -> Config:
         """Of an evaluation of the student, its twin or what ships."""
@@ -136,6 +135,7 @@ class Configs:
             "evaluate": dump(recipe.evaluate),
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
             "answer_format": recipe.prepare.answer_format,
+            "answer_schema": recipe.label.answer_schema,
             "part": part,
         }
 

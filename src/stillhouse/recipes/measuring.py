@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.section import Count, NotNegative, Section, Seed
 
 LENGTH, CLASS = "length", "class"
@@ -24,6 +25,11 @@ class Evaluate(Section):
         batch_size: examples side by side.
         max_new_tokens: of the completions; `label.max_new_tokens` when absent.
         metrics: names that must be measurable; whatever can be measured is, named or not.
+        fields: what each field of the answers is, so that it is measured as that; the one field of
+            a plain answer is called `answer`.
+        agree_together: fields that must be the teacher's at once, such as score and verdict.
+        confidence_field: a JSON field in which answers say how sure they are, from 0 to 1; without
+            it a model in memory is as sure as its tokens are likely, or its class among all.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """
@@ -35,12 +41,15 @@ class Evaluate(Section):
     batch_size: Count = 64
     max_new_tokens: Count | None = None
     metrics: tuple[str, ...] = ()
+    fields: dict[str, AnswerKind] = Field(default_factory=dict)
+    agree_together: tuple[str, ...] = ()
+    confidence_field: str | None = None
     slices: tuple[str, ...] = ()
 
     @property
     def class_fields(self) -> tuple[str, ...]:
-        """The JSON fields whose value is a class; empty where the whole answer is one."""
-        return ()
+        """The JSON fields whose value is a class or several."""
+        return tuple(name for name, one in self.fields.items() if one.kind in ("label", "labels"))
 
 
 class Rule(Section):

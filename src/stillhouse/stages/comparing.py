@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,24 @@ import numpy as np
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Completion
-from stillhouse.evals.answers import score_agreement, score_objects, score_texts
+from stillhouse.evals.answers import score_agreement, score_objects, score_schema, score_texts
 from stillhouse.evals.bootstrap import Resampling
+from stillhouse.evals.calibration import expected_calibration_error
+from stillhouse.evals.field_agreement import score_field_agreement
+from stillhouse.evals.fields import note_fields, score_fields
 from stillhouse.evals.gates import estimate_metric
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import metrics_of
+from stillhouse.evals.reliability import reliability
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.evals.slices import summarise_slices
-from stillhouse.evals.summary import EvaluationSummary, MetricSummary
+from stillhouse.evals.summary import (
+    CalibrationBin,
+    CalibrationSummary,
+    EvaluationSummary,
+    MetricSummary,
+    SizeSummary,
+)
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.measured import Measured, read_answers, texts_of
 from stillhouse.stages.slices import cut_by_slices
@@ -38,18 +48,42 @@ class Answers:
         said: one completion an example, in the same order.
         settings: the recipe's.
         as_objects: compare as JSON, field by field.
+        schema: a JSON Schema that answers should keep; None for any.
     """
 
     measured: Measured
     said: Sequence[Completion]
     settings: Evaluate
     as_objects: bool
+    schema: Mapping[str, Any] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What was said."""
+        return texts_of(self.said)
+
+    def compared(self) -> dict[str, Column]:
+        """The answers against the references: whole, field by field, and against the schema."""
+        compare = score_objects if self.as_objects else score_texts
+        references = self.measured.references()
+        columns = compare(self.texts, references)
+        columns |= score_fields(
+            self.settings.fields, self.texts, references, as_objects=self.as_objects
+        )
+        return columns | (score_schema(self.texts, self.schema) if self.schema else {})
+
+    def right(self, columns: Mapping[str, Column]) -> Column:
+        """(N,) 1 where an answer is right; beside a field for the confidence, in every other."""
+        if self.settings.confidence_field and "fields" in columns:
+            all_right = columns["fields_right"] == columns["fields"]
+            return np.where(columns["fields"] > 0, all_right, False).astype(np.float64)
+        return columns["exact"]
 
     def scores(self, columns: Mapping[str, Column]) -> Scores:
-        """The answers against the references, and the parts they lie in, beside other columns.
+        """Scores with the parts that each example lies in.
 
         Args:
-            columns: other scores of the same examples.
+            columns: what was measured.
 
         Returns:
             Scores without a value that is not a number.
@@ -57,21 +91,34 @@ class Answers:
         Raises:
             InputError: a column holds one, or a slice names no column of the rows.
         """
-        compare = score_objects if self.as_objects else score_texts
-        own = compare(texts_of(self.said), self.measured.references())
-        parts = cut_by_slices(self.measured.examples, self.measured.fields, self.settings)
-        scores = Scores(self.measured.ids, {**columns, **own, **parts})
+        parts = cut_by_slices(
+            self.measured.examples,
+            self.measured.fields,
+            self.settings,
+            as_objects=self.as_objects,
+        )
+        scores = Scores(self.measured.ids, {**columns, **parts})
         refuse_not_numbers(scores)
         return scores
 
     def of_the_teacher(self) -> dict[str, Column]:
         """The columns of a comparison of the teacher with itself."""
-        return {"agreement": np.ones(len(self.said))}
+        return {"agreement": np.ones(len(self.said))} | self._fields_against(self.texts)
 
     def against_teacher(self, folder: Path) -> dict[str, Column]:
         """The columns of a comparison with the answers of the teacher's evaluation."""
         teacher = texts_of(read_answers(folder, self.measured))
-        return score_agreement(texts_of(self.said), teacher, as_objects=self.as_objects)
+        same = score_agreement(self.texts, teacher, as_objects=self.as_objects)
+        return same | self._fields_against(teacher)
+
+    def _fields_against(self, teacher: Sequence[str]) -> dict[str, Column]:
+        return score_field_agreement(
+            self.settings.fields,
+            self.texts,
+            teacher,
+            together=self.settings.agree_together,
+            as_objects=self.as_objects,
+        )
 
     def notes(self) -> dict[str, str]:
         """What people should know of some metrics."""
@@ -80,7 +127,12 @@ class Answers:
         if any(item.reference not in (None, item.answer) for item in self.measured.examples):
             against = "against the reference, which differs from the answers that are learned"
             notes |= dict.fromkeys(("exact_match", "field_accuracy"), against)
-        return notes
+        return notes | note_fields(
+            self.settings.fields,
+            self.texts,
+            self.measured.references(),
+            as_objects=self.as_objects,
+        )
 
 
 def refuse_not_numbers(scores: Scores) -> None:
@@ -104,15 +156,31 @@ def refuse_not_numbers(scores: Scores) -> None:
             )
 
 
-def summarise(
-    answers: Answers, scores: Scores, notes: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an evaluation says beside its scores.
+
+    Attributes:
+        notes: by metric.
+        confidence: where it comes from.
+        size: of the candidate; None for one behind an API.
+    """
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    confidence: str = ""
+    size: SizeSummary | None = None
+
+
+_NOTHING = Told()
+
+
+def summarise(answers: Answers, scores: Scores, told: Told = _NOTHING) -> dict[str, Any]:
     """What an evaluation says of itself, every metric with its interval, as JSON values.
 
     Args:
         answers: of the candidate.
         scores: of the same examples.
-        notes: further notes, by metric.
+        told: what else is known.
 
     Returns:
         An `EvaluationSummary`.
@@ -122,10 +190,38 @@ def summarise(
     summary = EvaluationSummary(
         examples=len(answers.measured.examples),
         cut=sum(completion.finish == "length" for completion in answers.said),
-        metrics=summarise_metrics(scores, resampling, answers.notes() | dict(notes or {})),
+        metrics=summarise_metrics(scores, resampling, answers.notes() | dict(told.notes)),
         slices=tuple(summarise_slices(scores, settings.metrics or _ON_SLICES, resampling)),
+        calibration=_calibration(scores, settings.confidence, told.confidence),
+        size=told.size,
     )
     return summary.model_dump(mode="json")
+
+
+def _calibration(scores: Scores, level: float, note: str) -> tuple[CalibrationSummary, ...]:
+    if not scores.has("confidence"):
+        return ()
+    confidence, correct = scores.column("confidence"), scores.column("correct")
+    bins = [
+        CalibrationBin(
+            low=one.above,
+            high=one.up_to,
+            n=one.n,
+            confidence=one.confidence or 0.0,
+            accuracy=one.accuracy or 0.0,
+            accuracy_low=one.low,
+            accuracy_high=one.high,
+        )
+        for one in reliability(confidence, correct, level=level)
+        if one.n
+    ]
+    columns_N2 = np.stack([confidence, correct], axis=1)
+    error = float(expected_calibration_error(columns_N2, np.ones((1, len(scores))))[0])
+    return (
+        CalibrationSummary(
+            of="answer", title="Whole answers", bins=tuple(bins), error=error, note=note
+        ),
+    )
 
 
 def summarise_metrics(

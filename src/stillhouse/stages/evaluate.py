@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
+from stillhouse.core.targets import TokenTargets
 from stillhouse.data.storage import write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.scores import Column, write_scores
 from stillhouse.models.distance import score_against
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
-from stillhouse.stages.comparing import Answers, summarise
+from stillhouse.stages.candidates import model_of, size_of, weight_folders
+from stillhouse.stages.comparing import Answers, Told, summarise
+from stillhouse.stages.confidence import (
+    confidence_note,
+    has_classes,
+    score_class_confidence,
+    score_own_confidence,
+)
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
-from stillhouse.stages.export import BUNDLE
 from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import exported_model, finished_model, use_compute
+from stillhouse.stages.weights import use_compute
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.targets.write import TargetWriter
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
 
 TEACHER = "teacher"
 """The variant whose distribution is stored, for the other candidates to be compared with."""
@@ -47,11 +49,19 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     candidate = _Candidate(request, corpus, measured.examples)
     said = candidate.complete(progress)
     write_completions(request.out / COMPLETIONS, said)
-    settings = section_of(Evaluate, request.config["evaluate"])
-    answers = Answers(measured, said, settings, request.config["answer_format"] == "json")
-    scores = answers.scores(candidate.score() | _compared(request, answers))
+    answers = Answers(
+        measured,
+        said,
+        candidate.settings,
+        request.config["answer_format"] == "json",
+        request.config["answer_schema"],
+    )
+    columns = answers.compared() | _compared(request, answers) | candidate.score()
+    columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
+    scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
-    return StageResult(summarise(answers, scores, candidate.notes()))
+    told = Told(candidate.notes(), confidence_note(candidate.settings), candidate.size)
+    return StageResult(summarise(answers, scores, told))
 
 
 def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
@@ -67,33 +77,47 @@ class _Candidate:
     def __init__(self, request: StageRequest, corpus: Corpus, examples: list[Example]) -> None:
         config = request.config
         self._request = request
-        self._settings = section_of(Evaluate, config["evaluate"])
+        self.settings = section_of(Evaluate, config["evaluate"])
         self._corpus = corpus
         self._examples = examples
-        self._model = _model(request, corpus)
+        self._model = model_of(request, corpus)
         vocab_size = corpus.tokenizer.vocab_size
         self._scoring = Scoring(
             vocab_size,
-            min(self._settings.top_k, vocab_size),
+            min(self.settings.top_k, vocab_size),
             (1.0,),
-            self._settings.batch_size,
+            self.settings.batch_size,
         )
-        asking = config.get("asking", {})
+        is_teacher = config["of"] == "teacher"
         self._engine = TransformersEngine(
             self._model,
             corpus.tokenizer,
             corpus.template,
             self._scoring,
-            answer_schema=asking.get("answer_schema"),
+            answer_schema=config["answer_schema"] if is_teacher else None,
         )
 
+        self._engine.with_logprobs = True
+        self.size = size_of(self._model, weight_folders(request), config["dtype"])
+
     def complete(self, progress: Progress) -> list[Completion]:
-        sampling = Sampling(self._request.config["max_new_tokens"], 0.0, self._settings.batch_size)
+        sampling = Sampling(self._request.config["max_new_tokens"], 0.0, self.settings.batch_size)
         said = []
         for completion in self._engine.generate(self._examples, sampling):
             said.append(completion)
             progress(len(said), len(self._examples), "examples")
         return said
+
+    def confidence(self, said: list[Completion], right: Column) -> dict[str, Column]:
+        """How sure it is of each answer, and whether that is right."""
+        if has_classes(self.settings) and not self.settings.confidence_field:
+            return score_class_confidence(self._engine, self.settings, self._examples, said, right)
+        return score_own_confidence(self.settings, said, right)
+
+    def size_columns(self) -> dict[str, Column]:
+        """Its size, the same for every example, so that rules may ask for it."""
+        sizes = {"num_parameters": self.size.parameters, "size_bytes": self.size.disk_bytes or 0}
+        return {name: np.full(len(self._examples), float(size)) for name, size in sizes.items()}
 
     def score(self) -> dict[str, Column]:
         """Sums over each example's trained tokens, on its gold text."""
@@ -113,18 +137,20 @@ class _Candidate:
             kd_temperatures=self._scoring.kd_temperatures,
             dtype=self._request.config["dtype"],
         )
-        nll, tokens = [], []
+        nll, tokens, right = [], [], []
         with TargetWriter(self._request.out / TARGETS, header, _SHARD_EXAMPLES) as writer:
             for targets in self._engine.score(self._examples):
                 writer.append(targets)
                 nll.append(-float(targets.observed_logprobs.sum(dtype=np.float64)))
                 tokens.append(float(len(targets.token_ids)))
+                right.append(_num_right(targets))
         return {
             "tokens": np.array(tokens),
             "nll": np.array(nll),
             "kl": np.zeros(len(nll)),
             "jsd": np.zeros(len(nll)),
-            "accepted": np.array(tokens),
+            "acceptance": np.array(tokens),
+            "tokens_right": np.array(right),
             "top1": np.array(tokens),
         }
 
@@ -144,7 +170,8 @@ class _Candidate:
             "nll": np.array([score.nll_sum for score in found]),
             "kl": np.array([score.kl_sum for score in found]),
             "jsd": np.array([score.jsd_sum for score in found]),
-            "accepted": np.array([score.accepted_sum for score in found]),
+            "acceptance": np.array([score.acceptance_sum for score in found]),
+            "tokens_right": np.array([float(score.num_right) for score in found]),
             "top1": np.array([float(score.num_agreeing) for score in found]),
         }
 
@@ -155,6 +182,7 @@ class _Candidate:
         return {
             "tokens": np.array([float(len(one.token_ids)) for one in found]),
             "nll": np.array(sums),
+            "tokens_right": np.array([_num_right(one) for one in found]),
         }
 
     def notes(self) -> dict[str, str]:
@@ -165,12 +193,10 @@ class _Candidate:
         return {
             "kl_to_teacher": f"a lower bound: {seen}",
             "jsd_to_teacher": f"a lower bound: {seen}",
-            "expected_acceptance": f"an upper bound: {seen}",
+            "acceptance_rate": f"an upper bound: {seen}",
+            "acceptance_length": f"an upper bound: {seen}",
         }
 
 
-def _model(request: StageRequest, corpus: Corpus) -> PreTrainedModel | PeftModel:
-    artifact, folder = request.inputs.get("model"), request.locations.get(request.config["of"])
-    if artifact and (artifact / BUNDLE).is_dir():
-        return exported_model(request.config, artifact / BUNDLE, folder, corpus)
-    return finished_model(request.config, artifact, folder)
+def _num_right(targets: TokenTargets) -> float:
+    return float(np.sum(targets.top_ids[:, 0] == targets.token_ids))

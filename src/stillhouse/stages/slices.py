@@ -19,7 +19,11 @@ _LONGEST_NAME = 60
 
 
 def cut_by_slices(
-    examples: Sequence[Example], fields: Sequence[dict[str, Any]], settings: Evaluate
+    examples: Sequence[Example],
+    fields: Sequence[dict[str, Any]],
+    settings: Evaluate,
+    *,
+    as_objects: bool,
 ) -> dict[str, Column]:
     """The columns of every part of every kind that the recipe names.
 
@@ -27,6 +31,7 @@ def cut_by_slices(
         examples: that are measured.
         fields: of their rows, in the same order.
         settings: the recipe's.
+        as_objects: answers are JSON objects, whose fields are classes, not they.
 
     Returns:
         (N,) 0 or 1 for each part.
@@ -39,7 +44,7 @@ def cut_by_slices(
         if kind == LENGTH:
             found |= slice_columns(LENGTH, _by_length(examples))
         elif kind == CLASS:
-            for name in settings.class_fields or ("",):
+            for name in settings.class_fields if as_objects else ("",):
                 label = f"{CLASS} of {name}" if name else CLASS
                 found |= slice_columns(label, [_classes(one, name) for one in examples])
         else:

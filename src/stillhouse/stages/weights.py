@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stillhouse.core.errors import ArtifactError, ModelError
-from stillhouse.export.bundle import BASE
+from stillhouse.core.errors import ModelError
 from stillhouse.models.load import load_model
 from stillhouse.models.scratch import build_scratch
 from stillhouse.recipes.models import Scratch
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.sections import section_of
-from stillhouse.tokens.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -72,34 +70,3 @@ def finished_model(
         base = artifact / MODEL if (artifact / MODEL).is_dir() else Path(str(folder))
         return load_model(artifact / ADAPTER, device=device, dtype=dtype, base=base)
     return load_model(artifact / MODEL, device=device, dtype=dtype)
-
-
-def exported_model(
-    config: dict[str, Any], bundle: Path, folder: str | None, corpus: Corpus
-) -> PreTrainedModel | PeftModel:
-    """The model that ships, loaded from its bundle as any user loads it.
-
-    Args:
-        config: with `device` and `dtype`.
-        bundle: what `export` wrote.
-        folder: of the base model, where the bundle holds an adapter without its base.
-        corpus: whose tokenizer the bundle's must be.
-
-    Returns:
-        The merged model where there is one, else the adapter on its base.
-
-    Raises:
-        ArtifactError: the bundle's tokenizer is another.
-    """
-    device, dtype = config["device"], config["dtype"]
-    is_merged = (bundle / "merged").is_dir()
-    shipped = bundle / ("merged" if is_merged else ADAPTER)
-    if load_tokenizer(shipped).digest != corpus.tokenizer.digest:
-        raise ArtifactError(
-            f"{shipped}: its tokenizer is not the one that the student learned with",
-            "delete the export; the next run makes it again",
-        )
-    if is_merged:
-        return load_model(shipped, device=device, dtype=dtype)
-    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
-    return load_model(shipped, device=device, dtype=dtype, base=base)
