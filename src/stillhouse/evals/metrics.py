@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,26 +121,6 @@ FIXED = (
 )
 """The metrics in the order in which people read them."""
 
-FIELD_TEMPLATES = (
-    Metric(
-        "unreadable.{field}",
-        "Unreadable {field}",
-        "lower",
-        "Share of answers whose {field} is missing, of another kind, or off its scale; they count "
-        "as wrong in every other metric of the field.",
-        ("unreadable:{field}", "asked:{field}"),
-        counted="asked:{field}",
-        is_fraction=True,
-    ),
-    *LABEL_METRICS,
-    *NUMBER_METRICS,
-    *LABEL_SET_METRICS,
-    *TEXT_METRICS,
-    *FIELD_AGREEMENT_METRICS,
-    *FIELD_CONSISTENCY_METRICS,
-)
-"""The metrics of a field that the recipe declares."""
-
 _FIELD_ACCURACY = Metric(
     "field_accuracy.{field}",
     "Field {field}",
@@ -152,6 +132,29 @@ _FIELD_ACCURACY = Metric(
     is_fraction=True,
 )
 
+_UNREADABLE = Metric(
+    "unreadable.{field}",
+    "Unreadable {field}",
+    "lower",
+    "Share of answers whose {field} is missing, of another kind, or off its scale; they count "
+    "as wrong in every other metric of the field.",
+    ("unreadable:{field}", "asked:{field}"),
+    counted="asked:{field}",
+    is_fraction=True,
+)
+
+FIELD_TEMPLATES: Mapping[str, tuple[Metric, ...]] = {
+    "any field of a JSON answer": (_FIELD_ACCURACY,),
+    "any field that is declared": (_UNREADABLE,),
+    "a field that is a label": LABEL_METRICS,
+    "a field that is a set of labels": (*LABEL_SET_METRICS, LABEL_SET_AVERAGE),
+    "a field that is a number": NUMBER_METRICS,
+    "a field that is a text": TEXT_METRICS,
+    "a field of two models": FIELD_AGREEMENT_METRICS,
+    "a field of answers given twice": FIELD_CONSISTENCY_METRICS,
+}
+"""What is measured of a field of the answers, with the field left open."""
+
 
 def _json_fields(scores: Scores) -> Iterator[Metric]:
     for metric in of_fields((_FIELD_ACCURACY,))(scores):
@@ -159,15 +162,19 @@ def _json_fields(scores: Scores) -> Iterator[Metric]:
             yield metric
 
 
+_OF_DECLARED = tuple(
+    template
+    for templates in FIELD_TEMPLATES.values()
+    for template in templates
+    if template not in (_FIELD_ACCURACY, LABEL_SET_AVERAGE)
+)
+
 FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
     _json_fields,
-    of_fields(FIELD_TEMPLATES),
+    of_fields(_OF_DECLARED),
     label_set_averages,
 )
 """What measures one thing for each field, class or kind that the scores have columns for."""
-
-TEMPLATES = (_FIELD_ACCURACY, *FIELD_TEMPLATES, LABEL_SET_AVERAGE)
-"""What the families make, with the field left open."""
 
 
 def metrics_of(scores: Scores) -> list[Metric]:
