@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals import christian, hallucination, improvement
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
+from stillhouse.evals.error_categories import error_metrics
+from stillhouse.evals.hallucination import hallucination_metrics
 from stillhouse.evals.metric import Metric
+from stillhouse.evals.probes import probe_metrics
 from stillhouse.evals.scores import COUNT, Scores
 
 
@@ -86,6 +90,9 @@ FIXED = (
         ("nll", "tokens"),
         of_sums(_exp_of_ratio),
     ),
+    *christian.METRICS,
+    *improvement.METRICS,
+    *hallucination.METRICS,
 )
 """The metrics in the order in which people read them."""
 
@@ -107,7 +114,12 @@ def _field_metrics(scores: Scores) -> Iterator[Metric]:
             )
 
 
-FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (_field_metrics,)
+FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
+    _field_metrics,
+    hallucination_metrics,
+    error_metrics,
+    probe_metrics,
+)
 """What measures one thing for each field, class or kind that the scores have columns for."""
 
 
