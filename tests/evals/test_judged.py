@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from stillhouse.core.errors import ShapeError
 from stillhouse.evals.bootstrap import Resampling
@@ -132,16 +133,22 @@ def test_sign_test_is_the_binomial_tail_and_leaves_ties_out(gains, losses, p_val
     found = sign_test(np.array([0.3] * gains + [-0.2] * losses + [0.0] * 7))
     assert (found.improved, found.worsened) == (gains, losses)
     assert found.p_value == pytest.approx(p_value)
+    if gains + losses:
+        told = binomtest(gains, gains + losses, alternative="greater")
+        assert found.p_value == pytest.approx(told.pvalue)
 
 
 def test_an_answer_with_several_claims_counts_once():
     # given
-    scores = table(hallucination_columns([["theme", "scripture"], [], ["theme"], []]))
+    found = [["theme", "scripture"], [], ["theme"], []]
+    # when
+    scores = table(hallucination_columns(found, [False, True, False, False]))
     # then
     assert value("hallucination_rate", scores).value == 0.5
     assert value("hallucination.theme", scores).value == 0.5
     assert value("hallucination.scripture", scores).value == 0.25
     assert value("hallucination.quote", scores).value == 0.0
+    assert value("unjudged_claims", scores).value == 0.25
     names = {metric.name for metric in metrics_of(scores)}
     assert {f"hallucination.{kind}" for kind in KINDS} <= names
 

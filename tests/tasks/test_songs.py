@@ -76,11 +76,12 @@ def test_scripture_that_does_not_exist_is_found_in_entries_and_in_explanations()
 
 
 def test_words_that_the_verse_does_not_say_are_found():
-    true = "John 3:16 - For God so loved the world that he gave his only Son"
-    false = "John 3:16 - Money answers everything and wine makes life merry"
+    true = 'John 3:16: "For God so loved the world that he gave his only Son"'
+    false = 'John 3:16: "Money answers everything and wine makes life merry"'
     assert kinds(HYMN, VERSES, scripture_references=[true]) == []
     assert kinds(HYMN, VERSES, scripture_references=[false]) == ["quote"]
     assert kinds(HYMN, scripture_references=[false]) == []
+    assert kinds(HYMN, VERSES, scripture_references=["John 3:16 - that love is a gift"]) == []
     told = 'As John 3:16 says, "{}", grace is a gift.'
     assert kinds(HYMN, VERSES, explanation=told.format("God so loved the world")) == []
     assert kinds(HYMN, VERSES, explanation=told.format("wine makes all life merry")) == ["quote"]

@@ -24,6 +24,7 @@ KINDS = {
 
 _ANY = "hallucination"
 _PREFIX = "hallucination:"
+_UNJUDGED = "claims_unjudged"
 
 METRICS = (
     Metric(
@@ -34,19 +35,34 @@ METRICS = (
         (_ANY, COUNT),
         is_fraction=True,
     ),
+    Metric(
+        "unjudged_claims",
+        "Claims that were not judged",
+        "lower",
+        "Share of answers with a claim that nothing here can judge, such as an unknown theme.",
+        (_UNJUDGED, COUNT),
+        is_fraction=True,
+    ),
 )
 
 
-def hallucination_columns(found: Sequence[Collection[str]]) -> dict[str, Column]:
+def hallucination_columns(
+    found: Sequence[Collection[str]], is_unjudged: Sequence[bool]
+) -> dict[str, Column]:
     """The columns of unsupported claims.
 
     Args:
         found: the kinds of claims found in each answer, names of `KINDS`.
+        is_unjudged: whether it holds a claim that could not be judged.
 
     Returns:
-        0 or 1 an example: `hallucination` for any kind, and one column for each kind.
+        0 or 1 an example: `hallucination` for any kind, one column for each kind, and
+        `claims_unjudged`.
     """
-    columns = {_ANY: np.array([float(bool(kinds)) for kinds in found])}
+    columns = {
+        _ANY: np.array([float(bool(kinds)) for kinds in found]),
+        _UNJUDGED: np.array(is_unjudged, dtype=np.float64),
+    }
     for kind in KINDS:
         columns[_PREFIX + kind] = np.array([float(kind in kinds) for kinds in found])
     return columns

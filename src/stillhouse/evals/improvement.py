@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.special import bdtrc
 
 from stillhouse.core.errors import ShapeError
 from stillhouse.evals.judged import Judged
@@ -127,5 +127,5 @@ def sign_test(improvement: Column) -> SignTest:
     gains, losses = int((improvement > 0).sum()), int((improvement < 0).sum())
     if gains + losses == 0:
         return SignTest(0, 0, 1.0)
-    found = binomtest(gains, gains + losses, 0.5, alternative="greater")
-    return SignTest(gains, losses, float(found.pvalue))
+    # At least so many gains: more than one fewer.
+    return SignTest(gains, losses, float(bdtrc(gains - 1, gains + losses, 0.5)))

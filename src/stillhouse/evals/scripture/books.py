@@ -23,7 +23,8 @@ class Book:
         osis: its id in the Open Scripture Information Standard, such as `1Cor`.
         english: names, the first as it is written in full.
         german: names that only German has.
-        verses: of each chapter.
+        verses: of each chapter, in the edition that counts most.
+        optional: (chapter, verse) that only some editions count.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Book:
     english: tuple[str, ...]
     german: tuple[str, ...]
     verses: tuple[int, ...]
+    optional: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def name(self) -> str:
@@ -53,11 +55,16 @@ def books() -> tuple[Book, ...]:
 
 
 def _build(index: int, row: dict[str, Any]) -> Book:
-    verses = list(row["verses"])
-    for chapter, last in row.get("also", {}).items():
-        verses[chapter - 1] = max(verses[chapter - 1], last)
+    verses, also = list(row["verses"]), row.get("also", {})
+    for chapter, last in also.items():
+        verses[chapter - 1] = last
     return Book(
-        index, row["osis"], tuple(row["english"]), tuple(row.get("german", ())), tuple(verses)
+        index=index,
+        osis=row["osis"],
+        english=tuple(row["english"]),
+        german=tuple(row.get("german", ())),
+        verses=tuple(verses),
+        optional=frozenset(also.items()),
     )
 
 

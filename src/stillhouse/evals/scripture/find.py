@@ -104,22 +104,17 @@ class _Finder:
             begin = place
             named, end = self._name_at(place)
             found, place = self._follow(place) if named is None else self._read(place, named, end)
+            label = named.label if named else ""
             for passage in found:
-                label = named.label if named else ""
-                self._last = self._reference(passage, begin, label)
+                # The first of a list begins with the name, the others with their own number.
+                is_first = named is not None and passage is found[0]
+                self._last = self._reference(passage, begin if is_first else passage.begin, label)
                 self._last_end = passage.end
-                begin = passage.end
                 yield self._last
 
     def _reference(self, passage: Passage, begin: int, label: str) -> Reference:
-        # The first of a list begins with the book's name, the others with their own number.
-        start = self._tokens[min(begin, passage.begin)].start
-        if begin == self._last_end and self._last is not None and begin:
-            start = self._tokens[passage.begin].start
-        stop = self._tokens[passage.end - 1].end
+        start, stop = self._tokens[begin].start, self._tokens[passage.end - 1].end
         return Reference(passage.first, passage.last, self._text[start:stop], (start, stop), label)
-
-    # Names ------------------------------------------------------------------------------------
 
     def _name_at(self, place: int) -> tuple[Named | None, int]:
         """The book whose name begins at a token, and the place behind the name."""
@@ -187,8 +182,6 @@ class _Finder:
         at = tokens.skip(at, ":*")
         at = tokens.skip_words(at, CHAPTER_WORDS)
         return at if tokens.number(at) is not None else place
-
-    # Numbers ----------------------------------------------------------------------------------
 
     def _read(self, begin: int, named: Named, end: int) -> tuple[list[Passage], int]:
         """The passages of a named book, and the place where the search goes on."""

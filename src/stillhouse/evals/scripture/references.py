@@ -108,7 +108,6 @@ def _missing(place: Place, label: str) -> str:
 
 def _order(place: Place) -> tuple[int, int, int]:
     index = place.book.index if place.book else -1
-    # A whole chapter as an end lies behind each of its verses.
     return index, place.chapter or 0, place.verse or 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from rapidfuzz import fuzz
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals.scripture.books import book_by_osis
 from stillhouse.evals.scripture.find import read_references
 from stillhouse.evals.scripture.references import Reference, verses_of
 
@@ -59,11 +60,10 @@ def supports(reference: Reference, words: str, verses: Verses) -> Support | None
     """
     places = list(verses_of(reference))
     said = _plain(words)
-    if not places or len(said.split()) < FEWEST_WORDS:
+    has_all = all(place in verses or _is_optional(place) for place in places)
+    if not places or not has_all or len(said.split()) < FEWEST_WORDS:
         return None
     known = [verses[place] for place in places if place in verses]
-    if len(known) < min(len(places), _num_needed(places, verses)):
-        return None
     passage = _plain(" ".join(known))
     # A short passage lies inside of many long claims, so the whole claim must be like it.
     compare = fuzz.partial_ratio if len(said) <= len(passage) else fuzz.ratio
@@ -71,9 +71,9 @@ def supports(reference: Reference, words: str, verses: Verses) -> Support | None
     return Support(likeness, likeness >= ENOUGH)
 
 
-def _num_needed(places: list[tuple[str, int, int]], verses: Verses) -> int:
-    """All verses; one fewer where the last is one that only some editions count."""
-    return len(places) - (len(places) > 1 and places[-1] not in verses)
+def _is_optional(place: tuple[str, int, int]) -> bool:
+    book = book_by_osis(place[0])
+    return book is not None and place[1:] in book.optional
 
 
 def _plain(text: str) -> str:

@@ -109,7 +109,7 @@ def lyrics_of(example: Example) -> str:
     Returns:
         What stands behind that; the whole turn when nothing announces lyrics.
     """
-    asked = next(turn.content for turn in reversed(example.prompt) if turn.role == "user")
+    asked = [turn.content for turn in example.prompt if turn.role == "user"][-1]
     announced = _LYRICS.search(asked)
     return asked[announced.end() :] if announced else asked
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example
@@ -16,7 +16,7 @@ from stillhouse.evals.scripture.find import read_references
 from stillhouse.evals.scripture.support import Verses
 from stillhouse.tasks.songs.analysis import Analysis, lyrics_of, read_analysis
 from stillhouse.tasks.songs.lexicon import plain_text, themes_named
-from stillhouse.tasks.songs.unsupported import find_unsupported
+from stillhouse.tasks.songs.unsupported import find_unsupported, unjudged_themes
 
 _NOTHING = Analysis("", None, (), ())
 
@@ -54,7 +54,7 @@ def song_columns(
     own = [_judged(one, kinds) for one, kinds in zip(said, claims, strict=True)]
     truth = [_judged(one, ()) for one in known]
     columns = {
-        **hallucination_columns([sorted(kinds) for kinds in claims]),
+        **hallucination_columns(claims, [bool(unjudged_themes(one)) for one in said]),
         **error_columns(own, truth),
         **christian_columns(own, [_is_christian(one) for one in known]),
     }
@@ -74,7 +74,7 @@ def _refuse_fractions(known: Sequence[Analysis]) -> None:
         )
 
 
-def _judged(analysis: Analysis, kinds: Sequence[str] | set[str]) -> Judged:
+def _judged(analysis: Analysis, kinds: Collection[str]) -> Judged:
     return Judged(
         score=analysis.score,
         verdict=analysis.verdict,

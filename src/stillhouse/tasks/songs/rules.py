@@ -155,7 +155,7 @@ class RuleBaseline:
             examples: their last user turn holds the lyrics.
             sampling: only its number of tokens is looked at, one a word.
 
-        Returns:
+        Yields:
             Answers that end with `stop`, or with `length` where they do not fit.
         """
         for example in examples:

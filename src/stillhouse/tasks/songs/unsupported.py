@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stillhouse.evals.judged import HIGH
-from stillhouse.evals.scripture.find import find_entry_problem, find_references, read_references
+from stillhouse.evals.scripture.find import find_entry_problem, find_references
 from stillhouse.evals.scripture.references import find_problem
 from stillhouse.evals.scripture.support import Verses, supports
 from stillhouse.tasks.songs.analysis import VERDICTS, Analysis, has_words
 from stillhouse.tasks.songs.lexicon import evidence_for, lexicon, plain_text, themes_named
 
 _QUOTED = re.compile(r"[\"“„»]([^\"“”„»«]{8,500})[\"”“«]")
-_NEAR_CHARACTERS = 60  # assumption: a quotation further away is not of that verse
+_NEAR = 60  # characters; assumption: a quotation further away is not of that verse
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +66,17 @@ def _scripture(analysis: Analysis) -> Iterator[Unsupported]:
 
 
 def _quotes(analysis: Analysis, verses: Verses) -> Iterator[Unsupported]:
-    for entry in analysis.scripture:
-        references = read_references(entry)
-        if len(references) == 1:
-            words = entry[references[0].span[1] :]
-            support = supports(references[0], words, verses)
-            if support is not None and not support.is_enough:
-                yield Unsupported("quote", f"{references[0].text} does not say {words.strip()!r}")
-    text = analysis.free_text
-    references = find_references(text)
-    for quotation in _QUOTED.finditer(text):
-        near = [
-            one for one in references if _distance(one.span, quotation.span()) < _NEAR_CHARACTERS
-        ]
-        told = [supports(one, quotation[1], verses) for one in near]
-        if told and all(one is not None and not one.is_enough for one in told):
-            yield Unsupported("quote", f"{near[0].text} does not say {quotation[1]!r}")
+    """Words in quotation marks near a reference; what stands there without them is a remark."""
+    for text in (*analysis.scripture, analysis.free_text):
+        references = find_references(text)
+        for quotation in _QUOTED.finditer(text):
+            near = [one for one in references if _gap(one.span, quotation.span()) < _NEAR]
+            told = [supports(one, quotation[1], verses) for one in near]
+            if told and all(one is not None and not one.is_enough for one in told):
+                yield Unsupported("quote", f"{near[0].text} does not say {quotation[1]!r}")
 
 
-def _distance(first: tuple[int, int], second: tuple[int, int]) -> int:
+def _gap(first: tuple[int, int], second: tuple[int, int]) -> int:
     return max(0, first[0] - second[1], second[0] - first[1])
 
 
