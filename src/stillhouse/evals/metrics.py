@@ -17,6 +17,12 @@ from stillhouse.evals.classification import LABEL_METRICS
 from stillhouse.evals.label_sets import LABEL_SET_AVERAGE, LABEL_SET_METRICS, label_set_averages
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.numbers import NUMBER_METRICS
+from stillhouse.evals import christian, hallucination, improvement
+from stillhouse.evals.bootstrap import Sums, of_sums, ratio
+from stillhouse.evals.error_categories import error_metrics
+from stillhouse.evals.hallucination import hallucination_metrics
+from stillhouse.evals.metric import Metric
+from stillhouse.evals.probes import probe_metrics
 from stillhouse.evals.scores import COUNT, Scores
 from stillhouse.evals.speed import SIZE_METRICS, SPEED_METRICS
 from stillhouse.evals.templates import of_fields
@@ -118,6 +124,9 @@ FIXED = (
     *CONSISTENCY_METRICS,
     *SPEED_METRICS,
     *SIZE_METRICS,
+    *christian.METRICS,
+    *improvement.METRICS,
+    *hallucination.METRICS,
 )
 """The metrics in the order in which people read them."""
 
@@ -173,6 +182,11 @@ FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
     _json_fields,
     of_fields(_OF_DECLARED),
     label_set_averages,
+FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
+    _field_metrics,
+    hallucination_metrics,
+    error_metrics,
+    probe_metrics,
 )
 """What measures one thing for each field, class or kind that the scores have columns for."""
 
