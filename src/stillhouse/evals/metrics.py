@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals import memorised, self_bleu, styles
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
+from stillhouse.evals.diversity import word_metrics
+from stillhouse.evals.embeddings import embedding_metrics
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.scores import COUNT, Scores
+from stillhouse.evals.tags import tag_metrics
 
 
 def _exp_of_ratio(sums: Sums) -> NDArray[np.float64]:
@@ -86,6 +90,9 @@ FIXED = (
         ("nll", "tokens"),
         of_sums(_exp_of_ratio),
     ),
+    *styles.METRICS,
+    *self_bleu.METRICS,
+    *memorised.METRICS,
 )
 """The metrics in the order in which people read them."""
 
@@ -107,7 +114,12 @@ def _field_metrics(scores: Scores) -> Iterator[Metric]:
             )
 
 
-FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (_field_metrics,)
+FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
+    _field_metrics,
+    word_metrics,
+    embedding_metrics,
+    tag_metrics,
+)
 """What measures one thing for each field, class or kind that the scores have columns for."""
 
 
