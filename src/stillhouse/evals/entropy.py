@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import digamma
 
 from stillhouse.core.errors import UsageError
 
@@ -74,6 +73,9 @@ def _miller_madow(seen: NDArray[np.float64]) -> float:
 
 
 def _grassberger(seen: NDArray[np.float64]) -> float:
+    # measured: 0.16 s to import, which every command would wait for.
+    from scipy.special import digamma
+
     half = 0.5 * (digamma((seen + 1) / 2) - digamma(seen / 2))
     each = digamma(seen) + np.where(seen % 2 == 0, half, -half)
     total = float(seen.sum())

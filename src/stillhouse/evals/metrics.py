@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals import memorised, self_bleu, styles
+from stillhouse.evals import memorised, preference, rubric, self_bleu, styles
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.diversity import word_metrics
 from stillhouse.evals.embeddings import embedding_metrics
@@ -93,6 +93,8 @@ FIXED = (
     *styles.METRICS,
     *self_bleu.METRICS,
     *memorised.METRICS,
+    *preference.METRICS,
+    *rubric.METRICS,
 )
 """The metrics in the order in which people read them."""
 
