@@ -40,11 +40,15 @@ def linear_values(
     return values
 
 
-def linear_of_sums(function: Callable[[Sums], NDArray[np.float64]]) -> Statistic:
+def linear_of_sums(
+    function: Callable[[Sums], NDArray[np.float64]],
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Statistic:
     """The statistic of columns' sums (R, S), made linear.
 
     Args:
         function: from sums (R, S) to values (R,).
+        bounds: of the values, which a straight line may leave.
 
     Returns:
         As `of_sums`, for statistics that a resample bends, such as the entropy.
@@ -56,6 +60,8 @@ def linear_of_sums(function: Callable[[Sums], NDArray[np.float64]]) -> Statistic
         every = columns_NS.sum(axis=0, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             value, without_each = function(every), function(every - columns_NS)
-        return linear_values(float(value[0]), without_each, weights_RN)
+        values = linear_values(float(value[0]), without_each, weights_RN)
+        within: NDArray[np.float64] = np.clip(values, *bounds)
+        return within
 
     return statistic

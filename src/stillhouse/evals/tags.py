@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stillhouse.core.errors import UsageError
 from stillhouse.data.words import words_of
-from stillhouse.evals.bootstrap import Sums, of_sums
+from stillhouse.evals.bootstrap import Statistic, Sums, of_sums
 from stillhouse.evals.linear import linear_of_sums
 from stillhouse.evals.metric import RATIO, Metric
 from stillhouse.evals.scores import Column, Scores
@@ -109,25 +109,67 @@ def _covered(sums: Sums) -> NDArray[np.float64]:
     return covered
 
 
-def _least(sums: Sums) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):
-        least: NDArray[np.float64] = sums.min(axis=1) / sums.sum(axis=1)
-    return least
+def _share_of(choose: Callable[[NDArray[np.float64]], np.intp]) -> Statistic:
+    """The share of a tag that is chosen by the sums over all examples, in every resample.
+
+    Chosen anew in each, the least and the most named would be less and more than they are.
+    """
+
+    def share(
+        columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        at = choose(columns_NS.sum(axis=0))
+        sums = weights_RN @ columns_NS
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: NDArray[np.float64] = sums[:, at] / sums.sum(axis=1)
+        return found
+
+    return share
 
 
-def _top(sums: Sums) -> NDArray[np.float64]:
-    top: NDArray[np.float64] = sums.max(axis=1) / sums.sum(axis=1)
-    return top
-
-
-def evenness(sums: Sums) -> NDArray[np.float64]:
+def _evenness(sums: Sums) -> NDArray[np.float64]:
     """(R,) entropy of counts (R, K) over log K, with Miller and Madow's correction; at most 1."""
-    totals = sums.sum(axis=1)
-    shares = sums / totals[:, None]
-    plain = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
-    corrected = plain + ((sums > 0).sum(axis=1) - 1.0) / (2.0 * totals)
-    even: NDArray[np.float64] = np.minimum(corrected / np.log(sums.shape[1]), 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        corrected = _plain_evenness(sums) + _correction(sums)
+    even: NDArray[np.float64] = np.minimum(corrected, 1.0)
     return even
+
+
+def _plain_evenness(sums: Sums) -> NDArray[np.float64]:
+    shares = sums / sums.sum(axis=1, keepdims=True)
+    plain = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
+    even: NDArray[np.float64] = plain / np.log(sums.shape[1])
+    return even
+
+
+def _correction(sums: Sums) -> NDArray[np.float64]:
+    kinds = (sums > 0).sum(axis=1)
+    added: NDArray[np.float64] = (kinds - 1.0) / (2.0 * sums.sum(axis=1)) / np.log(sums.shape[1])
+    return added
+
+
+def evenness(
+    columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The entropy of tags over its greatest value.
+
+    Args:
+        columns_NS: (N, K) how often each example has each tag.
+        weights_RN: (R, N) how often each example was drawn.
+
+    Returns:
+        (R,) with Miller and Madow's correction. On resamples the mean of two: resampled shares are
+        less even than those they are drawn from, and a straight line knows no bend near 1.
+        measured: 95 % intervals then cover 0.87 to 1.00 with 2 to 8 tags and 30 to 200 examples,
+        0.80 with 15 tags and 30; the resampled ones alone 0.40 there, the line alone 0.38 near 1.
+    """
+    every = columns_NS.sum(axis=0, keepdims=True)
+    straight = linear_of_sums(_evenness)(columns_NS, weights_RN)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = _evenness(every) - _plain_evenness(every)
+        bent = _plain_evenness(weights_RN @ columns_NS) + shift
+    found: NDArray[np.float64] = np.clip((straight + bent) / 2.0, 0.0, 1.0)
+    return found
 
 
 def _distance_from(reference: NDArray[np.float64]) -> Callable[[Sums], NDArray[np.float64]]:
@@ -176,19 +218,19 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         f"{noun.many}_min_share",
         f"Least named of the {noun.title}",
         "higher",
-        f"Share of the least named of {count} {noun.title} in all namings.",
+        f"Share in all namings of the one of {count} {noun.title} that is named least.",
         needs,
-        of_sums(_least),
+        _share_of(np.argmin),
         counted=NAMED,
     )
     yield Metric(
         f"{noun.many}_top_share",
         f"Most named of the {noun.title}",
         "lower",
-        f"Share of the most named of {count} {noun.title} in all namings: how strong the default "
-        f"is; {1 / count:.3f} if all were named alike.",
+        f"Share in all namings of the one of {count} {noun.title} that is named most: how strong "
+        f"the default is; {1 / count:.3f} if all were named alike.",
         needs,
-        linear_of_sums(_top),
+        _share_of(np.argmax),
         counted=NAMED,
     )
     yield Metric(
@@ -198,7 +240,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         f"Entropy of the namings over log {count}: 1 where all {noun.title} are named alike, 0 "
         "where only one is.",
         needs,
-        linear_of_sums(evenness),
+        evenness,
         counted=NAMED,
     )
     yield Metric(
@@ -264,6 +306,6 @@ def distance_metric(reference: Mapping[str, float], kind: str = CLASS) -> Metric
         f"Total variation distance of the namings to {told}: the share of them that would have "
         "to be others. Never quite 0 on few examples.",
         tuple(f"{kind}{name}" for name in reference),
-        linear_of_sums(_distance_from(shares / shares.sum())),
+        linear_of_sums(_distance_from(shares / shares.sum()), (0.0, 1.0)),
         counted=NAMED,
     )
