@@ -62,7 +62,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
     report = RunReport(
         title=facts.record.name,
         description=facts.record.recipe["description"],
-        run_state=_run_state(facts.record.state),
+        run_state=run_state(facts.record.state),
         headline=_headline(facts, metrics),
         candidates=candidates(facts),
         stages=tuple(_stage(facts, item) for item in facts.record.instances),
@@ -75,7 +75,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         compression=compression_view(facts, metrics),
         row_flow=tuple(FlowStep.model_validate(step) for step in flow),
         parts=facts.summary_of("prepare").get("parts", {}),
-        gate=_gate(facts),
+        gate=gate_view(facts),
         examples=tuple(_examples(facts)),
         facts=tuple(_facts(facts)),
         recipe_yaml=(facts.folder.path / "recipe.yaml").read_text(encoding="utf-8"),
@@ -145,14 +145,14 @@ def _curves(facts: RunFacts) -> Iterator[Curve]:
                 yield Curve(name=name, points=points, kind="validation")
 
 
-def _gate(facts: RunFacts) -> GateView | None:
+def gate_view(facts: RunFacts) -> GateView | None:
+    """The verdict of the gate that said no, else the student's, rule by rule; None without one."""
     verdicts = [
         Verdict.model_validate(manifest.summary["verdict"])
         for _, manifest in facts.of_stage("gate")
     ]
     if not verdicts:
         return None
-    # The one that said no, else the student's.
     refused = [verdict for verdict in verdicts if not verdict.passed]
     students = [verdict for verdict in verdicts if verdict.candidate == STUDENT]
     verdict = [*refused, *students, *verdicts][0]
@@ -216,7 +216,8 @@ def _facts(facts: RunFacts) -> Iterator[tuple[str, str]]:
         yield "Version", version
 
 
-def _run_state(state: str) -> RunState:
+def run_state(state: str) -> RunState:
+    """How a run ended; whatever is not known is still running."""
     known: dict[str, RunState] = {
         "passed": "passed",
         "refused": "refused",

@@ -25,7 +25,6 @@ from stillhouse.evals.reliability import reliability
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.evals.slices import summarise_slices
 from stillhouse.evals.summary import (
-    CalibrationBin,
     CalibrationSummary,
     EvaluationSummary,
     MetricSummary,
@@ -202,25 +201,11 @@ def _calibration(scores: Scores, level: float, note: str) -> tuple[CalibrationSu
     if not scores.has("confidence"):
         return ()
     confidence, correct = scores.column("confidence"), scores.column("correct")
-    bins = [
-        CalibrationBin(
-            low=one.above,
-            high=one.up_to,
-            n=one.n,
-            confidence=one.confidence or 0.0,
-            accuracy=one.accuracy or 0.0,
-            accuracy_low=one.low,
-            accuracy_high=one.high,
-        )
-        for one in reliability(confidence, correct, level=level)
-        if one.n
-    ]
+    bins = reliability(confidence, correct, level=level)
     columns_N2 = np.stack([confidence, correct], axis=1)
     error = float(expected_calibration_error(columns_N2, np.ones((1, len(scores))))[0])
     return (
-        CalibrationSummary(
-            of="answer", title="Whole answers", bins=tuple(bins), error=error, note=note
-        ),
+        CalibrationSummary(of="answer", title="Whole answers", bins=bins, error=error, note=note),
     )
 
 
