@@ -16,7 +16,7 @@ from stillhouse.core.rows import Completion, Example
 from stillhouse.data.storage import read_completions
 from stillhouse.evals.answers import score_agreement, score_objects, score_texts
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.gates import estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metrics_of
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.recipes.measuring import Evaluate
