@@ -74,7 +74,7 @@ def test_every_teacher_may_train_another_model(name):
                 "gate.rules.against", "export.formats", "serve",
             },
         ),
-        ("accounting-qa", {"prepare.steps", "evaluate.metrics", "gate.rules.metric"}),
+        ("accounting-qa", {"prepare.steps"}),
         (
             "prompt-transform",
             {
