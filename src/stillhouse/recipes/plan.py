@@ -23,7 +23,7 @@ STAGE_VERSIONS = {
     "train": 4,
     "evaluate": 5,
     "speed": 1,
-    "gate": 3,
+    "gate": 4,
     "export": 2,
     "register": 3,
 }
