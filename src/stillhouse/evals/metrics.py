@@ -9,15 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals import (
+    christian,
+    hallucination,
+    improvement,
+    memorised,
+    preference,
+    rubric,
+    self_bleu,
+    styles,
+)
 from stillhouse.evals.agreement import AGREEMENT_METRICS, FIELD_AGREEMENT_METRICS
 from stillhouse.evals.alike import CONSISTENCY_METRICS, FIELD_CONSISTENCY_METRICS
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.calibration import CALIBRATION_METRICS
 from stillhouse.evals.classification import LABEL_METRICS
+from stillhouse.evals.diversity import word_metrics
+from stillhouse.evals.embeddings import embedding_metrics
+from stillhouse.evals.error_categories import error_metrics
+from stillhouse.evals.hallucination import hallucination_metrics
 from stillhouse.evals.label_sets import LABEL_SET_AVERAGE, LABEL_SET_METRICS, label_set_averages
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.numbers import NUMBER_METRICS
+from stillhouse.evals.probes import probe_metrics
 from stillhouse.evals.scores import COUNT, Scores
+from stillhouse.evals.speed import SIZE_METRICS, SPEED_METRICS
+from stillhouse.evals.tags import tag_metrics
 from stillhouse.evals.templates import of_fields
 from stillhouse.evals.texts import TEXT_METRICS
 from stillhouse.evals.votes import VOTE_METRICS
@@ -115,6 +132,16 @@ FIXED = (
     *CALIBRATION_METRICS,
     *VOTE_METRICS,
     *CONSISTENCY_METRICS,
+    *SPEED_METRICS,
+    *SIZE_METRICS,
+    *christian.METRICS,
+    *improvement.METRICS,
+    *hallucination.METRICS,
+    *styles.METRICS,
+    *self_bleu.METRICS,
+    *memorised.METRICS,
+    *preference.METRICS,
+    *rubric.METRICS,
 )
 """The metrics in the order in which people read them."""
 
@@ -170,6 +197,12 @@ FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
     _json_fields,
     of_fields(_OF_DECLARED),
     label_set_averages,
+    hallucination_metrics,
+    error_metrics,
+    probe_metrics,
+    word_metrics,
+    embedding_metrics,
+    tag_metrics,
 )
 """What measures one thing for each field, class or kind that the scores have columns for."""
 

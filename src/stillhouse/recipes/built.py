@@ -17,7 +17,10 @@ METRICS = frozenset(
         "agreement",
         "cross_entropy",
         "exact_match",
+        "acceptance_length",
+        "acceptance_rate",
         "field_accuracy",
+        "jsd_to_teacher",
         "kl_to_teacher",
         "perplexity",
         "top1_agreement",
@@ -119,6 +122,11 @@ def _rule_metrics(recipe: Recipe) -> list[str]:
     return _unknown_metrics(rule.metric for rule in recipe.gate.rules) if recipe.gate else []
 
 
+def _teacher_rule_metrics(recipe: Recipe) -> list[str]:
+    gate = recipe.finetune.gate if recipe.finetune else None
+    return _unknown_metrics(rule.metric for rule in gate.rules) if gate else []
+
+
 def _production_rules(recipe: Recipe) -> list[str]:
     rules = recipe.gate.rules if recipe.gate else ()
     return [rule.metric for rule in rules if rule.against == "production"]
@@ -198,6 +206,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row("train.optimizer.name", lambda r: _optimizer(r, "train"), _OPTIMIZER),
     _Row("train.optimizer.galore", lambda r: _galore(r, "train"), _GALORE),
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
+    _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),
     _Row("gate.rules.metric", _rule_metrics, _METRIC),
     _Row(
         "gate.rules.against",

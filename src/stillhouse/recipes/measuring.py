@@ -6,7 +6,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.section import Count, NotNegative, Section, Seed
+
+LENGTH, CLASS = "length", "class"
+"""Slices that are no column of the rows: by the prompt's length, and by what is right."""
 
 
 class Evaluate(Section):
@@ -21,6 +25,13 @@ class Evaluate(Section):
         batch_size: examples side by side.
         max_new_tokens: of the completions; `label.max_new_tokens` when absent.
         metrics: names that must be measurable; whatever can be measured is, named or not.
+        fields: what each field of the answers is, so that it is measured as that; the one field of
+            a plain answer is called `answer`.
+        agree_together: fields that must be the teacher's at once, such as score and verdict.
+        confidence_field: a JSON field in which answers say how sure they are, from 0 to 1; without
+            it a model in memory is as sure as its tokens are likely, or its class among all.
+        slices: what the holdout is cut by, so that each part is told by itself: columns of the
+            rows, `length` of the prompt, `class` of the reference.
     """
 
     top_k: Count = 1024
@@ -30,6 +41,15 @@ class Evaluate(Section):
     batch_size: Count = 64
     max_new_tokens: Count | None = None
     metrics: tuple[str, ...] = ()
+    fields: dict[str, AnswerKind] = Field(default_factory=dict)
+    agree_together: tuple[str, ...] = ()
+    confidence_field: str | None = None
+    slices: tuple[str, ...] = ()
+
+    @property
+    def class_fields(self) -> tuple[str, ...]:
+        """The JSON fields whose value is a class or several."""
+        return tuple(name for name, one in self.fields.items() if one.kind in ("label", "labels"))
 
 
 class Rule(Section):
@@ -96,10 +116,13 @@ class Export(Section):
     Attributes:
         formats: `merged` is a whole model, `adapter` the LoRA weights alone.
         modelfile: what the form of that name holds.
+        evaluate: measure what ships as it will be loaded, and ask the gate about it again; the
+            time of one more evaluation.
     """
 
     formats: tuple[Literal["merged", "adapter", "gguf", "modelfile", "int8"], ...] = ("merged",)
     modelfile: Modelfile | None = None
+    evaluate: bool = True
 
     @model_validator(mode="after")
     def _modelfile_is_described(self) -> Self:

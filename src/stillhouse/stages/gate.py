@@ -1,4 +1,4 @@
-"""Gate: the recipe's rules asked about the student, on scores already written."""
+"""Gate: the recipe's rules asked about a candidate, on scores already written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) ->
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `verdict.json`; a refusal is a result, not a failure of the stage."""
-    verdict = ask_gate(request.config, request.inputs, "student")
+    verdict = ask_gate(request.config, request.inputs, request.config["candidate"])
     plain = verdict.model_dump(mode="json")
     write_json(request.out / "verdict.json", plain)
     progress(1, 1, "verdicts")
