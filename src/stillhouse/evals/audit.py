@@ -18,8 +18,9 @@ from stillhouse.core.errors import InputError
 from stillhouse.data.words import words_of
 from stillhouse.evals import self_bleu, styles
 from stillhouse.evals.bootstrap import Estimate, Resampling
+from stillhouse.evals.compare import compare
 from stillhouse.evals.diversity import score_units, word_metrics
-from stillhouse.evals.gates import compare, estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.probe_file import Probe
 from stillhouse.evals.scores import Column, Scores

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.gates import estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metrics_of
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.evals.summary import SliceSummary

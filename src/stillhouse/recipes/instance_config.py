@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.recipes.facts import facts_for
-from stillhouse.recipes.measuring import Gate
+from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.schema import Recipe

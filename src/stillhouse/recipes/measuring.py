@@ -1,4 +1,4 @@
-"""The `evaluate`, `gate`, `export` and `register` sections: what decides and what ships."""
+"""The `evaluate`, `export` and `register` sections: what is measured and what ships."""
 
 from __future__ import annotations
 
@@ -50,48 +50,6 @@ class Evaluate(Section):
     def class_fields(self) -> tuple[str, ...]:
         """The JSON fields whose value is a class or several."""
         return tuple(name for name, one in self.fields.items() if one.kind in ("label", "labels"))
-
-
-class Rule(Section):
-    """One demand on one metric.
-
-    Attributes:
-        metric: a metric's name, such as `kl_to_teacher` or `exact_match`.
-        against: what it is compared with: a number, the teacher, the baseline (the twin), or
-            the version in production.
-        relation: with another model: candidate minus other, or candidate over other.
-        at_least: the lower limit; give exactly one limit.
-        at_most: the upper limit.
-        decide_by: `confidence` compares the interval's bound, `point` the estimate.
-    """
-
-    metric: str
-    against: Literal["absolute", "teacher", "baseline", "production"] = "absolute"
-    relation: Literal["difference", "ratio"] = "difference"
-    at_least: float | None = None
-    at_most: float | None = None
-    decide_by: Literal["confidence", "point"] = "confidence"
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("give exactly one of at_least and at_most")
-        return self
-
-
-class Gate(Section):
-    """All rules must pass; what to use instead is named for the day one does not.
-
-    Attributes:
-        rules: the demands.
-        fallback: what to use instead.
-        enforce: a refused student is neither exported nor registered; without it the verdict is
-            only reported.
-    """
-
-    rules: tuple[Rule, ...] = Field(min_length=1)
-    fallback: str = "teacher"
-    enforce: bool = True
 
 
 class Modelfile(Section):

@@ -11,8 +11,8 @@ from typing import Any
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.recipes.compute import ResolvedCompute
+from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.instance_config import Configs, Content
-from stillhouse.recipes.measuring import Gate
 from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {

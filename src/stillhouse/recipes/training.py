@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stillhouse.recipes.measuring import Gate
+from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
 
 

@@ -16,9 +16,9 @@ from stillhouse.core.rows import Completion
 from stillhouse.evals.answers import score_agreement, score_objects, score_schema, score_texts
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.calibration import expected_calibration_error
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.field_agreement import score_field_agreement
 from stillhouse.evals.fields import note_fields, score_fields
-from stillhouse.evals.gates import estimate_metric
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import metrics_of
 from stillhouse.evals.reliability import reliability

@@ -10,7 +10,7 @@ from stillhouse.core.protocols import Progress
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.gates import Verdict, decide
 from stillhouse.evals.scores import read_scores
-from stillhouse.recipes.measuring import Gate
+from stillhouse.recipes.gating import Gate
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.evaluate_files import SCORES
 from stillhouse.stages.sections import section_of
