@@ -63,8 +63,7 @@ def test_every_teacher_may_train_another_model(name):
             {
                 "teacher.thinking", "student.hub", "finetune.optimizer.name",
                 "finetune.optimizer.galore", "label.targets", "label.classes",
-                "label.class_field", "evaluate.metrics", "gate.rules.metric", "export.formats",
-                "serve",
+                "label.class_field", "export.formats", "serve",
             },
         ),
         (

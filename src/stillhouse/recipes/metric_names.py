@@ -57,24 +57,20 @@ FAMILIES: dict[str, Scale] = {
 """What stands before the dot of metrics with one for each field, class or category."""
 
 _WAITING = """
-    batch_equality brier_to_votes christian_accuracy christian_sensitivity christian_specificity
+    brier_to_votes christian_accuracy christian_sensitivity christian_specificity
     classes_covered classes_entropy classes_min_share classes_named classes_top_share
     context_fidelity context_fidelity_missing cost_per_thousand_usd distinct_1 distinct_2
     ece_to_votes embedding_distance entropy entropy_correlation entropy_correlation_linear
     hallucination_rate improved_share improvement jsd_to_votes judge_consistency
-    judge_first_share judge_missing kl_to_votes latency_mean_s latency_p50_s latency_p95_s
-    load_s majority_accuracy memorised_rate near_copy_rate num_parameters paraphrase_consistency
-    paraphrase_pairs peak_memory_bytes repeat_equality self_bleu size_bytes style_reference_rate
-    throughput_per_minute traditions_covered traditions_entropy traditions_min_share
+    judge_first_share judge_missing kl_to_votes majority_accuracy memorised_rate near_copy_rate
+    self_bleu style_reference_rate traditions_covered traditions_entropy traditions_min_share
     traditions_named traditions_top_share unjudged_claims win_rate worsened_share
 """
 
 WAITING = frozenset(_WAITING.split())
 """Of both, those that no evaluation of a run measures yet."""
 
-WAITING_FAMILIES = frozenset(
-    {"batch_difference.", "error.", "flip_rate.", "hallucination.", "probe.", "repeat_range."}
-)
+WAITING_FAMILIES = frozenset({"error.", "hallucination.", "probe."})
 
 
 def is_measured(name: str) -> bool:
