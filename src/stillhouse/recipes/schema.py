@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stillhouse.recipes.endpoints import ApiEndpoint
+from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.labels import Label
-from stillhouse.recipes.measuring import Evaluate, Export, Gate, Register
+from stillhouse.recipes.measuring import Evaluate, Export, Register
 from stillhouse.recipes.models import Compute, ModelSource
 from stillhouse.recipes.rows import Collect, Prepare
 from stillhouse.recipes.section import Section
@@ -72,4 +73,9 @@ class Recipe(Section):
             f"label.judges.{number}.api": judge.api
             for number, judge in enumerate(self.label.judges)
         }
-        return {**teacher, **judges}
+        baselines = {
+            f"evaluate.baselines.{number}.api": baseline.api
+            for number, baseline in enumerate(self.evaluate.baselines)
+            if baseline.api
+        }
+        return {**teacher, **judges, **baselines}

@@ -36,6 +36,13 @@ from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate")
 
+_REFUSED = {
+    "finetuned": ("the fine-tuned teacher", "nothing was labelled"),
+    "student": ("the student", "nothing was exported"),
+    "exported": ("the exported student", "nothing was registered"),
+}
+"""Who a gate is asked about, and what did not happen where it says no."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -268,12 +275,18 @@ class _Run:
 
     def _access(self, instance: Instance) -> dict[str, Any]:
         recipe = self.resolved.recipe
-        teacher = recipe.teacher.api if "endpoint" in instance.config else None
+        asked = recipe.teacher.api if "endpoint" in instance.config else None
         judges = recipe.label.judges if instance.stage == "label" else ()
-        if teacher is None and not judges:
+        service = None
+        if "baseline" in instance.config:
+            named = (one for one in recipe.evaluate.baselines if one.name == instance.variant)
+            baseline = next(named)
+            asked, service = baseline.api, baseline.http
+        if asked is None and service is None and not judges:
             return {}
         return {
-            "api": teacher and teacher.model_dump(mode="json"),
+            "api": asked and asked.model_dump(mode="json"),
+            "http": service and service.model_dump(mode="json"),
             "judges": [judge.api.model_dump(mode="json") for judge in judges],
             "account": str(self.place.account),
             "run": self.place.name,
@@ -298,9 +311,10 @@ class _Run:
         verdict = Verdict.model_validate(manifest.summary["verdict"])
         if verdict.passed or not manifest.config["gate"]["enforce"]:
             return
+        who = _REFUSED[verdict.candidate]
         raise GateRefusedError(
-            "the gate refused the student:\n  " + "\n  ".join(verdict.reasons),
-            f"nothing was exported; the recipe names the fallback: {verdict.fallback}",
+            f"the gate refused {who[0]}:\n  " + "\n  ".join(verdict.reasons),
+            f"{who[1]}; the recipe names the fallback: {verdict.fallback}",
         )
 
 

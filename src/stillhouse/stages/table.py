@@ -24,12 +24,14 @@ STAGES = {
     "label": StageEntry("stillhouse.stages.label", needs_torch=True),
     "train": StageEntry("stillhouse.stages.train", needs_torch=True),
     "evaluate": StageEntry("stillhouse.stages.evaluate", needs_torch=True),
+    "speed": StageEntry("stillhouse.stages.speed", needs_torch=True),
     "gate": StageEntry("stillhouse.stages.gate", needs_torch=False),
     "export": StageEntry("stillhouse.stages.export", needs_torch=True),
     "register": StageEntry("stillhouse.stages.register", needs_torch=False),
 }
 
 
+_BASELINE = StageEntry("stillhouse.stages.evaluate_baseline", needs_torch=False)
 _REMOTE = {
     "label": StageEntry("stillhouse.stages.label_remote", needs_torch=False),
     "evaluate": StageEntry("stillhouse.stages.evaluate_remote", needs_torch=False),
@@ -47,6 +49,8 @@ def entry_of(stage: str, config: dict[str, Any]) -> StageEntry:
     Returns:
         The entry.
     """
+    if "baseline" in config:
+        return _BASELINE
     return _REMOTE[stage] if "endpoint" in config else STAGES[stage]
 
 
