@@ -15,6 +15,8 @@ from stillhouse.evals.bootstrap import Statistic, of_sums, ratio
 from stillhouse.evals.scores import COUNT, Scores
 
 RATIO = of_sums(ratio)
+SHARE = (0.0, 1.0)
+"""The scale of a share that is no fraction of counted units."""
 
 
 @dataclass(frozen=True, slots=True)
