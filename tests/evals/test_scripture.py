@@ -82,6 +82,8 @@ def test_english_references_are_read_as_they_are_meant(text, expected):
         ("Offenbarung 21,4 und Offb 22", ["Rev.21.4", "Rev.22"]),
         ("Sprüche 3,5-6; Jes 53,5; Apg 2,38", ["Prov.3.5-Prov.3.6", "Isa.53.5", "Acts.2.38"]),
         ("Johannes 3 Vers 16", ["John.3.16"]),
+        ("Mk 1,14f.", ["Mark.1.14-Mark.1.15"]),
+        ("Lk 2,1-20", ["Luke.2.1-Luke.2.20"]),
     ],
 )
 def test_german_names_and_commas_are_read(text, expected):
@@ -97,6 +99,7 @@ def test_german_names_and_commas_are_read(text, expected):
         *("Mark 9:30 pm", "Either 3:16", "March 3:16", "Revolution 3:16", "the judges gave 5:4"),
         *("Verse 2:\nla la la", "versus 16", "play it 2 Samuel", "v 2", "Am 3 Uhr"),
         *("John - 4/18/2009", "John, 3 years old", "", "3:16", "chapter 3 verse 16"),
+        *("Mark 2.0 is out", "Mark 2.5 million", "John 1.1 billion people"),
     ],
 )
 def test_ordinary_prose_holds_no_reference(text):

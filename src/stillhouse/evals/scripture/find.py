@@ -225,6 +225,8 @@ class _Finder:
             return has_verse and has_capital
         if named.key in names.NEVER_BARE and not sign[0].isdecimal():
             return has_capital and (has_verse or self._follows_another(begin))
+        if self._is_decimal(first) and named.key in names.ORDINARY:
+            return False
         if has_verse or self._follows_another(begin):
             return True
         if named.key in names.ORDINARY or sign[0].isdecimal():
@@ -234,6 +236,11 @@ class _Finder:
             exists = first.first.book is None or first.first.book.has(first.first.chapter or 0)
             return is_named and exists and not self._tokens.counts_things(first.end)
         return True
+
+    def _is_decimal(self, first: Passage) -> bool:
+        """Whether the numbers are rather one with a point: "2.0", "1.5 miles"."""
+        has_point = self._tokens.sign(first.begin + 1) == "."
+        return has_point and (first.first.verse == 0 or self._tokens.counts_things(first.end))
 
     def _follows_another(self, begin: int) -> bool:
         """Whether only signs and an "and" stand between this name and the last reference."""

@@ -18,6 +18,9 @@ CONCERN_LEVELS = ("Very Low", "Low", "Medium", "High", "Critical")
 _THEMES = ("themes", "biblical_themes")
 _SCRIPTURE = ("scripture_references", "supporting_scripture")
 _FREE = ("explanation", "reasoning", "summary", "analysis", "comment", "evidence")
+_NONE = frozenset(["", "none", "none found", "n/a", "na", "null", "keine"])
+"""What answers write where a list is empty."""
+
 _LYRICS = re.compile(r"\blyrics\b[^:\n]{0,20}:[ \t]*\n*", re.IGNORECASE)
 _MARKER = re.compile(r"[\[(](?:instrumental|verse|chorus|bridge|intro|outro|refrain|solo|no lyrics|"
                      r"strophe|instrumentalstück)[^\])]*[\])]", re.IGNORECASE)  # fmt: skip
@@ -96,8 +99,12 @@ def _strings(told: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]
     for name in names:
         value = told.get(name)
         values = value if isinstance(value, list) else [value]
-        found += [item for item in values if isinstance(item, str) and item.strip()]
+        found += [item for item in values if isinstance(item, str) and _says_something(item)]
     return tuple(found)
+
+
+def _says_something(item: str) -> bool:
+    return item.strip().casefold().strip(".-") not in _NONE
 
 
 def lyrics_of(example: Example) -> str:
