@@ -214,7 +214,7 @@ class _Pricer:
     def _price(self, instance: Instance) -> Cost:
         if "endpoint" in instance.config:
             return asking_cost(self._recipe, instance, self.seen)
-        table: dict[str, Callable[[str], Cost]] = {
+        table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
             "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
             "finetune": self._finetune,
@@ -225,7 +225,7 @@ class _Pricer:
             "export": self._export,
             "register": self._register,
         }
-        return table[instance.stage](instance.variant)
+        return table[instance.stage](instance)
 
     def _sizes(self, which: str) -> Sizes:
         folder = getattr(self._resolved, which)
@@ -244,7 +244,7 @@ class _Pricer:
             seconds=0.5 + rows * seconds_a_row,
         )
 
-    def _finetune(self, _: str) -> Cost:
+    def _finetune(self, _: Instance) -> Cost:
         training = self._recipe.finetune
         assert training is not None
         corpus = self.seen.count(training.parts, self._answer)
@@ -276,7 +276,7 @@ class _Pricer:
         store = self._recipe.label.token_store(self._vocab)
         return float(store.memory_bytes) if store else 0.0
 
-    def _label(self, _: str) -> Cost:
+    def _label(self, _: Instance) -> Cost:
         label = self._recipe.label
         # The validation part is labelled with the rest, for the student's validation loss.
         parts = {*label.parts, "validation"}
@@ -305,19 +305,19 @@ class _Pricer:
         )
         return together(scoring, generation, _SHARDS)
 
-    def _train(self, variant: str) -> Cost:
+    def _train(self, instance: Instance) -> Cost:
         training = self._recipe.train
-        twin = training.twin if variant == "twin" else None
+        twin = training.twin if instance.variant == "twin" else None
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer)
         corpus = corpus if twin else _repeated(corpus, self._recipe.label.samples)
         held = 0.0 if twin else self._target_memory()
         return training_cost(self._student, training, corpus, self._machine, target_bytes=held)
 
-    def _evaluate(self, variant: str) -> Cost:
+    def _evaluate(self, instance: Instance) -> Cost:
         settings = self._recipe.evaluate
-        sizes = self._teacher if variant == "teacher" else self._student
-        corpus = self.seen.count(("holdout",), self._answer)
+        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        corpus = self.seen.count((instance.config["part"],), self._answer)
         vocab = self._vocab
         stored = bytes_per_token(top_k=settings.top_k, vocab_size=vocab).high
         scoring = scoring_cost(
@@ -325,7 +325,7 @@ class _Pricer:
             corpus,
             self._machine,
             batch_size=settings.batch_size,
-            target_bytes=stored if variant == "teacher" else 0.0,
+            target_bytes=stored if instance.variant == "teacher" else 0.0,
         )
         generation = generation_cost(
             sizes,
@@ -337,12 +337,12 @@ class _Pricer:
         )
         return together(scoring, generation)
 
-    def _export(self, _: str) -> Cost:
+    def _export(self, _: Instance) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
         memory = HEAVY_BYTES + 3 * weights
         return Cost(memory_bytes=memory, disk_bytes=weights, seconds=0.5 + weights / 2e8)
 
-    def _register(self, _: str) -> Cost:
+    def _register(self, _: Instance) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
         return Cost(disk_bytes=weights, seconds=0.1 + weights / 4e8)
 

@@ -1,4 +1,4 @@
-"""Gate: the recipe's rules asked about the student, on scores already written."""
+"""Gate: the recipe's rules asked about a candidate, on scores already written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stillhouse.core.protocols import Progress
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.gates import Verdict, decide
 from stillhouse.evals.scores import read_scores
-from stillhouse.recipes.measuring import Gate
+from stillhouse.recipes.gating import Gate
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.evaluate_files import SCORES
 from stillhouse.stages.sections import section_of
@@ -39,7 +39,7 @@ def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) ->
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `verdict.json`; a refusal is a result, not a failure of the stage."""
-    verdict = ask_gate(request.config, request.inputs, "student")
+    verdict = ask_gate(request.config, request.inputs, request.config["candidate"])
     plain = verdict.model_dump(mode="json")
     write_json(request.out / "verdict.json", plain)
     progress(1, 1, "verdicts")
