@@ -1,6 +1,8 @@
 """Answers about songs are read, unsupported claims are found, and the rules show their words."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
+from stillhouse.evals.error_categories import CATEGORIES
+from stillhouse.evals.hallucination import KINDS
 from stillhouse.evals.scores import Scores
 from stillhouse.tasks.songs.analysis import VERDICTS, has_words, lyrics_of, read_analysis
 from stillhouse.tasks.songs.lexicon import lexicon, plain_text
@@ -17,6 +21,7 @@ from stillhouse.tasks.songs.probes import edge_cases, probe_examples, probes, sc
 from stillhouse.tasks.songs.rules import RuleBaseline, judge
 from stillhouse.tasks.songs.unsupported import find_unjudged, find_unsupported
 
+ROOT = Path(__file__).resolve().parents[2]
 HYMN = "O Lord, your grace has found me\nI lift my voice in praise\nYou washed my sin away"
 VERSES = {("John", 3, 16): "For God so loved the world, that he gave his only begotten Son"}
 
@@ -305,3 +310,12 @@ def test_topics_that_people_gave_to_hymns_are_mostly_supported_and_of_other_vers
           f"{sum(caught)} of {len(wrong)} claims of other lines")  # fmt: skip
     assert sum(false_alarms) / len(false_alarms) < 0.05
     assert sum(caught) / len(caught) > 0.9
+
+
+def test_the_page_about_songs_names_every_kind_and_category():
+    page = (ROOT / "docs" / "how-to" / "songs.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert rows == [*KINDS, *CATEGORIES]
+    categories = {probe.category for probe in probes()}
+    assert f"{len(probes())} lines of our own in {len(categories)} categories" in page
+    assert f"and {len(edge_cases())} edge cases" in page

@@ -45,6 +45,7 @@ METRICS = (
         "Mean improvement an item, gains and losses together.",
         ("improvement", "compared"),
         counted="compared",
+        scale=(-2.0, 2.0),
     ),
 )
 
