@@ -73,14 +73,14 @@ def test_scripture_mismatches_when_it_is_unsupported_or_elsewhere():
 
 
 def test_an_item_whose_reference_has_no_score_is_not_asked():
-    # given one error among two that are asked
-    columns = error_columns(
-        [Judged(99), Judged(99), Judged(99)], [Judged(10), Judged(99), Judged(None)]
-    )
+    # given one error among two that are asked, and two answers without a score
+    said = [Judged(99), Judged(99), Judged(99), Judged(None)]
+    columns = error_columns(said, [Judged(10), Judged(99), Judged(None), Judged(None)])
     # when
     found = value("error.score_overestimate", table(columns))
     # then
     assert (found.value, found.n) == (0.5, 2)
+    assert columns["error:unreadable"].sum() == 0
 
 
 def test_christian_accuracy_is_not_had_by_always_saying_yes():

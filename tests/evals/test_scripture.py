@@ -58,6 +58,8 @@ def osis(text):
         ("Phillipians 4:13 and Ephesans 2:8", ["Phil.4.13", "Eph.2.8"]),
         ("2 Corithians 5:17", ["2Cor.5.17"]),
         ("Ezekiel 25-17", ["Ezek.25.17"]),
+        ("Mark 4-4", ["Mark.4.4"]),
+        ("Gen 1:1-Lev 2:3", ["Gen.1.1", "Lev.2.3"]),
     ],
 )
 def test_english_references_are_read_as_they_are_meant(text, expected):

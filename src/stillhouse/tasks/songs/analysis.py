@@ -23,7 +23,7 @@ _NONE = frozenset(["", "none", "none found", "n/a", "na", "null", "keine"])
 
 _LYRICS = re.compile(r"\blyrics\b[^:\n]{0,20}:[ \t]*\n*", re.IGNORECASE)
 _MARKER = re.compile(r"[\[(](?:instrumental|verse|chorus|bridge|intro|outro|refrain|solo|no lyrics|"
-                     r"strophe|instrumentalstück)[^\])]*[\])]", re.IGNORECASE)  # fmt: skip
+                     r"strophe|instrumentalstück)[^\])]{0,60}[\])]", re.IGNORECASE)  # fmt: skip
 _SYLLABLE = re.compile(
     r"(?:la|na|da|oh+|o+h|ah+|hey|hm+|mm+|uh+|yeah|doo|ooh+|instrumental)", re.IGNORECASE
 )
