@@ -129,8 +129,8 @@ def test_systems_of_other_lengths_are_not_compared():
     ("gains", "losses", "p_value"),
     [(0, 0, 1.0), (5, 0, 0.5**5), (0, 5, 1.0), (8, 2, 56 / 1024), (5, 5, 0.623046875)],
 )
-def test_sign_test_is_the_binomial_tail_and_leaves_ties_out(gains, losses, p_value):
-    found = sign_test(np.array([0.3] * gains + [-0.2] * losses + [0.0] * 7))
+def test_sign_test_is_the_binomial_tail_and_leaves_small_changes_out(gains, losses, p_value):
+    found = sign_test(np.array([0.3] * gains + [-0.2] * losses + [0.1, -0.1, 0.0] * 7))
     assert (found.improved, found.worsened) == (gains, losses)
     assert found.p_value == pytest.approx(p_value)
     if gains + losses:

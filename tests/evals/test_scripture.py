@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.evals.scripture.books import book_by_osis, books
-from stillhouse.evals.scripture.find import find_entry_problem, find_references, read_references
+from stillhouse.evals.scripture.find import (
+    complete_entries,
+    find_entry_problem,
+    find_references,
+    read_references,
+)
 from stillhouse.evals.scripture.references import (
     Place,
     Reference,
@@ -193,6 +198,14 @@ def test_invented_books_are_refused(name):
 )
 def test_problems_say_what_does_not_exist(entry, problem):
     assert find_entry_problem(entry) == problem
+
+
+def test_an_entry_of_numbers_alone_is_of_the_book_before():
+    entries = ["Mk 4:3-8", "4:13-20", "Rom 1:16", "99:1", "2 Cor 5:17"]
+    whole = complete_entries(entries)
+    assert whole == ["Mk 4:3-8", "Mark 4:13-20", "Rom 1:16", "Romans 99:1", "2 Cor 5:17"]
+    assert [bool(find_entry_problem(entry)) for entry in whole] == [0, 0, 0, 1, 0]
+    assert complete_entries(["4:13-20"]) == ["4:13-20"]
 
 
 @st.composite

@@ -8,7 +8,7 @@ a reference says is found, whether it exists is another question (`find_problem`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from stillhouse.evals.scripture import names
@@ -29,6 +29,7 @@ _FILLERS = words("fillers")
 _GERMAN = re.compile(r"\b(?:und|der|ist|nicht|ich|wir|siehe|vgl|steht|vers|kapitel)\b", re.I)
 _BETWEEN = frozenset(["and", "und", "see", "siehe", "vgl", "cf"])
 _READING = words("reading")
+_BEGINS_WITH_VERSE = re.compile(r"\s*\d{1,3}[:,.]\d{1,3}")
 _LOOKS_LIKE_ONE = re.compile(r"[^\W\d_]\.? ?\d{1,3}[:.,]\d")
 _MOST_WORDS = 4
 _NEAR_CHARACTERS = 80  # assumption: "verse 16" further away belongs to something else
@@ -77,6 +78,25 @@ def find_entry_problem(text: str) -> str:
     if not found or _LOOKS_LIKE_ONE.search(left):
         return f"no reference to the Bible can be read in {(left.strip() or text)!r}"
     return next(filter(None, map(find_problem, found)), "")
+
+
+def complete_entries(entries: Sequence[str]) -> list[str]:
+    """The entries of a list, each with the name of its book.
+
+    Args:
+        entries: such as `Mk 4:3-8`, then `4:13-20` of the same book.
+
+    Returns:
+        As many entries; one of numbers alone begins with the book of the entry before.
+    """
+    found: list[str] = []
+    name = ""
+    for entry in entries:
+        whole = f"{name} {entry.strip()}" if name and _BEGINS_WITH_VERSE.match(entry) else entry
+        named = [one.last.book for one in read_references(whole) if one.last.book]
+        name = named[-1].name if named else name
+        found.append(whole)
+    return found
 
 
 class _Finder:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stillhouse.core.rows import Example
+from stillhouse.evals.scripture.find import complete_entries
 
 VERDICTS = ("RECOMMENDED", "ACCEPTABLE", "CONCERNING", "NOT_RECOMMENDED")
 """From the best to the worst."""
@@ -37,7 +38,7 @@ class Analysis:
         verdict: one of `VERDICTS`; empty when the answer has none of them.
         score: from 0 to 100; None when the answer has none in this range.
         themes: as they were named.
-        scripture: entries as they were written.
+        scripture: entries as they were written, each with the name of its book.
         concern_level: one of `CONCERN_LEVELS`; empty when the answer has none of them.
         sentiment: in small letters.
         free_text: what it explains in sentences.
@@ -75,7 +76,7 @@ def read_analysis(text: str) -> Analysis | None:
         verdict=_one_of(told.get("verdict"), VERDICTS),
         score=_score(told.get("score")),
         themes=_strings(told, _THEMES),
-        scripture=_strings(told, _SCRIPTURE),
+        scripture=tuple(complete_entries(_strings(told, _SCRIPTURE))),
         concern_level=_one_of(told.get("concern_level"), CONCERN_LEVELS),
         sentiment=str(told.get("sentiment", "")).casefold(),
         free_text="\n".join(_strings(told, _FREE)),
