@@ -42,11 +42,19 @@ def correlated_pair(generator, n):
     return np.stack([one, np.ones(n), two], axis=1)
 
 
+def heavy_tailed_pair(generator, n):
+    """Losses whose difference is nothing on most examples and large on a few hard ones."""
+    hard = generator.exponential(1.0, n)
+    one, two = (hard * generator.uniform(0.5, 1.5, n) for _ in range(2))
+    return np.stack([one, np.ones(n), two], axis=1)
+
+
 CONTINUOUS = {
     "normal": (normal, MEAN, 1.0),
     "exponential": (exponential, MEAN, 1.0),
     "ratio of sums": (ratio_of_sums, MEAN, 0.5),
     "paired difference": (correlated_pair, of_sums(difference_of_means), 0.3),
+    "heavy-tailed pair": (heavy_tailed_pair, of_sums(difference_of_means), 0.0),
 }
 
 

@@ -109,3 +109,9 @@ def test_correlations_are_scipys(rows):
         constant = any(len(set(side)) == 1 for side in zip(*rows, strict=True))
         expected = np.nan if constant else theirs(columns[:, 0], columns[:, 1]).statistic
         assert own(columns, weights)[0] == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("num", [2, 3, 6, 7, 10])
+def test_a_constant_has_no_correlation_though_its_mean_is_rounded(num):
+    columns = np.stack([np.full(num, 0.1), np.arange(num)], axis=1)
+    assert np.isnan(pearson(columns, np.ones((1, num)))).all()

@@ -57,8 +57,8 @@ def naive_score(pairs, value, relation):
 
     starts = [(a, b) for a in np.linspace(0.01, 0.9, 12) for b in np.linspace(0.01, 0.9, 12)]
     best = min(starts, key=loss)
-    p = optimize.minimize(loss, best, method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-12,
-                                                                     "maxiter": 4000}).x  # fmt: skip
+    fine = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 4000}
+    p = optimize.minimize(loss, best, method="Nelder-Mead", options=fine).x
     p11, p10, p01, _ = cells(p)
     if relation == "difference":
         return (first - second - n * value) ** 2 / (n * (p10 + p01 - value**2))

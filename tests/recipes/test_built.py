@@ -122,7 +122,7 @@ def test_what_is_built_is_not_named(changes):
         ({"train__mode": "live"}, "train.mode", "live"),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
         ({"evaluate__metrics": ["bleu", "exact_match"]}, "evaluate.metrics", "bleu"),
-        ({"gate__rules": [{"metric": "bleu", "at_least": 0.1}]}, "gate.rules.metric", "bleu"),
+        ({"gate__rules": [{"metric": "bleu", "at_least": 10.0}]}, "gate.rules.metric", "bleu"),
         (
             {"gate__rules": [{"metric": "agreement", "against": "production", "at_least": 0.1}]},
             "gate.rules.against",

@@ -44,6 +44,18 @@ def test_a_teachers_gate_stands_between_him_and_what_he_labels_and_names_no_labe
     assert plan["evaluate@finetuned"].config["part"] == "validation"
 
 
+def test_timing_has_instances_of_its_own_that_change_no_evaluation():
+    timed = ids("evaluate.latency={examples: 5}")
+    plain = ids()
+
+    speeds = {f"speed@{who}" for who in ("teacher", "student", "twin", "exported")}
+    assert timed.keys() - plain.keys() == speeds
+    assert {key for key in plain if plain[key] != timed[key]} == {"gate", *RELEASE}
+    recipe = load_recipe("quickstart", ["evaluate.latency={examples: 5}"]).recipe
+    plan = build_plan(recipe, Content(source="rows"), CPU)
+    assert plan["gate"].inputs["speed of twin"] == "speed@twin"
+
+
 def test_an_export_that_is_not_evaluated_is_registered_with_the_students_verdict():
     recipe = load_recipe("quickstart", ["export.evaluate=false"]).recipe
     plan = build_plan(recipe, Content(source="rows"), CPU)

@@ -66,7 +66,7 @@ def bootstrap(
     statistic: Statistic,
     resampling: Resampling,
 ) -> Estimate:
-    """A statistic with its bias-corrected, accelerated and expanded interval.
+    """A statistic with the wider, at each end, of two bootstrap intervals.
 
     Args:
         columns_NS: (N, S), N >= 1; one row an example.
@@ -75,11 +75,13 @@ def bootstrap(
 
     Returns:
         The value on all examples, and its interval from R resamples of N examples drawn with
-        replacement. Paired by construction: one example's columns stay together. A resample on
-        which the statistic is not defined (0 / 0) may lie anywhere, so it counts as below every
-        lower and above every upper bound. One example alone bounds nothing.
+        replacement. Paired by construction: one example's columns stay together. The percentile
+        interval serves symmetric values with far outliers, the bias-corrected and accelerated one
+        skewed values, and a sample does not tell which it is. A resample on which the statistic
+        is not defined (0 / 0) may lie anywhere, so it counts as below every lower and above every
+        upper bound. One example alone bounds nothing.
 
-    Source: Efron 1987, JASA 82, 171-185 (BCa); Hesterberg 2015, arXiv:1411.5279, section 5.3: the
+    Source: Efron 1987, JASA 82, 171-185 (BCa); Hesterberg 2015, arXiv:1411.5279: for both the
     normal quantile becomes that of Student's t, times sqrt(n / (n - 1)), as small samples need.
     """
     num_examples = len(columns_NS)
@@ -92,10 +94,10 @@ def bootstrap(
     skew = _acceleration(columns_NS, statistic)
     # Rows of zeros are in no sum, so they make no sample larger.
     reach = np.sqrt(num_telling / (num_telling - 1)) * stats.t.ppf(resampling.tail, num_telling - 1)
-    low, high = (
-        _quantile(drawn, _adjusted(bias, skew, z), edge)
-        for z, edge in ((reach, -np.inf), (-reach, np.inf))
-    )
+    share, corrected = float(stats.norm.cdf(reach)), _adjusted(bias, skew, reach)
+    low = _quantile(drawn, min(share, corrected), -np.inf)
+    share, corrected = float(stats.norm.cdf(-reach)), _adjusted(bias, skew, -reach)
+    high = _quantile(drawn, max(share, corrected), np.inf)
     return Estimate(value, low, high, num_examples)
 
 

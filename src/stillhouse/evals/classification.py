@@ -21,10 +21,7 @@ from stillhouse.evals.scores import Column
 from stillhouse.recipes.answers import AnswerKind, name_class
 
 NO_CLASS = -1.0
-"""The code of an answer that is no class, and of a reference that is missing."""
-
-OTHER_NO_CLASS = -2.0
-"""The same of another model, so that two unreadable answers do not agree."""
+"""The code of an answer that is no class, and of a reference that is missing; it is not counted."""
 
 
 def read_label(kind: AnswerKind, value: Any) -> str | None:
@@ -85,7 +82,7 @@ def score_same_label(
     codes = _codes(kind, [*said, *other])
     return {
         "same_class_said": np.array([codes.get(name or "", NO_CLASS) for name in said]),
-        "same_class_other": np.array([codes.get(name or "", OTHER_NO_CLASS) for name in other]),
+        "same_class_other": np.array([codes.get(name or "", NO_CLASS) for name in other]),
     }
 
 

@@ -120,7 +120,7 @@ class Gate(Section):
         set: a named set of rules, which stand behind the gate's own: `songs`, `songs-sft`, `qa`,
             `prompts` or `neurons`.
         strict: the set's rules are decided by the interval's bound, not by the estimate.
-        rules: the demands.
+        rules: the demands; at least one, or a set.
         fallback: what to use instead; the set's when absent.
         enforce: a refused student is neither exported nor registered; without it the verdict is
             only reported.
@@ -128,7 +128,7 @@ class Gate(Section):
 
     set: str | None = None
     strict: bool = False
-    rules: tuple[Rule, ...] = Field(min_length=1)
+    rules: tuple[Rule, ...] = ()
     fallback: str = "teacher"
     enforce: bool = True
 
@@ -136,23 +136,26 @@ class Gate(Section):
     @classmethod
     def _with_the_set(cls, data: Any) -> Any:
         """The rules in place of the set's name, so that a recipe shown in full shows them."""
-        if not isinstance(data, dict):
+        own = (data.get("rules") or ()) if isinstance(data, dict) else None
+        if not isinstance(own, list | tuple) or not isinstance(data.get("set"), str | None):
             return data
-        name, strict = data.get("set"), data.get("strict", False)
-        if name is None:
-            if strict:
+        # A tuple, because JSON's lists are taken for tuples only where no code has looked at them.
+        plain = data | {"rules": tuple(own)}
+        if data.get("set") is None:
+            if data.get("strict"):
                 raise ValueError(
                     "strict is a mode of a set; a rule of your own says decide_by: confidence"
                 )
-            return data
-        named = read_gate_set(name)
-        own = data.get("rules") or ()
-        rest = {key: value for key, value in data.items() if key not in ("set", "strict")}
-        rest.setdefault("fallback", named.fallback)
-        return rest | {"rules": (*own, *named.rules(strict=bool(strict)))}
+            return plain
+        named = read_gate_set(data["set"])
+        rules = (*own, *named.rules(strict=data.get("strict") is True))
+        said = {"fallback": named.fallback} | plain | {"set": None, "rules": rules}
+        return said | ({"strict": False} if said.get("strict") is True else {})
 
     @model_validator(mode="after")
     def _can_be_kept(self) -> Self:
+        if not self.rules:
+            raise ValueError("a gate without rules refuses nothing: give rules, or name a set")
         clashes = list(find_clashes(self.rules))
         if clashes:
             raise ValueError("; ".join(clashes))

@@ -131,12 +131,29 @@ class Configs:
 
     def _evaluate(self, part: str) -> Config:
         recipe = self.recipe
+        evaluate = dump(recipe.evaluate)
+        # Timing has instances of its own.
+        del evaluate["latency"]
         return {
-            "evaluate": dump(recipe.evaluate),
+            "evaluate": evaluate,
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
             "answer_format": recipe.prepare.answer_format,
             "answer_schema": recipe.label.answer_schema,
             "part": part,
+        }
+
+    def speed(self, of: str) -> Config:
+        """Of the timing of the teacher or of a student."""
+        recipe = self.recipe
+        is_teacher = of == "teacher"
+        return {
+            "latency": dump(recipe.evaluate.latency),
+            "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
+            "batch_size": recipe.evaluate.batch_size,
+            "answer_schema": recipe.label.answer_schema if is_teacher else None,
+            "of": of,
+            "model": self.model(of),
+            **self.machine,
         }
 
     def gate(self, gate: Gate, candidate: str) -> Config:

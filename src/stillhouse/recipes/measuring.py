@@ -13,6 +13,32 @@ LENGTH, CLASS = "length", "class"
 """Slices that are no column of the rows: by the prompt's length, and by what is right."""
 
 
+class Latency(Section):
+    """How fast candidates are on the machine of the run, asked one request at a time.
+
+    Attributes:
+        examples: of the holdout that are timed, alone and side by side.
+        warmup: requests before, which are not timed.
+    """
+
+    examples: Count = 20
+    warmup: Count = 3
+
+
+class Repeats(Section):
+    """The same prompts asked several times, to see how steady the answers are.
+
+    Attributes:
+        times: each prompt is asked.
+        temperature: of these answers; 0 is greedy, as all other answers are.
+        examples: of the holdout that are asked.
+    """
+
+    times: int = Field(default=5, ge=2)
+    temperature: NotNegative = 0.7
+    examples: Count = 50
+
+
 class Evaluate(Section):
     """What is measured on the holdout.
 
@@ -30,6 +56,12 @@ class Evaluate(Section):
         agree_together: fields that must be the teacher's at once, such as score and verdict.
         confidence_field: a JSON field in which answers say how sure they are, from 0 to 1; without
             it a model in memory is as sure as its tokens are likely, or its class among all.
+        repeats: ask some prompts several times.
+        alone: examples that are also asked one by one, to be compared with their answers in a
+            batch; 0 for none.
+        paraphrases: a column of the rows with another wording of the last turn, or a list of them;
+            each is asked, and should get the same answer.
+        latency: time every candidate that is in memory.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """
@@ -44,6 +76,10 @@ class Evaluate(Section):
     fields: dict[str, AnswerKind] = Field(default_factory=dict)
     agree_together: tuple[str, ...] = ()
     confidence_field: str | None = None
+    repeats: Repeats | None = None
+    alone: int = Field(default=0, ge=0)
+    paraphrases: str | None = None
+    latency: Latency | None = None
     slices: tuple[str, ...] = ()
 
     @property

@@ -22,11 +22,15 @@ STAGE_VERSIONS = {
     "label": 5,
     "train": 4,
     "evaluate": 5,
-    "gate": 3,
+    "speed": 1,
+    "gate": 4,
     "export": 2,
     "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
+
+SPEED_OF = "speed of "
+"""Before a candidate's name: a gate's input with what was timed of it."""
 
 _HASH_LENGTH = 16
 
@@ -152,11 +156,22 @@ class _Builder:
         evaluated = {
             "teacher": self._plan.add("evaluate", config, examples | own, variant="teacher")
         }
+        if not self._recipe.teacher.api:
+            evaluated |= self._speed("teacher", "teacher", examples | own)
         for name, model in students.items():
+            inputs = examples | {"model": model}
             evaluated[name] = self._evaluate_student(
-                name, examples | {"teacher": evaluated["teacher"], "model": model}
+                name, inputs | {"teacher": evaluated["teacher"]}
             )
+            evaluated |= self._speed(name, "student", inputs)
         return evaluated
+
+    def _speed(self, name: str, of: str, inputs: dict[str, str]) -> dict[str, str]:
+        """The timing of a candidate, as a gate knows it beside its evaluation."""
+        if not self._recipe.evaluate.latency:
+            return {}
+        key = self._plan.add("speed", self._configs.speed(of), inputs, variant=name)
+        return {f"{SPEED_OF}{name}": key}
 
     def _evaluate_student(self, name: str, inputs: dict[str, str]) -> str:
         return self._plan.add("evaluate", self._configs.evaluate_student(), inputs, variant=name)
@@ -175,11 +190,14 @@ class _Builder:
         inputs = examples | {"model": student} | gate | numbers
         exported = self._plan.add("export", configs.export(), inputs)
         if recipe.export.evaluate:
-            inputs = examples | {"teacher": evaluated["teacher"], "model": exported}
-            measured = self._evaluate_student("exported", inputs)
+            inputs = examples | {"model": exported}
+            measured = self._evaluate_student(
+                "exported", inputs | {"teacher": evaluated["teacher"]}
+            )
+            timed = self._speed("exported", "student", inputs)
             numbers = {"numbers": measured}
             if recipe.gate:
                 # What ships is asked again: it has come through a file and a loader.
-                known = evaluated | {"exported": measured}
+                known = evaluated | timed | {"exported": measured}
                 gate = {"gate": self._gate(recipe.gate, "exported", known)}
         self._plan.add("register", configs.register(), {"bundle": exported} | numbers | gate)

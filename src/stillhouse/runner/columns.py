@@ -41,3 +41,5 @@ def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for number, column in enumerate(recipe.evaluate.slices):
         if column not in (LENGTH, CLASS):
             yield f"evaluate.slices.{number}", column
+    if recipe.evaluate.paraphrases:
+        yield "evaluate.paraphrases", recipe.evaluate.paraphrases

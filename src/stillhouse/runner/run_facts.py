@@ -126,7 +126,7 @@ class RunFacts:
 
     def speed_of(self, candidate: str) -> Speed | None:
         """How fast a candidate answered; None where it was not measured."""
-        for item, _ in self.of_stage("evaluate"):
+        for item, _ in self.of_stage("speed"):
             if variant_of(item) == candidate:
                 return Speed.from_measured(self.store.read_measured(item.artifact_id))
         return None

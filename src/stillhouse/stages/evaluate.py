@@ -16,6 +16,7 @@ from stillhouse.evals.scores import Column, write_scores
 from stillhouse.models.distance import score_against
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.stages.asking_again import AskedAgain
 from stillhouse.stages.candidates import model_of, size_of, weight_folders
 from stillhouse.stages.comparing import Answers, Told, summarise
 from stillhouse.stages.confidence import (
@@ -57,6 +58,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         request.config["answer_schema"],
     )
     columns = answers.compared() | _compared(request, answers) | candidate.score()
+    columns |= candidate.asked_again(answers)
     columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
     scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
@@ -98,12 +100,19 @@ class _Candidate:
         )
 
         self._engine.with_logprobs = True
+        self._sampling = Sampling(config["max_new_tokens"], 0.0, self.settings.batch_size)
         self.size = size_of(self._model, weight_folders(request), config["dtype"])
 
+    def asked_again(self, answers: Answers) -> dict[str, Column]:
+        """How steady its answers are, where the recipe asks."""
+        again = AskedAgain(
+            self._engine, answers.measured, self.settings, self._sampling, answers.as_objects
+        )
+        return again.columns(answers.texts)
+
     def complete(self, progress: Progress) -> list[Completion]:
-        sampling = Sampling(self._request.config["max_new_tokens"], 0.0, self.settings.batch_size)
         said = []
-        for completion in self._engine.generate(self._examples, sampling):
+        for completion in self._engine.generate(self._examples, self._sampling):
             said.append(completion)
             progress(len(said), len(self._examples), "examples")
         return said

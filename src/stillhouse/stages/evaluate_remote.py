@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stillhouse.core.protocols import Progress
 from stillhouse.core.sampling import Sampling
 from stillhouse.data.answers import AnswerChecks
 from stillhouse.data.storage import write_completions
 from stillhouse.evals.scores import write_scores
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.stages.asking_again import AskedAgain
 from stillhouse.stages.comparing import Answers, Told, summarise
 from stillhouse.stages.confidence import confidence_note, score_own_confidence
 from stillhouse.stages.contract import StageRequest, StageResult
@@ -28,11 +31,16 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     sampling = Sampling(config["max_new_tokens"], config["temperature"])
     with open_teacher(request, progress, checks, schema) as teacher:
         said = [checks.judge(one) for one in teacher.generate(measured.examples, sampling)]
-    refuse_deferred(said, len(said), 0.0)
+        refuse_deferred(said, len(said), 0.0)
+        settings = section_of(Evaluate, config["evaluate"])
+        answers = Answers(measured, said, settings, config["answer_format"] == "json", schema)
+        again = AskedAgain(teacher, measured, settings, sampling, answers.as_objects)
+        # One by one is how an API is asked anyway.
+        columns = replace(again, settings=settings.model_copy(update={"alone": 0})).columns(
+            answers.texts
+        )
     write_completions(request.out / COMPLETIONS, said)
-    settings = section_of(Evaluate, config["evaluate"])
-    answers = Answers(measured, said, settings, config["answer_format"] == "json", schema)
-    columns = answers.compared() | answers.of_the_teacher()
+    columns |= answers.compared() | answers.of_the_teacher()
     columns |= score_own_confidence(settings, said, answers.right(columns))
     scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
