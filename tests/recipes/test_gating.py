@@ -182,7 +182,10 @@ def test_a_set_in_a_file_loads_and_its_own_rules_keep_their_lines(tmp_path):
 def test_a_rule_on_parts_needs_a_holdout_that_is_cut_so(tmp_path, rule, problems):
     text = (resources.files("stillhouse.recipes") / "library" / "quickstart.yaml").read_text()
     path = tmp_path / "r.yaml"
-    head = text[: text.index("gate:")] + "evaluate: {slices: [length, class], fields: {kind: {kind: label}}}\n"
+    head = (
+        text[: text.index("gate:")]
+        + "evaluate: {slices: [length, class], fields: {kind: {kind: label}}}\n"
+    )
     path.write_text(head + f"gate: {{rules: [{rule}]}}\n")
     if not problems:
         load_recipe(str(path))
