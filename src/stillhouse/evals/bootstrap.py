@@ -76,11 +76,11 @@ def bootstrap(
 
     Returns:
         The value on all examples, and its interval from R resamples with replacement of the
-        examples that tell something. Paired by construction: one example's columns stay together. The percentile
-        interval serves symmetric values with far outliers, the bias-corrected and accelerated one
-        skewed values, and a sample does not tell which it is. A resample on which the statistic
-        is not defined (0 / 0) may lie anywhere, so it counts as below every lower and above every
-        upper bound. One example alone bounds nothing.
+        examples that tell something. Paired by construction: one example's columns stay together.
+        The percentile interval serves symmetric values with far outliers, the bias-corrected and
+        accelerated one skewed values, and a sample does not tell which it is. A resample on which
+        the statistic is not defined (0 / 0) may lie anywhere, so it counts as below every lower and
+        above every upper bound. One example alone bounds nothing.
 
     Source: Efron 1987, JASA 82, 171-185 (BCa); Hesterberg 2015, arXiv:1411.5279: for both the
     normal quantile becomes that of Student's t, times sqrt(n / (n - 1)), as small samples need.
