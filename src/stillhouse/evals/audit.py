@@ -18,8 +18,9 @@ from stillhouse.core.errors import InputError
 from stillhouse.data.words import words_of
 from stillhouse.evals import self_bleu, styles
 from stillhouse.evals.bootstrap import Estimate, Resampling
+from stillhouse.evals.compare import compare
 from stillhouse.evals.diversity import score_units, word_metrics
-from stillhouse.evals.gates import compare, estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.probe_file import Probe
 from stillhouse.evals.scores import Column, Scores
@@ -141,11 +142,12 @@ def compare_audits(
 
 
 def _estimate(metric: Metric, scores: Scores, resampling: Resampling) -> Estimate:
-    """With a fraction's bounds where a resample in which nothing is counted may lie anywhere."""
+    """Within its scale, though a resample in which nothing is counted may lie anywhere."""
     found = estimate_metric(metric, scores, resampling)
-    if metric.unit:
+    if metric.bounds is None:
         return found
-    return dataclasses.replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+    least, greatest = metric.bounds
+    return dataclasses.replace(found, low=max(found.low, least), high=min(found.high, greatest))
 
 
 def _refuse_other_prompts(probe: Probe, first: Iterable[str], second: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ def linear_values(
     Args:
         value: on all examples.
         without_each_N: (N,) on all examples but one; what is not finite moves nothing.
-        weights_RN: (R, N), how often each example was drawn; N drawn in all.
+        weights_RN: (R, N), how often each example was drawn, however many in all.
 
     Returns:
         (R,) `value` where every example was drawn once.
@@ -36,7 +36,9 @@ def linear_values(
     num_examples = len(without_each_N)
     moved = np.nan_to_num(value - without_each_N, nan=0.0, posinf=0.0, neginf=0.0)
     influence = (moved - moved.mean()) * (num_examples - 1) / num_examples
-    values: NDArray[np.float64] = value + weights_RN @ influence
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = num_examples / weights_RN.sum(axis=1)
+        values: NDArray[np.float64] = value + scale * (weights_RN @ influence)
     return values
 
 

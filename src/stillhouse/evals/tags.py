@@ -189,6 +189,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         of_sums(_covered),
         counted=NAMED,
         unit=noun.many,
+        scale=(0.0, float(count)),
     )
     yield Metric(
         f"{noun.many}_min_share",
@@ -198,6 +199,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         needs,
         _share_of(np.argmin),
         counted=NAMED,
+        scale=(0.0, 1.0),
     )
     yield Metric(
         f"{noun.many}_top_share",
@@ -208,6 +210,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         needs,
         _share_of(np.argmax),
         counted=NAMED,
+        scale=(0.0, 1.0),
     )
     yield Metric(
         f"{noun.many}_entropy",
@@ -218,6 +221,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         needs,
         EVENNESS,
         counted=NAMED,
+        scale=(0.0, 1.0),
     )
     yield Metric(
         f"{noun.many}_named",
@@ -284,4 +288,5 @@ def distance_metric(reference: Mapping[str, float], kind: str = CLASS) -> Metric
         tuple(f"{kind}{name}" for name in reference),
         linear_of_sums(_distance_from(shares / shares.sum()), (0.0, 1.0)),
         counted=NAMED,
+        scale=(0.0, 1.0),
     )
