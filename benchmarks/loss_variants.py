@@ -19,7 +19,7 @@ from torch import Tensor
 from stillhouse.losses.divergences import JSD, ForwardKL
 from stillhouse.losses.fused_linear import fused_linear_loss
 from stillhouse.losses.head import HeadTensors
-from stillhouse.losses.products import bf16_inside
+from stillhouse.losses.onednn import onednn_may_round
 from stillhouse.losses.soft_targets import LiveTeacher, SoftTargets, SparseTargets
 from stillhouse.losses.terms import CROSS_ENTROPY, Objective
 
@@ -348,7 +348,7 @@ def products(problem: Problem, bf16: bool, *, with_teacher: bool) -> Callable[[]
     narrow = _products(problem, torch.bfloat16, with_teacher)
 
     def inside() -> None:
-        with bf16_inside():
+        with onednn_may_round():
             wide()
 
     for run in (narrow, inside):

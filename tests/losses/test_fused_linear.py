@@ -1,6 +1,7 @@
 """The fused loss against its naive version: dense logits, the papers' formulas and autograd."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from stillhouse.losses.dense import cross_entropy
 from stillhouse.losses.divergences import JSD, TVD, ForwardKL, ReverseKL, SkewKL
 from stillhouse.losses.fused_linear import fused_linear_loss
 from stillhouse.losses.head import HeadTensors, LowRank
+from stillhouse.losses.onednn import Way
 from stillhouse.losses.soft_targets import LiveTeacher, SampledTargets, SparseTargets
 from stillhouse.losses.sparse import sampled_forward_kl
 from stillhouse.losses.terms import CROSS_ENTROPY, Objective
@@ -304,9 +306,9 @@ BF16_BOUND = 0.02
 
 @pytest.mark.parametrize("kind", ["sparse", "live"])
 @pytest.mark.parametrize("is_autocast", [False, True])
-@pytest.mark.parametrize("gains", [False, True])
-def test_bfloat16_gradients_are_near_the_oracle(kind, is_autocast, gains, monkeypatch):
-    monkeypatch.setattr(products, "bf16_gains", lambda _: gains)
+@pytest.mark.parametrize("way", get_args(Way))
+def test_bfloat16_gradients_are_near_the_oracle(kind, is_autocast, way, monkeypatch):
+    monkeypatch.setattr(products, "onednn_offers", lambda _: way)
     wide, case = Case(torch.float32, rank=RANK), Case(torch.float32, rank=RANK)
     theirs = torch.autograd.grad(wide.naive(kind, BOTH), wide.tensors)
     kind_of = torch.float32 if is_autocast else torch.bfloat16
@@ -335,14 +337,6 @@ def test_a_half_precision_head_is_widened_block_by_block(monkeypatch):
     torch.testing.assert_close(
         torch.autograd.grad(case.fused("sparse", BOTH).loss, case.hidden), expected
     )
-
-
-def test_the_probe_answers_once_a_process():
-    first = products.bf16_gains("cpu")
-    before = products.bf16_gains.cache_info().hits
-    assert products.bf16_gains("cpu") is first
-    assert products.bf16_gains.cache_info().hits == before + 1
-    assert products.bf16_gains("cuda") is False
 
 
 def test_a_backward_pass_may_be_repeated():

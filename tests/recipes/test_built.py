@@ -122,7 +122,7 @@ def test_what_is_built_is_not_named(changes):
         ({"train__mode": "live"}, "train.mode", "live"),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
         ({"evaluate__metrics": ["bleu", "exact_match"]}, "evaluate.metrics", "bleu"),
-        ({"gate__rules": [{"metric": "bleu", "at_least": 0.1}]}, "gate.rules.metric", "bleu"),
+        ({"gate__rules": [{"metric": "bleu", "at_least": 10.0}]}, "gate.rules.metric", "bleu"),
         (
             {"gate__rules": [{"metric": "agreement", "against": "production", "at_least": 0.1}]},
             "gate.rules.against",
@@ -160,8 +160,8 @@ def test_a_step_without_a_name_is_shown_whole():
     assert [one.value for one in not_built(recipe(prepare__steps=[{"x": 1}]))] == ["{'x': 1}"]
 
 
-def test_the_measured_metrics_are_those_that_evaluate_writes():
-    assert {metric.name for metric in metrics.FIXED} == METRICS
+def test_the_measured_metrics_are_defined():
+    assert {metric.name for metric in metrics.FIXED} >= METRICS
 
 
 def test_a_finding_never_changes():

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jsonschema.validators import Draft202012Validator
 
 from stillhouse.evals.scores import Column
+
+
+def parse_json(text: str) -> Any:
+    """The JSON value that a text is, whole; NaN and Infinity are none.
+
+    Args:
+        text: to parse.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def parse_object(text: str) -> dict[str, Any] | None:
     """The JSON object that a text is, whole; None when it is none."""
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -41,7 +61,7 @@ def score_objects(
     Returns:
         `exact`, `valid_json`: (N,) 0 or 1. `fields_right`, `fields`: (N,) counts over the
         reference's fields. `field:NAME`: (N,) 1 where that field is right.
-        `fields_asked`: (N,) 1 where the reference is an object.
+        `field_asked:NAME`: (N,) 1 where the reference has it.
     """
     wanted = [parse_object(text) if text is not None else None for text in references]
     found = [parse_object(text) for text in completions]
@@ -56,9 +76,11 @@ def score_objects(
         "valid_json": np.array([float(got is not None) for got in found]),
         "fields_right": np.sum(list(right.values()), axis=0) if names else np.zeros(len(pairs)),
         "fields": np.array(counts),
-        "fields_asked": np.array([float(want is not None) for want in wanted]),
     }
-    return scores | {f"field:{name}": values for name, values in right.items()}
+    for name, values in right.items():
+        asked = [float(want is not None and name in want) for want in wanted]
+        scores |= {f"field:{name}": values, f"field_asked:{name}": np.array(asked)}
+    return scores
 
 
 def _is_right(name: str, got: dict[str, Any] | None, want: dict[str, Any] | None) -> bool:
@@ -76,6 +98,19 @@ def _marked(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _marked(inner) for key, inner in value.items()}
     return [_marked(inner) for inner in value] if isinstance(value, list) else value
+
+
+def score_schema(completions: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Column]:
+    """`schema_valid`: (N,) 1 where the completion is JSON, whole, and keeps the JSON Schema."""
+    validator = Draft202012Validator(schema)
+    return {"schema_valid": np.array([float(_keeps(validator, text)) for text in completions])}
+
+
+def _keeps(validator: Draft202012Validator, text: str) -> bool:
+    try:
+        return bool(validator.is_valid(parse_json(text)))
+    except (ValueError, RecursionError):
+        return False
 
 
 def score_agreement(

@@ -32,6 +32,7 @@ class Metric:
         unit: of the value; empty for a fraction.
         is_fraction: the first column holds 0 or 1 for each unit that the second counts, so that
             the interval can be exact.
+        scale: the least and the greatest value that it can have; None where it has none.
         source: of the definition: a paper with its section, or a library.
     """
 
@@ -45,6 +46,12 @@ class Metric:
     unit: str = ""
     is_fraction: bool = False
     source: str = ""
+    scale: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Its scale; that of a fraction is known."""
+        return (0.0, 1.0) if self.is_fraction and self.scale is None else self.scale
 
     def columns(self, scores: Scores) -> NDArray[np.float64]:
         """(N, S), the columns that it needs."""

@@ -81,7 +81,7 @@ def fused_linear_loss(  # noqa: PLR0913 - each is a thing of its own, made at an
     costs no gradient product, and neither does a frozen head below an adapter. Under
     `torch.no_grad` only the values are computed. Products run in the autocast type if one is set,
     in the type of the input on a GPU, else in float32; bfloat16 on a CPU means float32 products
-    that round inside, where `products.bf16_gains`. Everything after them is float32 (float64
+    that round inside, where `onednn.onednn_offers` it. Everything after them is float32 (float64
     stays).
 
     Args:

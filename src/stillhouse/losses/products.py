@@ -5,72 +5,18 @@ Legend: N tokens, n tokens of one chunk, H hidden size, V vocabulary, r rank of 
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from stillhouse.losses.divergences import LOWEST_LOGPROB
 from stillhouse.losses.head import HeadTensors
-
-_PROBE_ROWS, _PROBE_WIDTH, _PROBE_COLUMNS = 128, 256, 8192
-_PROBE_GAIN = 1.3
-"""measured: 2.4 with AMX, 1.0 where the processor has no bfloat16 products; rounding to 8 bits
-must buy something."""
+from stillhouse.losses.onednn import Way, multiplied, onednn_offers
 
 _BLOCK_ROWS = 8192
 """assumption: rows of a half-precision head that are widened at once, 8 MB at H 256."""
-
-
-@functools.cache
-def bf16_gains(device: str) -> bool:
-    """Whether float32 products with bfloat16 inside are clearly faster here.
-
-    The processor is asked, so that every process of a run and every resume answers alike; only
-    where torch knows nothing of it is a product timed, once a process.
-
-    Args:
-        device: type of a device, such as cpu.
-
-    Returns:
-        Always false but on the CPU: other devices take narrow tensors themselves.
-    """
-    if device != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if "avx512_bf16" in known:
-        return bool(known["avx512_bf16"] or known.get("amx_bf16"))
-    left = torch.ones(_PROBE_ROWS, _PROBE_WIDTH)
-    right = torch.ones(_PROBE_COLUMNS, _PROBE_WIDTH).T
-    out = torch.empty(_PROBE_ROWS, _PROBE_COLUMNS)
-    fastest = []
-    for context in (nullcontext(), bf16_inside()):
-        with context:
-            fastest.append(min(_seconds(left, right, out) for _ in range(7)))
-    return fastest[0] > _PROBE_GAIN * fastest[1]
-
-
-def _seconds(left: Tensor, right: Tensor, out: Tensor) -> float:
-    start = time.process_time()
-    torch.mm(left, right, out=out)
-    return time.process_time() - start
-
-
-@contextmanager
-def bf16_inside() -> Iterator[None]:
-    """Float32 products on the CPU round their inputs to bfloat16 and add up in float32."""
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +26,12 @@ class Precision:
     Attributes:
         softmax: everything but products: float32, float64 for float64 input.
         product: of the tensors that are multiplied.
-        is_bf16_inside: float32 products round to bfloat16 inside.
+        way: how float32 tensors are multiplied.
     """
 
     softmax: torch.dtype
     product: torch.dtype
-    is_bf16_inside: bool
+    way: Way = "default"
 
     @classmethod
     def of(cls, hidden: Tensor) -> Precision:
@@ -96,18 +42,20 @@ class Precision:
         if torch.is_autocast_enabled(device):
             wanted = torch.get_autocast_dtype(device)
         if device == "cpu":
-            is_narrow = softmax == torch.float32 and wanted == torch.bfloat16
-            return cls(softmax, softmax, is_narrow and bf16_gains(device))
-        return cls(softmax, wanted, False)
+            return cls(softmax, softmax, _way_on_cpu(softmax, wanted))
+        return cls(softmax, wanted)
 
     @property
     def is_narrow(self) -> bool:
         """Whether products are made of fewer bits than the softmax."""
-        return self.is_bf16_inside or self.product != self.softmax
+        return self.way == "onednn bfloat16" or self.product != self.softmax
 
-    def products(self) -> AbstractContextManager[None]:
-        """A context in which products run as said."""
-        return bf16_inside() if self.is_bf16_inside else nullcontext()
+
+def _way_on_cpu(softmax: torch.dtype, wanted: torch.dtype) -> Way:
+    offered = onednn_offers("cpu")
+    if softmax != torch.float32 or (offered == "onednn bfloat16" and wanted != torch.bfloat16):
+        return "default"
+    return offered
 
 
 @dataclass(slots=True)
@@ -173,14 +121,12 @@ class HeadProducts:
     def logits_(self, rows: slice, out_nV: Tensor) -> None:
         """Write the scaled logits of some rows, before any soft cap, into `out_nV` (n, V)."""
         head, low_rank, shrunk_Nr = self.head, self.head.low_rank, self.shrunk_Nr
-        with self.precision.products():
-            for place, weight_vH in self._blocks(head.weight_VH):
-                part_nv = out_nV[:, place]
-                _add_product(part_nv, self.hidden_NH[rows], weight_vH.T, head.logit_scale, 0)
-            if low_rank is not None and shrunk_Nr is not None:
-                for place, up_vr in self._blocks(low_rank.up_Vr):
-                    part_nv = out_nV[:, place]
-                    _add_product(part_nv, shrunk_Nr[rows], up_vr.T, head.logit_scale, 1)
+        for place, weight_vH in self._blocks(head.weight_VH):
+            part_nv = out_nV[:, place]
+            self._add(part_nv, self.hidden_NH[rows], weight_vH.T, 0)
+        if low_rank is not None and shrunk_Nr is not None:
+            for place, up_vr in self._blocks(low_rank.up_Vr):
+                self._add(out_nV[:, place], shrunk_Nr[rows], up_vr.T, 1)
         if head.bias_V is not None:
             # A bias of -inf forbids a token; finite, it cannot turn 0 * inf into NaN.
             bias_V = head.bias_V.detach()[: head.num_used].to(out_nV.dtype)
@@ -192,17 +138,16 @@ class HeadProducts:
         head, out, scale = self.head, self.gradients, self.head.logit_scale
         keep = 1 if rows.start else 0
         narrow_nV = gradient_nV.to(self.precision.product)
-        with self.precision.products():
-            if out.hidden_NH is not None:
-                self._back(narrow_nV, head.weight_VH, out.hidden_NH[rows])
-            if out.weight_VH is not None:
-                used_VH = out.weight_VH[: head.num_used]
-                _add_product(used_VH, narrow_nV.T, self.hidden_NH[rows], scale, keep)
-            if out.shrunk_Nr is not None and head.low_rank is not None:
-                self._back(narrow_nV, head.low_rank.up_Vr, out.shrunk_Nr[rows])
-            if out.up_Vr is not None and self.shrunk_Nr is not None:
-                used_Vr = out.up_Vr[: head.num_used]
-                _add_product(used_Vr, narrow_nV.T, self.shrunk_Nr[rows], scale, keep)
+        if out.hidden_NH is not None:
+            self._back(narrow_nV, head.weight_VH, out.hidden_NH[rows])
+        if out.weight_VH is not None:
+            used_VH = out.weight_VH[: head.num_used]
+            self._add(used_VH, narrow_nV.T, self.hidden_NH[rows], keep)
+        if out.shrunk_Nr is not None and head.low_rank is not None:
+            self._back(narrow_nV, head.low_rank.up_Vr, out.shrunk_Nr[rows])
+        if out.up_Vr is not None and self.shrunk_Nr is not None:
+            used_Vr = out.up_Vr[: head.num_used]
+            self._add(used_Vr, narrow_nV.T, self.shrunk_Nr[rows], keep)
         if out.bias_V is not None:
             part_V = gradient_nV.sum(0).mul_(scale)
             used_V = out.bias_V[: head.num_used]
@@ -219,7 +164,12 @@ class HeadProducts:
     def _back(self, gradient_nV: Tensor, weight: Tensor, out_n: Tensor) -> None:
         for place, block in self._blocks(weight):
             keep = 1 if place.start else 0
-            _add_product(out_n, gradient_nV[:, place], block, self.head.logit_scale, keep)
+            self._add(out_n, gradient_nV[:, place], block, keep)
+
+    def _add(self, out: Tensor, left: Tensor, right: Tensor, keep: int) -> None:
+        """Make `out` keep * out + logit_scale * left @ right."""
+        with multiplied(self.precision.way, left.shape[0] * left.shape[1] * right.shape[1]):
+            _add_product(out, left, right, self.head.logit_scale, keep)
 
     def _blocks(self, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """The rows in use, in the products' type; widened block by block, never all at once."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse.core.errors import ArtifactError, InputError, UsageError
-from stillhouse.evals.gates import compare
+from stillhouse.evals.compare import compare
 from stillhouse.evals.metrics import in_reading_order, metrics_of
 from stillhouse.evals.scores import Scores
 from stillhouse.evals.summary import MetricSummary

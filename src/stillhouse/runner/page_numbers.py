@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals.gates import compare
+from stillhouse.evals.compare import compare
 from stillhouse.evals.metrics import in_reading_order, metrics_of
 from stillhouse.evals.summary import ENOUGH_FOR_A_SLICE, MetricSummary, SliceSummary
 from stillhouse.report.content import MetricRow

@@ -146,11 +146,16 @@ def _curves(facts: RunFacts) -> Iterator[Curve]:
 
 
 def gate_view(facts: RunFacts) -> GateView | None:
-    """The last gate's verdict, rule by rule; None without a gate."""
-    summary = facts.summary_of("gate")
-    if not summary:
+    """The verdict of the gate that said no, else the student's, rule by rule; None without one."""
+    verdicts = [
+        Verdict.model_validate(manifest.summary["verdict"])
+        for _, manifest in facts.of_stage("gate")
+    ]
+    if not verdicts:
         return None
-    verdict = Verdict.model_validate(summary["verdict"])
+    refused = [verdict for verdict in verdicts if not verdict.passed]
+    students = [verdict for verdict in verdicts if verdict.candidate == STUDENT]
+    verdict = [*refused, *students, *verdicts][0]
     undecided = any(rule.decision == "not enough data" for rule in verdict.rules)
     failed = any(rule.decision == "fail" for rule in verdict.rules)
     return GateView(

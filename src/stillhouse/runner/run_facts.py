@@ -60,20 +60,23 @@ class RunFacts:
         """Where a stage's first finished instance lies."""
         return next((self.store.path(item.artifact_id) for item, _ in self.of_stage(stage)), None)
 
+    def _on_the_holdout(self) -> Iterator[tuple[str, RunInstance, Manifest]]:
+        for item, manifest in self.of_stage("evaluate"):
+            # A teacher with a gate of its own is measured on other examples too.
+            if manifest.config.get("part", "holdout") == "holdout":
+                yield variant_of(item), item, manifest
+
     @cached_property
     def evaluated(self) -> dict[str, Path]:
         """Candidate to the folder of its evaluation."""
-        return {
-            variant_of(item): self.store.path(item.artifact_id)
-            for item, _ in self.of_stage("evaluate")
-        }
+        return {name: self.store.path(item.artifact_id) for name, item, _ in self._on_the_holdout()}
 
     @cached_property
     def evaluations(self) -> dict[str, EvaluationSummary]:
         """Candidate to what its evaluation says of itself."""
         return {
-            variant_of(item): EvaluationSummary.model_validate(manifest.summary)
-            for item, manifest in self.of_stage("evaluate")
+            name: EvaluationSummary.model_validate(manifest.summary)
+            for name, _, manifest in self._on_the_holdout()
         }
 
     @cached_property
@@ -123,7 +126,7 @@ class RunFacts:
 
     def speed_of(self, candidate: str) -> Speed | None:
         """How fast a candidate answered; None where it was not measured."""
-        for item, _ in self.of_stage("evaluate"):
+        for item, _ in self.of_stage("speed"):
             if variant_of(item) == candidate:
                 return Speed.from_measured(self.store.read_measured(item.artifact_id))
         return None

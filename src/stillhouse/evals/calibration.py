@@ -1,0 +1,161 @@
+"""Whether a candidate knows when it is right: its confidence against the truth.
+
+Legend: N examples, R resamples, B bins, G groups of equal confidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.core.errors import InputError
+from stillhouse.evals.metric import Metric
+from stillhouse.evals.ranks import TieGroups, auroc
+from stillhouse.evals.scores import Column
+
+Floats = NDArray[np.float64]
+
+BINS = 15
+"""paper: Guo et al. 2017, arXiv:1706.04599, section 4."""
+
+
+def score_confidence(confidence: Sequence[float], correct: Sequence[float]) -> dict[str, Column]:
+    """The columns that calibration is measured from.
+
+    Args:
+        confidence: how sure the candidate is of each answer, in [0, 1].
+        correct: 1 where it is right, else 0.
+
+    Returns:
+        `confidence` and `correct`: (N,).
+
+    Raises:
+        InputError: a confidence is no probability, or there are more of one than of the other.
+    """
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if sure.shape != right.shape:
+        raise InputError(f"{len(sure)} confidences for {len(right)} answers")
+    wrong = np.flatnonzero(~((sure >= 0.0) & (sure <= 1.0)))
+    if len(wrong):
+        raise InputError(
+            f"the confidence of example {wrong[0] + 1} is {sure[wrong[0]]:g}, no probability",
+            "give numbers from 0 to 1; percents are divided by 100",
+        )
+    return {"confidence": sure, "correct": right}
+
+
+def bins_of(confidence_N: Column, bins: int) -> NDArray[np.intp]:
+    """(N,) the bin of each confidence: open below and closed above; 0 goes to the first.
+
+    Args:
+        confidence_N: (N,) in [0, 1].
+        bins: of equal width.
+
+    Returns:
+        From 0 to bins - 1.
+    """
+    inner = np.linspace(0.0, 1.0, bins + 1)[1:-1]
+    return np.searchsorted(inner, confidence_N, side="left")
+
+
+def expected_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats:
+    """(R,) the mean distance of confidence and accuracy over 15 bins of equal width.
+
+    Args:
+        columns_N2: (N, 2) confidence and correct.
+        weights_RN: (R, N).
+
+    Returns:
+        In [0, 1].
+
+    Source: Guo et al. 2017, arXiv:1706.04599, equation 3.
+    """
+    member_NB = (bins_of(columns_N2[:, 0], BINS)[:, None] == np.arange(BINS)).astype(np.float64)
+    gap_NB = member_NB * (columns_N2[:, 1] - columns_N2[:, 0])[:, None]
+    gaps: Floats = np.abs(weights_RN @ gap_NB).sum(1)
+    error: Floats = gaps / weights_RN.sum(1)
+    return error
+
+
+def adaptive_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats:
+    """(R,) the same over 15 bins of about equally many answers; equal confidences share a bin.
+
+    Args:
+        columns_N2: (N, 2) confidence and correct.
+        weights_RN: (R, N).
+
+    Returns:
+        In [0, 1].
+
+    Source: Nguyen & O'Connor 2015, arXiv:1508.05154.
+    """
+    groups = TieGroups.of(columns_N2[:, 0])
+    own_RG = groups.sums(weights_RN)
+    gap_RG = groups.sums(weights_RN * (columns_N2[:, 1] - columns_N2[:, 0]))
+    twice_middle_RG = 2.0 * np.cumsum(own_RG, axis=1) - own_RG
+    total = weights_RN.sum(1)
+    place_RG = np.floor_divide(twice_middle_RG * BINS, 2.0 * total[:, None])
+    gaps = [np.abs(np.where(place_RG == place, gap_RG, 0.0).sum(1)) for place in range(BINS)]
+    found: Floats = np.sum(gaps, axis=0) / total
+    return found
+
+
+def brier(columns_N2: Floats, weights_RN: Floats) -> Floats:
+    """(R,) mean squared distance of confidence and correct.
+
+    Args:
+        columns_N2: (N, 2) confidence and correct.
+        weights_RN: (R, N).
+
+    Returns:
+        In [0, 1].
+    """
+    found: Floats = weights_RN @ (columns_N2[:, 0] - columns_N2[:, 1]) ** 2 / weights_RN.sum(1)
+    return found
+
+
+_COLUMNS = ("confidence", "correct")
+
+CALIBRATION_METRICS = (
+    Metric(
+        "ece",
+        "Calibration error",
+        "lower",
+        f"Mean distance of confidence and accuracy over {BINS} bins of equal width, by answers; "
+        "few examples make it too large, and its interval with it.",
+        _COLUMNS,
+        expected_calibration_error,
+        source="Guo et al. 2017, arXiv:1706.04599, equation 3",
+    ),
+    Metric(
+        "adaptive_ece",
+        "Calibration error, adaptive bins",
+        "lower",
+        f"The same over {BINS} bins of about equally many answers.",
+        _COLUMNS,
+        adaptive_calibration_error,
+        source="Nguyen & O'Connor 2015, arXiv:1508.05154",
+    ),
+    Metric(
+        "auroc_confidence",
+        "Confidence tells right from wrong",
+        "higher",
+        "Probability that a right answer is surer than a wrong one, ties half; 0.5 is chance; not "
+        "defined where all are right or all are wrong.",
+        _COLUMNS,
+        auroc,
+        source="Hanley & McNeil 1982, Radiology 143(1); scikit-learn, roc_auc_score",
+    ),
+    Metric(
+        "brier",
+        "Brier score of the confidence",
+        "lower",
+        "Mean squared distance of confidence and correct, which is 0 or 1.",
+        _COLUMNS,
+        brier,
+        source="Brier 1950, Monthly Weather Review 78(1); scikit-learn, brier_score_loss",
+    ),
+)
+"""What is measured of a candidate that says how sure it is."""
