@@ -216,7 +216,7 @@ def _costs(content: RunReport) -> Iterator[str]:
         saved = usd_text(costs.saved_usd_per_thousand)
         text += f" Against {markdown_text(costs.baseline)} saved: {saved} per thousand answers."
     if costs.answers_to_pay_back:
-        text += f" Paid back after {count_text(costs.answers_to_pay_back)} answers."
+        text += f" Would pay for itself after {count_text(costs.answers_to_pay_back)} answers."
     yield text.replace("$", r"\$")
     rows: list[tuple[str, ...]] = [
         (

@@ -106,8 +106,11 @@ def compression_view(facts: RunFacts, metrics: Sequence[MetricRow]) -> Compressi
         metrics: of its page, the one that counts most first.
 
     Returns:
-        Rows, the teacher's over the student's, and what is kept of the quality.
+        Rows, the teacher's over the student's, and what is kept of the quality; None before
+        anybody was measured.
     """
+    if not facts.evaluations:
+        return None
     sizes = dict(_sizes(facts))
     rows = [_size_row(facts, name, size, source) for name, (size, source) in sizes.items()]
     speeds = [name for name in facts.evaluations if name not in sizes and facts.speed_of(name)]
