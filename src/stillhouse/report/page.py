@@ -109,7 +109,7 @@ def render_report(content: RunReport) -> str:
 
 
 def contents_of(content: RunReport) -> list[tuple[str, str]]:
-    """Anchor and heading of every section that has data; of a run that did not end, stages first."""
+    """Anchor and heading of each section with data; of a run that did not end, stages first."""
     found = [(one.anchor, one.words) for one in SECTIONS if one.has_data(content)]
     if content.run_state in ("passed", "refused"):
         return found
