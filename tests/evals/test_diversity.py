@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from stillhouse.data.words import words_of
 from stillhouse.evals.bootstrap import Resampling, bootstrap, of_sums, ratio
+from stillhouse.evals.compare import compare
 from stillhouse.evals.diversity import NUM_WORDS, score_units, score_words
 from stillhouse.evals.entropy import entropy
-from stillhouse.evals.gates import compare, estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.linear import linear_of_sums
 from stillhouse.evals.metrics import metric_by_name, metrics_of
 from stillhouse.evals.scores import Scores, read_scores, write_scores

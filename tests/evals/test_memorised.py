@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.core.errors import UsageError
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.gates import estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.memorised import METRICS, RUN_WORDS, find_copied
 from stillhouse.evals.scores import Scores
 

@@ -12,7 +12,7 @@ from tests.evals.judges import examples, judge_of, judging, longer
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.gates import estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.judge import Judge, family_of, own_prompt, self_preference
 from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.preference import ask_preferences, weigh_preferences

@@ -8,7 +8,8 @@ from tests.evals.judges import examples, judge_of, judging
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Message
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.gates import compare, estimate_metric
+from stillhouse.evals.compare import compare
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.rubric import FIDELITY, both_judged, score_fidelity
 from stillhouse.evals.scores import Scores

@@ -8,7 +8,8 @@ from scipy import stats
 
 from stillhouse.core.errors import UsageError
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.gates import compare, estimate_metric
+from stillhouse.evals.compare import compare
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.scores import Scores
 from stillhouse.evals.tags import (
