@@ -105,7 +105,7 @@ def metrics_page() -> str:
         "## Of a field",
         "`F` stands for the field's name: `accuracy.verdict`. A plain answer is one field, "
         "`answer`. What is measured of a field depends on its kind, "
-        "[as the recipe declares it](recipe.md). An answer that is missing, of another kind or off "
+        "[as the recipe declares it](recipe.md#answerkind). An answer that is missing, of another kind or off "
         "its scale is **wrong**: no class, an empty set or text, or the end of the scale that is "
         "farther from the reference. `unreadable.F` says how many there are. An example whose "
         "*reference* lacks the field is left out of that field's numbers.",
