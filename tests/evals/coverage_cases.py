@@ -74,7 +74,7 @@ def table(right, *, units=None, kl=None):
     ids = tuple(map(str, range(len(right))))
     columns = {"exact": np.asarray(right, float)}
     if units is not None:
-        columns = {"field:f": columns["exact"], "fields_asked": np.asarray(units, float)}
+        columns = {"field:f": columns["exact"], "field_asked:f": np.asarray(units, float)}
     if kl is not None:
         columns |= {"kl": np.asarray(kl, float), "tokens": np.ones(len(kl))}
     return Scores(ids, columns)

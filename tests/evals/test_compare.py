@@ -98,7 +98,7 @@ def test_fewer_than_the_least_n_are_not_judged():
 def test_two_precisions_count_other_examples_and_are_joined_from_both_exact_intervals():
     # given predictions of a class on other examples, all of them right
     def precision(units):
-        columns = {"field:f": np.asarray(units, float), "fields_asked": np.asarray(units, float)}
+        columns = {"field:f": np.asarray(units, float), "field_asked:f": np.asarray(units, float)}
         return Scores(tuple(map(str, range(40))), columns)
 
     one, two = precision(np.arange(40) < 20), precision(np.arange(40) >= 10)
@@ -119,7 +119,7 @@ def test_a_fraction_with_several_units_an_example_is_resampled_by_example():
     units = np.full(30, 3.0)
     scores = Scores(
         tuple(map(str, range(30))),
-        {"field:f": units * (np.arange(30) < 15), "fields_asked": units},
+        {"field:f": units * (np.arange(30) < 15), "field_asked:f": units},
     )
     metric = metric_by_name("field_accuracy.f", scores)
     found = compare(metric, scores, scores, "difference", QUICK)

@@ -22,7 +22,7 @@ def shares(right, n, *, of=None, slices=None):
     values = (np.arange(n) < right).astype(float)
     columns = {"exact": values}
     if of is not None:
-        columns |= {"field:f": values, "fields_asked": (np.arange(n) < of).astype(float)}
+        columns |= {"field:f": values, "field_asked:f": (np.arange(n) < of).astype(float)}
     for name, chosen in (slices or {}).items():
         columns[f"slice:{name}"] = np.array(chosen, float)
     return Scores(tuple(map(str, range(n))), columns)

@@ -8,7 +8,7 @@ from stillhouse.core.errors import ShapeError
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.christian import christian_columns
 from stillhouse.evals.error_categories import CATEGORIES, error_columns
-from stillhouse.evals.gates import estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.hallucination import KINDS, hallucination_columns
 from stillhouse.evals.improvement import improvement_columns, sign_test
 from stillhouse.evals.judged import Judged

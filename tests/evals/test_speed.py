@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.gates import estimate_metric
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.scores import Scores
 from stillhouse.evals.speed import percentile

@@ -63,18 +63,17 @@ def test_every_teacher_may_train_another_model(name):
             {
                 "teacher.thinking", "student.hub", "finetune.optimizer.name",
                 "finetune.optimizer.galore", "label.targets", "label.classes",
-                "label.class_field", "evaluate.metrics", "gate.rules.metric", "export.formats",
-                "serve",
+                "label.class_field", "export.formats", "serve",
             },
         ),
         (
             "songs-sft",
             {
-                "teacher.thinking", "student.hub", "evaluate.metrics", "gate.rules.metric",
-                "gate.rules.against", "export.formats", "serve",
+                "teacher.thinking", "student.hub", "gate.rules.metric", "gate.rules.against",
+                "export.formats", "serve",
             },
         ),
-        ("accounting-qa", {"prepare.steps", "evaluate.metrics", "gate.rules.metric"}),
+        ("accounting-qa", {"prepare.steps"}),
         (
             "prompt-transform",
             {

@@ -109,6 +109,12 @@ def test_every_problem_is_told_at_once(write):
         ),
         ("gate={rules: [{metric: valid_json, at_least: 0}]}", "answer_format: json alone"),
         (
+            "gate={rules: [{metric: latency_p95_s, at_most: 1}]}",
+            "gate.rules.0: latency_p95_s is measured only where the recipe asks for it: add "
+            "evaluate.latency",
+        ),
+        ("gate={rules: [{metric: mae.score, at_most: 1}]}", "add evaluate.fields: {score: ...}"),
+        (
             "finetune={length: {steps: 1}, gate: {rules: [{metric: exact_match, at_least: 0}]}}",
             "finetune.gate: needs a validation part",
         ),

@@ -12,11 +12,10 @@ from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.scores import Scores
 from stillhouse.evals.significance import benjamini_hochberg, holm
+from stillhouse.evals.slices import Slice, on_slice, slices_of
 
 _CORRECTIONS = {"holm": holm, "benjamini-hochberg": benjamini_hochberg}
 _ASKING = Asking()
-PREFIX = "slice:"
-"""Of the score columns that hold 1 for each example of a part: `slice:KIND=NAME`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,11 @@ def slice_names(scores: Scores, kind: str) -> list[str]:
     Raises:
         InputError: it was not cut by that.
     """
-    cuts = [name.removeprefix(PREFIX) for name in scores.columns if name.startswith(PREFIX)]
-    found = [cut.removeprefix(f"{kind}=") for cut in cuts if cut.startswith(f"{kind}=")]
+    parts = slices_of(scores)
+    found = [part.name for part in parts if part.kind == kind]
     if found:
         return found
-    kinds = dict.fromkeys(cut.partition("=")[0] for cut in cuts)
+    kinds = dict.fromkeys(part.kind for part in parts)
     raise InputError(
         f"the holdout was not cut by {kind!r}",
         f"it was cut by: {', '.join(kinds)}" if kinds else f"add {kind} to evaluate.slices",
@@ -73,7 +72,7 @@ def on_part(scores: Scores, kind: str, name: str) -> Scores:
         name: of the part.
 
     Returns:
-        Its examples, with all their columns.
+        Its examples.
 
     Raises:
         InputError: there is no such part.
@@ -83,7 +82,7 @@ def on_part(scores: Scores, kind: str, name: str) -> Scores:
         raise InputError(
             f"the holdout has no part {name!r} by {kind}", f"its parts: {', '.join(names)}"
         )
-    return scores.select(scores.column(f"{PREFIX}{kind}={name}") > 0.0)
+    return on_slice(scores, Slice(kind, name))
 
 
 def compare_on_slices(

@@ -102,14 +102,9 @@ def slices_of(scores: Scores) -> list[Slice]:
 
 def on_slice(scores: Scores, part: Slice) -> Scores:
     """The scores of the examples that lie in a part; every column but those of parts."""
-    chosen = scores.column(part.column) > 0
-    ids = tuple(np.array(scores.example_ids, dtype=object)[chosen].tolist())
-    columns = {
-        name: values[chosen]
-        for name, values in scores.columns.items()
-        if not name.startswith(_PREFIX)
-    }
-    return Scores(ids, columns)
+    own = scores.select(scores.column(part.column) > 0)
+    columns = {name: own.columns[name] for name in own.columns if not name.startswith(_PREFIX)}
+    return Scores(own.example_ids, columns)
 
 
 def summarise_slices(

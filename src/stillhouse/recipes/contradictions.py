@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stillhouse.recipes.gating import Rule
+from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
@@ -43,6 +46,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_answers(recipe),
         *_behind_an_api(recipe),
         *_fields(recipe),
+        *_not_measured(recipe),
         *_gate(recipe),
         *_teacher_gate(recipe),
         *_network(recipe),
@@ -215,8 +219,42 @@ def _gate(recipe: Recipe) -> Iterator[Problem]:
         key = f"gate.rules.{number}"
         if rule.against == "baseline" and not recipe.train.twin:
             yield Problem(key, "the baseline is the twin, and there is no train.twin")
+        yield from _unknown_candidate(recipe, rule, key)
         if not as_json and rule.metric.startswith(JSON_METRICS):
             yield Problem(key, f"{rule.metric} is measured for prepare.answer_format: json alone")
+
+
+def _not_measured(recipe: Recipe) -> Iterator[Problem]:
+    early = recipe.finetune.gate.rules if recipe.finetune and recipe.finetune.gate else ()
+    named = {
+        f"evaluate.metrics.{place}": name for place, name in enumerate(recipe.evaluate.metrics)
+    }
+    named |= {f"gate.rules.{place}": rule.metric for place, rule in enumerate(_rules(recipe))}
+    named |= {f"finetune.gate.rules.{place}": rule.metric for place, rule in enumerate(early)}
+    for key, name in named.items():
+        lacking = lacking_setting(name, recipe)
+        if lacking and is_measured(name):
+            yield Problem(
+                key, f"{name} is measured only where the recipe asks for it: add {lacking}"
+            )
+    for place, rule in enumerate(early):
+        # It is timed and compared with nobody.
+        if rule.metric.startswith(("latency_", "throughput_", "load_s", "peak_memory_")):
+            yield Problem(
+                f"finetune.gate.rules.{place}", f"{rule.metric} is measured of finished candidates"
+            )
+
+
+def _unknown_candidate(recipe: Recipe, rule: Rule, key: str) -> Iterator[Problem]:
+    baselines = [one.name for one in recipe.evaluate.baselines]
+    known = ["absolute", "teacher", "baseline", "production", *baselines]
+    if rule.against not in known:
+        near = difflib.get_close_matches(rule.against, known, n=1)
+        guess = f'did you mean "{near[0]}"? ' if near else ""
+        yield Problem(
+            f"{key}.against",
+            f"nobody is called {rule.against!r}; {guess}there are {', '.join(known)}",
+        )
 
 
 def _fields(recipe: Recipe) -> Iterator[Problem]:

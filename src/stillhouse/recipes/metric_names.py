@@ -12,76 +12,63 @@ _PERCENT = (0.0, 100.0)
 _SIGNED = (-1.0, 1.0)
 _AMOUNT = (0.0, math.inf)
 
-FIXED: dict[str, Scale] = {
-    "accuracy": _FRACTION,
-    "agreement": _FRACTION,
-    "auroc_confidence": _FRACTION,
-    "bleu": _PERCENT,
-    "christian_accuracy": _FRACTION,
-    "chrf": _PERCENT,
-    "context_fidelity": (1.0, 5.0),
-    "cost_per_thousand_usd": _AMOUNT,
-    "cross_entropy": _AMOUNT,
-    "distinct_1": _FRACTION,
-    "distinct_2": _FRACTION,
-    "ece": _FRACTION,
-    "entropy": _AMOUNT,
-    "exact_match": _FRACTION,
-    "field_accuracy": _FRACTION,
-    "hallucination_rate": _FRACTION,
-    "improved_share": _FRACTION,
-    "kl_to_teacher": _AMOUNT,
-    "latency_mean_s": _AMOUNT,
-    "latency_p95_s": _AMOUNT,
-    "load_s": _AMOUNT,
-    "peak_memory_bytes": _AMOUNT,
-    "perplexity": (1.0, math.inf),
-    "preference": _FRACTION,
-    "repeat_range": _FRACTION,
-    "rouge_l": _FRACTION,
-    "schema_valid": _FRACTION,
-    "score_verdict_agreement": _FRACTION,
-    "self_bleu": _PERCENT,
-    "size_bytes": _AMOUNT,
-    "style_reference_rate": _FRACTION,
-    "throughput_per_minute": _AMOUNT,
-    "top1_agreement": _FRACTION,
-    "valid_json": _FRACTION,
-    "verdict_flip_rate": _FRACTION,
-    "worsened_share": _FRACTION,
+_FIXED: dict[Scale, str] = {
+    _FRACTION: """
+        acceptance_rate adaptive_ece agreement answer_token_accuracy auroc_confidence
+        batch_equality brier christian_accuracy christian_sensitivity christian_specificity
+        classes_entropy classes_min_share classes_named classes_top_share context_fidelity_missing
+        distinct_1 distinct_2 ece ece_to_votes exact_match
+        field_accuracy hallucination_rate improved_share judge_consistency judge_first_share
+        judge_missing majority_accuracy memorised_rate near_copy_rate paraphrase_consistency
+        paraphrase_pairs repeat_equality schema_valid score_verdict_agreement self_bleu
+        style_reference_rate top1_agreement traditions_entropy traditions_min_share
+        traditions_named traditions_top_share unjudged_claims valid_json win_rate worsened_share
+    """,
+    _SIGNED: "entropy_correlation entropy_correlation_linear",
+    (0.0, 2.0): "brier_to_votes embedding_distance",
+    (-2.0, 2.0): "improvement",
+    (1.0, 5.0): "context_fidelity",
+    (1.0, math.inf): "perplexity",
+    (0.0, math.log(2.0)): "jsd_to_teacher jsd_to_votes",
+    _AMOUNT: """
+        classes_covered cost_per_thousand_usd cross_entropy entropy expected_acceptance
+        kl_to_teacher kl_to_votes latency_mean_s latency_p50_s latency_p95_s load_s num_parameters
+        peak_memory_bytes size_bytes throughput_per_minute traditions_covered
+    """,
 }
+
+FIXED: dict[str, Scale] = {name: scale for scale, names in _FIXED.items() for name in names.split()}
 """Metrics of one name."""
 
+_FAMILIES: dict[Scale, str] = {
+    _FRACTION: """
+        accuracy agreement error f1 false_negative_rate false_positive_rate field_accuracy
+        flip_rate hallucination macro_f1 macro_precision macro_recall micro_f1 micro_precision
+        micro_recall precision probe recall repeat_range rouge_l subset_accuracy unreadable within
+    """,
+    _SIGNED: "kappa kappa_to_teacher",
+    _PERCENT: "bleu chrf",
+    _AMOUNT: "batch_difference mae rmse",
+}
+
 FAMILIES: dict[str, Scale] = {
-    "accuracy.": _FRACTION,
-    "error.": _FRACTION,
-    "f1.": _FRACTION,
-    "false_negative_rate.": _FRACTION,
-    "false_positive_rate.": _FRACTION,
-    "field_accuracy.": _FRACTION,
-    "kappa.": _SIGNED,
-    "macro_f1.": _FRACTION,
-    "mae.": _AMOUNT,
-    "micro_f1.": _FRACTION,
-    "precision.": _FRACTION,
-    "recall.": _FRACTION,
-    "within.": _FRACTION,
+    f"{name}.": scale for scale, names in _FAMILIES.items() for name in names.split()
 }
-"""What stands before the dot of metrics with one for each field or category."""
+"""What stands before the dot of metrics with one for each field, class or category."""
 
-WAITING = frozenset(FIXED) - {
-    "agreement",
-    "cross_entropy",
-    "exact_match",
-    "field_accuracy",
-    "kl_to_teacher",
-    "perplexity",
-    "top1_agreement",
-    "valid_json",
-}
-"""Of both, those that no evaluation measures yet."""
+_WAITING = """
+    brier_to_votes classes_covered classes_entropy classes_min_share classes_named
+    classes_top_share context_fidelity context_fidelity_missing cost_per_thousand_usd
+    ece_to_votes embedding_distance entropy_correlation entropy_correlation_linear jsd_to_votes
+    judge_consistency judge_first_share judge_missing kl_to_votes majority_accuracy
+    memorised_rate near_copy_rate traditions_covered traditions_entropy traditions_min_share
+    traditions_named traditions_top_share win_rate
+"""
 
-WAITING_FAMILIES = frozenset(FAMILIES) - {"field_accuracy."}
+WAITING = frozenset(_WAITING.split())
+"""Of both, those that no evaluation of a run measures yet."""
+
+WAITING_FAMILIES = frozenset({"probe."})
 
 
 def is_measured(name: str) -> bool:

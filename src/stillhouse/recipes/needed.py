@@ -1,0 +1,77 @@
+"""Which setting a metric needs: a rule on what is not measured would fail after all the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stillhouse.recipes.metric_names import FAMILIES
+from stillhouse.recipes.schema import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """Metrics whose name begins with one of these need a setting.
+
+    Attributes:
+        begins: of names.
+        is_met: whether a recipe has the setting.
+        add: the setting, as people write it.
+    """
+
+    begins: tuple[str, ...]
+    is_met: Callable[[Recipe], bool]
+    add: str
+
+
+_DIVERSITY = ("distinct_", "entropy", "self_bleu", "style_reference_rate")
+_SONGS = ("christian_", "error.", "hallucination", "improve", "unjudged_claims", "worsened_share")
+_NEEDS = (
+    _Need(
+        ("latency_", "throughput_per_minute", "load_s", "peak_memory_bytes"),
+        lambda r: r.evaluate.latency is not None,
+        "evaluate.latency: {examples: 20}",
+    ),
+    _Need(
+        ("repeat_", "flip_rate."),
+        lambda r: r.evaluate.repeats is not None,
+        "evaluate.repeats: {times: 5}",
+    ),
+    _Need(("batch_",), lambda r: r.evaluate.alone > 0, "evaluate.alone: 20"),
+    _Need(
+        ("paraphrase_",),
+        lambda r: r.evaluate.paraphrases is not None,
+        "evaluate.paraphrases: COLUMN",
+    ),
+    _Need(
+        ("score_verdict_agreement",),
+        lambda r: bool(r.evaluate.agree_together),
+        "evaluate.agree_together: [score, verdict]",
+    ),
+    _Need(("schema_valid",), lambda r: r.label.answer_schema is not None, "label.answer_schema"),
+    _Need(
+        _DIVERSITY, lambda r: "diversity" in r.evaluate.measures, "evaluate.measures: [diversity]"
+    ),
+    _Need(_SONGS, lambda r: "songs" in r.evaluate.measures, "evaluate.measures: [songs]"),
+)
+_WITHOUT_A_DECLARATION = ("error.", "field_accuracy.", "hallucination.", "probe.")
+
+
+def lacking_setting(metric: str, recipe: Recipe) -> str:
+    """What to add to a recipe so that a metric is measured.
+
+    Args:
+        metric: its name.
+        recipe: the recipe.
+
+    Returns:
+        The setting; empty where nothing is lacking.
+    """
+    for need in _NEEDS:
+        if metric.startswith(need.begins) and not need.is_met(recipe):
+            return need.add
+    family, dot, field = metric.partition(".")
+    is_declared = family + dot in FAMILIES and family + dot not in _WITHOUT_A_DECLARATION
+    if dot and is_declared and field not in recipe.evaluate.fields:
+        return f"evaluate.fields: {{{field}: ...}}"
+    return ""
