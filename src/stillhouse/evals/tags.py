@@ -189,7 +189,6 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         of_sums(_covered),
         counted=NAMED,
         unit=noun.many,
-        scale=(0.0, float(count)),
     )
     yield Metric(
         f"{noun.many}_min_share",
