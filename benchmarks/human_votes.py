@@ -161,7 +161,8 @@ def deal(group_N: Places, seed: int) -> Places:
 def majority(counts_NC: Floats, seed: int) -> Places:
     """(N,) the class with most votes; of equals, one that is drawn."""
     drawn = np.random.default_rng(seed).random(counts_NC.shape)
-    return (counts_NC + 0.5 * drawn).argmax(1)
+    labels: Places = (counts_NC + 0.5 * drawn).argmax(1)
+    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +342,7 @@ class Answers:
             if other == AGAINST[-1] and metric.name in _NOT_OF_ONE_ANSWER:
                 continue
             gap = _Gap(metric, (metric.columns(own), metric.columns(its)), groups, seeds)
-            units = 1.0 + np.unique(groups)[:, None]
+            units = 1.0 + np.unique(groups)[:, None].astype(np.float64)
             estimate = bootstrap(units, gap, Resampling(draws=1000))
             row = dataclasses.asdict(estimate)
             found[metric.name] = {name: float(f"{row[name]:.4g}") for name in _BOUNDS}
