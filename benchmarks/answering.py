@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
 
 from voted import VoteSet
 
@@ -115,6 +114,9 @@ class Encoder(nn.Module):
     """A BERT of 2 layers of 64, the mean of its states, a linear layer."""
 
     def __init__(self, width: int) -> None:
+        # Takes seconds to import, which the other student does not need.
+        from transformers import BertConfig, BertModel
+
         super().__init__()
         self.body = BertModel(
             BertConfig(
