@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stillhouse.evals.calibration import CALIBRATION_METRICS, score_confidence
-from stillhouse.evals.votes import VOTE_METRICS, score_votes
 
 from measure import Goal, parser, print_line, spread
 from stillhouse.evals.bootstrap import Resampling, bootstrap
+from stillhouse.evals.calibration import CALIBRATION_METRICS, score_confidence
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.scores import Scores
+from stillhouse.evals.votes import VOTE_METRICS, score_votes
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
