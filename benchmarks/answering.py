@@ -9,6 +9,7 @@ Legend: N questions, C classes, M candidates of a batch, W scores of a candidate
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ Loss = Callable[[Tensor, NDArray[np.int64]], Tensor]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _BUCKETS = 1 << 14
-_VOCAB, _LONGEST = 4096, 64
+_VOCAB, _LONGEST = 4096, 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ class Plan:
     Attributes:
         build: an untrained student that gives W scores.
         encode: the parts of a candidate as whole numbers.
-        passes: over the training questions.
+        passes: over the training questions, at most.
         learning_rate: of AdamW, constant.
         weight_decay: of AdamW.
         batch: questions of a step.
+        most_steps: of a training; many questions are passed less often.
     """
 
     build: Callable[[int], nn.Module]
@@ -50,6 +52,12 @@ class Plan:
     learning_rate: float
     weight_decay: float = 0.01
     batch: int = 32
+    most_steps: int = 600
+
+    def num_passes(self, num_questions: int) -> int:
+        """Passes over so many questions: fewer where they would take more than `most_steps`."""
+        per_pass = math.ceil(num_questions / self.batch)
+        return max(1, min(self.passes, self.most_steps // per_pass))
 
 
 # N-grams --------------------------------------------------------------------------------------
@@ -224,7 +232,7 @@ def train(
         student.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
     )
     random = np.random.default_rng(seed)
-    passes = [random.permutation(learned) for _ in range(plan.passes)]
+    passes = [random.permutation(learned) for _ in range(plan.num_passes(len(learned)))]
     batches = [own[at : at + plan.batch] for own in passes for at in range(0, len(own), plan.batch)]
     last = {round(len(batches) * (look + 1) / looks) - 1 for look in range(looks)}
     said = []

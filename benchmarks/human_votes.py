@@ -34,7 +34,6 @@ CELLS = (
     ("BBQ", "n-grams"),
     ("ConvAbuse", "n-grams"),
     ("GoEmotions", "n-grams"),
-    ("AmbiEnt", "encoder"),
     ("ConvAbuse", "encoder"),
 )
 SHOWN = (
