@@ -1,4 +1,4 @@
-"""Writes the generated pages of `docs/reference`: every command's help, every key of a recipe.
+"""Writes the generated pages of `docs/reference`: commands, keys of a recipe, metrics.
 
 Run it with `make docs`; a test compares what it would write with what is there.
 """
@@ -6,7 +6,7 @@ Run it with `make docs`; a test compares what it would write with what is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ import typer.main
 from typer.testing import CliRunner
 
 from stillhouse.cli.main import app
+from stillhouse.evals.metric import Metric
+from stillhouse.evals.metrics import FIELD_TEMPLATES, FIXED
+from stillhouse.evals.templates import fill
 from stillhouse.recipes import built
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.section import Section
@@ -25,7 +28,7 @@ _NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the source, not th
 
 def pages() -> dict[str, str]:
     """The text of every generated page, by its file name."""
-    return {"cli.md": cli_page(), "recipe.md": recipe_page()}
+    return {"cli.md": cli_page(), "metrics.md": metrics_page(), "recipe.md": recipe_page()}
 
 
 def cli_page() -> str:
@@ -85,6 +88,50 @@ def recipe_page() -> str:
     lines += [f"| `{row.key}` | {row.what} |" for row in built._TABLE]
     parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def metrics_page() -> str:
+    """Every metric with what it is, its unit, its direction, its interval and its source."""
+    parts = [
+        _NOTE,
+        "# Metrics",
+        "What can be measured is measured, named in the recipe or not; a metric without its data "
+        "is left out. Each is a statistic of one table with a row an example, so that every one "
+        "has an interval from the same bootstrap, and two candidates are compared on the same "
+        "examples. A metric without a unit is a share or a plain number; the interval of a "
+        "*fraction* is exact where a bootstrap would have no width.",
+        "## Of a candidate",
+        _metric_table(FIXED),
+        "## Of a field",
+        "`F` stands for the field's name: `accuracy.verdict`. A plain answer is one field, "
+        "`answer`. What is measured of a field depends on its kind, "
+        "[as the recipe declares it](recipe.md). An answer that is missing, of another kind or off "
+        "its scale is **wrong**: no class, an empty set or text, or the end of the scale that is "
+        "farther from the reference. `unreadable.F` says how many there are. An example whose "
+        "*reference* lacks the field is left out of that field's numbers.",
+    ]
+    for what, templates in FIELD_TEMPLATES.items():
+        parts.append(f"### Of {what}")
+        parts.append(_metric_table(fill(template, "F") for template in templates))
+    return "\n\n".join(parts) + "\n"
+
+
+def _metric_table(metrics: Iterable[Metric]) -> str:
+    lines = [
+        "| metric | definition | better | unit | interval | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for metric in metrics:
+        cells = (
+            f"`{metric.name}`",
+            metric.definition,
+            metric.better,
+            metric.unit,
+            "fraction" if metric.is_fraction else "bootstrap",
+            metric.source,
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
 
 
 def _kinds(base: type[Section]) -> Iterator[type[Section]]:

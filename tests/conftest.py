@@ -12,6 +12,19 @@ TINY = Path(__file__).parent / "e2e" / "tiny.yaml"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session")
+def shared_file():
+    """A file of the shared test data by its name; skips the test where there is none."""
+
+    def find(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.is_file():
+            pytest.skip(f"no shared test data here: {name}")
+        return path
+
+    return find
+
+
 @dataclass(frozen=True)
 class FinishedRun:
     """A run of the tiny recipe that is done; read it, never change it."""

@@ -17,9 +17,14 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.load import library_names
+from stillhouse.report.comparison import Leaderboard, RunComparison
+from stillhouse.report.content import RunReport
 from stillhouse.runner.check import CheckReport
 from stillhouse.runner.check import check as check_costs
+from stillhouse.runner.comparing import compare_runs
+from stillhouse.runner.comparing import leaderboard as rank_runs
 from stillhouse.runner.events import OnEvent, ignore
+from stillhouse.runner.explaining import Explanation, explain_row
 from stillhouse.runner.forecast import Forecast
 from stillhouse.runner.forecast import forecast as forecast_sizes
 from stillhouse.runner.imports import ImportCall as ImportCall
@@ -33,10 +38,10 @@ from stillhouse.runner.opening import (
     open_recipe,
     root_place,
 )
-from stillhouse.runner.pages import write_run_report
+from stillhouse.runner.pages import gather_report, write_run_report
 from stillhouse.runner.preview import show_mask
 from stillhouse.runner.resolve import resolve
-from stillhouse.runner.run import execute
+from stillhouse.runner.run import Place, execute
 from stillhouse.runner.stores import (
     StoredExample,
     StoreView,
@@ -130,6 +135,56 @@ def write_report(run_name: str, runs: str = DEFAULT_ROOT) -> Path:
     """Write a run's report anew; gives the page's path."""
     place = named_place(runs, run_name)
     return write_run_report(place.folder, place.store)
+
+
+def report(run_name: str, runs: str = DEFAULT_ROOT) -> RunReport:
+    """Everything that a run's page shows, as data; nothing is written."""
+    place = named_place(runs, run_name)
+    return gather_report(place.folder, place.store)
+
+
+def compare(
+    run_names: Sequence[str], candidate: str = "student", runs: str = DEFAULT_ROOT
+) -> RunComparison:
+    """Runs that were measured on the same holdout, side by side.
+
+    Args:
+        run_names: at least two; differences are to the first.
+        candidate: whose numbers are compared.
+        runs: the folder that holds all runs.
+
+    Returns:
+        Metrics with paired differences, and the lines of the recipes that differ.
+
+    Raises:
+        InputError: a run is not measured, or their holdouts differ.
+    """
+    return compare_runs([named_place(runs, name) for name in run_names], candidate)
+
+
+def leaderboard(
+    metric: str = "", candidate: str = "student", runs: str = DEFAULT_ROOT
+) -> Leaderboard:
+    """All runs by a metric, the best first; the first metric that any run has if empty."""
+    return rank_runs(root_place(runs), metric, candidate)
+
+
+def explain(row_id: str, run_name: str = "", runs: str = DEFAULT_ROOT) -> Explanation:
+    """What became of a row: steps, part, the teacher's answers, every prediction with scores.
+
+    Args:
+        row_id: of a row or an example, or its first letters.
+        run_name: the run to look into; the last one that has the row if empty.
+        runs: the folder that holds all runs.
+
+    Returns:
+        Its history.
+
+    Raises:
+        InputError: no run has it, or several rows begin so.
+    """
+    root = named_place(runs, run_name).root if run_name else root_place(runs).root
+    return explain_row(Place(root, ""), row_id, run_name)
 
 
 def mask(

@@ -99,7 +99,7 @@ def test_a_student_learns_from_a_teacher_behind_an_api(tmp_path, key):
     assert not by_who["evaluate@student"].keys() & {"kl_to_teacher", "top1_agreement"}
     assert found_in(tmp_path, KEY) == []
     page = (tmp_path / "remote" / "report.html").read_text()
-    assert "Spent in evaluate@teacher" in page
+    assert "ledger: evaluate@teacher, 10 answers" in page
     # no prompt in what is said; the artifacts hold them, and so this search can fail
     prompt = next(iter(TRUTH))
     assert found_in(tmp_path / "remote", prompt) in ([], ["report.html"])

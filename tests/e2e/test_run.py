@@ -23,7 +23,8 @@ from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.targets.read import TargetReader
 
 pytestmark = pytest.mark.xdist_group("e2e")
-RELEASE = ["gate", "export", "register"]
+GATED = ["gate", "export", "evaluate@exported", "gate@exported", "register"]
+RELEASE = {"gate", "export", "evaluate", "register"}
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +147,10 @@ def test_training_learned_and_both_students_were_measured_on_one_holdout(manifes
         curve = json.loads((folders[key] / "curve.json").read_bytes())["train"]
         assert curve[-1][1] < curve[0][1]
     holdout = manifests["prepare"].summary["parts"]["holdout"]
-    for who in ("teacher", "student", "twin"):
+    for who in ("teacher", "student", "twin", "exported"):
         summary = manifests[f"evaluate@{who}"].summary
         assert summary["examples"] == holdout
-        assert {metric["n"] for metric in summary["metrics"].values()} == {holdout}
+        assert summary["metrics"]["exact_match"]["n"] == holdout
     assert manifests["evaluate@teacher"].summary["metrics"]["kl_to_teacher"]["value"] == 0.0
 
 
@@ -161,7 +162,7 @@ def test_the_page_shows_the_figures_of_the_manifests(report, manifests):
     }
     measured = {
         (name, who): (metric["value"], metric["low"], metric["high"], metric["n"])
-        for who in ("teacher", "student", "twin")
+        for who in ("teacher", "student", "twin", "exported")
         for name, metric in manifests[f"evaluate@{who}"].summary["metrics"].items()
     }
 
@@ -216,8 +217,8 @@ def test_the_registered_version_holds_the_bundle_byte_by_byte(tiny_run, manifest
         entry.path.removeprefix("bundle/"): entry.sha256 for entry in manifests["export"].files
     }
     assert {file.path: file.sha256 for file in version.files} == shipped
-    assert version.numbers == manifests["evaluate@student"].summary["metrics"]
-    assert version.verdict == manifests["gate"].summary["verdict"]
+    assert version.numbers == manifests["evaluate@exported"].summary["metrics"]
+    assert version.verdict == manifests["gate@exported"].summary["verdict"]
 
 
 def test_what_ships_is_bit_by_bit_what_was_trained_and_measured(manifests):
@@ -227,6 +228,11 @@ def test_what_ships_is_bit_by_bit_what_was_trained_and_measured(manifests):
     )
     name = "model.safetensors"
     assert shipped[f"bundle/merged/{name}"] == trained[f"model/{name}"]
+    measured, loaded = (
+        {entry.path: entry.sha256 for entry in manifests[f"evaluate@{who}"].files}
+        for who in ("student", "exported")
+    )
+    assert measured == loaded
 
 
 def test_two_runs_in_two_folders_make_the_same_bytes(manifests, watched_run):
@@ -256,10 +262,10 @@ def test_changing_the_gate_makes_the_release_anew_and_nothing_before_it(
 
     other = stillhouse.run(str(tiny_recipe), copied(rule, name="other"), on_event=heard)
 
-    assert heard.of("start") == RELEASE
+    assert heard.of("start") == GATED
     before = {stage.key: stage.artifact_id for stage in status.stages}
     for stage in other.stages:
-        assert (stage.artifact_id == before[stage.key]) is (stage.key not in RELEASE)
+        assert (stage.artifact_id == before[stage.key]) is (stage.key not in GATED)
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -268,16 +274,16 @@ def test_from_makes_a_stage_and_what_follows_again_with_the_same_bytes(copied, t
 
     again = stillhouse.run(str(tiny_recipe), copied(), from_stage="gate", on_event=heard)
 
-    assert heard.of("start") == RELEASE
+    assert heard.of("start") == GATED
     assert [s.summary for s in again.stages] == [s.summary for s in status.stages]
 
 
 @pytest.mark.parametrize(
     ("override", "made_anew"),
     [
-        ("train.seed=7", {"train", "evaluate", *RELEASE}),
-        ("evaluate.draws=300", {"evaluate", *RELEASE}),
-        ("finetune.seed=7", {"finetune", "label", "train", "evaluate", *RELEASE}),
+        ("train.seed=7", {"train", *RELEASE}),
+        ("evaluate.draws=300", RELEASE),
+        ("finetune.seed=7", {"finetune", "label", "train", *RELEASE}),
         ("register.name=other", {"register"}),
         ("description=other words", set()),
     ],
@@ -306,6 +312,37 @@ def test_a_refused_student_is_neither_exported_nor_registered(copied, tiny_recip
     assert not done["export"]
     assert not done["register"]
     assert not stillhouse.gate("strict", runs=call.runs).passed
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_teacher_that_its_own_gate_refuses_labels_nothing(copied, tiny_recipe, tmp_path):
+    refusing = "finetune.gate={rules: [{metric: exact_match, at_least: 0.9}]}"
+    call = copied(refusing, name="unfit")
+    shutil.rmtree(next((tmp_path / "runs" / "artifacts").glob("label-*")))
+    heard = Heard()
+
+    with pytest.raises(GateRefusedError, match="refused the fine-tuned teacher") as caught:
+        stillhouse.run(str(tiny_recipe), call, on_event=heard)
+
+    assert caught.value.exit_code == 3
+    assert "nothing was labelled" in caught.value.hint
+    assert heard.of("start") == ["evaluate@finetuned", "gate@finetuned"]
+    assert not stillhouse.gate("unfit", "finetuned", call.runs).passed
+    page = Path(stillhouse.status("unfit", call.runs).report).read_text(encoding="utf-8")
+    assert "exact_match" in page
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_teacher_that_passes_its_gate_keeps_every_later_artifact(copied, tiny_recipe):
+    passing = "finetune.gate={rules: [{metric: cross_entropy, at_most: 99}]}"
+    heard = Heard()
+
+    done = stillhouse.run(str(tiny_recipe), copied(passing, name="fit"), on_event=heard)
+
+    assert heard.of("start") == ["evaluate@finetuned", "gate@finetuned"]
+    stages = {stage.key: stage for stage in done.stages}
+    assert stages["evaluate@finetuned"].summary["examples"] == 10
+    assert "agreement" not in stages["evaluate@finetuned"].summary["metrics"]
 
 
 def test_the_python_twin_says_what_the_artifacts_say(tiny_run, tiny_recipe, manifests, copied):

@@ -87,7 +87,7 @@ def test_an_example_without_an_answer_cannot_be_scored(engine, examples):
 def test_the_engine_says_what_it_can_do(engine):
     can = engine.capabilities
 
-    assert (can.text, can.own_logprobs, can.scoring, can.full_logits) == (True, False, True, True)
+    assert (can.text, can.own_logprobs, can.scoring, can.full_logits) == (True, True, True, True)
 
 
 def test_without_settings_the_whole_vocabulary_of_the_tokenizer_counts(
@@ -159,3 +159,20 @@ def test_classes_come_in_the_order_of_the_examples(engine, examples, monkeypatch
 def test_classes_that_are_not_several_names_are_refused(engine, examples, classes):
     with pytest.raises(InputError, match=r"label\.classes: .* not at least two different names"):
         next(engine.classify(examples, classes))
+
+
+def test_a_completions_own_logprobs_are_those_of_its_tokens_and_of_its_end(
+    tokenizer, template, examples
+):
+    model = build("llama", tokenizer, max_position_embeddings=LONGEST + 100)
+    plain = TransformersEngine(model, tokenizer, template)
+    engine = TransformersEngine(model, tokenizer, template)
+    engine.with_logprobs = True
+    sampling = Sampling(12, batch_size=7)
+
+    found = list(engine.generate(examples, sampling))
+
+    assert [replace(one, logprobs=()) for one in found] == list(plain.generate(examples, sampling))
+    for one in found:
+        assert len(one.logprobs) == one.num_tokens + (one.finish == "stop")
+        assert all(own.logprob <= 0.0 for own in one.logprobs)

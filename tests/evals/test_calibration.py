@@ -86,14 +86,19 @@ def test_a_reliability_diagram_has_every_answer_once_and_an_exact_interval():
     # when
     bins = reliability(sure, right, bins=5)
     # then: 0.2 is the first bin's upper edge and belongs to it
-    assert [one.n for one in bins] == [4, 0, 0, 0, 2]
-    first, empty, last = bins[0], bins[1], bins[4]
-    assert (first.above, first.up_to) == (0.0, 0.2)
+    first, last = bins
+    assert (first.n, last.n) == (4, 2)
+    assert (first.low, first.high) == (0.0, 0.2)
     assert (first.confidence, first.accuracy) == (pytest.approx(0.1125), 0.75)
-    assert (empty.confidence, empty.accuracy, empty.low, empty.high) == (None, None, 0.0, 1.0)
     for one, count in ((first, 3), (last, 1)):
         exact = stats.binomtest(count, one.n).proportion_ci(0.95, method="exact")
-        assert (one.low, one.high) == pytest.approx((exact.low, exact.high))
+        assert (one.accuracy_low, one.accuracy_high) == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_a_bin_that_is_all_right_or_all_wrong_still_has_an_interval(right):
+    (only,) = reliability(np.full(3, 0.5), np.full(3, right))
+    assert only.accuracy_high - only.accuracy_low == pytest.approx(1 - 0.025 ** (1 / 3))
 
 
 @few
@@ -104,3 +109,9 @@ def test_correlations_are_scipys(rows):
         constant = any(len(set(side)) == 1 for side in zip(*rows, strict=True))
         expected = np.nan if constant else theirs(columns[:, 0], columns[:, 1]).statistic
         assert own(columns, weights)[0] == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("num", [2, 3, 6, 7, 10])
+def test_a_constant_has_no_correlation_though_its_mean_is_rounded(num):
+    columns = np.stack([np.full(num, 0.1), np.arange(num)], axis=1)
+    assert np.isnan(pearson(columns, np.ones((1, num)))).all()

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from stillhouse.evals.metrics import FIXED, TEMPLATES, metrics_of
+from stillhouse.evals.metrics import FIELD_TEMPLATES, FIXED, metrics_of
 from stillhouse.evals.scores import COUNT, Scores
 from stillhouse.evals.templates import fill
 
-EVERY = (*FIXED, *(fill(template, "f") for template in TEMPLATES))
+EVERY = (*FIXED, *(fill(one, "f") for templates in FIELD_TEMPLATES.values() for one in templates))
 
 
 def random_columns(metric, num, generator):

@@ -83,8 +83,8 @@ def test_a_value_of_another_kind_cannot_be_read(kind, value):
 
 
 def test_an_example_without_a_reference_leaves_the_denominators():
-    # given three right answers, two of them to nothing
-    said = ['{"score": 80, "verdict": "good"}'] * 3
+    # given a right answer, and two to nothing
+    said = ['{"score": 80, "verdict": "good"}'] * 2 + ["torn"]
     references = [said[0], None, '{"verdict": null}']
     # when
     columns = score_fields({"score": SCORE, "verdict": VERDICT}, said, references, as_objects=True)
@@ -188,3 +188,11 @@ def test_an_answer_keeps_its_schema_or_does_not():
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"maximum": 3}}}
     said = ['{"a": 3}', '{"a": 4}', "{}", "x", '{"a": NaN}', "[" * 5000]
     assert score_schema(said, schema)["schema_valid"].tolist() == [1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [SCORE, VERDICT, THEMES, WORDS], ids=lambda kind: kind.kind)
+def test_a_blank_plain_text_is_no_answer_and_no_reference(kind):
+    right = {"number": "80", "label": "good", "labels": '["a"]', "text": "x"}[kind.kind]
+    columns = score_fields({"answer": kind}, [" ", right], [right, "\n"], as_objects=False)
+    assert columns["asked:answer"].tolist() == [1, 0]
+    assert columns["unreadable:answer"].tolist() == [1, 0]

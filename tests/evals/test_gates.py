@@ -6,10 +6,12 @@ import pytest
 from stillhouse.core.errors import InputError
 from stillhouse.evals.answers import score_agreement, score_objects, score_texts
 from stillhouse.evals.bootstrap import Resampling, bootstrap, of_sums, ratio
-from stillhouse.evals.gates import compare, decide, estimate_metric
+from stillhouse.evals.compare import compare
+from stillhouse.evals.estimates import estimate_metric
+from stillhouse.evals.gates import decide
 from stillhouse.evals.metrics import metric_by_name, metrics_of
 from stillhouse.evals.scores import Scores, read_scores, write_scores
-from stillhouse.recipes.measuring import Gate, Rule
+from stillhouse.recipes.gating import Gate, Rule
 
 
 def scores_of(kl, *, exact=None):
@@ -189,17 +191,30 @@ def test_three_hundred_that_agree_pass_a_limit_below_the_exact_bound():
     assert strict.rules[0].decision == "not enough data"
 
 
-def test_a_student_that_equals_its_teacher_is_not_worse_than_it():
-    scores = {"student": scores_of([1.0, 2.0]), "teacher": scores_of([1.0, 2.0])}
-    rule = {"metric": "exact_match", "against": "teacher", "at_least": 0.0}
-    assert decide(gate_of(**rule), scores, "student", Resampling()).passed
+@pytest.mark.parametrize(
+    ("n", "margin", "by", "decision"),
+    [
+        (2, -0.5, "confidence", "not enough data"),
+        (20, -0.2, "confidence", "pass"),
+        (200, 0.0, "confidence", "not enough data"),
+        (2, 0.0, "point", "pass"),
+    ],
+)
+def test_a_student_that_equals_its_teacher_is_as_good_within_what_so_few_can_show(
+    n, margin, by, decision
+):
+    scores = {who: scores_of(np.ones(n)) for who in ("student", "teacher")}
+    rule = {"metric": "exact_match", "against": "teacher", "at_least": margin, "decide_by": by}
+    (said,) = decide(gate_of(**rule), scores, "student", Resampling()).rules
+    assert said.decision == decision
+    assert said.low < 0 < said.high
 
 
 def test_a_ratio_to_almost_nothing_has_no_upper_bound():
-    # given a twin that is right once in 300: many resamples divide by 0
-    twin = scores_of(np.ones(300), exact=[1.0, *[0.0] * 299])
+    # given a twin whose divergence comes from one example of 300: many resamples divide by 0
+    twin = scores_of([1.0, *[0.0] * 299])
     scores = {"student": scores_of(np.ones(300)), "twin": twin}
-    rule = {"metric": "exact_match", "against": "baseline", "relation": "ratio", "at_most": 400.0}
+    rule = {"metric": "kl_to_teacher", "against": "baseline", "relation": "ratio", "at_most": 400.0}
     # when
     (said,) = decide(gate_of(**rule), scores, "student", Resampling()).rules
     # then

@@ -35,7 +35,9 @@ def test_errors_are_scikit_learns(pairs):
     [
         (80.0, 85.0, True),
         (80.0, 85.01, False),
-        (80.1, 85.1, True),
+        (59.4, 64.4, True),
+        (3.3, 8.3, True),
+        (0.7, 5.7, True),
         (0.1, 5.1, True),
         (0.3, 5.3, True),
         (0.3, 5.300000000000001, False),

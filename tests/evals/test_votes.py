@@ -1,11 +1,14 @@
 """A candidate against several people's votes: distances are scipy's."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
+from tests.conftest import SHARED_DATA
 from tests.evals.test_fields import values_of
 
 from stillhouse.core.errors import InputError
@@ -70,3 +73,28 @@ def test_a_candidate_that_is_sure_of_the_wrong_class_is_far_but_not_infinitely()
 def test_what_is_no_distribution_is_refused(votes, probs, reason):
     with pytest.raises(InputError, match=reason):
         score_votes(votes, probs)
+
+
+def test_people_are_nearer_to_people_than_one_answer_or_no_opinion_is():
+    # given nine votes on each of real sentence pairs, and a tenth candidate made of half of them
+    path = SHARED_DATA / "labels" / "ambient_crowd9_even.jsonl"
+    if not path.is_file():
+        pytest.skip("no shared test data here: ambient_crowd9_even.jsonl")
+    names = ("entailment", "neutral", "contradiction")
+    voters = [json.loads(line)["q0_gold"] for line in path.read_text("utf-8").splitlines()]
+    others, half = (
+        np.array([[own[part].count(name) for name in names] for own in voters], float)
+        for part in (slice(0, None, 2), slice(1, None, 2))
+    )
+    majority = (half == half.max(1, keepdims=True)) / (half == half.max(1, keepdims=True)).sum(
+        1, keepdims=True
+    )
+    # when
+    people, one, none = (
+        values_of(score_votes(others, probs))
+        for probs in (half / 4, majority, np.full_like(half, 1 / 3))
+    )
+    # then
+    assert people["jsd_to_votes"] < one["jsd_to_votes"] < none["jsd_to_votes"]
+    assert people["entropy_correlation"] > 0.3
+    assert np.isnan(none["entropy_correlation"])

@@ -45,7 +45,13 @@ def test_distance_to_the_teacher_is_the_dense_one_when_all_is_kept(
         assert one.num_tokens == conversation.num_trained
         assert one.kl_sum == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-5)
         assert one.nll_sum == pytest.approx(-float(q.gather(1, observed[:, None]).sum()), rel=1e-5)
+        assert one.num_right == int((q.argmax(1) == observed).sum())
         assert one.num_agreeing == int((p.argmax(1) == q.argmax(1)).sum())
+        m = ((p.exp() + q.exp()) / 2).log()
+        jsd = ((p.exp() * (p - m)).sum() + (q.exp() * (q - m)).sum()) / 2
+        assert one.jsd_sum == pytest.approx(float(jsd), rel=1e-4)
+        shared = torch.minimum(p.exp(), q.exp()).sum()
+        assert one.acceptance_sum == pytest.approx(float(shared), rel=1e-5)
 
 
 def test_a_short_list_with_its_tail_is_a_lower_bound_that_grows(tokenizer, texts, scoring, sizes):
@@ -53,13 +59,14 @@ def test_a_short_list_with_its_tail_is_a_lower_bound_that_grows(tokenizer, texts
 
     def distance(top_k):
         targets = score_batch(teacher, texts, replace(scoring, top_k=top_k))
-        return sum(one.kl_sum for one in score_against(student, texts, targets, **sizes))
+        found = score_against(student, texts, targets, **sizes)
+        sums = [(one.kl_sum, one.jsd_sum, -one.acceptance_sum) for one in found]
+        return [sum(column) for column in zip(*sums, strict=True)]
 
     kept = [1, 5, 50, tokenizer.vocab_size - 1, tokenizer.vocab_size]
-    distances = [distance(top_k) for top_k in kept]
-
-    assert 0 < distances[0] < distances[1] < distances[2] < distances[-1]
-    assert distances[-2] == pytest.approx(distances[-1], rel=1e-6)
+    for distances in zip(*map(distance, kept), strict=True):
+        assert distances[0] < distances[1] < distances[2] < distances[-1]
+        assert distances[-2] == pytest.approx(distances[-1], rel=1e-6)
 
 
 @pytest.mark.parametrize("top_k", [5, 300])
@@ -69,6 +76,8 @@ def test_a_model_is_at_distance_zero_of_itself(tokenizer, texts, scoring, top_k,
 
     for one in score_against(model, texts, targets, **sizes):
         assert one.kl_sum == pytest.approx(0.0, abs=1e-5)
+        assert one.jsd_sum == pytest.approx(0.0, abs=1e-5)
+        assert one.acceptance_sum == pytest.approx(one.num_tokens, rel=1e-5)
         assert one.num_agreeing == one.num_tokens
 
 

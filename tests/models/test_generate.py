@@ -51,6 +51,23 @@ def test_greedy_in_batches_is_the_naive_loop(family, tokenizer, template, prompt
     assert {finish for _, finish in found} == {"stop", "length"}
 
 
+def test_greedy_tokens_come_with_their_logprobs_and_that_of_the_end(tokenizer, prompts):
+    model = build("llama", tokenizer, seed=5)
+    stopping = Stopping(frozenset(range(0, tokenizer.vocab_size, 9)), tokenizer.pad_id)
+
+    found = generate_ids(model, prompts, GREEDY, stopping)
+
+    assert {one.finish for one in found} == {"stop", "length"}
+    for prompt, one in zip(prompts, found, strict=True):
+        ids = torch.tensor([[*prompt.tolist(), *one.ids.tolist()]])
+        with torch.no_grad():
+            steps = model(input_ids=ids).logits[0, len(prompt) - 1 :].log_softmax(-1).amax(-1)
+        expected = steps if one.finish == "stop" else steps[:-1]
+        np.testing.assert_allclose(one.logprobs, expected, atol=1e-4)
+    drawn = generate_ids(model, prompts[:2], Sampling(4, temperature=1.0), stopping)
+    assert [one.logprobs for one in drawn] == [None, None]
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_what_a_prompt_gets_does_not_depend_on_its_neighbours(family, tokenizer, prompts):
     model = build(family, tokenizer, seed=6)

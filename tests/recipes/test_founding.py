@@ -63,8 +63,7 @@ def test_every_teacher_may_train_another_model(name):
             {
                 "teacher.thinking", "student.hub", "finetune.optimizer.name",
                 "finetune.optimizer.galore", "label.targets", "label.classes",
-                "label.class_field", "evaluate.metrics", "gate.rules.metric", "export.formats",
-                "serve",
+                "label.class_field", "export.formats", "serve",
             },
         ),
         (
@@ -74,7 +73,7 @@ def test_every_teacher_may_train_another_model(name):
                 "gate.rules.against", "export.formats", "serve",
             },
         ),
-        ("accounting-qa", {"prepare.steps", "evaluate.metrics", "gate.rules.metric"}),
+        ("accounting-qa", {"prepare.steps"}),
         (
             "prompt-transform",
             {

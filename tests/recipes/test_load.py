@@ -109,6 +109,19 @@ def test_every_problem_is_told_at_once(write):
         ),
         ("gate={rules: [{metric: valid_json, at_least: 0}]}", "answer_format: json alone"),
         (
+            "finetune={length: {steps: 1}, gate: {rules: [{metric: exact_match, at_least: 0}]}}",
+            "finetune.gate: needs a validation part",
+        ),
+        (
+            "finetune={length: {steps: 1}, gate: {rules: [{metric: exact_match, against: teacher, "
+            "at_least: 0}]}}",
+            "finetune.gate.rules.0.against: nobody else is measured before the teacher labels",
+        ),
+        (
+            "finetune={length: {steps: 1}, gate: {rules: [{metric: agreement, at_least: 0}]}}",
+            "finetune.gate.rules.0.metric: agreement compares with the teacher",
+        ),
+        (
             "label.parts=[unlabelled]",
             "train.parts: the teacher is not asked about the part 'labelled'",
         ),

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
+from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import load_recipe
 from stillhouse.recipes.models import Compute
-from stillhouse.recipes.plan import Content, build_plan
+from stillhouse.recipes.plan import build_plan
 from stillhouse.recipes.sizes import sizes_of
 
 CPU = ResolvedCompute("cpu", "float32", 2)
@@ -26,6 +27,43 @@ def changed(*overrides, **kwargs):
 
 
 ALL = set(ids())
+RELEASE = {"export", "evaluate@exported", "gate@exported", "register"}
+
+
+def test_a_teachers_gate_stands_between_him_and_what_he_labels_and_names_no_label_anew():
+    gate = "finetune.gate={rules: [{metric: exact_match, at_least: 0.5}]}"
+    parts = "prepare.split.parts.validation=100"
+
+    before, after = ids(parts), ids(parts, gate)
+
+    order = list(after)
+    assert order[2:6] == ["finetune", "evaluate@finetuned", "gate@finetuned", "label"]
+    assert {key: after[key] for key in before} == before
+    recipe = load_recipe("quickstart", [parts, gate]).recipe
+    plan = build_plan(recipe, Content(source="rows"), CPU)
+    assert plan["evaluate@finetuned"].config["part"] == "validation"
+
+
+def test_timing_has_instances_of_its_own_that_change_no_evaluation():
+    timed = ids("evaluate.latency={examples: 5}")
+    plain = ids()
+
+    speeds = {f"speed@{who}" for who in ("teacher", "student", "twin", "exported")}
+    assert timed.keys() - plain.keys() == speeds
+    assert {key for key in plain if plain[key] != timed[key]} == {"gate", *RELEASE}
+    recipe = load_recipe("quickstart", ["evaluate.latency={examples: 5}"]).recipe
+    plan = build_plan(recipe, Content(source="rows"), CPU)
+    assert plan["gate"].inputs["speed of twin"] == "speed@twin"
+
+
+def test_an_export_that_is_not_evaluated_is_registered_with_the_students_verdict():
+    recipe = load_recipe("quickstart", ["export.evaluate=false"]).recipe
+    plan = build_plan(recipe, Content(source="rows"), CPU)
+    assert plan["register"].inputs == {
+        "bundle": "export",
+        "numbers": "evaluate@student",
+        "gate": "gate",
+    }
 
 
 def test_the_plan_has_every_stage_in_the_order_of_work():
@@ -41,6 +79,8 @@ def test_the_plan_has_every_stage_in_the_order_of_work():
         "evaluate@twin",
         "gate",
         "export",
+        "evaluate@exported",
+        "gate@exported",
         "register",
     ]
 
@@ -51,7 +91,7 @@ def test_equal_recipes_have_equal_plans():
 
 def test_the_recipes_name_changes_the_bundle_alone_because_its_card_says_it():
     before, after = ids(), ids("name=other", "register.name=quickstart")
-    assert {key for key in before if before[key] != after[key]} == {"export", "register"}
+    assert {key for key in before if before[key] != after[key]} == RELEASE
 
 
 @pytest.mark.parametrize(
@@ -59,10 +99,10 @@ def test_the_recipes_name_changes_the_bundle_alone_because_its_card_says_it():
     [
         (
             "gate.rules.0.at_most=0.5",
-            {"gate", "export", "register"},
+            {"gate", "export", "evaluate@exported", "gate@exported", "register"},
         ),
         ("register.name=other", {"register"}),
-        ("export.formats=[merged, merged]", {"export", "register"}),
+        ("export.formats=[merged, merged]", RELEASE),
     ],
 )
 def test_a_later_section_recomputes_no_earlier_stage(override, first):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from stillhouse.report.content import (
     Curve,
-    Estimate,
     ExampleRow,
     FlowStep,
     GateView,
@@ -15,6 +15,26 @@ from stillhouse.report.content import (
     RunReport,
     StageRow,
 )
+from stillhouse.report.findings import (
+    CandidateCost,
+    CandidateRow,
+    CompressionView,
+    CostView,
+    Difference,
+    ErrorCluster,
+    ErrorExample,
+    ErrorReport,
+    Ratio,
+    Reliability,
+    ReliabilityBin,
+    SizeRow,
+    SliceCell,
+    SliceRow,
+    SliceTable,
+    SpendingRow,
+)
+from stillhouse.report.record import Estimate
+from stillhouse.report.scorecard import scorecard
 
 HOSTILE = "<script>alert('x')</script><img src=http://e.invalid/x.png> \u202eevil\u202c & \"q\""
 ARABIC = "ما هي عاصمة فرنسا؟ أجب بكلمة واحدة."
@@ -74,6 +94,111 @@ def _metrics() -> tuple[MetricRow, ...]:
         row("macro_f1", "Macro F1 over 77 intents", "higher", "", "", f1),
         row("tokens_per_s", "Speed of generation", "higher", "tokens/s", "", speed),
         row("weights_mb", "Size of the weights", "lower", "MB", "Measured once.", size),
+        row("distinct_2", "Distinct pairs of words", "higher", "", "", f1).model_copy(
+            update={"group": "diversity"}),
+    )  # fmt: skip
+
+
+def _with_differences(metrics: tuple[MetricRow, ...]) -> tuple[MetricRow, ...]:
+    gaps = {
+        "teacher": Difference(value=-0.035, low=-0.0575, high=-0.0125, n=400, p_value=0.004,
+                              p_corrected=0.016, test="sign-flip test, corrected by Holm"),
+        "twin": Difference(value=0.065, low=0.0375, high=0.0925, n=400, p_value=0.00002,
+                           p_corrected=0.0002, test="sign-flip test, corrected by Holm"),
+    }  # fmt: skip
+    first, second, *others = metrics
+    untested = Difference(value=-0.26051, low=-0.27, high=-0.2501, n=400)
+    return (
+        first.model_copy(update={"differences": gaps}),
+        second.model_copy(update={"differences": {"twin": untested}}),
+        *others,
+    )
+
+
+def _slices(names: tuple[str, ...]) -> tuple[SliceTable, ...]:
+    def cell(value: float, n: int) -> SliceCell:
+        low, high = max(0.0, value - 2 / n**0.5), min(1.0, value + 2 / n**0.5)
+        return SliceCell(value=value, low=low, high=high, n=n, is_enough=n >= 30)
+
+    sizes = (120, 96, 60, 44, 12, 3)
+    rows = [
+        SliceRow(name=name, cells={"teacher": cell(0.95 - i * 0.03, sizes[i % 6]),
+                                   "student": cell(0.92 - i * 0.07, sizes[i % 6]),
+                                   "twin": cell(0.88 - i * 0.1, sizes[i % 6])})
+        for i, name in enumerate(names[:6])
+    ]  # fmt: skip
+    empty = SliceRow(name="none", cells={"student": SliceCell(n=0, is_enough=False)})
+    return (
+        SliceTable(kind="genre", metric="exact_match", title="Exact match", better="higher",
+                   enough=30, rows=(*rows, empty)),
+    )  # fmt: skip
+
+
+def _calibration(*candidates: str) -> tuple[Reliability, ...]:
+    def one(candidate: str, shift: float) -> Reliability:
+        bins = tuple(
+            ReliabilityBin(low=i / 10, high=(i + 1) / 10, n=4 + i * i, confidence=i / 10 + 0.05,
+                           accuracy=max(0.0, i / 10 + 0.05 - shift),
+                           accuracy_low=max(0.0, i / 10 - 0.1 - shift),
+                           accuracy_high=min(1.0, i / 10 + 0.2 - shift))
+            for i in range(2, 10)
+        )  # fmt: skip
+        said = {"of": "answer", "title": "the whole answer", "error": shift + 0.01}
+        note = "Probability of the class among all."
+        return Reliability(candidate=candidate, bins=bins, note=note, **said)
+
+    return tuple(one(name, 0.05 * i) for i, name in enumerate(candidates))
+
+
+def _errors(*texts: str) -> ErrorReport:
+    def example(i: int, text: str) -> ErrorExample:
+        return ErrorExample(example_id=f"holdout-{i}", prompt=text, expected=CLASS_NAMES[i % 77],
+                            given="" if i == 2 else CLASS_NAMES[(i + 1) % 77])  # fmt: skip
+
+    shown = tuple(example(i, text) for i, text in enumerate(texts))
+    clusters = (
+        ErrorCluster(kind="confusion", title="card_arrival answered as card_delivery_estimate",
+                     num_wrong=37, num_seen=52, examples=shown, advice="37 of 41 errors confuse "
+                     "card_arrival with card_delivery_estimate: add rows of card_arrival"),
+        ErrorCluster(kind="words", title="prompts with the word pending", num_wrong=9, num_seen=11,
+                     examples=shown[:2], advice="9 of 11 are wrong, 40 of 389 elsewhere: add rows "
+                     "whose prompt holds pending"),
+        ErrorCluster(kind="cut", title="cut at their longest", num_wrong=2, num_seen=2,
+                     advice="2 of 49 wrong answers were cut: train longer"),
+    )  # fmt: skip
+    return ErrorReport(candidate="student", num_wrong=49, num_examples=400, clusters=clusters)
+
+
+def _costs() -> CostView:
+    spent = Decimal("1.2345")
+    return CostView(
+        stages=(SpendingRow(stage="label", requests=1612, accepted=1590, tokens=812_000,
+                            spent_usd=Decimal("1.1345"), unknown_usd=Decimal("0.0021")),
+                SpendingRow(stage="evaluate@teacher", requests=400, accepted=400, tokens=99_000,
+                            spent_usd=Decimal("0.1"), unknown_usd=Decimal(0))),
+        spent_usd=spent, budget_usd=Decimal(5), baseline="teacher",
+        candidates=(CandidateCost(candidate="teacher", usd_per_thousand=Decimal("0.25"),
+                                  source="ledger: evaluate@teacher, 400 answers"),
+                    CandidateCost(candidate="student", usd_per_thousand=Decimal(0),
+                                  seconds_per_thousand=48.2, source="it asks no API")),
+        saved_usd_per_thousand=Decimal("0.25"), answers_to_pay_back=4938,
+    )  # fmt: skip
+
+
+def _compression() -> CompressionView:
+    return CompressionView(
+        rows=(SizeRow(candidate="teacher", parameters=494_032_768, latency_mean_s=1.42,
+                      bytes_by_dtype={"bfloat16": 988_065_536}, disk_bytes=1_238_400_000,
+                      latency_p95_s=2.61, per_minute=84.0, source="counted in memory"),
+              SizeRow(candidate="student", parameters=33_600_000, latency_mean_s=0.11,
+                      bytes_by_dtype={"bfloat16": 67_200_000, "float32": 134_400_000},
+                      disk_bytes=134_500_000, latency_p95_s=0.16, per_minute=1243.7),
+              SizeRow(candidate="exported", disk_bytes=136_000_000, source="export: all files")),
+        ratios=(Ratio(name="parameters", value=14.7, words="14.70 times smaller"),
+                Ratio(name="bfloat16 to float32", value=7.35, words="7.350 times smaller",
+                      is_pair=True),
+                Ratio(name="latency", value=12.9, words="12.91 times faster")),
+        kept_metric="Exact match", kept=0.9616,
     )  # fmt: skip
 
 
@@ -118,7 +243,7 @@ def rich_report() -> RunReport:
     """What a good run of nine stages looks like."""
     rules = (
         RuleRow(text="Exact match of the student is at least the teacher's minus 0.05 (confidence)",
-                value=-0.035, limit=-0.05, outcome="pass",
+                value=-0.035, low=-0.0475, high=-0.0125, limit=-0.05, outcome="pass", n=400,
                 reason="lower bound −0.0475 of 400 paired examples"),
         RuleRow(text="KL to the teacher at most 0.1 nats (confidence)", value=0.04131, limit=0.1,
                 outcome="pass", reason="upper bound 0.0438"),
@@ -145,7 +270,7 @@ def rich_report() -> RunReport:
         ("Teacher", "Qwen/Qwen2.5-0.5B-Instruct @ 7ae557604adf67be50417f59c2c2f167def9a775"),
         ("Seeds", "split 0, train 0, bootstrap 0"),
     )  # fmt: skip
-    return RunReport(
+    report = RunReport(
         title="Bank intents: 0.5B teacher to 30M student",
         description="77 intents of bank customers, answered by a name. English, synthetic holdout.",
         run_state="passed",
@@ -153,7 +278,20 @@ def rich_report() -> RunReport:
         "and beats its twin that never saw the teacher.",
         stages=_stages(),
         curves=_curves(),
-        metrics=_metrics(),
+        metrics=_with_differences(_metrics()),
+        candidates=tuple(
+            CandidateRow(name=name, role=role)
+            for name, role in (
+                ("teacher", "the model that is imitated"),
+                ("student", "taught by the teacher"),
+                ("twin", "the same model and steps, without the teacher"),
+            )
+        ),
+        slices=_slices(("rock", "folk", "hip-hop", "gospel", "jazz", "opera")),
+        calibration=_calibration("teacher", "student"),
+        errors=_errors("My card has not come.", ARABIC, HOSTILE),
+        costs=_costs(),
+        compression=_compression(),
         row_flow=flow,
         parts=parts,
         gate=GateView(passed=True, candidate="student", rules=rules, fallback="teacher"),
@@ -162,6 +300,7 @@ def rich_report() -> RunReport:
         recipe_yaml="name: bank-intents\ntask: intents\nlabel:\n  top_k: 1024\n  kd_temperatures: "
         "[1.0, 2.0]\ntrain:\n  loss: forward_kl\n  kd_temperature: 2.0\n  steps: 600\n",
     )
+    return report.model_copy(update={"scorecard": scorecard(report)})
 
 
 def extreme_report() -> RunReport:
@@ -205,9 +344,18 @@ def extreme_report() -> RunReport:
                    answers=dict.fromkeys(names, text * 3))
         for text in (*names, "\x00\x07 bell", "")
     )  # fmt: skip
+    gaps_of = {name: Difference(value=v, low=-v, high=v, n=1, p_value=0.0, p_corrected=0.0,
+                                test=LONG_WORD)
+               for name, v in zip(names, numbers, strict=True)}  # fmt: skip
     return RunReport(
         title=LONG_WORD, description=ARABIC, run_state="refused", headline=CHINESE * 4,
-        stages=stages, curves=curves, metrics=metrics, row_flow=flow,
+        stages=stages, curves=curves, row_flow=flow,
+        metrics=tuple(one.model_copy(update={"differences": gaps_of}) for one in metrics),
+        candidates=tuple(CandidateRow(name=name, role=LONG_WORD) for name in names),
+        slices=_slices((LONG_WORD, ARABIC, CHINESE, HOSTILE, "", "x")),
+        calibration=_calibration(LONG_WORD, HOSTILE),
+        errors=_errors(LONG_WORD, ARABIC, HOSTILE, CHINESE * 9),
+        costs=_costs(), compression=_compression(),
         parts={name: i for i, name in enumerate(CLASS_NAMES)},
         gate=GateView(passed=None, candidate=HOSTILE, rules=rules, fallback=LONG_WORD),
         examples=examples, facts=((LONG_WORD, LONG_WORD), (HOSTILE, ARABIC)),

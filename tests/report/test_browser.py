@@ -62,7 +62,7 @@ def test_a_wrong_figure_is_found(tmp_path):
 
     problems = inspect_page(path).problems()
 
-    assert len(problems) == 2
+    assert len(problems) == 3  # among the key numbers, at a glance, and in its card
     assert all("differs" in problem for problem in problems)
 
 

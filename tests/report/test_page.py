@@ -12,12 +12,13 @@ import pytest
 from tests.report.samples import HOSTILE, extreme_report, rich_report, small_report
 
 from stillhouse.report import page as page_module
-from stillhouse.report.content import Estimate, ExampleRow, MetricRow, RunReport
+from stillhouse.report.content import ExampleRow, MetricRow, RunReport
 from stillhouse.report.numbers import exact_text
 from stillhouse.report.page import key_metric, render_report, write_report
+from stillhouse.report.record import Estimate
 
 LOADING = ("src", "srcset", "href", "xlink:href", "action", "poster", "data", "background")
-SECTIONS = ("gate", "metrics", "losses", "rows", "stages", "examples", "facts", "recipe")
+SECTIONS = tuple(section.anchor for section in page_module.SECTIONS)
 
 
 class _Seen(HTMLParser):
@@ -131,8 +132,10 @@ def test_every_table_has_a_caption_and_every_chart_a_title(drawn):
 
 @pytest.mark.parametrize(
     ("field", "section"),
-    [("gate", "gate"), ("metrics", "metrics"), ("curves", "losses"), ("stages", "stages"),
-     ("examples", "examples"), ("facts", "facts"), ("recipe_yaml", "recipe")],
+    [("gate", "gate"), ("scorecard", "scorecard"), ("slices", "slices"), ("errors", "errors"),
+     ("calibration", "calibration"), ("costs", "costs"), ("compression", "compression"),
+     ("curves", "losses"), ("stages", "stages"), ("examples", "examples"), ("facts", "facts"),
+     ("recipe_yaml", "recipe")],
 )  # fmt: skip
 def test_a_section_without_data_is_left_out(field, section):
     rich = rich_report()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (run, check, status, gate, report, mask, ledger):
+    for command in (run, check, status, gate, mask, ledger):
         app.command()(command)
 
 
@@ -115,16 +113,6 @@ def gate(
         raise GateRefusedError(f"the gate refuses {candidate}; use {verdict.fallback} instead")
 
 
-def report(run_name: RunName, runs: RunsRoot = "runs", as_json: AsJson = False) -> None:
-    """Write a run's report anew and print where it lies."""
-    from stillhouse.runner.opening import named_place
-    from stillhouse.runner.pages import write_run_report
-
-    place = named_place(runs, run_name)
-    path = write_run_report(place.folder, place.store)
-    _put({"report": str(path)} if as_json else str(path))
-
-
 def mask(
     recipe: RecipeName,
     overrides: Overrides = None,
@@ -155,8 +143,3 @@ def ledger(
 
     place = named_place(runs, run_name) if run_name else root_place(runs)
     show_ledger(read_ledger(place), as_json=as_json)
-
-
-def _put(value: Any) -> None:
-    text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
-    sys.stdout.write(text + "\n")

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from stillhouse.cli import commands, recipes, targets
+from stillhouse.cli import commands, recipes, reports, targets
 from stillhouse.core.errors import StillhouseError
 
 EXIT_FAILED = 1
@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands.add_to(app)
+reports.add_to(app)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(targets.app, name="targets")
 

@@ -105,6 +105,8 @@ def show_verdict(verdict: Verdict, *, as_json: bool) -> None:
     _put(f"gate: {verdict.candidate} {'passed' if verdict.passed else 'refused'}")
     for rule in verdict.rules:
         _put(f"  {rule.decision:<15} {rule.text}: {rule.reason}")
+    if not verdict.passed:
+        _put(f"use instead: {verdict.fallback}")
 
 
 def show_check(found: CheckReport, *, as_json: bool) -> None:

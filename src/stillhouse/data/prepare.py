@@ -28,12 +28,14 @@ class Prepared:
         dropped: every other row with its reason, step by step.
         counts: one a step; they balance.
         made: rows that a step made, as they were when it made them.
+        measured: cleaned rows of the examples of validation and holdout, in the same order.
     """
 
     examples: list[Example]
     dropped: list[Drop]
     counts: list[StepCount]
     made: list[Row]
+    measured: list[Row]
 
 
 def prepare_rows(
@@ -74,7 +76,9 @@ def prepare_rows(
         dropped += drops
         counts.append(count)
     check_balance(counts, len(collected), len(current))
-    return Prepared([_example(draft) for draft in drafts_of(current)], dropped, counts, made)
+    drafts = drafts_of(current)
+    measured = [draft for draft in drafts if draft.part in _MEASURED]
+    return Prepared([_example(draft) for draft in drafts], dropped, counts, made, [*measured])
 
 
 def build_steps(prepare: Prepare, paired: Sequence[Sequence[Setting]] = ()) -> list[Step]:

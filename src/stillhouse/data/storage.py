@@ -89,6 +89,13 @@ def write_dropped(path: Path, dropped: Iterable[Drop]) -> None:
     )
 
 
+def read_dropped(path: Path) -> list[Drop]:
+    """The dropped rows that `write_dropped` wrote."""
+    return [
+        Drop(_row(record), record["reason"], record["evidence"]) for record in _read(path, _DROPPED)
+    ]
+
+
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
     """Write examples, all or nothing.
 

@@ -12,12 +12,12 @@ from transformers import PreTrainedModel
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_value
-from stillhouse.core.rows import Completion, Example
+from stillhouse.core.rows import Completion, Example, OwnLogprob
 from stillhouse.core.sampling import Sampling
 from stillhouse.core.targets import ClassTargets, TokenTargets
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.models.branches import answer_likelihoods
-from stillhouse.models.generate import find_stopping, generate_ids
+from stillhouse.models.generate import Generated, find_stopping, generate_ids
 from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.models.score import score_batch
 from stillhouse.models.scoring import Scoring
@@ -35,14 +35,17 @@ memory, and a crash loses one window. assumption: a larger one saves no more pad
 
 
 _CAN = {
-    False: Capabilities(text=True, own_logprobs=False, scoring=True, full_logits=True),
-    True: Capabilities(text=True, own_logprobs=False, scoring=False, full_logits=False),
+    False: Capabilities(text=True, own_logprobs=True, scoring=True, full_logits=True),
+    True: Capabilities(text=True, own_logprobs=True, scoring=False, full_logits=False),
 }
 """By whether the model is an encoder-decoder."""
 
 
 class TransformersEngine:
     """Completes and scores with a model in memory.
+
+    With `with_logprobs` set, greedy completions come with the log-probability of each of their
+    tokens, the one that ended it among them; under a schema among the tokens that it allows.
 
     Args:
         model: a causal language model, or an encoder-decoder, which only completes; with or without
@@ -75,6 +78,7 @@ class TransformersEngine:
         self._template = template
         self._scoring = scoring or Scoring(vocab_size=tokenizer.vocab_size)
         self._seed = seed
+        self.with_logprobs = False
         self._stopping = find_stopping(model, tokenizer, template)
         self._grammar = (
             AnswerGrammar(answer_schema, tokenizer, self._stopping.stop_ids)
@@ -111,8 +115,16 @@ class TransformersEngine:
                     self._tokenizer.decode(one.ids),
                     one.finish,
                     len(one.ids),
+                    logprobs=self._own_logprobs(one),
                     sample_index=sampling.sample_index,
                 )
+
+    def _own_logprobs(self, one: Generated) -> tuple[OwnLogprob, ...]:
+        if not self.with_logprobs or one.logprobs is None:
+            return ()
+        # The token that ended it has no text.
+        tokens = [*self._tokenizer.token_bytes(one.ids), b""]
+        return tuple(map(OwnLogprob, tokens, one.logprobs.tolist()))
 
     def score(self, examples: Iterable[Example]) -> Iterator[TokenTargets]:
         """Targets for every example's trained tokens, in the order of the examples.

@@ -60,16 +60,16 @@ AGREEMENT_METRICS = (
         "higher",
         f"Probability that the teacher accepts a token that the student drafts, {_GOLD}: the mean "
         "of sum of min(teacher, student).",
-        ("acceptance", "tokens"),
+        ("accepted", "tokens"),
         source=f"{_DRAFTS}, corollary 3.6",
     ),
     Metric(
-        "acceptance_length",
+        "expected_acceptance",
         "Expected acceptance length",
         "higher",
         f"Tokens a call of the teacher gives when the student drafts {DRAFTED} at a time and each "
         "is accepted by itself.",
-        ("acceptance", "tokens"),
+        ("accepted", "tokens"),
         of_sums(acceptance_length),
         unit="tokens",
         source=f"{_DRAFTS}, equation 1",

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evals.metric import Metric
-from stillhouse.evals.scores import COUNT, Column
+from stillhouse.evals.scores import Column
+
+REPEATED, BATCHED = "repeated", "batched"
+"""Columns that count the examples that were asked again, and alone beside a batch."""
 
 
 def largest(columns_N1: NDArray[np.float64], weights_RN: NDArray[np.float64]) -> Column:
@@ -29,7 +32,8 @@ CONSISTENCY_METRICS = (
         "Repeats are equal",
         "higher",
         "Share of examples that get the same text each time they are asked.",
-        ("repeats_equal", COUNT),
+        ("repeats_equal", REPEATED),
+        counted=REPEATED,
         is_fraction=True,
     ),
     Metric(
@@ -37,7 +41,8 @@ CONSISTENCY_METRICS = (
         "Batch equals one by one",
         "higher",
         "Share of examples that get the same text alone and in a batch.",
-        ("batch_equal", COUNT),
+        ("batch_equal", BATCHED),
+        counted=BATCHED,
         is_fraction=True,
     ),
     Metric(
@@ -67,7 +72,8 @@ FIELD_CONSISTENCY_METRICS = (
         "lower",
         "Mean over examples of the largest minus the smallest answer, as a share of the scale; an "
         "unreadable answer counts as the whole scale.",
-        ("range:{field}", COUNT),
+        ("range:{field}", REPEATED),
+        counted=REPEATED,
     ),
     Metric(
         "flip_rate.{field}",
@@ -75,7 +81,8 @@ FIELD_CONSISTENCY_METRICS = (
         "lower",
         "Share of examples that do not get the same {field} each time they are asked; an "
         "unreadable answer is a flip.",
-        ("flip:{field}", COUNT),
+        ("flip:{field}", REPEATED),
+        counted=REPEATED,
         is_fraction=True,
     ),
     Metric(

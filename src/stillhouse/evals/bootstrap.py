@@ -1,15 +1,16 @@
 """The one bootstrap: intervals of any statistic of columns, examples drawn with replacement.
 
-Legend: N examples, S columns, R resamples.
+Legend: N examples, S columns, R resamples, G groups left out one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Sums = NDArray[np.float64]
 """(R, S), each column summed with the weights of each resample."""
@@ -18,6 +19,9 @@ Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.floa
 """From columns (N, S) and weights (R, N), whole numbers >= 0, to values (R,)."""
 
 _BLOCK_BYTES = 8 << 20
+_MOST_GROUPS = 400
+"""assumption: the skewness of 400 group means is known within 0.12, which moves a bound's tail
+share of 0.025 by less than 0.001."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,18 @@ class Resampling:
     confidence: float = 0.95
     seed: int = 0
 
+    @property
+    def tail(self) -> float:
+        """What the interval leaves out at each end."""
+        return (1.0 - self.confidence) / 2.0
+
 
 def bootstrap(
     columns_NS: NDArray[np.float64],
     statistic: Statistic,
     resampling: Resampling,
 ) -> Estimate:
-    """A statistic of the columns' sums with its percentile interval.
+    """A statistic with the wider, at each end, of two bootstrap intervals.
 
     Args:
         columns_NS: (N, S), N >= 1; one row an example.
@@ -65,58 +74,95 @@ def bootstrap(
         resampling: draws, confidence and seed.
 
     Returns:
-        The value on all examples, and the percentile interval over R resamples of N examples
-        drawn with replacement. Paired by construction: one example's columns stay together.
-        A resample on which the statistic is not defined (0 / 0) may lie anywhere, so it counts
-        as below every lower and above every upper bound.
+        The value on all examples, and its interval from R resamples of N examples drawn with
+        replacement. Paired by construction: one example's columns stay together. The percentile
+        interval serves symmetric values with far outliers, the bias-corrected and accelerated one
+        skewed values, and a sample does not tell which it is. A resample on which the statistic
+        is not defined (0 / 0) may lie anywhere, so it counts as below every lower and above every
+        upper bound. One example alone bounds nothing.
 
-    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    Source: Efron 1987, JASA 82, 171-185 (BCa); Hesterberg 2015, arXiv:1411.5279: for both the
+    normal quantile becomes that of Student's t, times sqrt(n / (n - 1)), as small samples need.
     """
     num_examples = len(columns_NS)
-    generator = np.random.default_rng(resampling.seed)
-    shares = np.full(num_examples, 1.0 / num_examples)
-    block = max(1, _BLOCK_BYTES // (8 * num_examples))
-    values = []
-    for start in range(0, resampling.draws, block):
-        size = min(block, resampling.draws - start)
-        weights = generator.multinomial(num_examples, shares, size=size).astype(np.float64)
-        values.append(statistic(columns_NS, weights))
-    tail = (1.0 - resampling.confidence) / 2.0
-    drawn = np.concatenate(values)
     value = float(statistic(columns_NS, np.ones((1, num_examples)))[0])
-    # "inverted_cdf" takes a value that was drawn, so that infinite ones stay what they are.
-    low, high = (
-        float(
-            np.quantile(
-                np.nan_to_num(drawn, nan=edge, posinf=np.inf, neginf=-np.inf),
-                share,
-                method="inverted_cdf",
-            )
-        )
-        for edge, share in ((-np.inf, tail), (np.inf, 1.0 - tail))
-    )
+    num_telling = int(np.count_nonzero(np.any(columns_NS != 0.0, axis=1)))
+    if num_telling < 2:
+        return Estimate(value, -np.inf, np.inf, num_examples)
+    drawn = _draw(columns_NS, statistic, resampling)
+    bias = _bias(drawn, value)
+    skew = _acceleration(columns_NS, statistic)
+    # Rows of zeros are in no sum, so they make no sample larger.
+    reach = np.sqrt(num_telling / (num_telling - 1)) * stats.t.ppf(resampling.tail, num_telling - 1)
+    share, corrected = float(stats.norm.cdf(reach)), _adjusted(bias, skew, reach)
+    low = _quantile(drawn, min(share, corrected), -np.inf)
+    share, corrected = float(stats.norm.cdf(-reach)), _adjusted(bias, skew, -reach)
+    high = _quantile(drawn, max(share, corrected), np.inf)
     return Estimate(value, low, high, num_examples)
 
 
-def widen_fraction(estimate: Estimate, confidence: float) -> Estimate:
-    """A fraction's interval where every example agreed and the bootstrap has no width.
+def _draw(
+    columns_NS: NDArray[np.float64], statistic: Statistic, resampling: Resampling
+) -> NDArray[np.float64]:
+    """(R,) the statistic on resamples."""
+    num_examples = len(columns_NS)
+    generator = np.random.default_rng(resampling.seed)
+    values = []
+    for size in blocks(resampling.draws, num_examples):
+        # Counting drawn places gives multinomial weights, ten times as fast as drawing those.
+        drawn = generator.integers(0, num_examples, (size, num_examples))
+        drawn += num_examples * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * num_examples)
+        weights = counts.reshape(size, num_examples).astype(np.float64)
+        values.append(statistic(columns_NS, weights))
+    return np.concatenate(values)
 
-    Args:
-        estimate: of a mean of zeros and ones.
-        confidence: of the interval.
 
-    Returns:
-        With n successes of n the lower bound is `((1 - confidence) / 2) ** (1 / n)`, with none the
-        upper bound is 1 minus that; every other estimate as it is.
+def blocks(num_rows: int, num_examples: int) -> Iterator[int]:
+    """Sizes that sum to `num_rows`, each few enough that (size, N) weights fit the memory."""
+    block = max(1, _BLOCK_BYTES // (8 * num_examples))
+    for start in range(0, num_rows, block):
+        yield min(block, num_rows - start)
 
-    Source: Clopper & Pearson 1934, Biometrika 26(4), the exact interval at its ends.
-    """
-    bound = ((1.0 - confidence) / 2.0) ** (1.0 / estimate.n)
-    if estimate.low == estimate.high == 1.0:
-        return replace(estimate, low=bound)
-    if estimate.low == estimate.high == 0.0:
-        return replace(estimate, high=1.0 - bound)
-    return estimate
+
+def _bias(drawn: NDArray[np.float64], value: float) -> float:
+    """How far the estimate lies from the median of the resamples, in standard normal units."""
+    half = np.count_nonzero((drawn == value) | np.isnan(drawn))
+    below = np.count_nonzero(drawn < value) + 0.5 * half
+    edge = 0.5 / len(drawn)
+    return float(stats.norm.ppf(np.clip(below / len(drawn), edge, 1.0 - edge)))
+
+
+def _acceleration(columns_NS: NDArray[np.float64], statistic: Statistic) -> float:
+    """A sixth of the skewness of the influence of single examples, by the jackknife over groups."""
+    num_examples = len(columns_NS)
+    num_groups = min(num_examples, _MOST_GROUPS)
+    group = np.arange(num_examples) % num_groups
+    values = []
+    start = 0
+    for size in blocks(num_groups, num_examples):
+        left_out = np.arange(start, start + size)
+        weights = (group[None, :] != left_out[:, None]).astype(np.float64)
+        values.append(statistic(columns_NS, weights))
+        start += size
+    without = np.concatenate(values)
+    if not np.all(np.isfinite(without)):
+        return 0.0
+    influence = without.mean() - without
+    spread = float(np.sum(influence**2)) ** 1.5
+    return float(np.sum(influence**3)) / (6.0 * spread) if spread > 0.0 else 0.0
+
+
+def _adjusted(bias: float, skew: float, z: float) -> float:
+    """The share of resamples below a bound."""
+    shifted = bias + z
+    return float(stats.norm.cdf(bias + shifted / max(1.0 - skew * shifted, 0.05)))
+
+
+def _quantile(drawn: NDArray[np.float64], share: float, edge: float) -> float:
+    # "inverted_cdf" takes a value that was drawn, so that infinite ones stay what they are.
+    filled = np.nan_to_num(drawn, nan=edge, posinf=np.inf, neginf=-np.inf)
+    return float(np.quantile(filled, share, method="inverted_cdf"))
 
 
 def of_sums(function: Callable[[Sums], NDArray[np.float64]]) -> Statistic:

@@ -89,7 +89,7 @@ def adaptive_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats
     Returns:
         In [0, 1].
 
-    Source: Nguyen & O'Connor 2015, arXiv:1508.05154, section 3.1.
+    Source: Nguyen & O'Connor 2015, arXiv:1508.05154.
     """
     groups = TieGroups.of(columns_N2[:, 0])
     own_RG = groups.sums(weights_RN)
@@ -136,7 +136,7 @@ CALIBRATION_METRICS = (
         f"The same over {BINS} bins of about equally many answers.",
         _COLUMNS,
         adaptive_calibration_error,
-        source="Nguyen & O'Connor 2015, arXiv:1508.05154, section 3.1",
+        source="Nguyen & O'Connor 2015, arXiv:1508.05154",
     ),
     Metric(
         "auroc_confidence",

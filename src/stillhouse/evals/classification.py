@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Statistic, Sums, of_sums, ratio
 from stillhouse.evals.metric import Metric
+from stillhouse.evals.ranks import TieGroups
 from stillhouse.evals.scores import Column
 from stillhouse.recipes.answers import AnswerKind, name_class
 
 NO_CLASS = -1.0
-"""The code of an answer that is no class, and of a reference that is missing."""
-
-OTHER_NO_CLASS = -2.0
-"""The same of another model, so that two unreadable answers do not agree."""
+"""The code of an answer that is no class, and of a reference that is missing; it is not counted."""
 
 
 def read_label(kind: AnswerKind, value: Any) -> str | None:
@@ -84,7 +82,7 @@ def score_same_label(
     codes = _codes(kind, [*said, *other])
     return {
         "same_class_said": np.array([codes.get(name or "", NO_CLASS) for name in said]),
-        "same_class_other": np.array([codes.get(name or "", OTHER_NO_CLASS) for name in other]),
+        "same_class_other": np.array([codes.get(name or "", NO_CLASS) for name in other]),
     }
 
 
@@ -112,23 +110,13 @@ def _sides(
     return {name: side.astype(np.float64) for name, side in sides.items()}
 
 
-def ratio_or_zero(sums: Sums) -> NDArray[np.float64]:
-    """(R,) first column's sum over the second's, and 0 where there is nothing to divide by."""
-    return _over(sums[:, 0], sums[:, 1])
-
-
 def _over(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-def f1(both: NDArray[np.float64], said: NDArray[np.float64], wanted: NDArray[np.float64]) -> Any:
-    """F1 from what was right, said and wanted, elementwise; 0 where nothing was said or wanted."""
-    return _over(2.0 * both, said + wanted)
-
-
-def _f1_of_sums(sums: Sums) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = f1(sums[:, 0], sums[:, 1], sums[:, 2])
-    return found
+def f1_of_sums(sums: Sums) -> NDArray[np.float64]:
+    """(R,) F1 from sums of what was right, said and wanted; NaN where nothing was either."""
+    return ratio(np.stack([2.0 * sums[:, 0], sums[:, 1] + sums[:, 2]], axis=1))
 
 
 Counts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -141,17 +129,32 @@ def _of_classes(function: Callable[[Counts], NDArray[np.float64]]) -> Statistic:
     def statistic(
         columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
     ) -> NDArray[np.float64]:
+        said_N, wanted_N = columns_NS[:, 0], columns_NS[:, 1]
         num_classes = int(columns_NS.max(initial=NO_CLASS)) + 1
-        said_NC, wanted_NC = (
-            (columns_NS[:, [place]] == np.arange(num_classes)).astype(np.float64)
-            for place in (0, 1)
-        )
+        both_RN = weights_RN * (said_N == wanted_N)
         both, said, wanted = (
-            weights_RN @ part_NC for part_NC in (said_NC * wanted_NC, said_NC, wanted_NC)
+            _count(codes_N, counted_RN, num_classes)
+            for codes_N, counted_RN in (
+                (wanted_N, both_RN),
+                (said_N, weights_RN),
+                (wanted_N, weights_RN),
+            )
         )
         return function((both, said, wanted))
 
     return statistic
+
+
+def _count(
+    codes_N: NDArray[np.float64], weights_RN: NDArray[np.float64], num_classes: int
+) -> NDArray[np.float64]:
+    """(R, C) how often each class is there; what is no class is not counted."""
+    # Sorted and added up, because a product with C columns is slow where texts are named classes.
+    groups = TieGroups.of(codes_N)
+    codes_G = codes_N[groups.order_N][groups.starts_G].astype(np.intp)
+    counts_RC = np.zeros((len(weights_RN), num_classes))
+    counts_RC[:, codes_G[codes_G >= 0]] = groups.sums(weights_RN)[:, codes_G >= 0]
+    return counts_RC
 
 
 def mean_over_classes(
@@ -172,7 +175,7 @@ def mean_over_classes(
 def macro_f1(counts: Counts) -> NDArray[np.float64]:
     """(R,) mean F1 of the classes that were said or wanted."""
     both, said, wanted = counts
-    return mean_over_classes(f1(both, said, wanted), said + wanted > 0)
+    return mean_over_classes(_over(2.0 * both, said + wanted), said + wanted > 0)
 
 
 def macro_precision(counts: Counts) -> NDArray[np.float64]:
@@ -190,7 +193,7 @@ def macro_recall(counts: Counts) -> NDArray[np.float64]:
 def micro_f1(counts: Counts) -> NDArray[np.float64]:
     """(R,) F1 of all classes' counts together; NaN where nothing was asked."""
     both, said, wanted = (part.sum(1) for part in counts)
-    return ratio(np.stack([2.0 * both, said + wanted], axis=1))
+    return f1_of_sums(np.stack([both, said, wanted], axis=1))
 
 
 def _kappa(counts: Counts) -> NDArray[np.float64]:
@@ -213,7 +216,8 @@ def _kappa_of_two(
 
 
 _CODES = ("class_said:{field}", "class_wanted:{field}")
-_SKLEARN = "scikit-learn, zero_division=0"
+_SKLEARN = "scikit-learn, zero_division=nan"
+_SKLEARN_AVERAGES = "scikit-learn, zero_division=0"
 _ROC = "Fawcett 2006, Pattern Recognition Letters 27(8), section 2"
 _UNREADABLE_IS_NO_CLASS = "an unreadable answer is no class"
 _UNREADABLE_IS_OPPOSITE = "an unreadable answer counts as the opposite of its reference"
@@ -233,10 +237,9 @@ LABEL_METRICS = (
         "precision.{field}",
         "Precision of {field}",
         "higher",
-        f"Of the answers on the positive side, the share that belongs there; 0 without any; "
-        f"{_UNREADABLE_IS_OPPOSITE}.",
+        "Of the answers on the positive side, the share that belongs there; not defined without "
+        f"any; {_UNREADABLE_IS_OPPOSITE}.",
         ("true_positive:{field}", "said_positive:{field}"),
-        of_sums(ratio_or_zero),
         counted="said_positive:{field}",
         is_fraction=True,
         source=_SKLEARN,
@@ -245,10 +248,9 @@ LABEL_METRICS = (
         "recall.{field}",
         "Recall of {field}",
         "higher",
-        f"Of the references on the positive side, the share that was found; 0 without any; "
-        f"{_UNREADABLE_IS_OPPOSITE}.",
+        "Of the references on the positive side, the share that was found; not defined without "
+        f"any; {_UNREADABLE_IS_OPPOSITE}.",
         ("true_positive:{field}", "positive:{field}"),
-        of_sums(ratio_or_zero),
         counted="positive:{field}",
         is_fraction=True,
         source=_SKLEARN,
@@ -257,10 +259,10 @@ LABEL_METRICS = (
         "f1.{field}",
         "F1 of {field}",
         "higher",
-        f"Harmonic mean of precision and recall of the positive side; 0 where it is neither said "
-        f"nor wanted; {_UNREADABLE_IS_OPPOSITE}.",
+        "Harmonic mean of precision and recall of the positive side; not defined where it is "
+        f"neither said nor wanted; {_UNREADABLE_IS_OPPOSITE}.",
         ("true_positive:{field}", "said_positive:{field}", "positive:{field}"),
-        of_sums(_f1_of_sums),
+        of_sums(f1_of_sums),
         counted="asked:{field}",
         source=_SKLEARN,
     ),
@@ -294,7 +296,7 @@ LABEL_METRICS = (
         _CODES,
         _of_classes(macro_f1),
         counted="asked:{field}",
-        source=_SKLEARN,
+        source=_SKLEARN_AVERAGES,
     ),
     Metric(
         "macro_precision.{field}",
@@ -304,7 +306,7 @@ LABEL_METRICS = (
         _CODES,
         _of_classes(macro_precision),
         counted="asked:{field}",
-        source=_SKLEARN,
+        source=_SKLEARN_AVERAGES,
     ),
     Metric(
         "macro_recall.{field}",
@@ -314,7 +316,7 @@ LABEL_METRICS = (
         _CODES,
         _of_classes(macro_recall),
         counted="asked:{field}",
-        source=_SKLEARN,
+        source=_SKLEARN_AVERAGES,
     ),
     Metric(
         "micro_f1.{field}",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals.alike import BATCHED, REPEATED
 from stillhouse.evals.fields import read_field
 from stillhouse.evals.scores import Column
 from stillhouse.recipes.answers import AnswerKind
@@ -28,16 +29,20 @@ def score_repeats(
         as_objects: answers are JSON objects.
 
     Returns:
-        `repeats_equal`: (N,) 1 where all texts are equal. `range:FIELD`, of each number: (N,)
-        largest minus smallest over the scale's length. `flip:FIELD`, of labels and sets of
-        them: (N,) 1 where not all are equal. An unreadable answer is a flip and the whole scale.
+        `repeated`: (N,) 1. `repeats_equal`: (N,) 1 where all texts are equal. `range:FIELD`, of
+        each number: (N,) largest minus smallest over the scale's length. `flip:FIELD`, of labels
+        and sets of them: (N,) 1 where not all are equal. An unreadable answer is a flip and the
+        whole scale.
 
     Raises:
         InputError: fewer than two repeats, or lists of several lengths.
     """
     _require_lists(repeats)
     texts = [{text.strip() for text in own} for own in zip(*repeats, strict=True)]
-    columns = {"repeats_equal": np.array([float(len(own) == 1) for own in texts])}
+    columns = {
+        REPEATED: np.ones(len(texts)),
+        "repeats_equal": np.array([float(len(own) == 1) for own in texts]),
+    }
     for name, kind in kinds.items():
         read = [read_field(name, kind, said, as_objects=as_objects) for said in repeats]
         answers = list(zip(*read, strict=True))
@@ -85,15 +90,16 @@ def score_batch(
         as_objects: answers are JSON objects.
 
     Returns:
-        `batch_equal`: (N,) 1 where both texts are equal. `batch_difference:FIELD`, of each number:
-        (N,) the distance of both, the scale's length where one cannot be read and the other can.
+        `batched`: (N,) 1. `batch_equal`: (N,) 1 where both texts are equal.
+        `batch_difference:FIELD`, of each number: (N,) the distance of both, the scale's length
+        where one cannot be read and the other can.
 
     Raises:
         InputError: lists of several lengths.
     """
     _require_lists([alone, in_batch])
     equal = [float(one.strip() == two.strip()) for one, two in zip(alone, in_batch, strict=True)]
-    columns = {"batch_equal": np.array(equal)}
+    columns = {BATCHED: np.ones(len(equal)), "batch_equal": np.array(equal)}
     for name, kind in kinds.items():
         if kind.kind != "number":
             continue

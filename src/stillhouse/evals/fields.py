@@ -53,7 +53,7 @@ def read_field(
     Args:
         name: of the field; `answer` for plain answers.
         kind: of the field.
-        texts: answers; None where there is none.
+        texts: answers; None or blank where there is none.
         as_objects: they are JSON objects, else the whole text is the field.
 
     Returns:
@@ -68,9 +68,10 @@ def _raw_values(
 ) -> list[Any]:
     if as_objects:
         return [(parse_object(text) or {}).get(name) if text else None for text in texts]
+    told = [text if text and text.strip() else None for text in texts]
     if kind.kind in ("label", "text"):
-        return list(texts)
-    return [None if text is None else _parse(text) for text in texts]
+        return told
+    return [None if text is None else _parse(text) for text in told]
 
 
 def _parse(text: str) -> Any:
@@ -152,7 +153,7 @@ def score_fields(
     Args:
         kinds: field to kind.
         said: the candidate's answers.
-        references: what is right, one for each; None where nothing is known.
+        references: what is right, one for each; None or blank where nothing is known.
         as_objects: answers are JSON objects, else the one field is `answer`.
 
     Returns:

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals.bootstrap import (
-    Estimate,
-    Resampling,
-    bootstrap,
-    ratio,
-    widen_fraction,
-)
+from stillhouse.evals.bootstrap import Estimate, Resampling
+from stillhouse.evals.compare import compare, paired_counts
+from stillhouse.evals.estimates import counts_units, estimate_metric
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import metric_by_name
-from stillhouse.evals.scores import Scores
-from stillhouse.recipes.measuring import Gate, Rule
+from stillhouse.evals.proportions import (
+    difference_interval,
+    exact_interval,
+    examples_to_decide,
+    ratio_interval,
+)
+from stillhouse.evals.scores import COUNT, Scores
+from stillhouse.evals.slice_compare import on_part, slice_names
+from stillhouse.recipes.gating import Gate, Rule
+from stillhouse.recipes.metric_names import misfit_with
 
 Decision = Literal["pass", "fail", "not enough data"]
 OTHERS = {"teacher": "teacher", "baseline": "twin"}
 """What a rule's `against` calls a candidate of the run."""
+
+_Bounds = Callable[[int], tuple[float, float]]
+"""The interval that so many examples in the same shares would give."""
 
 
 class RuleVerdict(BaseModel):
@@ -85,100 +89,90 @@ def decide(
         resampling: how the intervals are made.
 
     Returns:
-        Passed when every rule passed.
+        Passed when every rule passed. A rule on each slice is asked once a slice.
 
     Raises:
-        InputError: no such candidate, or a rule needs one that was not measured.
+        InputError: no such candidate, metric or slice, a rule needs a candidate that was not
+            measured, or demands what its metric cannot be.
     """
     if candidate not in scores:
         raise InputError(
             f"no candidate {candidate!r} in this run", f"candidates: {', '.join(scores)}"
         )
-    rules = tuple(_ask(rule, scores, candidate, resampling) for rule in gate.rules)
+    asked = [one for rule in gate.rules for one in _each(rule, scores[candidate])]
+    rules = tuple(_ask(rule, scores, candidate, resampling) for rule in asked)
     passed = all(rule.decision == "pass" for rule in rules)
     return Verdict(candidate=candidate, passed=passed, rules=rules, fallback=gate.fallback)
+
+
+def _each(rule: Rule, own: Scores) -> Iterator[Rule]:
+    if rule.each_slice is None:
+        yield rule
+        return
+    for name in slice_names(own, rule.each_slice):
+        yield rule.of_slice(rule.each_slice, name)
 
 
 def _ask(
     rule: Rule, scores: Mapping[str, Scores], candidate: str, resampling: Resampling
 ) -> RuleVerdict:
-    own = scores[candidate]
+    own = _cut(scores[candidate], rule)
     metric = metric_by_name(rule.metric, own)
+    _refuse_misfit(rule, metric)
     if rule.against == "absolute":
         estimate = estimate_metric(metric, own, resampling)
-        text = rule.metric
-    else:
-        name = OTHERS.get(rule.against, rule.against)
-        if name not in scores:
-            raise InputError(
-                f"a gate rule compares {rule.metric} with the {rule.against}, which was not "
-                "measured",
-                "the baseline is the twin: add train.twin to the recipe",
-            )
-        estimate = compare(metric, own, scores[name], rule.relation, resampling)
-        sign = "minus" if rule.relation == "difference" else "over"
-        text = f"{rule.metric} {sign} the {rule.against}'s"
-    return _decide(rule, text, estimate)
+        return _decide(rule, metric, rule.metric, estimate, _grown(metric, own, resampling))
+    name = OTHERS.get(rule.against, rule.against)
+    if name not in scores:
+        raise InputError(
+            f"a gate rule compares {rule.metric} with the {rule.against}, which was not measured",
+            "the baseline is the twin: add train.twin to the recipe",
+        )
+    other = _cut(scores[name], rule)
+    estimate = compare(metric, own, other, rule.relation, resampling)
+    sign = "minus" if rule.relation == "difference" else "over"
+    text = f"{rule.metric} {sign} the {rule.against}'s"
+    return _decide(rule, metric, text, estimate, _grown_pairs(metric, own, other, rule, resampling))
 
 
-def estimate_metric(metric: Metric, scores: Scores, resampling: Resampling) -> Estimate:
-    """A metric of one candidate with its interval."""
-    found = bootstrap(metric.columns(scores), metric.statistic, resampling)
-    found = replace(found, n=metric.num_counted(scores))
-    return widen_fraction(found, resampling.confidence) if metric.is_fraction else found
+def _cut(scores: Scores, rule: Rule) -> Scores:
+    for kind, name in (rule.slice or {}).items():
+        return on_part(scores, kind, name)
+    return scores
 
 
-def compare(
-    metric: Metric,
-    own: Scores,
-    other: Scores,
-    relation: Literal["difference", "ratio"],
-    resampling: Resampling,
-) -> Estimate:
-    """A metric of one candidate minus or over another's, paired by example.
-
-    Args:
-        metric: what is compared.
-        own: the candidate's scores.
-        other: whom it is compared with.
-        relation: candidate minus other, or candidate over other.
-        resampling: how the interval is made.
-
-    Returns:
-        The difference or the ratio, with its interval.
-
-    Raises:
-        InputError: the two were measured on different examples.
-    """
-    if own.example_ids != other.example_ids:
-        raise InputError("the two candidates were measured on different examples")
-    num_columns = len(metric.needs)
-    columns = np.concatenate([metric.columns(own), metric.columns(other)], axis=1)
-
-    def statistic(
-        columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        first = metric.statistic(columns_NS[:, :num_columns], weights_RN)
-        second = metric.statistic(columns_NS[:, num_columns:], weights_RN)
-        if relation == "difference":
-            return first - second
-        return ratio(np.stack([first, second], axis=1))
-
-    found = bootstrap(columns, statistic, resampling)
-    return replace(found, n=metric.num_counted(own))
+def _refuse_misfit(rule: Rule, metric: Metric) -> None:
+    if metric.bounds is None:
+        return
+    misfit = misfit_with(metric.name, metric.bounds, rule.limit, rule.bound, rule.compared_as)
+    if misfit:
+        raise InputError(f"a gate rule asks in vain: {misfit}")
 
 
-def _decide(rule: Rule, what: str, estimate: Estimate) -> RuleVerdict:
-    lower_is_fine = rule.at_most is not None
-    limit = rule.at_most if rule.at_most is not None else (rule.at_least or 0.0)
-    # Turned so that the room is above 0 where the rule holds.
-    sign = 1.0 if lower_is_fine else -1.0
-    room = sign * (limit - estimate.value)
-    bound = estimate.high if lower_is_fine else estimate.low
-    room_of_bound = sign * (limit - bound)
-    word = "at most" if lower_is_fine else "at least"
-    text = f"{what} {word} {limit:g}"
-    decision, reason, n_enough = _weigh(rule, estimate, room, room_of_bound)
+def _grown(metric: Metric, own: Scores, resampling: Resampling) -> _Bounds | None:
+    columns = metric.columns(own)
+    if not counts_units(metric, columns):
+        return None
+    right, units = columns[:, 0].sum(), columns[:, 1].sum()
+    return lambda n: exact_interval(float(n * right / units), n, resampling.confidence)
+
+
+def _grown_pairs(
+    metric: Metric, own: Scores, other: Scores, rule: Rule, resampling: Resampling
+) -> _Bounds | None:
+    pairs = paired_counts(metric, own, other)
+    if pairs is None:
+        return None
+    interval = difference_interval if rule.relation == "difference" else ratio_interval
+    return lambda n: interval(pairs.grown(n), resampling.confidence)
+
+
+def _decide(
+    rule: Rule, metric: Metric, what: str, estimate: Estimate, grown: _Bounds | None
+) -> RuleVerdict:
+    where = f" {rule.where}" if rule.where else ""
+    text = f"{what}{where} {rule.bound.replace('_', ' ')} {rule.limit:g}"
+    decision, reason, n_enough = _weigh(rule, metric, estimate, grown)
     return RuleVerdict(
         text=text,
         metric=rule.metric,
@@ -186,7 +180,7 @@ def _decide(rule: Rule, what: str, estimate: Estimate) -> RuleVerdict:
         low=_finite(estimate.low),
         high=_finite(estimate.high),
         n=estimate.n,
-        limit=limit,
+        limit=rule.limit,
         decision=decision,
         reason=reason,
         n_enough=n_enough,
@@ -194,27 +188,59 @@ def _decide(rule: Rule, what: str, estimate: Estimate) -> RuleVerdict:
 
 
 def _weigh(
-    rule: Rule, estimate: Estimate, room: float, room_of_bound: float
+    rule: Rule, metric: Metric, estimate: Estimate, grown: _Bounds | None
 ) -> tuple[Decision, str, int]:
-    shown = f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}], n={estimate.n}"
+    counted = "examples" if metric.counted == COUNT else "of what it counts"
+    if estimate.n < rule.min_n:
+        reason = f"n={estimate.n}, and the rule asks for at least {rule.min_n} {counted}"
+        return "not enough data", reason, rule.min_n
     if not math.isfinite(estimate.value):
-        return "fail", f"it cannot be computed on these {estimate.n} examples", 0
+        return "fail", f"it cannot be computed on these {estimate.n} {counted}", 0
+    shown = f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}], n={estimate.n}"
+    room = _room(rule, estimate.value)
     if rule.decide_by == "point":
         return ("pass" if room >= 0 else "fail"), shown, 0
-    if room_of_bound > 0 or room == room_of_bound == 0:
+    if _shows(rule, room, (estimate.low, estimate.high)):
         return "pass", shown, 0
     if room < 0:
         return "fail", shown, 0
-    if room == 0 or not math.isfinite(room_of_bound):
-        return "not enough data", f"{shown}: the interval crosses the limit", 0
+    n_enough = _enough(rule, estimate, room, grown)
+    if n_enough:
+        way = f"about {n_enough} {counted} would decide"
+    elif room == 0:
+        way = "more like these would not decide, because the estimate is the limit itself"
+    else:
+        way = "it has no end, so nobody can say how many would decide"
+    return "not enough data", f"{shown}: the interval crosses the limit; {way}", n_enough
+
+
+def _room(rule: Rule, value: float) -> float:
+    """How far a value is from the limit, above 0 where the rule holds."""
+    # 0.1 + 0.2 is not more than 0.3: what differs by rounding alone is equal.
+    if math.isclose(value, rule.limit, rel_tol=1e-9, abs_tol=1e-12):
+        return 0.0
+    return value - rule.limit if rule.bound == "at_least" else rule.limit - value
+
+
+def _shows(rule: Rule, room: float, interval: tuple[float, float]) -> bool:
+    """Whether the whole interval keeps the rule."""
+    low, high = interval
+    room_of_bound = _room(rule, low if rule.bound == "at_least" else high)
+    return room_of_bound > 0 or room == room_of_bound == 0
+
+
+def _enough(rule: Rule, estimate: Estimate, room: float, grown: _Bounds | None) -> int:
+    """About how many units would decide, in the shares that were seen; 0 when none would."""
+    if room == 0:
+        return 0
+    if grown:
+        return examples_to_decide(estimate.n, lambda n: _shows(rule, room, grown(n)))
+    bound = estimate.low if rule.bound == "at_least" else estimate.high
+    if not math.isfinite(bound):
+        return 0
     # The half width shrinks as 1 / sqrt(n), so the room is reached at n * (width / room)^2.
-    width = room - room_of_bound
-    n_enough = math.ceil(estimate.n * (width / room) ** 2) + 1
-    return (
-        "not enough data",
-        f"{shown}: the interval crosses the limit; about {n_enough} examples would decide",
-        n_enough,
-    )
+    width = abs(estimate.value - bound)
+    return math.ceil(estimate.n * (width / room) ** 2) + 1
 
 
 def _finite(value: float) -> float | None:

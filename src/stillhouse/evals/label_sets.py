@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Sums, of_sums
-from stillhouse.evals.classification import f1, macro_f1, ratio_or_zero
+from stillhouse.evals.classification import f1_of_sums, macro_f1
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.evals.templates import fill
@@ -80,18 +80,14 @@ def score_label_sets(
     return {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
 
 
-def _micro(sums: Sums) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = f1(sums[:, 0], sums[:, 1], sums[:, 2])
-    return found
-
-
 def _macro(sums: Sums) -> NDArray[np.float64]:
     both, said, wanted = np.split(sums, 3, axis=1)
     return macro_f1((both, said, wanted))
 
 
-_SETS = "an unreadable answer is an empty set; 0 where there is nothing to count"
-_SKLEARN = "scikit-learn, zero_division=0"
+_SETS = "an unreadable answer is an empty set; not defined where there is nothing to count"
+_SKLEARN = "scikit-learn, zero_division=nan"
+_SKLEARN_AVERAGES = "scikit-learn, zero_division=0"
 
 LABEL_SET_METRICS = (
     Metric(
@@ -100,7 +96,7 @@ LABEL_SET_METRICS = (
         "higher",
         f"F1 over all labels of all sets, those of no declared class too; {_SETS}.",
         ("labels_both:{field}", "labels_said:{field}", "labels_wanted:{field}"),
-        of_sums(_micro),
+        of_sums(f1_of_sums),
         counted="asked:{field}",
         source=_SKLEARN,
     ),
@@ -110,7 +106,6 @@ LABEL_SET_METRICS = (
         "higher",
         f"Of all labels that were said, the share that the reference has; {_SETS}.",
         ("labels_both:{field}", "labels_said:{field}"),
-        of_sums(ratio_or_zero),
         counted="labels_said:{field}",
         source=_SKLEARN,
     ),
@@ -120,7 +115,6 @@ LABEL_SET_METRICS = (
         "higher",
         f"Of all labels of the references, the share that was said; {_SETS}.",
         ("labels_both:{field}", "labels_wanted:{field}"),
-        of_sums(ratio_or_zero),
         counted="labels_wanted:{field}",
         source=_SKLEARN,
     ),
@@ -147,7 +141,7 @@ LABEL_SET_AVERAGE = Metric(
     tuple(f"{part.format(place=0)}{{field}}" for part in _OF_CLASS),
     of_sums(_macro),
     counted="asked:{field}",
-    source=_SKLEARN,
+    source=_SKLEARN_AVERAGES,
 )
 """What is measured of a set of declared classes; its columns are three a class."""
 

@@ -5,6 +5,7 @@ Legend: N examples, S columns, R resamples.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Statistic, of_sums, ratio
 from stillhouse.evals.scores import COUNT, Scores
+from stillhouse.recipes.metric_names import scale_of
 
 RATIO = of_sums(ratio)
 
@@ -32,6 +34,8 @@ class Metric:
         unit: of the value; empty for a fraction.
         is_fraction: the first column holds 0 or 1 for each unit that the second counts, so that
             the interval can be exact.
+        scale: the least and the greatest value that it can have; None for a fraction, and for a
+            name whose scale `recipes/metric_names.py` knows.
         source: of the definition: a paper with its section, or a library.
     """
 
@@ -45,6 +49,13 @@ class Metric:
     unit: str = ""
     is_fraction: bool = False
     source: str = ""
+    scale: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Both ends of its scale, where it has both: its own, else that of its name."""
+        scale = self.scale or ((0.0, 1.0) if self.is_fraction else scale_of(self.name))
+        return scale if scale and all(map(math.isfinite, scale)) else None
 
     def columns(self, scores: Scores) -> NDArray[np.float64]:
         """(N, S), the columns that it needs."""

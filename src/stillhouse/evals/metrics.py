@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals import (
+    christian,
+    hallucination,
+    improvement,
+    memorised,
+    preference,
+    rubric,
+    self_bleu,
+    styles,
+)
 from stillhouse.evals.agreement import AGREEMENT_METRICS, FIELD_AGREEMENT_METRICS
 from stillhouse.evals.alike import CONSISTENCY_METRICS, FIELD_CONSISTENCY_METRICS
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.calibration import CALIBRATION_METRICS
 from stillhouse.evals.classification import LABEL_METRICS
+from stillhouse.evals.diversity import word_metrics
+from stillhouse.evals.embeddings import embedding_metrics
+from stillhouse.evals.error_categories import error_metrics
+from stillhouse.evals.hallucination import hallucination_metrics
 from stillhouse.evals.label_sets import LABEL_SET_AVERAGE, LABEL_SET_METRICS, label_set_averages
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.numbers import NUMBER_METRICS
+from stillhouse.evals.probes import probe_metrics
 from stillhouse.evals.scores import COUNT, Scores
+from stillhouse.evals.speed import SIZE_METRICS, SPEED_METRICS
+from stillhouse.evals.tags import tag_metrics
 from stillhouse.evals.templates import of_fields
 from stillhouse.evals.texts import TEXT_METRICS
 from stillhouse.evals.votes import VOTE_METRICS
@@ -115,28 +132,18 @@ FIXED = (
     *CALIBRATION_METRICS,
     *VOTE_METRICS,
     *CONSISTENCY_METRICS,
+    *SPEED_METRICS,
+    *SIZE_METRICS,
+    *christian.METRICS,
+    *improvement.METRICS,
+    *hallucination.METRICS,
+    *styles.METRICS,
+    *self_bleu.METRICS,
+    *memorised.METRICS,
+    *preference.METRICS,
+    *rubric.METRICS,
 )
 """The metrics in the order in which people read them."""
-
-FIELD_TEMPLATES = (
-    Metric(
-        "unreadable.{field}",
-        "Unreadable {field}",
-        "lower",
-        "Share of answers whose {field} is missing, of another kind, or off its scale; they count "
-        "as wrong in every other metric of the field.",
-        ("unreadable:{field}", "asked:{field}"),
-        counted="asked:{field}",
-        is_fraction=True,
-    ),
-    *LABEL_METRICS,
-    *NUMBER_METRICS,
-    *LABEL_SET_METRICS,
-    *TEXT_METRICS,
-    *FIELD_AGREEMENT_METRICS,
-    *FIELD_CONSISTENCY_METRICS,
-)
-"""The metrics of a field that the recipe declares."""
 
 _FIELD_ACCURACY = Metric(
     "field_accuracy.{field}",
@@ -149,6 +156,29 @@ _FIELD_ACCURACY = Metric(
     is_fraction=True,
 )
 
+_UNREADABLE = Metric(
+    "unreadable.{field}",
+    "Unreadable {field}",
+    "lower",
+    "Share of answers whose {field} is missing, of another kind, or off its scale; they count "
+    "as wrong in every other metric of the field.",
+    ("unreadable:{field}", "asked:{field}"),
+    counted="asked:{field}",
+    is_fraction=True,
+)
+
+FIELD_TEMPLATES: Mapping[str, tuple[Metric, ...]] = {
+    "any field of a JSON answer": (_FIELD_ACCURACY,),
+    "any field that is declared": (_UNREADABLE,),
+    "a field that is a label": LABEL_METRICS,
+    "a field that is a set of labels": (*LABEL_SET_METRICS, LABEL_SET_AVERAGE),
+    "a field that is a number": NUMBER_METRICS,
+    "a field that is a text": TEXT_METRICS,
+    "a field of two models": FIELD_AGREEMENT_METRICS,
+    "a field of answers given twice": FIELD_CONSISTENCY_METRICS,
+}
+"""What is measured of a field of the answers, with the field left open."""
+
 
 def _json_fields(scores: Scores) -> Iterator[Metric]:
     for metric in of_fields((_FIELD_ACCURACY,))(scores):
@@ -156,15 +186,25 @@ def _json_fields(scores: Scores) -> Iterator[Metric]:
             yield metric
 
 
+_OF_DECLARED = tuple(
+    template
+    for templates in FIELD_TEMPLATES.values()
+    for template in templates
+    if template not in (_FIELD_ACCURACY, LABEL_SET_AVERAGE)
+)
+
 FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
     _json_fields,
-    of_fields(FIELD_TEMPLATES),
+    of_fields(_OF_DECLARED),
     label_set_averages,
+    hallucination_metrics,
+    error_metrics,
+    probe_metrics,
+    word_metrics,
+    embedding_metrics,
+    tag_metrics,
 )
 """What measures one thing for each field, class or kind that the scores have columns for."""
-
-TEMPLATES = (_FIELD_ACCURACY, *FIELD_TEMPLATES, LABEL_SET_AVERAGE)
-"""What the families make, with the field left open."""
 
 
 def metrics_of(scores: Scores) -> list[Metric]:

@@ -69,7 +69,7 @@ def are_near(one: float | None, other: float | None, within: float) -> bool:
         within: the largest distance, itself included.
 
     Returns:
-        By decimal fractions: 80.1 is within 5 of 85.1, which floats would not say.
+        By decimal fractions: 59.4 is within 5 of 64.4, which the difference of floats is not.
     """
     if one is None or other is None:
         return False

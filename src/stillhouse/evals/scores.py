@@ -39,6 +39,19 @@ class Scores:
         """Whether there is such a column."""
         return name == COUNT or name in self.columns
 
+    def select(self, chosen: NDArray[np.bool_]) -> Scores:
+        """The scores of some of the examples, in the same order.
+
+        Args:
+            chosen: (N,) true for each that stays.
+
+        Returns:
+            All columns of those examples.
+        """
+        kept = np.flatnonzero(chosen)
+        ids = tuple(self.example_ids[index] for index in kept)
+        return Scores(ids, {name: values[kept] for name, values in self.columns.items()})
+
     def column(self, name: str) -> Column:
         """(N,) the column of that name."""
         return np.ones(len(self)) if name == COUNT else self.columns[name]

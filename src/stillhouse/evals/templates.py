@@ -16,7 +16,6 @@ def fill(template: Metric, field: str) -> Metric:
     """The metric of that field."""
 
     def filled(text: str) -> str:
-        # Not str.format: a field's name may hold braces itself.
         return text.replace(FIELD, field)
 
     return replace(

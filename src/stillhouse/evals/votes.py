@@ -104,7 +104,7 @@ VOTE_METRICS = (
         "candidate's.",
         ("kl_votes", COUNT),
         unit="nats",
-        source="Nie, Zhou & Bansal 2020, arXiv:2010.03532, section 4",
+        source="Nie, Zhou & Bansal 2020, arXiv:2010.03532",
     ),
     Metric(
         "jsd_to_votes",

@@ -5,6 +5,7 @@ Legend: P trained tokens, N of a chunk, V vocabulary, K kept teacher entries.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,13 +35,21 @@ class StudentScore:
         nll_sum: of the observed tokens under the student, nats.
         kl_sum: KL(teacher || student) at temperature 1 over the teacher's K entries and the tail
             as one, nats; exact when K is the vocabulary, else a lower bound.
+        jsd_sum: the Jensen-Shannon divergence of both, in halves, of the same entries, nats, at
+            most log 2 a token; a lower bound likewise.
+        acceptance_sum: what is expected of speculative decoding, the student drafting: the mass
+            that both share, a token between 0 and 1; an upper bound where a tail is one entry.
         num_tokens: trained tokens.
+        num_right: observed tokens that none is likelier than.
         num_agreeing: tokens at which none is likelier to the student than the teacher's first.
     """
 
     nll_sum: float
     kl_sum: float
+    jsd_sum: float
+    acceptance_sum: float
     num_tokens: int
+    num_right: int
     num_agreeing: int
 
 
@@ -83,12 +92,13 @@ def score_against(
                 _distances(logits, observed_P[rows], ids_PK[rows], teacher_PK[rows].double())
                 for rows, logits in states.chunks()
             ]
-            sums_P3 = np.concatenate(parts)
+            sums_PC = np.concatenate(parts)
             start = 0
             for index in states.batch:
                 count = encoded[index].num_trained
-                nll, kl, agreeing = sums_P3[start : start + count].sum(axis=0)
-                found[index] = StudentScore(float(nll), float(kl), count, int(agreeing))
+                nll, kl, jsd, shared, right, agreeing = sums_PC[start : start + count].sum(axis=0)
+                sums = (float(nll), float(kl), float(jsd), float(shared))
+                found[index] = StudentScore(*sums, count, int(right), int(agreeing))
                 start += count
     return [found[index] for index in range(len(texts))]
 
@@ -96,7 +106,7 @@ def score_against(
 def _distances(
     rows: LogitRows, observed_N: Tensor, top_ids_NK: Tensor, teacher_NK: Tensor
 ) -> NDArray[np.float64]:
-    """(N, 3): negative log-likelihood, KL(teacher || student) and agreement of each row."""
+    """(N, 6): a row's nll, KL, JSD, shared mass, and whether text and teacher have its first."""
     device = rows.logits_NW.device
     ids_NK = top_ids_NK.to(device)
     # Sums go on in float64 beside the model: Apple's GPUs have no such type.
@@ -107,17 +117,29 @@ def _distances(
     # The tail is summed by itself, so that a small one beside a large head stays exact.
     tail_N = sums.partitions[0].log_z_N
     log_z_N = torch.logaddexp(tail_N, student_NK.logsumexp(1))
-    probs_NK = teacher_NK.exp()
-    apart_NK = teacher_NK - student_NK + log_z_N[:, None]
-    kl_N = torch.where(probs_NK > 0, probs_NK * apart_NK, 0.0).sum(1)
+    own_NK, theirs_NK = student_NK - log_z_N[:, None], teacher_NK
     if ids_NK.shape[1] < rows.vocab_size:
-        mass_N = (1.0 - probs_NK.sum(1)).clamp(min=0.0)
-        rest_N = torch.xlogy(mass_N, mass_N) - mass_N * (tail_N - log_z_N)
-        kl_N += torch.where(mass_N > 0, rest_N, 0.0)
+        mass_N = (1.0 - teacher_NK.exp().sum(1)).clamp(min=0.0)
+        theirs_NK = torch.cat([teacher_NK, mass_N.log()[:, None]], 1)
+        own_NK = torch.cat([own_NK, (tail_N - log_z_N)[:, None]], 1)
     rival_N = torch.maximum(sums.maxima_NM.amax(1).cpu().double(), student_NK.amax(1))
-    agrees_N = (student_NK[:, 0] >= rival_N).double()
-    columns: NDArray[np.float64] = torch.stack([log_z_N - label_N, kl_N, agrees_N], 1).numpy()
-    return columns
+    middle_NK = torch.logaddexp(theirs_NK, own_NK) - math.log(2.0)
+    columns_N = [
+        log_z_N - label_N,
+        _divergence(theirs_NK, own_NK),
+        (_divergence(theirs_NK, middle_NK) + _divergence(own_NK, middle_NK)).clamp(min=0.0) / 2.0,
+        torch.minimum(theirs_NK, own_NK).exp().sum(1),
+        (label_N >= rival_N).double(),
+        (student_NK[:, 0] >= rival_N).double(),
+    ]
+    found: NDArray[np.float64] = torch.stack(columns_N, 1).numpy()
+    return found
+
+
+def _divergence(first_NK: Tensor, second_NK: Tensor) -> Tensor:
+    """(N,) KL of log-probabilities (N, K); an entry without mass costs nothing."""
+    apart_NK = first_NK.exp() * (first_NK - second_NK)
+    return torch.where(first_NK > -torch.inf, apart_NK, 0.0).sum(1)
 
 
 def _require_same_text(

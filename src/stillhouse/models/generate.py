@@ -23,6 +23,7 @@ from stillhouse.models.inference import (
     pad_batch,
     plain_model,
 )
+from stillhouse.models.own_logprobs import GreedyLogprobs
 from stillhouse.models.source import context_tokens
 from stillhouse.tokens.ends import end_ids
 from stillhouse.tokens.grammar import AnswerGrammar
@@ -40,10 +41,13 @@ class Generated:
     Attributes:
         ids: (length,) int32, without the token that ended it.
         finish: `stop` when it ended itself, `length` when it was cut.
+        logprobs: of a greedy one, nats: one for each token, and one for that which ended it;
+            None where it was drawn.
     """
 
     ids: NDArray[np.int32]
     finish: FinishReason
+    logprobs: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +122,37 @@ def generate_ids(
         torch.manual_seed(seed)
         for batch in batches_by_length(lengths, sampling.batch_size):
             rows = [prompts[index] for index in batch]
+            heard = None if sampling.temperature > 0 else GreedyLogprobs()
             ids_BT, mask_BT = pad_batch(rows, stopping.pad_id, left=not reads_apart)
             out_BT: torch.Tensor = plain.generate(  # type: ignore[operator]
                 ids_BT.to(plain.device),
                 attention_mask=mask_BT.to(plain.device),
                 generation_config=settings,
-                logits_processor=_rules(grammar, len(rows)),
+                logits_processor=_rules(grammar, len(rows), heard),
             )
             # A decoder of its own starts with one token; else the prompt comes back in front.
             start = 1 if reads_apart else ids_BT.shape[1]
             new_BT = out_BT[:, start:].cpu().numpy().astype(np.int32)
-            for index, new_T in zip(batch, new_BT, strict=True):
-                found[index] = _cut(new_T, stopping.stop_ids)
+            logprobs_BT = heard.logprobs() if heard else [None] * len(rows)
+            for index, new_T, logprobs_T in zip(batch, new_BT, logprobs_BT, strict=True):
+                found[index] = _cut(new_T, logprobs_T, stopping.stop_ids)
     return [found[index] for index in range(len(prompts))]
 
 
-def _cut(new_T: NDArray[np.int32], stop_ids: frozenset[int]) -> Generated:
+def _cut(
+    new_T: NDArray[np.int32], logprobs_T: NDArray[np.float32] | None, stop_ids: frozenset[int]
+) -> Generated:
     ends = np.flatnonzero(np.isin(new_T, sorted(stop_ids)))
-    return Generated(new_T[: ends[0]], "stop") if ends.size else Generated(new_T, "length")
+    length = int(ends[0]) if ends.size else len(new_T)
+    own = None if logprobs_T is None else logprobs_T[: length + bool(ends.size)]
+    return Generated(new_T[:length], "stop" if ends.size else "length", own)
 
 
-def _rules(grammar: AnswerGrammar | None, num_rows: int) -> LogitsProcessorList:
-    return LogitsProcessorList([OnlyAllowed(grammar, num_rows)] if grammar else [])
+def _rules(
+    grammar: AnswerGrammar | None, num_rows: int, heard: GreedyLogprobs | None
+) -> LogitsProcessorList:
+    allowed = [OnlyAllowed(grammar, num_rows)] if grammar else []
+    return LogitsProcessorList([*allowed, *([heard] if heard else [])])
 
 
 def _settings(sampling: Sampling, stopping: Stopping) -> GenerationConfig:

@@ -9,22 +9,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from stillhouse.recipes.facts import facts_for
+from stillhouse.recipes.metric_names import (
+    FAMILIES,
+    FIXED,
+    WAITING,
+    WAITING_FAMILIES,
+    is_measured,
+)
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.schema import Recipe
 
-METRICS = frozenset(
-    {
-        "agreement",
-        "cross_entropy",
-        "exact_match",
-        "field_accuracy",
-        "kl_to_teacher",
-        "perplexity",
-        "top1_agreement",
-        "valid_json",
-    }
-)
-"""Metrics that `evaluate` measures; `field_accuracy.NAME` is one of them for each field."""
+METRICS = frozenset(FIXED) - WAITING
+"""Metrics of one name that `evaluate` measures."""
+
+_FAMILIES = sorted(f"{family}NAME" for family in frozenset(FAMILIES) - WAITING_FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +108,16 @@ def _learns_a_tokenizer(recipe: Recipe) -> bool:
 
 
 def _unknown_metrics(names: Iterable[str]) -> list[str]:
-    return [
-        name for name in names if name not in METRICS and not name.startswith("field_accuracy.")
-    ]
+    return [name for name in names if not is_measured(name)]
 
 
 def _rule_metrics(recipe: Recipe) -> list[str]:
     return _unknown_metrics(rule.metric for rule in recipe.gate.rules) if recipe.gate else []
+
+
+def _teacher_rule_metrics(recipe: Recipe) -> list[str]:
+    gate = recipe.finetune.gate if recipe.finetune else None
+    return _unknown_metrics(rule.metric for rule in gate.rules) if gate else []
 
 
 def _production_rules(recipe: Recipe) -> list[str]:
@@ -128,7 +129,9 @@ _QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
 _OPTIMIZER = "only adamw is built"
 _GALORE = "is read by galore_adamw, which is not built; remove the section"
 _THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
-_METRIC = f"no such metric is measured yet; measured are {', '.join(sorted(METRICS))}"
+_METRIC = (
+    f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
+)
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
@@ -198,6 +201,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row("train.optimizer.name", lambda r: _optimizer(r, "train"), _OPTIMIZER),
     _Row("train.optimizer.galore", lambda r: _galore(r, "train"), _GALORE),
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
+    _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),
     _Row("gate.rules.metric", _rule_metrics, _METRIC),
     _Row(
         "gate.rules.against",

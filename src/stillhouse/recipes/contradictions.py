@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stillhouse.recipes.measuring import Rule
+from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
-LOGIT_METRICS = ("kl_to_teacher", "top1_agreement")
+LOGIT_METRICS = (
+    "kl_to_teacher",
+    "jsd_to_teacher",
+    "acceptance_rate",
+    "acceptance_length",
+    "top1_agreement",
+)
 JSON_METRICS = ("valid_json", "field_accuracy")
 
 
@@ -36,7 +42,9 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
+        *_fields(recipe),
         *_gate(recipe),
+        *_teacher_gate(recipe),
         *_network(recipe),
     ]
 
@@ -209,6 +217,49 @@ def _gate(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(key, "the baseline is the twin, and there is no train.twin")
         if not as_json and rule.metric.startswith(JSON_METRICS):
             yield Problem(key, f"{rule.metric} is measured for prepare.answer_format: json alone")
+
+
+def _fields(recipe: Recipe) -> Iterator[Problem]:
+    settings, as_json = recipe.evaluate, recipe.prepare.answer_format == "json"
+    for name in settings.fields:
+        if not as_json and name != "answer":
+            yield Problem(
+                f"evaluate.fields.{name}",
+                "a plain answer is one field, answer; or set prepare.answer_format: json",
+            )
+    for number, name in enumerate(settings.agree_together):
+        if name not in settings.fields or settings.fields[name].kind == "text":
+            yield Problem(
+                f"evaluate.agree_together.{number}",
+                f"{name!r} is no label and no number of evaluate.fields",
+            )
+    if settings.confidence_field and not as_json:
+        yield Problem("evaluate.confidence_field", "is read from prepare.answer_format: json alone")
+    if "class" in settings.slices and as_json and not settings.class_fields:
+        yield Problem(
+            f"evaluate.slices.{settings.slices.index('class')}",
+            "class is of no JSON answer: name a field of kind label under evaluate.fields",
+        )
+
+
+def _teacher_gate(recipe: Recipe) -> Iterator[Problem]:
+    gate = recipe.finetune.gate if recipe.finetune else None
+    if gate is None:
+        return
+    if "validation" not in recipe.prepare.split.parts:
+        yield Problem(
+            "finetune.gate",
+            "needs a validation part in prepare.split.parts: the holdout stays unseen until the "
+            "student is measured",
+        )
+    for number, rule in enumerate(gate.rules):
+        key = f"finetune.gate.rules.{number}"
+        if rule.against != "absolute":
+            yield Problem(f"{key}.against", "nobody else is measured before the teacher labels")
+        if rule.metric in (*LOGIT_METRICS, "agreement"):
+            yield Problem(
+                f"{key}.metric", f"{rule.metric} compares with the teacher, and this is the teacher"
+            )
 
 
 def _network(recipe: Recipe) -> Iterator[Problem]:

@@ -93,12 +93,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
         RecipeError: holds one line for every problem found.
     """
     text, origin, base_folder = read_recipe_text(name_or_path)
-    data = _parse(text, origin)
-    lines = dict(_line_numbers(data, ()))
-    plain = _plain(data)
-    sources = {key: f"{origin}:{line}" for key, line in lines.items()}
-    for override in overrides:
-        sources[_apply(plain, override)] = f"--set {override}"
+    plain, sources = _read(text, origin, overrides)
     try:
         recipe = Recipe.model_validate_json(json.dumps(plain, default=str))
     except ValidationError as error:
@@ -112,6 +107,24 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     if found:
         raise RecipeError("\n".join(found))
     return Loaded(recipe, text, origin, base_folder, tuple(overrides))
+
+
+def place_of(loaded: Loaded, dotted: str) -> str:
+    """Where a recipe says a key, as errors begin: `file:line key`, or the `--set` that does."""
+    _, sources = _read(loaded.text, loaded.origin, loaded.overrides)
+    return f"{_where(_path(dotted), sources, loaded.origin)} {dotted}"
+
+
+def _read(
+    text: str, origin: str, overrides: Sequence[str]
+) -> tuple[dict[str, Any], dict[Key, str]]:
+    """The recipe's values, and where each stands."""
+    data = _parse(text, origin)
+    plain: dict[str, Any] = _plain(data)
+    sources = {key: f"{origin}:{line}" for key, line in _line_numbers(data, ())}
+    for override in overrides:
+        sources[_apply(plain, override)] = f"--set {override}"
+    return plain, sources
 
 
 def _parse(text: str, origin: str) -> CommentedMap:

@@ -1,4 +1,4 @@
-"""The `evaluate`, `gate`, `export` and `register` sections: what decides and what ships."""
+"""The `evaluate`, `export` and `register` sections: what is measured and what ships."""
 
 from __future__ import annotations
 
@@ -6,7 +6,37 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.section import Count, NotNegative, Section, Seed
+
+LENGTH, CLASS = "length", "class"
+"""Slices that are no column of the rows: by the prompt's length, and by what is right."""
+
+
+class Latency(Section):
+    """How fast candidates are on the machine of the run, asked one request at a time.
+
+    Attributes:
+        examples: of the holdout that are timed, alone and side by side.
+        warmup: requests before, which are not timed.
+    """
+
+    examples: Count = 20
+    warmup: Count = 3
+
+
+class Repeats(Section):
+    """The same prompts asked several times, to see how steady the answers are.
+
+    Attributes:
+        times: each prompt is asked.
+        temperature: of these answers; 0 is greedy, as all other answers are.
+        examples: of the holdout that are asked.
+    """
+
+    times: int = Field(default=5, ge=2)
+    temperature: NotNegative = 0.7
+    examples: Count = 50
 
 
 class Evaluate(Section):
@@ -21,6 +51,19 @@ class Evaluate(Section):
         batch_size: examples side by side.
         max_new_tokens: of the completions; `label.max_new_tokens` when absent.
         metrics: names that must be measurable; whatever can be measured is, named or not.
+        fields: what each field of the answers is, so that it is measured as that; the one field of
+            a plain answer is called `answer`.
+        agree_together: fields that must be the teacher's at once, such as score and verdict.
+        confidence_field: a JSON field in which answers say how sure they are, from 0 to 1; without
+            it a model in memory is as sure as its tokens are likely, or its class among all.
+        repeats: ask some prompts several times.
+        alone: examples that are also asked one by one, to be compared with their answers in a
+            batch; 0 for none.
+        paraphrases: a column of the rows with another wording of the last turn, or a list of them;
+            each is asked, and should get the same answer.
+        latency: time every candidate that is in memory.
+        slices: what the holdout is cut by, so that each part is told by itself: columns of the
+            rows, `length` of the prompt, `class` of the reference.
     """
 
     top_k: Count = 1024
@@ -30,48 +73,19 @@ class Evaluate(Section):
     batch_size: Count = 64
     max_new_tokens: Count | None = None
     metrics: tuple[str, ...] = ()
+    fields: dict[str, AnswerKind] = Field(default_factory=dict)
+    agree_together: tuple[str, ...] = ()
+    confidence_field: str | None = None
+    repeats: Repeats | None = None
+    alone: int = Field(default=0, ge=0)
+    paraphrases: str | None = None
+    latency: Latency | None = None
+    slices: tuple[str, ...] = ()
 
-
-class Rule(Section):
-    """One demand on one metric.
-
-    Attributes:
-        metric: a metric's name, such as `kl_to_teacher` or `exact_match`.
-        against: what it is compared with: a number, the teacher, the baseline (the twin), or
-            the version in production.
-        relation: with another model: candidate minus other, or candidate over other.
-        at_least: the lower limit; give exactly one limit.
-        at_most: the upper limit.
-        decide_by: `confidence` compares the interval's bound, `point` the estimate.
-    """
-
-    metric: str
-    against: Literal["absolute", "teacher", "baseline", "production"] = "absolute"
-    relation: Literal["difference", "ratio"] = "difference"
-    at_least: float | None = None
-    at_most: float | None = None
-    decide_by: Literal["confidence", "point"] = "confidence"
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("give exactly one of at_least and at_most")
-        return self
-
-
-class Gate(Section):
-    """All rules must pass; what to use instead is named for the day one does not.
-
-    Attributes:
-        rules: the demands.
-        fallback: what to use instead.
-        enforce: a refused student is neither exported nor registered; without it the verdict is
-            only reported.
-    """
-
-    rules: tuple[Rule, ...] = Field(min_length=1)
-    fallback: str = "teacher"
-    enforce: bool = True
+    @property
+    def class_fields(self) -> tuple[str, ...]:
+        """The JSON fields whose value is a class or several."""
+        return tuple(name for name, one in self.fields.items() if one.kind in ("label", "labels"))
 
 
 class Modelfile(Section):
@@ -96,10 +110,13 @@ class Export(Section):
     Attributes:
         formats: `merged` is a whole model, `adapter` the LoRA weights alone.
         modelfile: what the form of that name holds.
+        evaluate: measure what ships as it will be loaded, and ask the gate about it again; the
+            time of one more evaluation.
     """
 
     formats: tuple[Literal["merged", "adapter", "gguf", "modelfile", "int8"], ...] = ("merged",)
     modelfile: Modelfile | None = None
+    evaluate: bool = True
 
     @model_validator(mode="after")
     def _modelfile_is_described(self) -> Self:

@@ -7,54 +7,32 @@ reads, and the hashes of the instances before it. So a later section changes no 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.facts import facts_for
-from stillhouse.recipes.models import ModelSource
-from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.recipes.gating import Gate
+from stillhouse.recipes.instance_config import Configs, Content
 from stillhouse.recipes.schema import Recipe
-from stillhouse.recipes.training import LossOptions
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "prepare": 3,
+    "prepare": 4,
     "finetune": 2,
     "label": 5,
     "train": 4,
-    "evaluate": 4,
-    "gate": 2,
+    "evaluate": 5,
+    "speed": 1,
+    "gate": 4,
     "export": 2,
-    "register": 2,
+    "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
 
+SPEED_OF = "speed of "
+"""Before a candidate's name: a gate's input with what was timed of it."""
+
 _HASH_LENGTH = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """Digests of what a recipe reads from outside, found before the plan is made.
-
-    Attributes:
-        source: of the rows.
-        teacher: of the teacher's weights; empty for a scratch model and one behind an API.
-        student: of the student's weights; empty for a scratch model.
-        tokenizer: of the tokenizer in use; empty when it is trained.
-        context: tokens that both models can hold; 0 when neither says.
-        prompt: the teacher's own prompt; None where it sees the examples' prompts.
-        paired: the settings of each `pair_with` step, as name and value.
-    """
-
-    source: str
-    teacher: str = ""
-    student: str = ""
-    tokenizer: str = ""
-    context: int = 0
-    prompt: PromptTemplate | None = None
-    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,205 +107,97 @@ def build_plan(recipe: Recipe, content: Content, compute: ResolvedCompute) -> Pl
     Returns:
         Every instance with its hash; nothing was run or written.
     """
-    plan = Plan()
-    machine = compute.as_config()
-    rows = plan.add("collect", _collect(recipe, content), {})
-    examples = plan.add("prepare", _prepare(recipe, content), {"rows": rows})
-    teacher = {"examples": examples}
-    if recipe.finetune:
-        config = {
-            "training": _dump(recipe.finetune),
-            "model": _model(recipe, "teacher", content),
-            **machine,
+    return _Builder(recipe, Configs(recipe, content, compute.as_config())).build()
+
+
+class _Builder:
+    """Adds the instances of a recipe to a plan, in the order of work."""
+
+    def __init__(self, recipe: Recipe, configs: Configs) -> None:
+        self._recipe = recipe
+        self._configs = configs
+        self._plan = Plan()
+
+    def build(self) -> Plan:
+        add, configs = self._plan.add, self._configs
+        rows = add("collect", configs.collect(), {})
+        examples = {"examples": add("prepare", configs.prepare(), {"rows": rows})}
+        teacher = self._teacher(examples)
+        labelled = add("label", configs.label(), examples | teacher)
+        students = {
+            "student": add(
+                "train", configs.student(), examples | {"targets": labelled}, variant="student"
+            )
         }
-        teacher["teacher"] = plan.add("finetune", config, {"examples": examples})
-    teacher_config = _teacher(recipe, content, machine)
-    labelled = plan.add("label", {"label": _label(recipe), **teacher_config}, teacher)
-    students = _add_training(plan, recipe, content, machine, {"examples": examples}, labelled)
-    evaluated = _add_evaluations(plan, recipe, (teacher_config, machine), teacher, students)
-    _add_release(plan, recipe, machine, examples, students["student"], evaluated)
-    return plan
+        if self._recipe.train.twin:
+            students["twin"] = add("train", configs.twin(), examples, variant="twin")
+        evaluated = self._evaluations(examples, teacher, students)
+        self._release(examples, students["student"], evaluated)
+        return self._plan
 
+    def _teacher(self, examples: dict[str, str]) -> dict[str, str]:
+        """The fine-tuned teacher; its gate stands here, so that nothing it labels is paid for."""
+        finetune = self._recipe.finetune
+        if finetune is None:
+            return {}
+        teacher = self._plan.add("finetune", self._configs.finetune(), examples)
+        if finetune.gate:
+            config = self._configs.evaluate_teacher(part="validation")
+            inputs = examples | {"model": teacher}
+            measured = self._plan.add("evaluate", config, inputs, variant="finetuned")
+            self._gate(finetune.gate, "finetuned", {"finetuned": measured})
+        return {"teacher": teacher}
 
-def _add_training(
-    plan: Plan,
-    recipe: Recipe,
-    content: Content,
-    machine: dict[str, Any],
-    inputs: dict[str, str],
-    labelled: str,
-) -> dict[str, str]:
-    model = _model(recipe, "student", content)
-    training = _dump(recipe.train) | {"twin": None}
-    config = {"training": training, "model": model, **machine}
-    students = {
-        "student": plan.add("train", config, inputs | {"targets": labelled}, variant="student")
-    }
-    if recipe.train.twin:
-        weights = {"forward_kl": 0.0, "cross_entropy": 1.0}
-        own = {
-            "weights": weights,
-            "loss_options": _dump(LossOptions()),
-            "parts": list(recipe.train.twin.parts),
-            "kd_temperature": 1.0,
-            "t2_scaling": True,
+    def _evaluations(
+        self, examples: dict[str, str], teacher: dict[str, str], students: dict[str, str]
+    ) -> dict[str, str]:
+        own = {"model": teacher["teacher"]} if teacher else {}
+        config = self._configs.evaluate_teacher()
+        evaluated = {
+            "teacher": self._plan.add("evaluate", config, examples | own, variant="teacher")
         }
-        # With epochs its steps are those of the student, who may have more rows.
-        config = {
-            "training": training | own,
-            "student_parts": list(recipe.train.parts) if recipe.train.length.epochs else [],
-            "student_samples": recipe.label.samples,
-            "keeps_gold": recipe.label.completions == "gold",
-            "model": model,
-            **machine,
-        }
-        students["twin"] = plan.add("train", config, inputs, variant="twin")
-    return students
+        if not self._recipe.teacher.api:
+            evaluated |= self._speed("teacher", "teacher", examples | own)
+        for name, model in students.items():
+            inputs = examples | {"model": model}
+            evaluated[name] = self._evaluate_student(
+                name, inputs | {"teacher": evaluated["teacher"]}
+            )
+            evaluated |= self._speed(name, "student", inputs)
+        return evaluated
 
+    def _speed(self, name: str, of: str, inputs: dict[str, str]) -> dict[str, str]:
+        """The timing of a candidate, as a gate knows it beside its evaluation."""
+        if not self._recipe.evaluate.latency:
+            return {}
+        key = self._plan.add("speed", self._configs.speed(of), inputs, variant=name)
+        return {f"{SPEED_OF}{name}": key}
 
-def _add_evaluations(
-    plan: Plan,
-    recipe: Recipe,
-    configs: tuple[dict[str, Any], dict[str, Any]],
-    teacher: dict[str, str],
-    students: dict[str, str],
-) -> dict[str, str]:
-    settings = recipe.evaluate
-    teacher_config, machine = configs
-    config = {
-        "evaluate": _dump(settings),
-        "max_new_tokens": settings.max_new_tokens or recipe.label.max_new_tokens,
-        "answer_format": recipe.prepare.answer_format,
-        **teacher_config,
-    }
-    asking = {"asking": _asking(recipe)} if recipe.teacher.api else {}
-    evaluated = {"teacher": plan.add("evaluate", config | asking, teacher, variant="teacher")}
-    config = {name: value for name, value in config.items() if name not in _OF_THE_TEACHER}
-    config |= machine
-    for name, key in students.items():
-        inputs = {
-            "examples": teacher["examples"],
-            "teacher": evaluated["teacher"],
-            "model": key,
-        }
-        evaluated[name] = plan.add("evaluate", config, inputs, variant=name)
-    return evaluated
+    def _evaluate_student(self, name: str, inputs: dict[str, str]) -> str:
+        return self._plan.add("evaluate", self._configs.evaluate_student(), inputs, variant=name)
 
+    def _gate(self, gate: Gate, candidate: str, evaluated: dict[str, str]) -> str:
+        variant = "" if candidate == "student" else candidate
+        config = self._configs.gate(gate, candidate)
+        return self._plan.add("gate", config, evaluated, variant=variant)
 
-def _add_release(
-    plan: Plan,
-    recipe: Recipe,
-    machine: dict[str, Any],
-    examples: str,
-    student: str,
-    evaluated: dict[str, str],
-) -> None:
-    before = {"model": student, "examples": examples}
-    if recipe.gate:
-        settings = recipe.evaluate
-        config = {
-            "gate": _dump(recipe.gate),
-            "draws": settings.draws,
-            "confidence": settings.confidence,
-            "seed": settings.seed,
-        }
-        before["gate"] = plan.add("gate", config, evaluated)
-    config = {"export": _dump(recipe.export), "card": _card(recipe), **machine}
-    numbers = {"numbers": evaluated["student"]}
-    exported = plan.add("export", config, before | numbers)
-    name = recipe.register_as.name if recipe.register_as else recipe.name
-    plan.add(
-        "register",
-        {"name": name},
-        {"bundle": exported}
-        | numbers
-        | {key: value for key, value in before.items() if key == "gate"},
-    )
-
-
-def _collect(recipe: Recipe, content: Content) -> dict[str, Any]:
-    section = _dump(recipe.collect)
-    section["source"]["file"] = bool(section["source"]["file"])
-    return {"collect": section, "content": content.source}
-
-
-_OF_THE_TEACHER = ("model", "endpoint", "prompt", "max_tokens")
-
-
-def _teacher(recipe: Recipe, content: Content, machine: dict[str, Any]) -> dict[str, Any]:
-    """What the teacher's answers depend on, beside what it is asked."""
-    if recipe.teacher.api:
-        prompt = _dump(content.prompt) if content.prompt else None
-        limits = [limit for limit in (content.context, recipe.prepare.max_tokens) if limit]
-        return {
-            "endpoint": recipe.teacher.api.identity(),
-            "prompt": prompt,
-            "max_tokens": min(limits, default=0),
-        }
-    return {**machine, "model": _model(recipe, "teacher", content)}
-
-
-def _asking(recipe: Recipe) -> dict[str, Any]:
-    # As the labels are asked for: some providers take no temperature but their own.
-    label = recipe.label
-    return {"temperature": label.temperature, "answer_schema": label.answer_schema}
-
-
-def _label(recipe: Recipe) -> dict[str, Any]:
-    # The prompt stands there by its content, a judge by what shapes its judgement.
-    judges = [_dump(judge) | {"api": judge.api.identity()} for judge in recipe.label.judges]
-    return _dump(recipe.label) | {"prompt": None, "judges": judges}
-
-
-def _prepare(recipe: Recipe, content: Content) -> dict[str, Any]:
-    scratch = recipe.reading_model.scratch
-    asks_again = recipe.label.completions == "teacher"
-    relabelled = {*recipe.label.parts, "validation"} if asks_again else set()
-    return {
-        "prepare": _dump(recipe.prepare),
-        "tokenizer": content.tokenizer,
-        "trained_tokenizer": _dump(scratch.tokenizer) if scratch and scratch.tokenizer else None,
-        "template": _dump(recipe.reading_model)["template"],
-        "context": content.context,
-        "room_for_answer": max(recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0),
-        "asked_parts": sorted(relabelled | {"holdout"}),
-        "paired": [[list(setting) for setting in each] for each in content.paired],
-    }
-
-
-def _model(recipe: Recipe, which: str, content: Content) -> dict[str, Any]:
-    source = recipe.teacher if which == "teacher" else recipe.student
-    return {
-        "weights": content.teacher if which == "teacher" else content.student,
-        "scratch": _dump(source.scratch) if source.scratch else None,
-    }
-
-
-def _card(recipe: Recipe) -> dict[str, Any]:
-    """What the bundle's model card says of where the student comes from."""
-    sources = {"teacher": recipe.teacher, "student": recipe.student}
-    known = {name: facts_for(source.hub or "") for name, source in sources.items()}
-    return {
-        "recipe": recipe.name,
-        "teacher": _origin(recipe.teacher),
-        "base": _origin(recipe.student),
-        "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
-        | _accepted_terms(recipe.teacher),
-    }
-
-
-def _accepted_terms(teacher: ModelSource) -> dict[str, str]:
-    return {"teacher terms accepted": teacher.accept_terms} if teacher.accept_terms else {}
-
-
-def _origin(source: ModelSource) -> str:
-    if source.api:
-        return f"{source.api.model}, asked at {source.api.provider or source.api.kind}"
-    if source.scratch:
-        return f"a {source.scratch.model_type} model of random weights"
-    return source.hub or Path(source.path or "").name
-
-
-def _dump(section: Any) -> dict[str, Any]:
-    dumped: dict[str, Any] = section.model_dump(mode="json", by_alias=True)
-    return dumped
+    def _release(self, examples: dict[str, str], student: str, evaluated: dict[str, str]) -> None:
+        recipe, configs = self._recipe, self._configs
+        numbers, gate = {"numbers": evaluated["student"]}, {}
+        if recipe.gate:
+            gate = {"gate": self._gate(recipe.gate, "student", evaluated)}
+        # The verdict changes no byte of the bundle, but a refused student must have none.
+        inputs = examples | {"model": student} | gate | numbers
+        exported = self._plan.add("export", configs.export(), inputs)
+        if recipe.export.evaluate:
+            inputs = examples | {"model": exported}
+            measured = self._evaluate_student(
+                "exported", inputs | {"teacher": evaluated["teacher"]}
+            )
+            timed = self._speed("exported", "student", inputs)
+            numbers = {"numbers": measured}
+            if recipe.gate:
+                # What ships is asked again: it has come through a file and a loader.
+                known = evaluated | timed | {"exported": measured}
+                gate = {"gate": self._gate(recipe.gate, "exported", known)}
+        self._plan.add("register", configs.register(), {"bundle": exported} | numbers | gate)

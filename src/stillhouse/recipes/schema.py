@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stillhouse.recipes.endpoints import ApiEndpoint
+from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.labels import Label
-from stillhouse.recipes.measuring import Evaluate, Export, Gate, Register
+from stillhouse.recipes.measuring import Evaluate, Export, Register
 from stillhouse.recipes.models import Compute, ModelSource
 from stillhouse.recipes.rows import Collect, Prepare
 from stillhouse.recipes.section import Section

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
 
 
@@ -129,9 +130,15 @@ class Training(Section):
 
 
 class Finetune(Training):
-    """Fine-tune the teacher on gold answers before it labels."""
+    """Fine-tune the teacher on gold answers before it labels.
+
+    Attributes:
+        gate: rules on the fine-tuned teacher, measured on the part validation, that must pass
+            before it labels anything.
+    """
 
     parts: tuple[str, ...] = Field(default=("teacher",), min_length=1)
+    gate: Gate | None = None
 
 
 class LossWeights(Section):

@@ -6,14 +6,16 @@ Every figure also stands as text beside its mark; a chart only makes it quicker 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from markupsafe import Markup
 
-from stillhouse.report.content import Curve, Estimate, FlowStep, MetricRow, StageRow
+from stillhouse.report.content import Curve, FlowStep, MetricRow, StageRow
+from stillhouse.report.findings import CompressionView, SliceTable
 from stillhouse.report.numbers import count_text, interval_text, number_text
+from stillhouse.report.record import Estimate
 from stillhouse.report.svg import (
     Attributes,
     Scale,
@@ -28,10 +30,13 @@ from stillhouse.report.svg import (
 _ROW_HEIGHT = 24
 
 
-def name_slots(metrics: Sequence[MetricRow], curves: Sequence[Curve]) -> dict[str, int]:
+def name_slots(
+    metrics: Sequence[MetricRow], curves: Sequence[Curve], others: Sequence[str] = ()
+) -> dict[str, int]:
     """A slot (colour and shape) for every candidate and curve, the same all over the page."""
     names = [name for metric in metrics for name in metric.values]
-    return dict(zip(dict.fromkeys([*names, *(c.name for c in curves)]), count(), strict=False))
+    names += [curve.name for curve in curves] + list(others)
+    return dict(zip(dict.fromkeys(names), count(), strict=False))
 
 
 def metric_scale(metric: MetricRow) -> Scale:
@@ -138,16 +143,20 @@ def share_bar(value: float | None, largest: float, spoken: str, kind: str) -> Ma
     return _row(spoken, 8, [_bar("track", 0, 1, 8), _bar(kind, 0, share, 8)])
 
 
-def parts_bar(parts: Mapping[str, int]) -> Markup:
-    """One bar cut into the parts of the examples, in order."""
-    total = sum(parts.values()) or 1
-    bars: list[Markup] = []
-    done = 0
-    for slot, num in enumerate(parts.values()):
-        bars.append(_bar(f"part c{colour(slot)}", done / total, num / total, 22))
-        done += num
-    spoken = ", ".join(f"{name} {count_text(num)}" for name, num in parts.items())
-    return _row(spoken, 22, bars)
+def candidate_mark(slot: int) -> Markup:
+    """A candidate's colour and shape, to stand beside its name."""
+    size: Attributes = {"width": 14, "height": 12, "overflow": "visible"}
+    return element("svg", size, mark(slot, 0.5, 6))
+
+
+def slice_names(table: SliceTable) -> list[str]:
+    """The candidates of a table of slices, in order."""
+    return list(dict.fromkeys(name for row in table.rows for name in row.cells))
+
+
+def dtypes_of(view: CompressionView) -> list[str]:
+    """The dtypes in which any candidate's size is known, in order."""
+    return list(dict.fromkeys(name for row in view.rows for name in row.bytes_by_dtype))
 
 
 def _row(spoken: str, height: int, children: Sequence[Markup]) -> Markup:

@@ -5,27 +5,28 @@ The page embeds this as JSON, so a figure on the page can be compared with a man
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import Field
+
+from stillhouse.report.findings import (
+    CandidateRow,
+    CompressionView,
+    CostView,
+    Difference,
+    ErrorReport,
+    Reliability,
+    Scorecard,
+    SliceTable,
+)
+from stillhouse.report.record import Content, Estimate, Number, Text
+
+FORMAT: Literal[2] = 2
+"""Raised when a reader of the page's data would read it wrong."""
 
 RunState = Literal["passed", "refused", "failed", "interrupted", "running"]
 StageState = Literal["done", "reused", "failed", "skipped"]
 RuleOutcome = Literal["pass", "fail", "not enough data"]
-
-
-def writable(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate, which no file could hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-Text = Annotated[str, AfterValidator(writable)]
-
-
-class Content(BaseModel):
-    """Frozen plain data; NaN and infinities survive the way through JSON as strings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class StageRow(Content):
@@ -44,7 +45,7 @@ class StageRow(Content):
     instance: Text = ""
     artifact_id: Text = ""
     state: StageState
-    seconds: float | None = None
+    seconds: Number | None = None
     peak_bytes: int | None = None
     summary: Text = ""
 
@@ -53,18 +54,9 @@ class Curve(Content):
     """One series of (step, value); curves of one name share a colour, of one unit a chart."""
 
     name: Text
-    points: tuple[tuple[int, float], ...]
+    points: tuple[tuple[int, Number], ...]
     kind: Literal["train", "validation"]
     unit: Text = "nats"
-
-
-class Estimate(Content):
-    """A number with its interval; `low` and `high` are None where none was computed."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int
 
 
 class MetricRow(Content):
@@ -76,6 +68,10 @@ class MetricRow(Content):
         unit: such as `nats` or `s`; `fraction` and the empty string are not written out.
         values: candidate to estimate, in the order to be shown.
         note: what a reader must know to read it right.
+        definition: what it is, in one sentence.
+        source: of the definition.
+        group: the section it stands in; empty for the comparison.
+        differences: candidate to the student's value minus that candidate's.
     """
 
     name: Text
@@ -84,6 +80,10 @@ class MetricRow(Content):
     unit: Text = ""
     values: dict[Text, Estimate]
     note: Text = ""
+    definition: Text = ""
+    source: Text = ""
+    group: Literal["", "diversity"] = ""
+    differences: dict[Text, Difference] = Field(default_factory=dict)
 
 
 class FlowStep(Content):
@@ -92,19 +92,35 @@ class FlowStep(Content):
     step: Text
     rows_in: int
     rows_out: int
-    dropped: dict[Text, int] = {}
+    dropped: dict[Text, int] = Field(default_factory=dict)
     changed: int = 0
     emitted: int = 0
 
 
 class RuleRow(Content):
-    """One rule of the gate in words, with the value it saw, its limit and why."""
+    """One rule of the gate in words, with the value it saw, its limit and why.
+
+    Attributes:
+        text: the rule in words.
+        value: what was compared; None where it cannot be computed.
+        low: its interval's lower bound.
+        high: its interval's upper bound.
+        limit: what it was compared with.
+        outcome: pass, fail, or not enough data.
+        reason: why, in words.
+        n: units it rests on.
+        n_enough: about how many would decide; 0 where it is decided.
+    """
 
     text: Text
-    value: float | None = None
-    limit: float
+    value: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    limit: Number
     outcome: RuleOutcome
     reason: Text = ""
+    n: int = 0
+    n_enough: int = 0
 
 
 class GateView(Content):
@@ -130,24 +146,40 @@ class RunReport(Content):
     """The whole page. A section whose data is empty is left out.
 
     Attributes:
+        format: of this data; see `FORMAT`.
         headline: what came out, in one sentence.
+        candidates: the models that were measured.
         curves: losses over steps.
         metrics: the one that counts most first; it gives the page's key numbers.
+        slices: metrics on parts of the holdout.
+        calibration: stated probabilities against how often they are right.
+        errors: the student's wrong answers.
+        costs: money; None where no model behind an API was asked.
+        compression: sizes and speeds.
+        scorecard: scores computed from the numbers of this page.
         parts: number of examples of each part.
         examples: teacher against student, about twenty.
         facts: (label, value) pairs: recipe hash, versions, device, dtype, threads, seeds.
         recipe_yaml: the recipe as it was run.
     """
 
+    format: Literal[2] = FORMAT
     title: Text
     description: Text = ""
     run_state: RunState
     headline: Text
+    candidates: tuple[CandidateRow, ...] = ()
     stages: tuple[StageRow, ...] = ()
     curves: tuple[Curve, ...] = ()
     metrics: tuple[MetricRow, ...] = ()
+    slices: tuple[SliceTable, ...] = ()
+    calibration: tuple[Reliability, ...] = ()
+    errors: ErrorReport | None = None
+    costs: CostView | None = None
+    compression: CompressionView | None = None
+    scorecard: Scorecard | None = None
     row_flow: tuple[FlowStep, ...] = ()
-    parts: dict[Text, int] = {}
+    parts: dict[Text, int] = Field(default_factory=dict)
     gate: GateView | None = None
     examples: tuple[ExampleRow, ...] = ()
     facts: tuple[tuple[Text, Text], ...] = ()

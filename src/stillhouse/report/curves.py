@@ -72,6 +72,12 @@ def curve_text(curve: Curve) -> str:
     return f"{number_text(first)} → {number_text(last)} at step {count_text(last_step)}{gap}"
 
 
+def told_points(curve: Curve) -> list[Point]:
+    """The points that the table behind a chart shows: all of a short curve, some of a long one."""
+    every = max(1, math.ceil(len(curve.points) / _MAX_MARKS))
+    return list(dict.fromkeys([*curve.points[::every], *curve.points[-1:]]))
+
+
 def line_chart(panel: Panel, slots: Mapping[str, int], chart_id: str) -> Markup:
     """Curves over steps: training thin, validation with marks, the last values written beside.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 MISSING = "\N{EM DASH}"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -76,6 +77,48 @@ def memory_text(num_bytes: int | None) -> str:
     if num_bytes < 10**10:
         return f"{num_bytes / 1e6:,.1f} MB" if num_bytes < 10**8 else f"{num_bytes / 1e6:,.0f} MB"
     return f"{num_bytes / 1e9:,.1f} GB"
+
+
+def size_text(num_bytes: int | None) -> str:
+    """Bytes on disk as `512 B`, `30.0 kB`, `1.23 GB`; factors of a thousand."""
+    if num_bytes is None:
+        return MISSING
+    size = float(num_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.3g} {unit}"
+
+
+def usd_text(amount: Decimal | None) -> str:
+    """Money as `$12.40`, `$0.25`, `$0.0031`; small sums keep three digits."""
+    if amount is None:
+        return MISSING
+    sign = "\N{MINUS SIGN}" if amount < 0 else ""
+    size = abs(amount)
+    if size == 0 or size >= 1:
+        return f"{sign}${size:,.2f}"
+    whole, _, part = f"{size:.{max(4, 2 - size.adjusted())}f}".partition(".")
+    return f"{sign}${whole}.{part.rstrip('0'):0<2}"
+
+
+def p_text(p_value: float | None) -> str:
+    """A p value with two digits, or that it is below one in a thousand."""
+    if p_value is None or math.isnan(p_value):
+        return MISSING
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}" if p_value < 0.1 else f"{p_value:.2f}"
+
+
+def score_text(score: float) -> str:
+    """A score with one digit behind the point."""
+    return f"{score:.1f}"
+
+
+def signed_text(value: float) -> str:
+    """A difference with its sign, also where it is above 0."""
+    text = number_text(value)
+    return f"+{text}" if value > 0 and math.isfinite(value) else text
 
 
 def exact_text(value: float | None) -> str:

@@ -79,7 +79,8 @@ def judge(place: Place, candidate: str) -> Verdict:
 
     Args:
         place: the run.
-        candidate: `student`, `twin` or `teacher`.
+        candidate: `student`, `twin` or `teacher`; `finetuned` and `exported` have gates of
+            their own.
 
     Returns:
         The verdict; nothing is written.
@@ -88,9 +89,13 @@ def judge(place: Place, candidate: str) -> Verdict:
         InputError: the run has no gate, or was not measured yet.
     """
     record = place.folder.read()
-    gate = next((item for item in record.instances if item.stage == "gate"), None)
-    if gate is None:
+    gates = [item for item in record.instances if item.stage == "gate"]
+    if not gates:
         raise InputError(f"the recipe of {place.name!r} has no gate", "add a gate section")
+    # Its own gate, else one that knows it, else the first, whose error names those it knows.
+    own = [item for item in gates if item.key.partition("@")[2] == candidate]
+    knowing = [item for item in gates if candidate in item.inputs]
+    gate = [*own, *knowing, *gates][0]
     ids = {item.key: item.artifact_id for item in record.instances}
     inputs = {}
     for name, key in gate.inputs.items():
@@ -98,7 +103,7 @@ def judge(place: Place, candidate: str) -> Verdict:
             raise InputError(f"{key} of {place.name!r} is not there yet", "run the recipe first")
         inputs[name] = place.store.path(ids[key])
     settings = record.recipe["evaluate"]
-    config = {"gate": record.recipe["gate"]} | {
-        name: settings[name] for name in ("draws", "confidence", "seed")
-    }
+    section = record.recipe["finetune"] if gate.key == "gate@finetuned" else record.recipe
+    config = {"gate": section["gate"]}
+    config |= {name: settings[name] for name in ("draws", "confidence", "seed")}
     return ask_gate(config, inputs, candidate)

@@ -12,6 +12,7 @@ from stillhouse.engines.catalog import forecast_asking
 from stillhouse.engines.wire import Demands
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.estimate import ROWS_BYTES, Cost
+from stillhouse.recipes.measuring import Evaluate
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.schema import Recipe
@@ -51,11 +52,12 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
     assert api is not None
     label = recipe.label
     if instance.stage == "label":
-        parts, repeats, length = {*label.parts, "validation"}, label.most_samples, None
+        parts, repeats, length = {*label.parts, "validation"}, float(label.most_samples), None
         examples = [one for one in seen.examples if one.part in parts and is_asked(one, label)]
     else:
-        repeats, length = 1, recipe.evaluate.max_new_tokens
+        length = recipe.evaluate.max_new_tokens
         examples = [one for one in seen.examples if one.part == "holdout" and one.answer]
+        repeats = _askings(recipe.evaluate, len(examples) * seen.scale)
     sampling = Sampling(length or label.max_new_tokens, label.temperature)
     plain = instance.config["prompt"]
     prompt = PromptTemplate(**plain) if plain else None
@@ -77,6 +79,14 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
         likely_usd=float(found.likely_usd) * scale,
         most_usd=float(found.most_usd) * scale,
     )
+
+
+def _askings(settings: Evaluate, size: float) -> float:
+    """How often an example of the holdout is asked on average."""
+    times = 1.0 + bool(settings.paraphrases)
+    if settings.repeats and size:
+        times += min(settings.repeats.examples, size) * settings.repeats.times / size
+    return times
 
 
 def with_judges(cost: Cost, recipe: Recipe, seen: Preview) -> Cost:

@@ -90,8 +90,9 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
         plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
         _train_on_gold_too(plain)
     plain["evaluate"] |= {"draws": 100, "max_new_tokens": None}
-    if plain["gate"]:
-        plain["gate"]["enforce"] = False
+    for gate in (plain["gate"], (plain["finetune"] or {}).get("gate")):
+        if gate:
+            gate["enforce"] = False
     if plain["register"]:
         # Never a version among those of the real student.
         plain["register"]["name"] = f"{plain['register']['name'][:58]}-smoke"

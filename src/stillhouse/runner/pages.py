@@ -1,20 +1,19 @@
-"""Gathering a run's report from its manifests; nothing here computes a new number."""
+"""Gathering a run's report from its manifests and scores.
+
+Metrics stand in the manifests; what compares two candidates, and the clusters of errors, are
+computed here from the scores and answers that the evaluations wrote.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stillhouse.core.errors import ArtifactError
 from stillhouse.core.hashing import digest_value
-from stillhouse.data.storage import read_completions, read_examples
 from stillhouse.evals.gates import Verdict
-from stillhouse.evals.metrics import in_reading_order
 from stillhouse.report.content import (
     Curve,
-    Estimate,
     ExampleRow,
     FlowStep,
     GateView,
@@ -26,12 +25,13 @@ from stillhouse.report.content import (
     StageState,
 )
 from stillhouse.report.page import write_report
-from stillhouse.stages.corpus import EXAMPLES
-from stillhouse.stages.evaluate_files import COMPLETIONS
-from stillhouse.store.account import ACCOUNT, JOURNAL
-from stillhouse.store.artifacts import ArtifactStore, Manifest
-from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
-from stillhouse.store.spending import spending_by_stage
+from stillhouse.report.scorecard import scorecard
+from stillhouse.runner.page_costs import compression_view, cost_view
+from stillhouse.runner.page_errors import error_report
+from stillhouse.runner.page_numbers import candidates, metric_rows, reliabilities, slice_tables
+from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
+from stillhouse.store.artifacts import ArtifactStore
+from stillhouse.store.runs import RunFolder, RunInstance
 
 NUM_EXAMPLES = 20
 _HEADLINE = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy")
@@ -39,190 +39,185 @@ _HEADLINE = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy")
 
 def write_run_report(folder: RunFolder, store: ArtifactStore) -> Path:
     """Write `report.html` of a run, finished or not; gives its path."""
-    write_report(_Gatherer(folder, store).report(), folder.report)
+    write_report(gather_report(folder, store), folder.report)
     return folder.report
 
 
-class _Gatherer:
-    """What is known of a run, read once."""
+def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
+    """Everything that a run's page shows.
 
-    def __init__(self, folder: RunFolder, store: ArtifactStore) -> None:
-        self.folder = folder
-        self.store = store
-        self.record: RunRecord = folder.read()
-        self.manifests = {item.key: self._find(item) for item in self.record.instances}
+    Args:
+        folder: of the run.
+        store: with its artifacts.
 
-    def _find(self, item: RunInstance) -> Manifest | None:
-        try:
-            return self.store.find(item.artifact_id)
-        except ArtifactError:
-            return None
+    Returns:
+        The page's data; what the run does not have yet is left out.
 
-    def of_stage(self, stage: str) -> Iterator[tuple[RunInstance, Manifest]]:
-        for item in self.record.instances:
-            manifest = self.manifests[item.key]
-            if item.stage == stage and manifest:
-                yield item, manifest
+    Raises:
+        InputError: no such run.
+    """
+    facts = RunFacts(folder, store)
+    metrics = metric_rows(facts)
+    flow = facts.summary_of("prepare").get("flow", ())
+    report = RunReport(
+        title=facts.record.name,
+        description=facts.record.recipe["description"],
+        run_state=run_state(facts.record.state),
+        headline=_headline(facts, metrics),
+        candidates=candidates(facts),
+        stages=tuple(_stage(facts, item) for item in facts.record.instances),
+        curves=tuple(_curves(facts)),
+        metrics=metrics,
+        slices=slice_tables(facts),
+        calibration=reliabilities(facts),
+        errors=error_report(facts),
+        costs=cost_view(facts),
+        compression=compression_view(facts, metrics),
+        row_flow=tuple(FlowStep.model_validate(step) for step in flow),
+        parts=facts.summary_of("prepare").get("parts", {}),
+        gate=gate_view(facts),
+        examples=tuple(_examples(facts)),
+        facts=tuple(_facts(facts)),
+        recipe_yaml=(facts.folder.path / "recipe.yaml").read_text(encoding="utf-8"),
+    )
+    return report.model_copy(update={"scorecard": scorecard(report)})
 
-    def report(self) -> RunReport:
-        recipe = self.record.recipe
-        flow = [m.summary["flow"] for _, m in self.of_stage("prepare")]
-        parts = [m.summary["parts"] for _, m in self.of_stage("prepare")]
-        return RunReport(
-            title=self.record.name,
-            description=recipe["description"],
-            run_state=_run_state(self.record.state),
-            headline=self._headline(),
-            stages=tuple(self._stage(item) for item in self.record.instances),
-            curves=tuple(self._curves()),
-            metrics=tuple(self._metrics()),
-            row_flow=tuple(FlowStep.model_validate(step) for steps in flow for step in steps),
-            parts=parts[0] if parts else {},
-            gate=self._gate(),
-            examples=tuple(self._examples()),
-            facts=tuple(self._facts()),
-            recipe_yaml=(self.folder.path / "recipe.yaml").read_text(encoding="utf-8"),
-        )
 
-    def _headline(self) -> str:
-        numbers = self._numbers()
-        said = []
-        for name in _HEADLINE:
-            shown = [
-                f"{who} {metrics[name]['value']:.3g}"
-                for who, metrics in numbers.items()
-                if name in metrics and not (name == "kl_to_teacher" and who == "teacher")
-            ]
-            if shown:
-                title = next(m[name]["title"] for m in numbers.values() if name in m)
-                said.append(f"{title}: {', '.join(shown)}")
-        text = "; ".join(said[:2])
-        if self.record.state == "refused":
-            return f"The gate refused the student. {text}"
-        if self.record.state == "passed":
-            return f"{text}." if text else "Every stage is done."
-        return self.record.message or "The run is not finished."
+def _headline(facts: RunFacts, metrics: tuple[MetricRow, ...]) -> str:
+    text = _numbers_in_words(metrics)
+    if facts.record.state == "refused":
+        return f"The gate refused the student. {text}"
+    if facts.record.state == "passed":
+        return text or "Every stage is done."
+    where = f"{facts.record.failed}: " if facts.record.failed else ""
+    return f"{where}{facts.record.message}" if facts.record.message else "The run is not finished."
 
-    def _stage(self, item: RunInstance) -> StageRow:
-        manifest = self.manifests[item.key]
-        measured = self.store.read_measured(item.artifact_id)
-        state: StageState = "done" if manifest else "skipped"
-        if not manifest and item.key == self.record.failed and self.record.state == "failed":
-            state = "failed"
-        peak = measured.get("peak_bytes")
-        return StageRow(
-            name=item.stage,
-            instance=item.key.partition("@")[2],
-            artifact_id=item.artifact_id if manifest else "",
-            state=state,
-            seconds=measured.get("seconds"),
-            peak_bytes=int(peak) if peak else None,
-            summary=_in_words(manifest.summary) if manifest else "",
-        )
 
-    def _curves(self) -> Iterator[Curve]:
-        for stage in ("finetune", "train"):
-            for item, _ in self.of_stage(stage):
-                name = item.key.partition("@")[2] or "teacher"
-                path = self.store.path(item.artifact_id) / "curve.json"
-                plain = json.loads(path.read_bytes())
-                yield Curve(name=name, points=tuple(map(tuple, plain["train"])), kind="train")
-                if plain["validation"]:
-                    points = tuple(map(tuple, plain["validation"]))
-                    yield Curve(name=name, points=points, kind="validation")
+def _numbers_in_words(metrics: tuple[MetricRow, ...]) -> str:
+    """The numbers of the first two metrics of the headline that tell candidates apart."""
+    rows = {metric.name: metric for metric in metrics}
+    said = []
+    for name in _HEADLINE:
+        values = dict(rows[name].values) if name in rows else {}
+        if name == "kl_to_teacher":
+            values.pop(TEACHER, None)
+        if len({one.value for one in values.values()}) > 1:
+            shown = ", ".join(f"{who} {one.value:.3g}" for who, one in values.items())
+            said.append(f"{rows[name].title}: {shown}")
+    return f"{'; '.join(said[:2])}." if said else ""
 
-    def _numbers(self) -> dict[str, dict[str, Any]]:
-        return {
-            item.key.partition("@")[2]: manifest.summary["metrics"]
-            for item, manifest in self.of_stage("evaluate")
-        }
 
-    def _metrics(self) -> Iterator[MetricRow]:
-        numbers = self._numbers()
-        names = (name for metrics in numbers.values() for name in metrics)
-        for name in in_reading_order(names):
-            having = {who: metrics[name] for who, metrics in numbers.items() if name in metrics}
-            first = next(iter(having.values()))
-            yield MetricRow(
-                name=name,
-                title=first["title"],
-                better=first["better"],
-                unit=first["unit"],
-                note=first["note"],
-                values={
-                    who: Estimate(value=m["value"], low=m["low"], high=m["high"], n=m["n"])
-                    for who, m in having.items()
-                },
-            )
+def _stage(facts: RunFacts, item: RunInstance) -> StageRow:
+    manifest = facts.manifests[item.key]
+    measured = facts.store.read_measured(item.artifact_id)
+    state: StageState = "done" if manifest else "skipped"
+    if not manifest and item.key == facts.record.failed and facts.record.state == "failed":
+        state = "failed"
+    peak = measured.get("peak_bytes")
+    return StageRow(
+        name=item.stage,
+        instance=variant_of(item),
+        artifact_id=item.artifact_id if manifest else "",
+        state=state,
+        seconds=measured.get("seconds"),
+        peak_bytes=int(peak) if peak else None,
+        summary=_in_words(manifest.summary) if manifest else "",
+    )
 
-    def _gate(self) -> GateView | None:
-        for _, manifest in self.of_stage("gate"):
-            verdict = Verdict.model_validate(manifest.summary["verdict"])
-            undecided = any(rule.decision == "not enough data" for rule in verdict.rules)
-            failed = any(rule.decision == "fail" for rule in verdict.rules)
-            return GateView(
-                passed=None if undecided and not failed else verdict.passed,
-                candidate=verdict.candidate,
-                rules=tuple(
-                    RuleRow(
-                        text=rule.text,
-                        value=rule.value,
-                        limit=rule.limit,
-                        outcome=rule.decision,
-                        reason=rule.reason,
-                    )
-                    for rule in verdict.rules
-                ),
-                fallback=verdict.fallback,
-            )
+
+def _in_words(summary: dict[str, Any]) -> str:
+    plain = {
+        name.replace("_", " "): f"{value:,}" if isinstance(value, int) else value
+        for name, value in summary.items()
+        if isinstance(value, int | str) and not isinstance(value, bool) and value != ""
+    }
+    return ", ".join(f"{name} {value}" for name, value in plain.items())
+
+
+def _curves(facts: RunFacts) -> Iterator[Curve]:
+    for stage in ("finetune", "train"):
+        for item, _ in facts.of_stage(stage):
+            name = variant_of(item) or TEACHER
+            plain = facts.read_json(item, "curve.json")
+            yield Curve(name=name, points=tuple(map(tuple, plain["train"])), kind="train")
+            if plain["validation"]:
+                points = tuple(map(tuple, plain["validation"]))
+                yield Curve(name=name, points=points, kind="validation")
+
+
+def gate_view(facts: RunFacts) -> GateView | None:
+    """The verdict of the gate that said no, else the student's, rule by rule; None without one."""
+    verdicts = [
+        Verdict.model_validate(manifest.summary["verdict"])
+        for _, manifest in facts.of_stage("gate")
+    ]
+    if not verdicts:
         return None
-
-    def _examples(self) -> Iterator[ExampleRow]:
-        answers = {
-            item.key.partition("@")[2]: {
-                c.example_id: c.text
-                for c in read_completions(self.store.path(item.artifact_id) / COMPLETIONS)
-            }
-            for item, _ in self.of_stage("evaluate")
-        }
-        prepared = next(self.of_stage("prepare"), None)
-        if not answers or prepared is None:
-            return
-        examples = read_examples(self.store.path(prepared[0].artifact_id) / EXAMPLES)
-        holdout = [example for example in examples if example.part == "holdout"]
-        for example in holdout[:NUM_EXAMPLES]:
-            given = {who: texts.get(example.example_id, "") for who, texts in answers.items()}
-            yield ExampleRow(
-                example_id=example.example_id,
-                prompt="\n".join(message.content for message in example.prompt),
-                reference=example.reference or example.answer or "",
-                answers=given,
-                agrees=given.get("teacher") == given.get("student"),
+    refused = [verdict for verdict in verdicts if not verdict.passed]
+    students = [verdict for verdict in verdicts if verdict.candidate == STUDENT]
+    verdict = [*refused, *students, *verdicts][0]
+    undecided = any(rule.decision == "not enough data" for rule in verdict.rules)
+    failed = any(rule.decision == "fail" for rule in verdict.rules)
+    return GateView(
+        passed=None if undecided and not failed else verdict.passed,
+        candidate=verdict.candidate,
+        rules=tuple(
+            RuleRow(
+                text=rule.text,
+                value=rule.value,
+                low=rule.low,
+                high=rule.high,
+                limit=rule.limit,
+                outcome=rule.decision,
+                reason=rule.reason,
+                n=rule.n,
+                n_enough=rule.n_enough,
             )
-
-    def _facts(self) -> Iterator[tuple[str, str]]:
-        yield "Recipe digest", digest_value(self.record.recipe)[:12]
-        last = [manifest for manifest in self.manifests.values() if manifest]
-        heavy = [manifest for manifest in last if "device" in manifest.config]
-        if heavy:
-            config = heavy[-1].config
-            yield "Device", f"{config['device']}, {config['dtype']}, {config['threads']} threads"
-        recipe = self.record.recipe
-        seeds = {"split": recipe["prepare"]["split"]["seed"], "train": recipe["train"]["seed"]}
-        if recipe["finetune"]:
-            seeds["finetune"] = recipe["finetune"]["seed"]
-        yield "Seeds", ", ".join(f"{name} {seed}" for name, seed in seeds.items())
-        yield from sorted(last[-1].versions.items() if last else ())
-        for _, manifest in self.of_stage("register"):
-            yield "Version", manifest.summary["version_id"]
-        account = self.folder.path.parent / ACCOUNT / JOURNAL
-        for stage in spending_by_stage(account) if account.is_file() else ():
-            if stage.run == self.record.name:
-                spent = f"${stage.spent_usd:.4f} for {stage.accepted:,} answers"
-                yield f"Spent in {stage.stage}", spent
+            for rule in verdict.rules
+        ),
+        fallback=verdict.fallback,
+    )
 
 
-def _run_state(state: str) -> RunState:
+def _examples(facts: RunFacts) -> Iterator[ExampleRow]:
+    if not facts.completions:
+        return
+    for example in facts.holdout[:NUM_EXAMPLES]:
+        given = {
+            who: said[example.example_id].text if example.example_id in said else ""
+            for who, said in facts.completions.items()
+        }
+        yield ExampleRow(
+            example_id=example.example_id,
+            prompt="\n".join(message.content for message in example.prompt),
+            reference=example.reference or example.answer or "",
+            answers=given,
+            agrees=given.get(TEACHER) == given.get(STUDENT),
+        )
+
+
+def _facts(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    yield "Recipe digest", digest_value(facts.record.recipe)[:12]
+    if facts.holdout:
+        yield "Holdout digest", facts.holdout_digest[:12]
+    last = [manifest for manifest in facts.manifests.values() if manifest]
+    heavy = [manifest for manifest in last if "device" in manifest.config]
+    if heavy:
+        config = heavy[-1].config
+        yield "Device", f"{config['device']}, {config['dtype']}, {config['threads']} threads"
+    recipe = facts.record.recipe
+    seeds = {"split": recipe["prepare"]["split"]["seed"], "train": recipe["train"]["seed"]}
+    if recipe["finetune"]:
+        seeds["finetune"] = recipe["finetune"]["seed"]
+    yield "Seeds", ", ".join(f"{name} {seed}" for name, seed in seeds.items())
+    yield from sorted(last[-1].versions.items() if last else ())
+    version = facts.summary_of("register").get("version_id")
+    if version:
+        yield "Version", version
+
+
+def run_state(state: str) -> RunState:
+    """How a run ended; whatever is not known is still running."""
     known: dict[str, RunState] = {
         "passed": "passed",
         "refused": "refused",
@@ -230,12 +225,3 @@ def _run_state(state: str) -> RunState:
         "interrupted": "interrupted",
     }
     return known.get(state, "running")
-
-
-def _in_words(summary: dict[str, Any]) -> str:
-    plain = {
-        name.replace("_", " "): value
-        for name, value in summary.items()
-        if isinstance(value, int | str) and not isinstance(value, bool)
-    }
-    return ", ".join(f"{name} {value}" for name, value in plain.items())

@@ -19,11 +19,13 @@ from stillhouse.models.source import (
 from stillhouse.recipes.built import NotBuilt, not_built
 from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
 from stillhouse.recipes.facts import facts_for, nearest_ids, refuse_known_bad
+from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
-from stillhouse.recipes.plan import Content, Plan, build_plan
+from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.columns import check_columns
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.stages.rows import probe_collect, read_settings
@@ -98,6 +100,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         source = probe_collect(recipe.collect, base)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+    check_columns(recipe, loaded, source.rows)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
     if teacher and student:

@@ -36,6 +36,13 @@ from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate")
 
+_REFUSED = {
+    "finetuned": ("the fine-tuned teacher", "nothing was labelled"),
+    "student": ("the student", "nothing was exported"),
+    "exported": ("the exported student", "nothing was registered"),
+}
+"""Who a gate is asked about, and what did not happen where it says no."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -298,9 +305,10 @@ class _Run:
         verdict = Verdict.model_validate(manifest.summary["verdict"])
         if verdict.passed or not manifest.config["gate"]["enforce"]:
             return
+        who = _REFUSED[verdict.candidate]
         raise GateRefusedError(
-            "the gate refused the student:\n  " + "\n  ".join(verdict.reasons),
-            f"nothing was exported; the recipe names the fallback: {verdict.fallback}",
+            f"the gate refused {who[0]}:\n  " + "\n  ".join(verdict.reasons),
+            f"{who[1]}; the recipe names the fallback: {verdict.fallback}",
         )
 
 

@@ -17,6 +17,8 @@ from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
 EXAMPLES, TOKENIZER, TEMPLATE = "examples.parquet", "tokenizer", "template.json"
+MEASURED_ROWS = "measured_rows.parquet"
+"""The rows of validation and holdout, for what is told of examples beside prompt and answer."""
 
 
 @dataclass(frozen=True, slots=True)

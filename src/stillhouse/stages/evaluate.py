@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
+from stillhouse.core.targets import TokenTargets
 from stillhouse.data.storage import write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.scores import Column, write_scores
 from stillhouse.models.distance import score_against
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.stages.asking_again import AskedAgain
+from stillhouse.stages.candidates import model_of, size_of, weight_folders
+from stillhouse.stages.comparing import Answers, Told, summarise
+from stillhouse.stages.confidence import (
+    confidence_note,
+    has_classes,
+    score_class_confidence,
+    score_own_confidence,
+)
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
-from stillhouse.stages.holdout import Answers, find_holdout, summarise
+from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import finished_model, use_compute
+from stillhouse.stages.weights import use_compute
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.targets.write import TargetWriter
+
+TEACHER = "teacher"
+"""The variant whose distribution is stored, for the other candidates to be compared with."""
 
 _SHARD_EXAMPLES = 512
 
@@ -29,58 +44,96 @@ _SHARD_EXAMPLES = 512
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and `scores.parquet`; for the teacher also its `targets`."""
     use_compute(request.config)
-    corpus = open_corpus(request.inputs["examples"])
-    holdout = find_holdout(corpus)
-    candidate = _Candidate(request, corpus, holdout)
+    prepared = request.inputs["examples"]
+    corpus = open_corpus(prepared)
+    measured = find_measured(corpus, prepared, request.config["part"])
+    candidate = _Candidate(request, corpus, measured.examples)
     said = candidate.complete(progress)
     write_completions(request.out / COMPLETIONS, said)
-    answers = Answers(holdout, said, as_objects=request.config["answer_format"] == "json")
-    compared = (
-        answers.of_the_teacher()
-        if candidate.is_teacher
-        else answers.against_teacher(request.inputs["teacher"])
+    answers = Answers(
+        measured,
+        said,
+        candidate.settings,
+        request.config["answer_format"] == "json",
+        request.config["answer_schema"],
     )
-    scores = answers.scores(candidate.score() | compared)
+    columns = answers.compared() | _compared(request, answers) | candidate.score()
+    columns |= candidate.asked_again(answers)
+    columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
+    scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
-    settings = section_of(Evaluate, request.config["evaluate"])
-    return StageResult(summarise(answers, scores, settings, candidate.notes()))
+    told = Told(candidate.notes(), confidence_note(candidate.settings), candidate.size)
+    return StageResult(summarise(answers, scores, told))
+
+
+def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
+    if request.variant == TEACHER:
+        return answers.of_the_teacher()
+    teacher = request.inputs.get("teacher")
+    return answers.against_teacher(teacher) if teacher else {}
 
 
 class _Candidate:
-    """One model on the holdout."""
+    """One model on the examples that are measured."""
 
-    def __init__(self, request: StageRequest, corpus: Corpus, holdout: list[Example]) -> None:
+    def __init__(self, request: StageRequest, corpus: Corpus, examples: list[Example]) -> None:
         config = request.config
         self._request = request
-        self._settings = section_of(Evaluate, config["evaluate"])
+        self.settings = section_of(Evaluate, config["evaluate"])
         self._corpus = corpus
-        self._holdout = holdout
-        self.is_teacher = request.variant == "teacher"
-        artifact = request.inputs.get("teacher" if self.is_teacher else "model")
-        folder = request.locations.get("teacher" if self.is_teacher else "student")
-        self._model = finished_model(config, artifact, folder)
+        self._examples = examples
+        self._model = model_of(request, corpus)
         vocab_size = corpus.tokenizer.vocab_size
         self._scoring = Scoring(
             vocab_size,
-            min(self._settings.top_k, vocab_size),
+            min(self.settings.top_k, vocab_size),
             (1.0,),
-            self._settings.batch_size,
+            self.settings.batch_size,
         )
+        is_teacher = config["of"] == "teacher"
         self._engine = TransformersEngine(
-            self._model, corpus.tokenizer, corpus.template, self._scoring
+            self._model,
+            corpus.tokenizer,
+            corpus.template,
+            self._scoring,
+            answer_schema=config["answer_schema"] if is_teacher else None,
         )
 
+        self._engine.with_logprobs = True
+        self._sampling = Sampling(config["max_new_tokens"], 0.0, self.settings.batch_size)
+        self.size = size_of(self._model, weight_folders(request), config["dtype"])
+
+    def asked_again(self, answers: Answers) -> dict[str, Column]:
+        """How steady its answers are, where the recipe asks."""
+        again = AskedAgain(
+            self._engine, answers.measured, self.settings, self._sampling, answers.as_objects
+        )
+        return again.columns(answers.texts)
+
     def complete(self, progress: Progress) -> list[Completion]:
-        sampling = Sampling(self._request.config["max_new_tokens"], 0.0, self._settings.batch_size)
         said = []
-        for completion in self._engine.generate(self._holdout, sampling):
+        for completion in self._engine.generate(self._examples, self._sampling):
             said.append(completion)
-            progress(len(said), len(self._holdout), "examples")
+            progress(len(said), len(self._examples), "examples")
         return said
+
+    def confidence(self, said: list[Completion], right: Column) -> dict[str, Column]:
+        """How sure it is of each answer, and whether that is right."""
+        if has_classes(self.settings) and not self.settings.confidence_field:
+            return score_class_confidence(self._engine, self.settings, self._examples, said, right)
+        return score_own_confidence(self.settings, said, right)
+
+    def size_columns(self) -> dict[str, Column]:
+        """Its size, the same for every example, so that rules may ask for it."""
+        sizes = {"num_parameters": self.size.parameters, "size_bytes": self.size.disk_bytes or 0}
+        return {name: np.full(len(self._examples), float(size)) for name, size in sizes.items()}
 
     def score(self) -> dict[str, Column]:
         """Sums over each example's trained tokens, on its gold text."""
-        return self._score_teacher() if self.is_teacher else self._score_student()
+        if self._request.variant == TEACHER:
+            return self._score_teacher()
+        stored = self._request.inputs.get("teacher", Path()) / TARGETS
+        return self._score_student(stored) if stored.exists() else self._score_alone()
 
     def _score_teacher(self) -> dict[str, Column]:
         header = TargetHeader(
@@ -93,25 +146,26 @@ class _Candidate:
             kd_temperatures=self._scoring.kd_temperatures,
             dtype=self._request.config["dtype"],
         )
-        nll, tokens = [], []
+        nll, tokens, right = [], [], []
         with TargetWriter(self._request.out / TARGETS, header, _SHARD_EXAMPLES) as writer:
-            for targets in self._engine.score(self._holdout):
+            for targets in self._engine.score(self._examples):
                 writer.append(targets)
                 nll.append(-float(targets.observed_logprobs.sum(dtype=np.float64)))
                 tokens.append(float(len(targets.token_ids)))
+                right.append(_num_right(targets))
         return {
             "tokens": np.array(tokens),
             "nll": np.array(nll),
             "kl": np.zeros(len(nll)),
+            "jsd": np.zeros(len(nll)),
+            "acceptance": np.array(tokens),
+            "tokens_right": np.array(right),
             "top1": np.array(tokens),
         }
 
-    def _score_student(self) -> dict[str, Column]:
-        stored = self._request.inputs["teacher"] / TARGETS
-        if not stored.exists():
-            return self._score_alone()
+    def _score_student(self, stored: Path) -> dict[str, Column]:
         reader = TargetReader(stored)
-        texts = [(item.example_id, self._corpus.encode(item)) for item in self._holdout]
+        texts = [(item.example_id, self._corpus.encode(item)) for item in self._examples]
         targets = [reader.get(example_id) for example_id, _ in texts]
         found = score_against(
             self._model,
@@ -124,24 +178,34 @@ class _Candidate:
             "tokens": np.array([float(score.num_tokens) for score in found]),
             "nll": np.array([score.nll_sum for score in found]),
             "kl": np.array([score.kl_sum for score in found]),
+            "jsd": np.array([score.jsd_sum for score in found]),
+            "acceptance": np.array([score.acceptance_sum for score in found]),
+            "tokens_right": np.array([float(score.num_right) for score in found]),
             "top1": np.array([float(score.num_agreeing) for score in found]),
         }
 
     def _score_alone(self) -> dict[str, Column]:
-        """Without a teacher's distribution: one behind an API gives none."""
-        found = list(self._engine.score(self._holdout))
+        """Without a teacher's distribution, such as that of one behind an API."""
+        found = list(self._engine.score(self._examples))
         sums = [-float(one.observed_logprobs.sum(dtype=np.float64)) for one in found]
         return {
             "tokens": np.array([float(len(one.token_ids)) for one in found]),
             "nll": np.array(sums),
+            "tokens_right": np.array([_num_right(one) for one in found]),
         }
 
     def notes(self) -> dict[str, str]:
-        """What people should know of the KL."""
+        """What people should know of the distances to the teacher."""
         if self._scoring.top_k == self._scoring.vocab_size:
             return {}
-        kept = self._scoring.top_k
+        seen = f"the teacher's {self._scoring.top_k} likeliest tokens, and all others as one"
         return {
-            "kl_to_teacher": f"a lower bound: the teacher's {kept} likeliest tokens, and all "
-            "others as one"
+            "kl_to_teacher": f"a lower bound: {seen}",
+            "jsd_to_teacher": f"a lower bound: {seen}",
+            "acceptance_rate": f"an upper bound: {seen}",
+            "acceptance_length": f"an upper bound: {seen}",
         }
+
+
+def _num_right(targets: TokenTargets) -> float:
+    return float(np.sum(targets.top_ids[:, 0] == targets.token_ids))

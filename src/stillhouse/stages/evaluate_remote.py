@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stillhouse.core.protocols import Progress
 from stillhouse.core.sampling import Sampling
 from stillhouse.data.answers import AnswerChecks
 from stillhouse.data.storage import write_completions
 from stillhouse.evals.scores import write_scores
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.stages.asking_again import AskedAgain
+from stillhouse.stages.comparing import Answers, Told, summarise
+from stillhouse.stages.confidence import confidence_note, score_own_confidence
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import open_teacher, refuse_deferred
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
-from stillhouse.stages.holdout import Answers, find_holdout, summarise
+from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and `scores.parquet`."""
     config = request.config
-    holdout = find_holdout(open_corpus(request.inputs["examples"]))
-    asking = config["asking"]
-    checks = AnswerChecks(asking["answer_schema"], ())
-    sampling = Sampling(config["max_new_tokens"], asking["temperature"])
-    with open_teacher(request, progress, checks, asking["answer_schema"]) as teacher:
-        said = [checks.judge(one) for one in teacher.generate(holdout, sampling)]
-    refuse_deferred(said, len(holdout), 0.0)
+    prepared = request.inputs["examples"]
+    measured = find_measured(open_corpus(prepared), prepared)
+    schema = config["answer_schema"]
+    checks = AnswerChecks(schema, ())
+    sampling = Sampling(config["max_new_tokens"], config["temperature"])
+    with open_teacher(request, progress, checks, schema) as teacher:
+        said = [checks.judge(one) for one in teacher.generate(measured.examples, sampling)]
+        refuse_deferred(said, len(said), 0.0)
+        settings = section_of(Evaluate, config["evaluate"])
+        answers = Answers(measured, said, settings, config["answer_format"] == "json", schema)
+        again = AskedAgain(teacher, measured, settings, sampling, answers.as_objects)
+        # One by one is how an API is asked anyway.
+        columns = replace(again, settings=settings.model_copy(update={"alone": 0})).columns(
+            answers.texts
+        )
     write_completions(request.out / COMPLETIONS, said)
-    answers = Answers(holdout, said, as_objects=config["answer_format"] == "json")
-    scores = answers.scores(answers.of_the_teacher())
+    columns |= answers.compared() | answers.of_the_teacher()
+    columns |= score_own_confidence(settings, said, answers.right(columns))
+    scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
-    return StageResult(summarise(answers, scores, section_of(Evaluate, config["evaluate"])))
+    return StageResult(summarise(answers, scores, Told(confidence=confidence_note(settings))))

@@ -61,7 +61,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Examples with everything that happened on the way."""
+    """Examples with everything that happened on the way, and the rows of the measured ones."""
 
     examples: list[Example]
     dropped: list[Drop]
@@ -70,6 +70,7 @@ class Made:
     template: Template
     num_cut: int
     tokens: dict[str, int]
+    measured: list[Row]
 
 
 def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -> Made:
@@ -110,6 +111,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     for fit in kept:
         tokens[fit.example.part] += fit.num_tokens
     num_cut = sum(fit.is_cut for fit in kept)
+    ids = {fit.example.example_id for fit in kept}
     count = StepCount(
         "fit_to_context", len(fits), len(kept), dict(sorted(reasons.items())), num_cut
     )
@@ -121,6 +123,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         template,
         num_cut,
         dict(tokens),
+        [row for row in prepared.measured if row.row_id in ids],
     )
 
 

@@ -1,16 +1,18 @@
-"""Gate: the recipe's rules asked about the student, on scores already written."""
+"""Gate: the recipe's rules asked about a candidate, on scores already written."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from stillhouse.core.errors import ArtifactError
 from stillhouse.core.files import write_json
 from stillhouse.core.protocols import Progress
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.gates import Verdict, decide
-from stillhouse.evals.scores import read_scores
-from stillhouse.recipes.measuring import Gate
+from stillhouse.evals.scores import Scores, read_scores
+from stillhouse.recipes.gating import Gate
+from stillhouse.recipes.plan import SPEED_OF
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.evaluate_files import SCORES
 from stillhouse.stages.sections import section_of
@@ -33,13 +35,39 @@ def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) ->
         confidence=config["confidence"],
         seed=config["seed"],
     )
-    scores = {name: read_scores(folder / SCORES) for name, folder in inputs.items()}
+    tables = {name: read_scores(folder / SCORES) for name, folder in inputs.items()}
+    scores = {
+        name: with_columns(table, tables[SPEED_OF + name]) if SPEED_OF + name in tables else table
+        for name, table in tables.items()
+        if not name.startswith(SPEED_OF)
+    }
     return decide(gate, scores, candidate, resampling)
+
+
+def with_columns(scores: Scores, more: Scores) -> Scores:
+    """Scores with further columns of the same examples.
+
+    Args:
+        scores: of a candidate.
+        more: further scores of it.
+
+    Returns:
+        Both.
+
+    Raises:
+        ArtifactError: they are of other examples.
+    """
+    if scores.example_ids != more.example_ids:
+        raise ArtifactError(
+            "a candidate was timed on other examples than it was measured on",
+            "run the recipe again",
+        )
+    return Scores(scores.example_ids, {**scores.columns, **more.columns})
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `verdict.json`; a refusal is a result, not a failure of the stage."""
-    verdict = ask_gate(request.config, request.inputs, "student")
+    verdict = ask_gate(request.config, request.inputs, request.config["candidate"])
     plain = verdict.model_dump(mode="json")
     write_json(request.out / "verdict.json", plain)
     progress(1, 1, "verdicts")

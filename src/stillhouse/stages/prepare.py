@@ -7,18 +7,18 @@ from collections import Counter
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.storage import read_rows_file, write_dropped
+from stillhouse.data.storage import read_rows_file, write_dropped, write_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import TOKENIZER, save_corpus
+from stillhouse.stages.corpus import MEASURED_ROWS, TOKENIZER, save_corpus
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.sections import section_of
 from stillhouse.tokens.files import copy_tokenizer
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write `examples.parquet`, `dropped.parquet`, `template.json` and the tokenizer's folder."""
+    """Write examples, dropped and measured rows, `template.json` and the tokenizer's folder."""
     config = request.config
     trained = config["trained_tokenizer"]
     reader = request.locations.get("tokenizer")
@@ -38,6 +38,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     if wanted.tokenizer_from:
         copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
     save_corpus(request.out, made.examples, wanted.template)
+    write_rows(request.out / MEASURED_ROWS, made.measured)
     write_dropped(request.out / "dropped.parquet", made.dropped)
     progress(len(rows), len(rows), "rows")
     parts = Counter(example.part for example in made.examples)

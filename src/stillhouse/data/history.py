@@ -1,0 +1,111 @@
+"""What every step did to one row: the same steps again, with the row's outcomes kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stillhouse.core.rows import Drop, Emit, Outcome, Row
+from stillhouse.data.account import Step
+from stillhouse.data.drafts import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class StepAccount:
+    """What one step did to a row or to what was made of it.
+
+    Attributes:
+        step: the step's name.
+        row_id: of the row that went in.
+        outcome: `kept`, `changed`, `made` or `dropped`.
+        detail: what was changed or made, or why it was dropped.
+    """
+
+    step: str
+    row_id: str
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One row on its way through the steps.
+
+    Attributes:
+        row: as it was collected.
+        accounts: in the order of the steps.
+        descendants: ids of what was made of it, itself included while it lasts.
+    """
+
+    row: Row
+    accounts: tuple[StepAccount, ...]
+    descendants: tuple[str, ...]
+
+
+def trace_row(rows: Sequence[Row], steps: Sequence[Step], row_id: str) -> History | None:
+    """The history of a row.
+
+    Args:
+        rows: all collected rows; a step may look at all of them.
+        steps: of the recipe, in order.
+        row_id: of a collected row, or of one that a step made of it.
+
+    Returns:
+        Every step's outcome up to the last; None where there is no such row.
+    """
+    origin = {row.row_id: row.row_id for row in rows}
+    seen: list[tuple[Step, Outcome]] = []
+    current = list(rows)
+    for step in steps:
+        outcomes = step.process(current) if current else []
+        current = []
+        for outcome in outcomes:
+            made = _rows_after(outcome)
+            origin |= {row.row_id: origin[outcome.row.row_id] for row in made}
+            current += made
+        seen += [(step, outcome) for outcome in outcomes]
+    if row_id not in origin:
+        return None
+    root = origin[row_id]
+    inputs = {row.row_id: row for row in rows}
+    accounts = []
+    for step, outcome in seen:
+        if origin[outcome.row.row_id] == root:
+            before = inputs[outcome.row.row_id]
+            accounts.append(_account(step.name, before, outcome))
+        inputs |= {row.row_id: row for row in _rows_after(outcome)}
+    alive = tuple(row.row_id for row in current if origin[row.row_id] == root)
+    return History({row.row_id: row for row in rows}[root], tuple(accounts), alive)
+
+
+def _rows_after(outcome: Outcome) -> list[Row]:
+    if isinstance(outcome, Drop):
+        return []
+    return list(outcome.rows) if isinstance(outcome, Emit) else [outcome.row]
+
+
+def _account(step: str, before: Row, outcome: Outcome) -> StepAccount:
+    row_id = outcome.row.row_id
+    if isinstance(outcome, Drop):
+        why = f"{outcome.reason}{f' ({outcome.evidence})' if outcome.evidence else ''}"
+        return StepAccount(step, row_id, "dropped", why)
+    if isinstance(outcome, Emit):
+        names = ", ".join(row.row_id for row in outcome.rows)
+        return StepAccount(step, row_id, "made", f"{len(outcome.rows)} rows: {names}")
+    changed = _changes(before, outcome.row)
+    return StepAccount(step, row_id, "changed" if changed else "kept", changed)
+
+
+def _changes(before: Row, after: Row) -> str:
+    """What is another in a row, in words; empty where nothing is."""
+    names = dict.fromkeys([*before.fields, *after.fields])
+    fields = [name for name in names if before.fields.get(name) != after.fields.get(name)]
+    said = [f"columns {', '.join(fields)}"] if fields else []
+    if isinstance(after, Draft):
+        if not isinstance(before, Draft):
+            said.append("prompt and answer made")
+        elif (before.prompt, before.answer) != (after.prompt, after.answer):
+            said.append("prompt or answer")
+        if after.part and after.part != getattr(before, "part", ""):
+            said.append(f"dealt to the part {after.part}")
+    return ", ".join(said)

@@ -1,0 +1,311 @@
+"""Declared tags counted in texts: which traditions are there, and which class is the default.
+
+A tag is a name with the words that stand for it. Columns count, for each example, in how many of
+its texts a tag is found; the statistics are of their sums, over all examples together.
+
+Legend: N examples, K tags, R resamples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.core.errors import UsageError
+from stillhouse.data.words import words_of
+from stillhouse.evals.bootstrap import Statistic, Sums, of_sums
+from stillhouse.evals.linear import linear_of_sums
+from stillhouse.evals.metric import RATIO, Metric
+from stillhouse.evals.scores import Column, Scores
+
+TRADITION, CLASS = "tradition:", "class:"
+"""What columns begin with: tags that should all be there, and answers to an open question."""
+NAMED = "tags_named"
+"""The column of texts that name any tag."""
+TEXTS = "tags_texts"
+"""The column of texts that were looked into."""
+
+
+class TagFinder:
+    """Finds declared tags by their words.
+
+    Args:
+        tags: each with its words, such as `{"Japanese": ["japan*", "ukiyo e", "日本"]}`. Several
+            words are found as neighbours; `*` at an end stands for any ending. The name itself
+            is not looked for.
+
+    Raises:
+        UsageError: no tags, or one without any word.
+    """
+
+    def __init__(self, tags: Mapping[str, Sequence[str]]) -> None:
+        if not tags:
+            raise UsageError("no tags are declared", "name at least one with its words")
+        self._patterns = {name: _pattern(name, words) for name, words in tags.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tags, as declared."""
+        return tuple(self._patterns)
+
+    def find(self, text: str) -> set[str]:
+        """The tags that a text names.
+
+        Args:
+            text: any text.
+
+        Returns:
+            None, one or several.
+        """
+        words = f" {' '.join(words_of(text))} "
+        return {name for name, pattern in self._patterns.items() if pattern.search(words)}
+
+
+def _pattern(name: str, aliases: Sequence[str]) -> re.Pattern[str]:
+    found = [_alias(alias) for alias in aliases]
+    if not found or not all(found):
+        raise UsageError(
+            f"the tag {name!r} has {'an entry without words' if found else 'no words'}",
+            "give the words that stand for it",
+        )
+    return re.compile(f"(?<= )(?:{'|'.join(found)})(?= )")
+
+
+def _alias(alias: str) -> str:
+    words = " ".join(map(re.escape, words_of(alias)))
+    return f"{words}[^ ]*" if words and alias.rstrip().endswith("*") else words
+
+
+def score_tags(
+    found: Sequence[Sequence[set[str]]], names: Sequence[str], kind: str = CLASS
+) -> dict[str, Column]:
+    """The columns of tags.
+
+    Args:
+        found: of each example one or several texts, each with the tags that it names.
+        names: all declared tags.
+        kind: `tradition:` or `class:`.
+
+    Returns:
+        `KIND:NAME`: (N,) texts that name that tag. `tags_named`: (N,) texts that name any.
+        `tags_texts`: (N,) texts.
+    """
+    counts = {
+        f"{kind}{name}": np.array([float(sum(name in one for one in own)) for own in found])
+        for name in names
+    }
+    return counts | {
+        NAMED: np.array([float(sum(map(bool, own))) for own in found]),
+        TEXTS: np.array([float(len(own)) for own in found]),
+    }
+
+
+def _covered(sums: Sums) -> NDArray[np.float64]:
+    covered: NDArray[np.float64] = (sums > 0).sum(axis=1).astype(np.float64)
+    return covered
+
+
+def _share_of(choose: Callable[[NDArray[np.float64]], np.intp]) -> Statistic:
+    """The share of a tag that is chosen by the sums over all examples, in every resample.
+
+    Chosen anew in each, the least and the most named would be less and more than they are.
+    """
+
+    def share(
+        columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        at = choose(columns_NS.sum(axis=0))
+        sums = weights_RN @ columns_NS
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: NDArray[np.float64] = sums[:, at] / sums.sum(axis=1)
+        return found
+
+    return share
+
+
+def _evenness(sums: Sums) -> NDArray[np.float64]:
+    """(R,) entropy of counts (R, K) over log K, with Miller and Madow's correction; at most 1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        corrected = _plain_evenness(sums) + _correction(sums)
+    even: NDArray[np.float64] = np.minimum(corrected, 1.0)
+    return even
+
+
+def _plain_evenness(sums: Sums) -> NDArray[np.float64]:
+    shares = sums / sums.sum(axis=1, keepdims=True)
+    plain = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
+    even: NDArray[np.float64] = plain / np.log(sums.shape[1])
+    return even
+
+
+def _correction(sums: Sums) -> NDArray[np.float64]:
+    kinds = (sums > 0).sum(axis=1)
+    added: NDArray[np.float64] = (kinds - 1.0) / (2.0 * sums.sum(axis=1)) / np.log(sums.shape[1])
+    return added
+
+
+def evenness(
+    columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The entropy of tags over its greatest value.
+
+    Args:
+        columns_NS: (N, K) how often each example has each tag.
+        weights_RN: (R, N) how often each example was drawn.
+
+    Returns:
+        (R,) with Miller and Madow's correction. On resamples the mean of two: resampled shares are
+        less even than those they are drawn from, and a straight line knows no bend near 1.
+        measured: 95 % intervals then cover 0.87 to 1.00 with 2 to 8 tags and 30 to 200 examples,
+        0.80 with 15 tags and 30; the resampled ones alone 0.40 there, the line alone 0.38 near 1.
+    """
+    every = columns_NS.sum(axis=0, keepdims=True)
+    straight = linear_of_sums(_evenness)(columns_NS, weights_RN)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = _evenness(every) - _plain_evenness(every)
+        bent = _plain_evenness(weights_RN @ columns_NS) + shift
+    found: NDArray[np.float64] = np.clip((straight + bent) / 2.0, 0.0, 1.0)
+    return found
+
+
+def _distance_from(reference: NDArray[np.float64]) -> Callable[[Sums], NDArray[np.float64]]:
+    def distance(sums: Sums) -> NDArray[np.float64]:
+        shares = sums / sums.sum(axis=1, keepdims=True)
+        moved: NDArray[np.float64] = np.abs(shares - reference).sum(axis=1) / 2.0
+        return moved
+
+    return distance
+
+
+@dataclass(frozen=True, slots=True)
+class _Noun:
+    prefix: str
+    many: str
+    title: str
+
+
+_NOUNS = (
+    _Noun(TRADITION, "traditions", "traditions"),
+    _Noun(CLASS, "classes", "classes"),
+)
+
+
+def tag_metrics(scores: Scores) -> Iterator[Metric]:
+    """What the columns of `score_tags` tell, for traditions and for classes."""
+    for noun in _NOUNS:
+        needs = tuple(name for name in scores.columns if name.startswith(noun.prefix))
+        if len(needs) > 1:
+            yield from _metrics(noun, needs)
+
+
+def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
+    count = len(needs)
+    yield Metric(
+        f"{noun.many}_covered",
+        f"Declared {noun.title} covered",
+        "higher",
+        f"How many of {count} declared {noun.title} are named at all. The lower bound is how many "
+        "would be if the examples were drawn anew: what rests on one text may be missing then.",
+        needs,
+        of_sums(_covered),
+        counted=NAMED,
+    )
+    yield Metric(
+        f"{noun.many}_min_share",
+        f"Least named of the {noun.title}",
+        "higher",
+        f"Share in all namings of the one of {count} {noun.title} that is named least.",
+        needs,
+        _share_of(np.argmin),
+        counted=NAMED,
+    )
+    yield Metric(
+        f"{noun.many}_top_share",
+        f"Most named of the {noun.title}",
+        "lower",
+        f"Share in all namings of the one of {count} {noun.title} that is named most: how strong "
+        f"the default is; {1 / count:.3f} if all were named alike.",
+        needs,
+        _share_of(np.argmax),
+        counted=NAMED,
+    )
+    yield Metric(
+        f"{noun.many}_entropy",
+        f"Evenness of the {noun.title}",
+        "higher",
+        f"Entropy of the namings over log {count}: 1 where all {noun.title} are named alike, 0 "
+        "where only one is.",
+        needs,
+        evenness,
+        counted=NAMED,
+    )
+    yield Metric(
+        f"{noun.many}_named",
+        f"Texts that name any of the {noun.title}",
+        "higher",
+        f"Share of texts that name one of the declared {noun.title}.",
+        (NAMED, TEXTS),
+        RATIO,
+        counted=TEXTS,
+        is_fraction=True,
+    )
+
+
+def share_metric(name: str, kind: str, needs: Sequence[str]) -> Metric:
+    """The share of one tag in all namings.
+
+    Args:
+        name: of the tag.
+        kind: `tradition:` or `class:`.
+        needs: the columns of all tags of that kind.
+
+    Returns:
+        A metric without a good direction of its own; `higher` stands there for want of one.
+    """
+    at = list(needs).index(f"{kind}{name}")
+
+    def share(sums: Sums) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore"):
+            found: NDArray[np.float64] = sums[:, at] / sums.sum(axis=1)
+        return found
+
+    return Metric(
+        f"share.{name}", f"Share of {name}", "higher", f"Share of {name} in all namings.",
+        tuple(needs), of_sums(share), counted=NAMED,
+    )  # fmt: skip
+
+
+def distance_metric(reference: Mapping[str, float], kind: str = CLASS) -> Metric:
+    """How far the namings are from what they should be.
+
+    Args:
+        reference: the share that each tag should have; they are divided by their sum.
+        kind: `tradition:` or `class:`.
+
+    Returns:
+        The total variation distance: the share of namings that would have to name another tag.
+
+    Raises:
+        UsageError: a share is negative, or all are 0.
+    """
+    shares = np.array(list(reference.values()), np.float64)
+    if (shares < 0).any() or not shares.sum() > 0:
+        raise UsageError(
+            "the reference has a negative share, or no share above 0",
+            "give each tag the share that it should have",
+        )
+    told = ", ".join(f"{name} {share:g}" for name, share in reference.items())
+    return Metric(
+        "distance_to_reference",
+        "Distance to the reference",
+        "lower",
+        f"Total variation distance of the namings to {told}: the share of them that would have "
+        "to be others. Never quite 0 on few examples.",
+        tuple(f"{kind}{name}" for name in reference),
+        linear_of_sums(_distance_from(shares / shares.sum()), (0.0, 1.0)),
+        counted=NAMED,
+    )

@@ -1,0 +1,232 @@
+"""What the result of each instance depends on: its part of the recipe, as plain JSON values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.recipes.facts import facts_for
+from stillhouse.recipes.gating import Gate
+from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.training import LossOptions
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Digests of what a recipe reads from outside, found before the plan is made.
+
+    Attributes:
+        source: of the rows.
+        teacher: of the teacher's weights; empty for a scratch model and one behind an API.
+        student: of the student's weights; empty for a scratch model.
+        tokenizer: of the tokenizer in use; empty when it is trained.
+        context: tokens that both models can hold; 0 when neither says.
+        prompt: the teacher's own prompt; None where it sees the examples' prompts.
+        paired: the settings of each `pair_with` step, as name and value.
+    """
+
+    source: str
+    teacher: str = ""
+    student: str = ""
+    tokenizer: str = ""
+    context: int = 0
+    prompt: PromptTemplate | None = None
+    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configs:
+    """The configuration of every instance of a recipe.
+
+    Attributes:
+        recipe: the effective recipe.
+        content: digests of what it reads from outside.
+        machine: device, dtype and threads.
+    """
+
+    recipe: Recipe
+    content: Content
+    machine: Config
+
+    def collect(self) -> Config:
+        """Of `collect`."""
+        section = dump(self.recipe.collect)
+        section["source"]["file"] = bool(section["source"]["file"])
+        return {"collect": section, "content": self.content.source}
+
+    def prepare(self) -> Config:
+        """Of `prepare`."""
+        recipe, content = self.recipe, self.content
+        scratch = recipe.reading_model.scratch
+        asks_again = recipe.label.completions == "teacher"
+        relabelled = {*recipe.label.parts, "validation"} if asks_again else set()
+        if recipe.finetune and "validation" in recipe.prepare.split.parts:
+            # Asked by a gate of the teacher, which may be added later and must not undo this.
+            relabelled.add("validation")
+        return {
+            "prepare": dump(recipe.prepare),
+            "tokenizer": content.tokenizer,
+            "trained_tokenizer": (
+                dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
+            ),
+            "template": dump(recipe.reading_model)["template"],
+            "context": content.context,
+            "room_for_answer": max(
+                recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
+            ),
+            "asked_parts": sorted(relabelled | {"holdout"}),
+            "paired": [[list(setting) for setting in each] for each in content.paired],
+        }
+
+    def finetune(self) -> Config:
+        """Of `finetune`; its gate changes no weight."""
+        training = dump(self.recipe.finetune)
+        del training["gate"]
+        return {"training": training, "model": self.model("teacher"), **self.machine}
+
+    def label(self) -> Config:
+        """Of `label`: the prompt by its content, a judge by what shapes its judgement."""
+        label = self.recipe.label
+        judges = [dump(judge) | {"api": judge.api.identity()} for judge in label.judges]
+        return {"label": dump(label) | {"prompt": None, "judges": judges}, **self.teacher()}
+
+    def student(self) -> Config:
+        """Of the student's training."""
+        training = dump(self.recipe.train) | {"twin": None}
+        return {"training": training, "model": self.model("student"), **self.machine}
+
+    def twin(self) -> Config:
+        """Of the twin's training; with epochs its steps are those of the student."""
+        train, label = self.recipe.train, self.recipe.label
+        assert train.twin is not None
+        own = {
+            "weights": {"forward_kl": 0.0, "cross_entropy": 1.0},
+            "loss_options": dump(LossOptions()),
+            "parts": list(train.twin.parts),
+            "kd_temperature": 1.0,
+            "t2_scaling": True,
+        }
+        student = self.student()
+        return student | {
+            "training": student["training"] | own,
+            "student_parts": list(train.parts) if train.length.epochs else [],
+            "student_samples": label.samples,
+            "keeps_gold": label.completions == "gold",
+        }
+
+    def evaluate_teacher(self, part: str = "holdout") -> Config:
+        """Of an evaluation of the teacher, who is held to what labels are held to."""
+        # As the labels are asked for: some providers take no temperature but their own.
+        asking = {"temperature": self.recipe.label.temperature} if self.recipe.teacher.api else {}
+        return {**self._evaluate(part), **asking, "of": "teacher", **self.teacher()}
+
+    def evaluate_student(self) -> Config:
+        """Of an evaluation of the student, its twin or what ships."""
+        return {**self._evaluate("holdout"), "of": "student", **self.machine}
+
+    def _evaluate(self, part: str) -> Config:
+        recipe = self.recipe
+        evaluate = dump(recipe.evaluate)
+        # Timing has instances of its own.
+        del evaluate["latency"]
+        return {
+            "evaluate": evaluate,
+            "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
+            "answer_format": recipe.prepare.answer_format,
+            "answer_schema": recipe.label.answer_schema,
+            "part": part,
+        }
+
+    def speed(self, of: str) -> Config:
+        """Of the timing of the teacher or of a student."""
+        recipe = self.recipe
+        is_teacher = of == "teacher"
+        return {
+            "latency": dump(recipe.evaluate.latency),
+            "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
+            "batch_size": recipe.evaluate.batch_size,
+            "answer_schema": recipe.label.answer_schema if is_teacher else None,
+            "of": of,
+            "model": self.model(of),
+            **self.machine,
+        }
+
+    def gate(self, gate: Gate, candidate: str) -> Config:
+        """Of a gate that is asked about a candidate."""
+        settings = self.recipe.evaluate
+        return {
+            "gate": dump(gate),
+            "candidate": candidate,
+            "draws": settings.draws,
+            "confidence": settings.confidence,
+            "seed": settings.seed,
+        }
+
+    def export(self) -> Config:
+        """Of `export`; that the export is evaluated changes no byte of it."""
+        export = dump(self.recipe.export)
+        del export["evaluate"]
+        return {"export": export, "card": self._card(), **self.machine}
+
+    def register(self) -> Config:
+        """Of `register`."""
+        named = self.recipe.register_as
+        return {"name": named.name if named else self.recipe.name}
+
+    def teacher(self) -> Config:
+        """What the teacher's answers depend on, beside what it is asked."""
+        recipe, content = self.recipe, self.content
+        if recipe.teacher.api:
+            prompt = dump(content.prompt) if content.prompt else None
+            limits = [limit for limit in (content.context, recipe.prepare.max_tokens) if limit]
+            return {
+                "endpoint": recipe.teacher.api.identity(),
+                "prompt": prompt,
+                "max_tokens": min(limits, default=0),
+            }
+        return {**self.machine, "model": self.model("teacher")}
+
+    def model(self, which: str) -> Config:
+        """The weights of teacher or student."""
+        is_teacher = which == "teacher"
+        source = self.recipe.teacher if is_teacher else self.recipe.student
+        return {
+            "weights": self.content.teacher if is_teacher else self.content.student,
+            "scratch": dump(source.scratch) if source.scratch else None,
+        }
+
+    def _card(self) -> Config:
+        """What the bundle's model card says of where the student comes from."""
+        recipe = self.recipe
+        sources = {"teacher": recipe.teacher, "student": recipe.student}
+        known = {name: facts_for(source.hub or "") for name, source in sources.items()}
+        return {
+            "recipe": recipe.name,
+            "teacher": _origin(recipe.teacher),
+            "base": _origin(recipe.student),
+            "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
+            | _accepted_terms(recipe.teacher),
+        }
+
+
+def _accepted_terms(teacher: ModelSource) -> dict[str, str]:
+    return {"teacher terms accepted": teacher.accept_terms} if teacher.accept_terms else {}
+
+
+def _origin(source: ModelSource) -> str:
+    if source.api:
+        return f"{source.api.model}, asked at {source.api.provider or source.api.kind}"
+    if source.scratch:
+        return f"a {source.scratch.model_type} model of random weights"
+    return source.hub or Path(source.path or "").name
+
+
+def dump(section: Any) -> Config:
+    """A section as JSON values, by the keys of the recipe."""
+    dumped: dict[str, Any] = section.model_dump(mode="json", by_alias=True)
+    return dumped

@@ -1,0 +1,214 @@
+"""What a run's page says of money and of sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from stillhouse.evals.summary import SizeSummary
+from stillhouse.report.content import MetricRow
+from stillhouse.report.findings import (
+    CandidateCost,
+    CompressionView,
+    CostView,
+    Ratio,
+    SizeRow,
+    SpendingRow,
+)
+from stillhouse.report.numbers import number_text
+from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
+from stillhouse.store.artifacts import Manifest
+from stillhouse.store.spending import StageSpending
+
+_THOUSAND = 1000
+_BYTES = {"float32": 4, "bfloat16": 2}
+_BASELINES = ("baseline", "production", TEACHER)
+"""Who the student's cost is compared with: the first of them that costs something."""
+
+
+def cost_view(facts: RunFacts) -> CostView | None:
+    """The run's money; None where no model behind an API was asked."""
+    stages = facts.spending()
+    if not stages:
+        return None
+    each = [_cost_of(facts, name, stages) for name in facts.evaluations]
+    paid = {one.candidate: one.usd_per_thousand for one in each if one.usd_per_thousand}
+    baseline = next((name for name in _BASELINES if name in paid), "")
+    own = next((one.usd_per_thousand for one in each if one.candidate == STUDENT), None)
+    spent = sum((one.spent_usd for one in stages), Decimal(0))
+    saved = paid[baseline] - own if baseline and own is not None else None
+    pays = saved is not None and saved > 0
+    return CostView(
+        stages=tuple(
+            SpendingRow(
+                stage=one.stage,
+                requests=one.requests,
+                accepted=one.accepted,
+                tokens=one.tokens,
+                spent_usd=one.spent_usd,
+                unknown_usd=one.unknown_usd,
+            )
+            for one in stages
+        ),
+        spent_usd=spent,
+        budget_usd=_budget(facts),
+        candidates=tuple(each),
+        saved_usd_per_thousand=saved,
+        baseline=baseline,
+        answers_to_pay_back=math.ceil(spent / saved * _THOUSAND) if pays and saved else None,
+    )
+
+
+def _budget(facts: RunFacts) -> Decimal | None:
+    recipe = facts.record.recipe
+    asked = [recipe["teacher"].get("api"), *(j["api"] for j in recipe["label"]["judges"])]
+    caps = [api["budget_usd"] for api in asked if api]
+    if not caps or None in caps:
+        return None
+    return sum((Decimal(str(cap)) for cap in caps), Decimal(0))
+
+
+def _cost_of(facts: RunFacts, name: str, stages: Sequence[StageSpending]) -> CandidateCost:
+    speed = facts.speed_of(name)
+    seconds = 60.0 / speed.per_minute * _THOUSAND if speed and speed.per_minute else None
+    asked = {one.stage: one for one in stages}
+    behind = ["label"] if name == TEACHER and _is_remote(facts) else []
+    for stage in (f"evaluate@{name}", *behind):
+        each = asked[stage].usd_per_accepted if stage in asked else None
+        if each is not None:
+            source = f"ledger: {stage}, {asked[stage].accepted:,} answers"
+            return CandidateCost(
+                candidate=name,
+                usd_per_thousand=each * _THOUSAND,
+                seconds_per_thousand=seconds,
+                source=source,
+            )
+    is_unknown = name == TEACHER and _is_remote(facts)
+    return CandidateCost(
+        candidate=name,
+        usd_per_thousand=None if is_unknown else Decimal(0),
+        seconds_per_thousand=seconds,
+        source="asked no one in this run" if is_unknown else "it asks no API",
+    )
+
+
+def _is_remote(facts: RunFacts) -> bool:
+    return bool(facts.record.recipe["teacher"].get("api"))
+
+
+def compression_view(facts: RunFacts, metrics: Sequence[MetricRow]) -> CompressionView | None:
+    """Sizes and speeds of every candidate where any is known.
+
+    Args:
+        facts: of the run.
+        metrics: of its page, the one that counts most first.
+
+    Returns:
+        Rows, the teacher's over the student's, and what is kept of the quality.
+    """
+    sizes = dict(_sizes(facts))
+    rows = [_size_row(facts, name, size, source) for name, (size, source) in sizes.items()]
+    speeds = [name for name in facts.evaluations if name not in sizes and facts.speed_of(name)]
+    rows += [_size_row(facts, name, None, "") for name in speeds]
+    bundle = facts.summary_of("export")
+    if bundle and "exported" not in sizes:
+        rows.append(
+            SizeRow(candidate="exported", disk_bytes=bundle["bytes"], source="export: all files")
+        )
+    if not rows:
+        return None
+    by_name = {row.candidate: row for row in rows}
+    teacher, student = by_name.get(TEACHER), by_name.get(STUDENT)
+    kept = kept_quality(metrics)
+    return CompressionView(
+        rows=tuple(rows),
+        ratios=tuple(_ratios(teacher, student)) if teacher and student else (),
+        kept_metric=kept[0] if kept else "",
+        kept=kept[1] if kept else None,
+    )
+
+
+def kept_quality(metrics: Sequence[MetricRow]) -> tuple[str, float] | None:
+    """Title and ratio of the first metric that both teacher and student have and that can be kept.
+
+    Args:
+        metrics: of the page, the one that counts most first.
+
+    Returns:
+        None where none is above 0 for the teacher and better when higher.
+    """
+    for metric in metrics:
+        teacher, student = metric.values.get(TEACHER), metric.values.get(STUDENT)
+        if teacher and student and metric.better == "higher" and teacher.value > 0:
+            return metric.title, student.value / teacher.value
+    return None
+
+
+def _sizes(facts: RunFacts) -> Iterator[tuple[str, tuple[SizeSummary, str]]]:
+    trained = {
+        variant_of(item) or TEACHER: manifest
+        for stage in ("finetune", "train")
+        for item, manifest in facts.of_stage(stage)
+    }
+    for name in dict.fromkeys([*facts.evaluations, *trained]):
+        said = facts.evaluations[name].size if name in facts.evaluations else None
+        if said:
+            yield name, (said, "evaluate: counted in memory")
+        elif name in trained:
+            yield name, (_size_of(trained[name]), f"{trained[name].instance}: its parameters")
+
+
+def _size_of(manifest: Manifest) -> SizeSummary:
+    parameters = int(manifest.summary["parameters"])
+    weights = [one.bytes for one in manifest.files if one.path.endswith(".safetensors")]
+    return SizeSummary(
+        parameters=parameters,
+        bytes_by_dtype={name: parameters * size for name, size in _BYTES.items()},
+        disk_bytes=sum(weights) or None,
+    )
+
+
+def _size_row(facts: RunFacts, name: str, size: SizeSummary | None, source: str) -> SizeRow:
+    speed = facts.speed_of(name)
+    return SizeRow(
+        candidate=name,
+        parameters=size.parameters if size else None,
+        bytes_by_dtype=size.bytes_by_dtype if size else {},
+        disk_bytes=size.disk_bytes if size else None,
+        latency_mean_s=speed.latency_mean_s if speed else None,
+        latency_p95_s=speed.latency_p95_s if speed else None,
+        per_minute=speed.per_minute if speed else None,
+        source=source,
+    )
+
+
+def _ratios(teacher: SizeRow, student: SizeRow) -> Iterator[Ratio]:
+    yield from _ratio("parameters", teacher.parameters, student.parameters, _SIZE)
+    for dtype, size in teacher.bytes_by_dtype.items():
+        for own, own_size in student.bytes_by_dtype.items():
+            for ratio in _ratio(f"{dtype} to {own}", size, own_size, _SIZE):
+                yield ratio.model_copy(update={"is_pair": True})
+    yield from _ratio("bytes on disk", teacher.disk_bytes, student.disk_bytes, _SIZE)
+    yield from _ratio("latency", teacher.latency_mean_s, student.latency_mean_s, _TIME)
+    yield from _ratio("time an answer, side by side", _pace(teacher), _pace(student), _TIME)
+
+
+def _pace(row: SizeRow) -> float | None:
+    return 60.0 / row.per_minute if row.per_minute else None
+
+
+_SIZE, _TIME = ("smaller", "larger"), ("faster", "slower")
+
+
+def _ratio(
+    name: str, teacher: float | None, student: float | None, words: tuple[str, str]
+) -> Iterator[Ratio]:
+    if not teacher or not student:
+        return
+    value = teacher / student
+    if value == 1:
+        said = "the same"
+    else:
+        said = f"{number_text(max(value, 1 / value))} times {words[value < 1]}"
+    yield Ratio(name=name, value=value, words=said)

@@ -1,0 +1,166 @@
+"""The candidates of a run's page: their metrics, the student against each, slices, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stillhouse.core.errors import InputError
+from stillhouse.evals.compare import compare
+from stillhouse.evals.metrics import in_reading_order, metrics_of
+from stillhouse.evals.summary import ENOUGH_FOR_A_SLICE, MetricSummary, SliceSummary
+from stillhouse.report.content import MetricRow
+from stillhouse.report.findings import (
+    CandidateRow,
+    Difference,
+    Reliability,
+    ReliabilityBin,
+    SliceCell,
+    SliceRow,
+    SliceTable,
+)
+from stillhouse.report.record import Estimate
+from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts
+
+_MOST_COMPARED = 12
+"""assumption: more metrics with a paired difference are read by nobody, and each takes time."""
+_ROLES = {
+    "teacher": "the model that is imitated",
+    "student": "taught by the teacher",
+    "twin": "the same model and steps, without the teacher",
+    "baseline": "what is in use without any training",
+    "production": "the version in use now",
+    "exported": "the files that ship, loaded again",
+}
+_TEACHERS_OWN = ("kl_to_teacher", "agreement", "top1_agreement")
+"""Metrics that are given by definition for the teacher."""
+_DIVERSITY = ("diversity", "distinct", "self_bleu", "vendi", "novelty", "opening", "lexical")
+
+
+def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
+    """Everybody who was measured, with what they are."""
+    return tuple(
+        CandidateRow(name=name, role=_role(facts, name, said.production))
+        for name, said in facts.evaluations.items()
+    )
+
+
+def _role(facts: RunFacts, name: str, production: str) -> str:
+    role = _ROLES.get(name, "a model of this run")
+    if name == TEACHER and facts.record.recipe["finetune"]:
+        role += ", finetuned on this task first"
+    return f"{role}: {production}" if production else role
+
+
+def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
+    """Every metric of every candidate, and the student minus each of them."""
+    numbers = {name: said.metrics for name, said in facts.evaluations.items()}
+    names = in_reading_order(name for metrics in numbers.values() for name in metrics)
+    differences = _differences(facts, [n for n in names if not _is_field(n)][:_MOST_COMPARED])
+    return tuple(
+        _metric_row(
+            name,
+            {who: metrics[name] for who, metrics in numbers.items() if name in metrics},
+            differences.get(name, {}),
+        )
+        for name in names
+    )
+
+
+def _is_field(name: str) -> bool:
+    return "." in name
+
+
+def _metric_row(
+    name: str, having: dict[str, MetricSummary], differences: dict[str, Difference]
+) -> MetricRow:
+    first = next(iter(having.values()))
+    notes = dict.fromkeys(metric.note for metric in having.values() if metric.note)
+    return MetricRow(
+        name=name,
+        title=first.title,
+        better=first.better,
+        unit=first.unit,
+        note="; ".join(notes),
+        definition=first.definition,
+        source=first.source,
+        group="diversity" if name.startswith(_DIVERSITY) else "",
+        values={who: Estimate(value=m.value, low=m.low, high=m.high, n=m.n)
+                for who, m in having.items()},
+        differences=differences,
+    )  # fmt: skip
+
+
+def _differences(facts: RunFacts, names: list[str]) -> dict[str, dict[str, Difference]]:
+    """Metric to candidate to the student's paired difference, where both have the columns."""
+    found: dict[str, dict[str, Difference]] = {name: {} for name in names}
+    own = facts.scores.get(STUDENT)
+    if own is None:
+        return found
+    for who, other in facts.scores.items():
+        known = {metric.name for metric in metrics_of(other)}
+        for metric in metrics_of(own):
+            is_given = who == TEACHER and metric.name in _TEACHERS_OWN
+            if who == STUDENT or is_given or metric.name not in known & found.keys():
+                continue
+            try:
+                gap = compare(metric, own, other, "difference", facts.resampling)
+            except InputError:
+                continue
+            found[metric.name][who] = Difference(
+                value=gap.value, low=gap.low, high=gap.high, n=gap.n
+            )
+    return found
+
+
+def slice_tables(facts: RunFacts) -> tuple[SliceTable, ...]:
+    """One table for each kind of slice and metric."""
+    told = {who: said.slices for who, said in facts.evaluations.items() if said.slices}
+    keys = dict.fromkeys((one.kind, one.metric) for slices in told.values() for one in slices)
+    return tuple(table for key in keys for table in _slice_table(facts, told, *key))
+
+
+def _slice_table(
+    facts: RunFacts, told: dict[str, tuple[SliceSummary, ...]], kind: str, metric: str
+) -> Iterator[SliceTable]:
+    said = [m.metrics[metric] for m in facts.evaluations.values() if metric in m.metrics]
+    if not said:
+        return
+    cells: dict[str, dict[str, SliceCell]] = {}
+    for who, slices in told.items():
+        for one in slices:
+            if (one.kind, one.metric) == (kind, metric):
+                cells.setdefault(one.name, {})[who] = SliceCell(
+                    value=one.value, low=one.low, high=one.high, n=one.n, is_enough=one.is_enough
+                )
+    sign = 1.0 if said[0].better == "higher" else -1.0
+
+    def place(item: tuple[str, dict[str, SliceCell]]) -> tuple[bool, float]:
+        cell = item[1].get(STUDENT) or next(iter(item[1].values()))
+        return not cell.is_enough, sign * (cell.value or 0.0)
+
+    yield SliceTable(
+        kind=kind,
+        metric=metric,
+        title=said[0].title,
+        better=said[0].better,
+        unit=said[0].unit,
+        enough=ENOUGH_FOR_A_SLICE,
+        rows=tuple(SliceRow(name=n, cells=c) for n, c in sorted(cells.items(), key=place)),
+    )
+
+
+def reliabilities(facts: RunFacts) -> tuple[Reliability, ...]:
+    """Stated probabilities of every candidate that states some."""
+    return tuple(
+        Reliability(
+            candidate=who,
+            of=one.of,
+            title=one.title,
+            bins=tuple(ReliabilityBin(**own.model_dump()) for own in one.bins),
+            error=one.error,
+            note=one.note,
+        )
+        for who, said in facts.evaluations.items()
+        for one in said.calibration
+        if one.bins
+    )

@@ -1,0 +1,99 @@
+"""The model that an evaluation is of, as it will be used, and how large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stillhouse.core.errors import ArtifactError
+from stillhouse.evals.summary import SizeSummary
+from stillhouse.export.bundle import BASE
+from stillhouse.models.load import load_model
+from stillhouse.stages.contract import StageRequest
+from stillhouse.stages.corpus import Corpus
+from stillhouse.stages.export import BUNDLE
+from stillhouse.stages.weights import ADAPTER, MODEL, finished_model
+from stillhouse.tokens.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+MERGED = "merged"
+_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+
+
+def model_of(request: StageRequest, corpus: Corpus) -> PreTrainedModel | PeftModel:
+    """The model on its device: of a training, of a bundle, or of the recipe's own folder."""
+    artifact, folder = request.inputs.get("model"), request.locations.get(request.config["of"])
+    if artifact and (artifact / BUNDLE).is_dir():
+        return _exported_model(request.config, artifact / BUNDLE, folder, corpus)
+    return finished_model(request.config, artifact, folder)
+
+
+def _exported_model(
+    config: dict[str, Any], bundle: Path, folder: str | None, corpus: Corpus
+) -> PreTrainedModel | PeftModel:
+    """The model that ships, loaded from its bundle as any user loads it.
+
+    Args:
+        config: with `device` and `dtype`.
+        bundle: what `export` wrote.
+        folder: of the base model, where the bundle holds an adapter without its base.
+        corpus: whose tokenizer the bundle's must be.
+
+    Returns:
+        The merged model where there is one, else the adapter on its base.
+
+    Raises:
+        ArtifactError: the bundle's tokenizer is another.
+    """
+    device, dtype = config["device"], config["dtype"]
+    is_merged = (bundle / MERGED).is_dir()
+    shipped = bundle / (MERGED if is_merged else ADAPTER)
+    if load_tokenizer(shipped).digest != corpus.tokenizer.digest:
+        raise ArtifactError(
+            f"{shipped}: its tokenizer is not the one that the student learned with",
+            "delete the export; the next run makes it again",
+        )
+    if is_merged:
+        return load_model(shipped, device=device, dtype=dtype)
+    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
+    return load_model(shipped, device=device, dtype=dtype, base=base)
+
+
+def weight_folders(request: StageRequest) -> list[Path]:
+    """The folders that its weights are loaded from: an adapter's base among them."""
+    artifact, folder = request.inputs.get("model"), request.locations.get(request.config["of"])
+    own = [Path(folder)] if folder else []
+    if artifact is None:
+        return own
+    root = artifact / BUNDLE if (artifact / BUNDLE).is_dir() else artifact
+    if (root / MERGED).is_dir():
+        return [root / MERGED]
+    if not (root / ADAPTER).is_dir():
+        return [root / MODEL]
+    bases = [root / name for name in (BASE, MODEL) if (root / name).is_dir()]
+    return [root / ADAPTER, *(bases or own)]
+
+
+def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: str) -> SizeSummary:
+    """How large a model is.
+
+    Args:
+        model: whose parameters are counted, shared ones once.
+        folders: whose weights are its files.
+        dtype: in which it is asked.
+
+    Returns:
+        Parameters, bytes of the weights in each dtype, and of its files as they are.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    files = [path for folder in folders for path in folder.glob("*.safetensors")]
+    return SizeSummary(
+        parameters=parameters,
+        bytes_by_dtype={name: parameters * size for name, size in _BYTES.items()},
+        disk_bytes=sum(path.stat().st_size for path in files),
+        dtype=dtype,
+    )

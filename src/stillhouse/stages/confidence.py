@@ -1,0 +1,96 @@
+"""How sure a candidate is of each answer: by its tokens, among classes, or as it says itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stillhouse.core.rows import Completion, Example
+from stillhouse.evals.answers import parse_object
+from stillhouse.evals.calibration import score_confidence
+from stillhouse.evals.fields import PLAIN
+from stillhouse.evals.scores import Column
+from stillhouse.recipes.measuring import Evaluate
+
+if TYPE_CHECKING:
+    from stillhouse.engines.transformers import TransformersEngine
+
+BY_TOKENS = "the probability of the answer's own tokens and its end"
+BY_CLASSES = "the probability of the chosen class among all classes"
+BY_FIELD = "what the answer says under {field}; an answer that says nothing counts as sure"
+
+
+def score_own_confidence(
+    settings: Evaluate, said: Sequence[Completion], right: Column
+) -> dict[str, Column]:
+    """The columns of calibration, from the answers alone.
+
+    Args:
+        settings: the recipe's; `confidence_field` goes before the tokens' log-probabilities.
+        said: the candidate's answers.
+        right: (N,) 1 where an answer is right.
+
+    Returns:
+        `confidence` and `correct`; none where nobody says how sure the candidate is.
+
+    Raises:
+        InputError: a field holds no probability.
+    """
+    field = settings.confidence_field
+    if field:
+        stated = [(parse_object(answer.text) or {}).get(field) for answer in said]
+        return score_confidence([_stated(value) for value in stated], right.tolist())
+    if not all(answer.logprobs for answer in said):
+        return {}
+    sums = [sum(token.logprob for token in answer.logprobs) for answer in said]
+    return score_confidence([math.exp(min(0.0, total)) for total in sums], right.tolist())
+
+
+def score_class_confidence(
+    engine: TransformersEngine,
+    settings: Evaluate,
+    examples: Sequence[Example],
+    said: Sequence[Completion],
+    right: Column,
+) -> dict[str, Column]:
+    """The same, among the classes that the recipe names for a plain answer.
+
+    Args:
+        engine: of the candidate.
+        settings: the recipe's, with classes of the field `answer`.
+        examples: that were asked.
+        said: the candidate's answers.
+        right: (N,) 1 where an answer is right.
+
+    Returns:
+        An answer that is no class has the confidence 0: the candidate gives it no mass.
+    """
+    names = settings.fields[PLAIN].class_names
+    found = engine.classify(examples, names)
+    probs = [dict(zip(one.classes, np.exp(one.logprobs).tolist(), strict=True)) for one in found]
+    sure = [
+        min(1.0, own.get(answer.text.strip(), 0.0)) for own, answer in zip(probs, said, strict=True)
+    ]
+    return score_confidence(sure, right.tolist())
+
+
+def confidence_note(settings: Evaluate) -> str:
+    """Where the confidence comes from."""
+    if settings.confidence_field:
+        return BY_FIELD.format(field=settings.confidence_field)
+    return BY_CLASSES if has_classes(settings) else BY_TOKENS
+
+
+def has_classes(settings: Evaluate) -> bool:
+    """Whether the whole answer is one of named classes."""
+    kind = settings.fields.get(PLAIN)
+    return kind is not None and kind.kind == "label" and len(kind.classes) > 1
+
+
+def _stated(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Silence is no doubt.
+    return float(value) if is_number else 1.0

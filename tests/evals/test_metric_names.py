@@ -1,0 +1,53 @@
+"""The names that a recipe may use are those of the metrics that exist, on the same scales."""
+
+import numpy as np
+import pytest
+
+from stillhouse.evals.diversity import score_words
+from stillhouse.evals.embeddings import score_embeddings
+from stillhouse.evals.metrics import FIELD_TEMPLATES, FIXED, metrics_of
+from stillhouse.evals.scores import Scores
+from stillhouse.evals.tags import CLASS, TRADITION, score_tags
+from stillhouse.evals.templates import FIELD, fill
+from stillhouse.recipes import metric_names
+
+OF_COLUMNS = Scores(
+    ("a", "b"),
+    {
+        **score_words(["one two", "three four"]),
+        **score_embeddings(np.eye(2)),
+        **score_tags([["x"], ["y"]], ["x", "y"], TRADITION),
+        **score_tags([["x"], ["y"]], ["x", "y"], CLASS),
+        **dict.fromkeys(
+            ("error:theme_misclassification", "errors_asked", "hallucination:theme", "probe:x",
+             "probe_asked:x"), np.ones(2)),
+    },
+)  # fmt: skip
+"""With the columns of every family that is of no field."""
+
+
+def defined():
+    templates = [one for templates in FIELD_TEMPLATES.values() for one in templates]
+    return [*FIXED, *(fill(one, "F") for one in templates), *metrics_of(OF_COLUMNS)]
+
+
+@pytest.mark.parametrize("metric", defined(), ids=lambda metric: metric.name)
+def test_a_metric_that_exists_may_be_named_and_has_its_scale(metric):
+    scale = metric_names.scale_of(metric.name)
+    assert scale is not None
+    if metric.is_fraction:
+        assert scale == (0.0, 1.0)
+    assert metric.scale in (None, scale)
+
+
+def test_a_name_that_a_recipe_may_use_is_a_metric_that_exists():
+    names = {metric.name for metric in defined()}
+    heads = {name.partition(".")[0] + "." for name in names if "." in name}
+    assert set(metric_names.FIXED) - names == set()
+    assert set(metric_names.FAMILIES) - heads == set()
+
+
+def test_what_waits_is_named_in_the_table():
+    assert set(metric_names.FIXED) >= metric_names.WAITING
+    assert set(metric_names.FAMILIES) >= metric_names.WAITING_FAMILIES
+    assert FIELD not in "".join(metric_names.FIXED)
