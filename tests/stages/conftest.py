@@ -65,7 +65,7 @@ def write_recipe(tmp_path):
 def run_stage(tmp_path):
     """`run_stage(resolved, name, inputs)` runs one instance; gives its folder and result."""
 
-    def run(resolved, name, inputs):
+    def run(resolved, name, inputs, access=None):
         instance = resolved.plan[name]
         out, scratch = tmp_path / "made" / name, tmp_path / "scratch" / name
         for folder in (out, scratch):
@@ -79,6 +79,7 @@ def run_stage(tmp_path):
             out=out,
             scratch=scratch,
             locations=resolved.locations,
+            access=access or {},
         )
         return out, stage_function(instance.stage, instance.config)(request, no_progress)
 

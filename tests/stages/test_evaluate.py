@@ -30,7 +30,7 @@ EVALUATE = {
     "repeats": {"times": 3, "examples": 4, "temperature": 2.0},
     "alone": 5,
     "paraphrases": "other",
-    "latency": {"examples": 3, "warmup": 1},
+    "latency": {"examples": 8, "warmup": 1},
 }
 RULES = [
     {"metric": "latency_p95_s", "at_most": 60.0},
@@ -40,16 +40,16 @@ RULES = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def kept():
     """Keeps what one evaluation made, for all tests of this file."""
     return {}
 
 
 @pytest.fixture
-def run_all(made, write_recipe, run_stage, tmp_path):
+def run_all(kept, write_recipe, run_stage, tmp_path):
     """The artifacts of a small recipe up to `evaluate` and `speed`, made once."""
-    if made:
-        return made
+    if kept:
+        return kept
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
     parts = {"holdout": 12, "validation": 4, "teacher": 10, "labelled": "rest"}
     path = write_recipe(
@@ -59,7 +59,7 @@ def run_all(made, write_recipe, run_stage, tmp_path):
         gate={"rules": RULES},
     )
     resolved = resolve(*open_recipe(str(path)))
-    folders = {}
+    made, folders = {}, {}
     wanted = ("collect", "prepare", "finetune", "label", "train@student", "evaluate@teacher",
               "evaluate@student", "speed@teacher", "speed@student")  # fmt: skip
     for key in wanted:
@@ -67,7 +67,8 @@ def run_all(made, write_recipe, run_stage, tmp_path):
         folders[key], made[key] = run_stage(resolved, key, inputs)
     made["folders"], made["resolved"] = folders, resolved
     made["scores"] = {key: read_scores(folders[key] / "scores.parquet") for key in wanted[-4:]}
-    return made
+    kept |= made
+    return kept
 
 
 def test_what_is_asked_again_counts_only_the_examples_that_were(run_all):
@@ -101,13 +102,13 @@ def test_time_is_told_of_the_timed_examples_alone_and_stays_out_of_the_evaluatio
     scores = run_all["scores"]["speed@student"]
 
     timed = scores.column("timed") > 0
-    assert timed.sum() == 3
+    assert timed.sum() == 8
     assert (scores.column("latency_s")[timed] > 0).all()
     assert (scores.column("latency_s")[~timed] == 0).all()
     assert len(np.unique(scores.column("peak_memory_bytes"))) == 1
-    assert run_all["speed@student"].summary == {"timed": 3}
+    assert run_all["speed@student"].summary == {"timed": 8}
     speed = Speed.from_measured(run_all["speed@student"].measured)
-    assert speed.latency_n == 3
+    assert speed.latency_n == 8
     assert speed.latency_mean_s == pytest.approx(scores.column("latency_s")[timed].mean())
     assert not run_all["scores"]["evaluate@student"].has("latency_s")
 
@@ -120,4 +121,4 @@ def test_a_gate_may_ask_for_time_and_size(run_all):
     verdict = ask_gate(gate.config, inputs, "student")
 
     assert verdict.passed
-    assert [rule.n for rule in verdict.rules] == [3, 12, 3]
+    assert [rule.n for rule in verdict.rules] == [8, 12, 8]

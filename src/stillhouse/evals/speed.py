@@ -140,13 +140,5 @@ SIZE_METRICS = (
         ("num_parameters", COUNT),
         unit="parameters",
     ),
-    Metric(
-        "cost_per_thousand_usd",
-        "Cost of 1,000 answers",
-        "lower",
-        "What the provider charged for the answers, for a thousand of them.",
-        ("cost_per_thousand_usd", COUNT),
-        unit="US dollars",
-    ),
 )
 """Exact numbers, the same for every example, so that their intervals have no width."""

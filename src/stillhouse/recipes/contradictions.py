@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -215,8 +216,21 @@ def _gate(recipe: Recipe) -> Iterator[Problem]:
         key = f"gate.rules.{number}"
         if rule.against == "baseline" and not recipe.train.twin:
             yield Problem(key, "the baseline is the twin, and there is no train.twin")
+        yield from _unknown_candidate(recipe, rule, key)
         if not as_json and rule.metric.startswith(JSON_METRICS):
             yield Problem(key, f"{rule.metric} is measured for prepare.answer_format: json alone")
+
+
+def _unknown_candidate(recipe: Recipe, rule: Rule, key: str) -> Iterator[Problem]:
+    baselines = [one.name for one in recipe.evaluate.baselines]
+    known = ["absolute", "teacher", "baseline", "production", *baselines]
+    if rule.against not in known:
+        near = difflib.get_close_matches(rule.against, known, n=1)
+        guess = f'did you mean "{near[0]}"? ' if near else ""
+        yield Problem(
+            f"{key}.against",
+            f"nobody is called {rule.against!r}; {guess}there are {', '.join(known)}",
+        )
 
 
 def _fields(recipe: Recipe) -> Iterator[Problem]:

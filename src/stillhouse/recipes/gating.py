@@ -17,8 +17,8 @@ class Rule(Section):
 
     Attributes:
         metric: a metric's name, such as `kl_to_teacher` or `exact_match`.
-        against: what it is compared with: a number, the teacher, the baseline (the twin), or
-            the version in production.
+        against: what it is compared with: `absolute` for the limit alone, `teacher`, `baseline` for
+            the twin, `production`, or the name of one of `evaluate.baselines`.
         relation: with another model: candidate minus other, or candidate over other.
         at_least: the lower limit, which keeps the rule; give exactly one limit.
         at_most: the upper limit, which keeps the rule.
@@ -29,7 +29,7 @@ class Rule(Section):
     """
 
     metric: str
-    against: Literal["absolute", "teacher", "baseline", "production"] = "absolute"
+    against: str = "absolute"
     relation: Literal["difference", "ratio"] = "difference"
     at_least: float | None = Field(default=None, allow_inf_nan=False)
     at_most: float | None = Field(default=None, allow_inf_nan=False)

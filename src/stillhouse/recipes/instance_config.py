@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stillhouse.recipes.baselines import Baseline
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.models import ModelSource
@@ -129,11 +130,15 @@ class Configs:
         """Of an evaluation of the student, its twin or what ships."""
         return {**self._evaluate("holdout"), "of": "student", **self.machine}
 
+    def evaluate_baseline(self, baseline: Baseline) -> Config:
+        """Of an evaluation of a baseline."""
+        return {**self._evaluate("holdout"), "of": "baseline", "baseline": baseline.identity()}
+
     def _evaluate(self, part: str) -> Config:
         recipe = self.recipe
         evaluate = dump(recipe.evaluate)
-        # Timing has instances of its own.
-        del evaluate["latency"]
+        # Timing and baselines have instances of their own.
+        del evaluate["latency"], evaluate["baselines"]
         return {
             "evaluate": evaluate,
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.answers import AnswerKind
+from stillhouse.recipes.baselines import Baseline
 from stillhouse.recipes.section import Count, NotNegative, Section, Seed
 
 LENGTH, CLASS = "length", "class"
@@ -62,6 +63,10 @@ class Evaluate(Section):
         paraphrases: a column of the rows with another wording of the last turn, or a list of them;
             each is asked, and should get the same answer.
         latency: time every candidate that is in memory.
+        baselines: whoever did the work before: a task's rules, a model behind an API, a service of
+            your own; rules may compare with them by name.
+        measures: further sets of them: `diversity` of the answers' words, and for `songs` claims
+            that nothing supports, categories of errors, and improvement on the rules.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """
@@ -80,7 +85,17 @@ class Evaluate(Section):
     alone: int = Field(default=0, ge=0)
     paraphrases: str | None = None
     latency: Latency | None = None
+    baselines: tuple[Baseline, ...] = ()
+    measures: tuple[Literal["diversity", "songs"], ...] = ()
     slices: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _baselines_have_names_of_their_own(self) -> Self:
+        names = [one.name for one in self.baselines]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"baselines: two are called {twice!r}; give each its own name")
+        return self
 
     @property
     def class_fields(self) -> tuple[str, ...]:

@@ -57,20 +57,18 @@ FAMILIES: dict[str, Scale] = {
 """What stands before the dot of metrics with one for each field, class or category."""
 
 _WAITING = """
-    brier_to_votes christian_accuracy christian_sensitivity christian_specificity
-    classes_covered classes_entropy classes_min_share classes_named classes_top_share
-    context_fidelity context_fidelity_missing cost_per_thousand_usd distinct_1 distinct_2
-    ece_to_votes embedding_distance entropy entropy_correlation entropy_correlation_linear
-    hallucination_rate improved_share improvement jsd_to_votes judge_consistency
-    judge_first_share judge_missing kl_to_votes majority_accuracy memorised_rate near_copy_rate
-    self_bleu style_reference_rate traditions_covered traditions_entropy traditions_min_share
-    traditions_named traditions_top_share unjudged_claims win_rate worsened_share
+    brier_to_votes classes_covered classes_entropy classes_min_share classes_named
+    classes_top_share context_fidelity context_fidelity_missing cost_per_thousand_usd
+    ece_to_votes embedding_distance entropy_correlation entropy_correlation_linear jsd_to_votes
+    judge_consistency judge_first_share judge_missing kl_to_votes majority_accuracy
+    memorised_rate near_copy_rate traditions_covered traditions_entropy traditions_min_share
+    traditions_named traditions_top_share win_rate
 """
 
 WAITING = frozenset(_WAITING.split())
 """Of both, those that no evaluation of a run measures yet."""
 
-WAITING_FAMILIES = frozenset({"error.", "hallucination.", "probe."})
+WAITING_FAMILIES = frozenset({"probe."})
 
 
 def is_measured(name: str) -> bool:

@@ -164,6 +164,12 @@ class _Builder:
                 name, inputs | {"teacher": evaluated["teacher"]}
             )
             evaluated |= self._speed(name, "student", inputs)
+        for baseline in self._recipe.evaluate.baselines:
+            inputs = examples | {"teacher": evaluated["teacher"]}
+            config = self._configs.evaluate_baseline(baseline)
+            evaluated[baseline.name] = self._plan.add(
+                "evaluate", config, inputs, variant=baseline.name
+            )
         return evaluated
 
     def _speed(self, name: str, of: str, inputs: dict[str, str]) -> dict[str, str]:

@@ -73,4 +73,9 @@ class Recipe(Section):
             f"label.judges.{number}.api": judge.api
             for number, judge in enumerate(self.label.judges)
         }
-        return {**teacher, **judges}
+        baselines = {
+            f"evaluate.baselines.{number}.api": baseline.api
+            for number, baseline in enumerate(self.evaluate.baselines)
+            if baseline.api
+        }
+        return {**teacher, **judges, **baselines}

@@ -48,7 +48,8 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
     Raises:
         UsageError: the provider cannot be asked like that, or has no price under a budget.
     """
-    api = recipe.teacher.api
+    named = {one.name: one.api for one in recipe.evaluate.baselines}
+    api = named.get(instance.variant) or recipe.teacher.api
     assert api is not None
     label = recipe.label
     if instance.stage == "label":
@@ -59,7 +60,7 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
         examples = [one for one in seen.examples if one.part == "holdout" and one.answer]
         repeats = _askings(recipe.evaluate, len(examples) * seen.scale)
     sampling = Sampling(length or label.max_new_tokens, label.temperature)
-    plain = instance.config["prompt"]
+    plain = instance.config.get("prompt")
     prompt = PromptTemplate(**plain) if plain else None
     found = forecast_asking(
         api,

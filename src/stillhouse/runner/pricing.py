@@ -65,6 +65,8 @@ class Pricer:
     def _price(self, instance: Instance) -> Cost:
         if "endpoint" in instance.config:
             return asking_cost(self._recipe, instance, self.seen)
+        if "baseline" in instance.config:
+            return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
             "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
@@ -173,6 +175,14 @@ class Pricer:
             target_bytes=stored if instance.variant == "teacher" else 0.0,
         )
         return together(scoring, *self._askings(sizes, corpus))
+
+    def _baseline(self, instance: Instance) -> Cost:
+        if instance.config["baseline"]["api"]:
+            return asking_cost(self._recipe, instance, self.seen)
+        examples = self.seen.count(("holdout",), self._answer).examples
+        # assumption: of a service's answer; rules take next to nothing.
+        seconds = 0.3 * examples if instance.config["baseline"]["http"] else 2e-3 * examples
+        return Cost(memory_bytes=ROWS_BYTES, disk_bytes=400 * examples, seconds=1.0 + seconds)
 
     def _askings(self, sizes: Sizes, corpus: Corpus) -> list[Cost]:
         """Every time that the examples of an evaluation are asked."""

@@ -275,12 +275,18 @@ class _Run:
 
     def _access(self, instance: Instance) -> dict[str, Any]:
         recipe = self.resolved.recipe
-        teacher = recipe.teacher.api if "endpoint" in instance.config else None
+        asked = recipe.teacher.api if "endpoint" in instance.config else None
         judges = recipe.label.judges if instance.stage == "label" else ()
-        if teacher is None and not judges:
+        service = None
+        if "baseline" in instance.config:
+            named = (one for one in recipe.evaluate.baselines if one.name == instance.variant)
+            baseline = next(named)
+            asked, service = baseline.api, baseline.http
+        if asked is None and service is None and not judges:
             return {}
         return {
-            "api": teacher and teacher.model_dump(mode="json"),
+            "api": asked and asked.model_dump(mode="json"),
+            "http": service and service.model_dump(mode="json"),
             "judges": [judge.api.model_dump(mode="json") for judge in judges],
             "account": str(self.place.account),
             "run": self.place.name,

@@ -31,6 +31,7 @@ from stillhouse.evals.summary import (
     SizeSummary,
 )
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.stages.further import further_columns
 from stillhouse.stages.measured import Measured, read_answers, texts_of
 from stillhouse.stages.slices import cut_by_slices
 
@@ -69,6 +70,7 @@ class Answers:
         columns |= score_fields(
             self.settings.fields, self.texts, references, as_objects=self.as_objects
         )
+        columns |= further_columns(self.settings.measures, self.measured.examples, self.texts)
         return columns | (score_schema(self.texts, self.schema) if self.schema else {})
 
     def right(self, columns: Mapping[str, Column]) -> Column:

@@ -31,6 +31,7 @@ STAGES = {
 }
 
 
+_BASELINE = StageEntry("stillhouse.stages.evaluate_baseline", needs_torch=False)
 _REMOTE = {
     "label": StageEntry("stillhouse.stages.label_remote", needs_torch=False),
     "evaluate": StageEntry("stillhouse.stages.evaluate_remote", needs_torch=False),
@@ -48,6 +49,8 @@ def entry_of(stage: str, config: dict[str, Any]) -> StageEntry:
     Returns:
         The entry.
     """
+    if "baseline" in config:
+        return _BASELINE
     return _REMOTE[stage] if "endpoint" in config else STAGES[stage]
 
 

@@ -1,0 +1,86 @@
+"""Evaluate a baseline: a task's rules, a model behind an API, or a service of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stillhouse.core.errors import StillhouseError
+from stillhouse.core.protocols import Generator, Progress
+from stillhouse.core.rows import Completion
+from stillhouse.core.sampling import Sampling
+from stillhouse.data.answers import AnswerChecks
+from stillhouse.data.storage import write_completions
+from stillhouse.engines.analyser import HttpAnalyser
+from stillhouse.engines.wire import Demands
+from stillhouse.evals.scores import write_scores
+from stillhouse.recipes.baselines import Analyser
+from stillhouse.recipes.endpoints import ApiEndpoint
+from stillhouse.recipes.measuring import Evaluate
+from stillhouse.stages.asking_again import AskedAgain
+from stillhouse.stages.comparing import Answers, Told, summarise
+from stillhouse.stages.confidence import confidence_note, score_own_confidence
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.corpus import open_corpus
+from stillhouse.stages.endpoint import Asked, open_engine, refuse_deferred
+from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
+from stillhouse.stages.measured import find_measured
+from stillhouse.stages.sections import section_of
+from stillhouse.tasks.songs.rules import RuleBaseline
+
+_RULES = {"songs": RuleBaseline}
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write `completions.parquet` and `scores.parquet`."""
+    config = request.config
+    prepared = request.inputs["examples"]
+    measured = find_measured(open_corpus(prepared), prepared)
+    settings = section_of(Evaluate, config["evaluate"])
+    schema = config["answer_schema"]
+    sampling = Sampling(config["max_new_tokens"])
+    with _engine(request, progress) as engine:
+        said = list(engine.generate(measured.examples, sampling))
+        _refuse_failures(request, said)
+        progress(len(said), len(said), "examples")
+        answers = Answers(measured, said, settings, config["answer_format"] == "json", schema)
+        # One by one is how it is asked anyway.
+        asked = settings.model_copy(update={"alone": 0})
+        again = AskedAgain(engine, measured, asked, sampling, answers.as_objects)
+        columns = again.columns(answers.texts)
+    write_completions(request.out / COMPLETIONS, said)
+    columns |= answers.compared() | answers.against_teacher(request.inputs["teacher"])
+    columns |= score_own_confidence(settings, said, answers.right(columns))
+    scores = answers.scores(columns)
+    write_scores(request.out / SCORES, scores)
+    return StageResult(summarise(answers, scores, Told(confidence=confidence_note(settings))))
+
+
+@contextmanager
+def _engine(request: StageRequest, progress: Progress) -> Iterator[Generator]:
+    baseline: dict[str, Any] = request.config["baseline"]
+    if baseline["rules"]:
+        yield _RULES[baseline["rules"]]()
+    elif baseline["http"]:
+        service = section_of(Analyser, request.access["http"])
+        yield HttpAnalyser(service.url, service.timeout_s, service.concurrency, service.tries)
+    else:
+        api = section_of(ApiEndpoint, request.access["api"])
+        schema = request.config["answer_schema"]
+        demands = Demands(schema, AnswerChecks(schema, ()).problems)
+        asked = Asked(api, demands, role=f"baseline {request.variant}")
+        with open_engine(request, asked, progress) as engine:
+            yield engine
+
+
+def _refuse_failures(request: StageRequest, said: list[Completion]) -> None:
+    """A service that is down is no bad answer."""
+    key = f"evaluate.baselines: {request.variant}"
+    refuse_deferred(said, len(said), 0.0, key)
+    failed = [answer for answer in said if answer.finish == "error"]
+    if failed and len(failed) == len(said):
+        raise StillhouseError(
+            f"{key} answered none of {len(said)} prompts: {failed[0].reason}",
+            "ask it once by hand, then run the same command again",
+        )
