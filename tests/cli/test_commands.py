@@ -19,6 +19,8 @@ COMMANDS = [
     ["status"],
     ["gate"],
     ["report"],
+    ["leaderboard"],
+    ["explain"],
     ["mask"],
     ["recipe"],
     ["recipe", "list"],
@@ -92,6 +94,7 @@ def test_help_is_there_in_half_a_second_without_heavy_imports():
         ["gate", "tiny"],
         ["gate", "tiny", "--candidate", "twin"],
         ["report", "tiny"],
+        ["leaderboard"],
     ],
     ids=" ".join,
 )

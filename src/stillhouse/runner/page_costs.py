@@ -17,6 +17,7 @@ from stillhouse.report.findings import (
     SpendingRow,
 )
 from stillhouse.report.numbers import number_text
+from stillhouse.report.scorecard import rising
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
 from stillhouse.store.artifacts import Manifest
 from stillhouse.store.spending import StageSpending
@@ -105,8 +106,11 @@ def compression_view(facts: RunFacts, metrics: Sequence[MetricRow]) -> Compressi
         metrics: of its page, the one that counts most first.
 
     Returns:
-        Rows, the teacher's over the student's, and what is kept of the quality.
+        Rows, the teacher's over the student's, and what is kept of the quality; None before
+        anybody was measured.
     """
+    if not facts.evaluations:
+        return None
     sizes = dict(_sizes(facts))
     rows = [_size_row(facts, name, size, source) for name, (size, source) in sizes.items()]
     speeds = [name for name in facts.evaluations if name not in sizes and facts.speed_of(name)]
@@ -138,9 +142,9 @@ def kept_quality(metrics: Sequence[MetricRow]) -> tuple[str, float] | None:
     Returns:
         None where none is above 0 for the teacher and better when higher.
     """
-    for metric in metrics:
+    for metric in rising(metrics):
         teacher, student = metric.values.get(TEACHER), metric.values.get(STUDENT)
-        if teacher and student and metric.better == "higher" and teacher.value > 0:
+        if teacher and student and teacher.value > 0:
             return metric.title, student.value / teacher.value
     return None
 
