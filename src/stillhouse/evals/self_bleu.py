@@ -107,6 +107,7 @@ METRICS = (
         "compare equal numbers of answers. The interval holds the references as they are.",
         ("self_bleu", _ASKED),
         counted=_ASKED,
+        scale=(0.0, 1.0),
         source="Zhu et al. 2018, arXiv:1802.01886, section 3.1, with sacreBLEU",
     ),
 )
