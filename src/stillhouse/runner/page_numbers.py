@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from stillhouse.evals.compare import Comparison, compare_candidates
 from stillhouse.evals.metrics import in_reading_order, metrics_of
@@ -60,10 +60,18 @@ def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
 
 
 def _role(facts: RunFacts, name: str, production: str) -> str:
-    role = _ROLES.get(name, "a model of this run")
+    role = _ROLES.get(name) or _role_of_baseline(facts.baselines.get(name, {}))
     if name == TEACHER and facts.record.recipe["finetune"]:
         role += ", finetuned on this task first"
     return f"{role}: {production}" if production else role
+
+
+def _role_of_baseline(said: dict[str, Any]) -> str:
+    if said.get("api"):
+        return f"another model, behind an API: {said['api']['model']}"
+    if said.get("rules"):
+        return f"rules without a model: {said['rules']}"
+    return "a service of your own" if said.get("http") else "a model of this run"
 
 
 def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
