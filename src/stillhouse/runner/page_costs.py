@@ -75,10 +75,10 @@ def _budget(facts: RunFacts) -> Decimal | None:
 def _cost_of(facts: RunFacts, name: str, stages: Sequence[StageSpending]) -> CandidateCost:
     speed = facts.speed_of(name)
     seconds = 60.0 / speed.per_minute * _THOUSAND if speed and speed.per_minute else None
-    # Behind the stage stands whose budget it was, where that is not the teacher's.
-    asked = {one.stage.partition(" ")[0]: one for one in reversed(stages)}
+    asked = {one.stage: one for one in stages}
     behind = ["label"] if name == TEACHER and _is_remote(facts) else []
-    for stage in (f"evaluate@{name}", *behind):
+    # Behind a stage stands whose budget it was, where that is not the teacher's.
+    for stage in (f"evaluate@{name}", f"evaluate@{name} baseline {name}", *behind):
         each = asked[stage].usd_per_accepted if stage in asked else None
         if each is not None:
             source = f"ledger: {stage}, {asked[stage].accepted:,} answers"
