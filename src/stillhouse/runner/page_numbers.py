@@ -44,11 +44,13 @@ _GROUPS: dict[str, _Group] = {
     "memorised_rate": "diversity",
     "near_copy_rate": "diversity",
     "style_reference_rate": "diversity",
-    "semantic_diversity": "diversity",
+    "embedding_distance": "diversity",
     "size_bytes": "size",
     "num_parameters": "size",
 }
 """The section that a metric stands in, by its name up to a point; others are compared."""
+_NAMINGS = ("traditions_", "classes_")
+"""What names of metrics of declared tags begin with; they stand with the diversity."""
 
 
 def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
@@ -78,7 +80,7 @@ def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
     """Every metric of every candidate, and the student minus each of them."""
     numbers = {name: said.metrics for name, said in facts.evaluations.items()}
     names = in_reading_order(name for metrics in numbers.values() for name in metrics)
-    compared = [n for n in names if "." not in n and _GROUPS.get(n) != "size"]
+    compared = [n for n in names if "." not in n and _group_of(n) != "size"]
     differences = _differences(facts, compared[:_MOST_COMPARED])
     return tuple(
         _metric_row(
@@ -88,6 +90,12 @@ def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
         )
         for name in names
     )
+
+
+def _group_of(name: str) -> _Group:
+    if name.startswith(_NAMINGS):
+        return "diversity"
+    return _GROUPS.get(name.partition(".")[0], "")
 
 
 def _metric_row(
@@ -103,7 +111,7 @@ def _metric_row(
         note="; ".join(notes),
         definition=first.definition,
         source=first.source,
-        group=_GROUPS.get(name.partition(".")[0], ""),
+        group=_group_of(name),
         values={who: Estimate(value=m.value, low=m.low, high=m.high, n=m.n)
                 for who, m in having.items()},
         differences=differences,
