@@ -214,6 +214,7 @@ def _environment() -> Environment:
         duration=numbers.duration_text,
         memory=numbers.memory_text,
         exact=numbers.exact_text,
+        latency=numbers.latency_text,
         size=numbers.size_text,
         usd=numbers.usd_text,
         p=numbers.p_text,
