@@ -19,7 +19,7 @@ from torch import Tensor
 from stillhouse.losses.divergences import JSD, ForwardKL
 from stillhouse.losses.fused_linear import fused_linear_loss
 from stillhouse.losses.head import HeadTensors
-from stillhouse.losses.onednn import onednn_may_round
+from stillhouse.losses.onednn import onednn_may_round, onednn_offers
 from stillhouse.losses.soft_targets import LiveTeacher, SoftTargets, SparseTargets
 from stillhouse.losses.terms import CROSS_ENTROPY, Objective
 
@@ -336,24 +336,25 @@ def products(problem: Problem, bf16: bool, *, with_teacher: bool) -> Callable[[]
 
     Args:
         problem: the shapes.
-        bf16: in bfloat16, in whichever of two ways is faster here.
+        bf16: in bfloat16; either in whichever way is fastest here.
         with_teacher: with the teacher's head too.
 
     Returns:
         A function that runs them once.
     """
     wide = _products(problem, torch.float32, with_teacher)
-    if not bf16:
-        return wide
-    narrow = _products(problem, torch.bfloat16, with_teacher)
 
-    def inside() -> None:
+    def by_onednn() -> None:
         with onednn_may_round():
             wide()
 
-    for run in (narrow, inside):
+    if bf16:
+        ways = [_products(problem, torch.bfloat16, with_teacher), by_onednn]
+    else:
+        ways = [wide, by_onednn] if onednn_offers("cpu") == "onednn float32" else [wide]
+    for run in ways:
         run()  # warms up
-    return min((narrow, inside), key=_seconds)
+    return min(ways, key=_seconds)
 
 
 def _seconds(run: Callable[[], object]) -> float:

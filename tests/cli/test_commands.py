@@ -10,6 +10,8 @@ import pytest
 from tests.faults.killed_runs import COMMAND, ENVIRONMENT, contents, differing, instances, run
 
 from stillhouse.cli.main import main
+from stillhouse.cli.show import show_verdict
+from stillhouse.evals.gates import RuleVerdict, Verdict
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -259,3 +261,24 @@ def test_nothing_after_the_program_prints_its_help(called):
 
     assert code == 2
     assert "Usage: stillhouse" in out + err
+
+
+def test_a_gate_set_is_shown_as_its_rules_and_loads_as_them_again(called, tmp_path):
+    path = tmp_path / "shown.yaml"
+    path.write_text(called("recipe", "show", "songs", "--full")[1])
+
+    shown = json.loads(called("recipe", "show", path, "--json")[1])
+
+    assert shown["gate"]["rules"][0]["metric"] == "score_verdict_agreement"
+    assert shown == json.loads(called("recipe", "show", "songs", "--json")[1])
+
+
+def test_a_refusal_names_what_to_use_instead(capsys):
+    rule = RuleVerdict(text="a at least 1", metric="a", value=0.5, low=0.4, high=0.6, n=9,
+                       limit=1.0, decision="fail", reason="0.5")  # fmt: skip
+    verdict = Verdict(candidate="student", passed=False, rules=(rule,), fallback="teacher")
+
+    show_verdict(verdict, as_json=False)
+    show_verdict(verdict.model_copy(update={"passed": True}), as_json=False)
+
+    assert capsys.readouterr().out.count("use instead: teacher") == 1

@@ -11,7 +11,6 @@ from sklearn import metrics as sklearn
 from sklearn.preprocessing import MultiLabelBinarizer
 from tests.evals.test_fields import measure
 
-from stillhouse.evals.classification import NO_CLASS
 from stillhouse.recipes.answers import AnswerKind
 
 CLASSES = ("a", "b", "c")
@@ -156,7 +155,3 @@ def test_an_unreadable_set_is_wrong_even_where_nothing_is_asked_for():
     found = measure({"f": AnswerKind(kind="labels")}, texts(["none"]), texts([[]]))
     assert found["subset_accuracy.f"] == 0.0
     assert found["unreadable.f"] == 1.0
-
-
-def test_no_code_of_a_class_is_that_of_none():
-    assert NO_CLASS < 0

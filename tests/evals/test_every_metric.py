@@ -17,7 +17,7 @@ def random_columns(metric, num, generator):
         if need == COUNT:
             columns.append(np.ones(num))
         elif "class" in need:
-            columns.append(generator.integers(-1, 4, num).astype(float))
+            columns.append(generator.integers(0, 5, num).astype(float))
         elif need == "correct":
             columns.append(generator.integers(0, 2, num).astype(float))
         else:

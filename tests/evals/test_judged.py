@@ -73,14 +73,14 @@ def test_scripture_mismatches_when_it_is_unsupported_or_elsewhere():
 
 
 def test_an_item_whose_reference_has_no_score_is_not_asked():
-    # given one error among two that are asked
-    columns = error_columns(
-        [Judged(99), Judged(99), Judged(99)], [Judged(10), Judged(99), Judged(None)]
-    )
+    # given one error among two that are asked, and two answers without a score
+    said = [Judged(99), Judged(99), Judged(99), Judged(None)]
+    columns = error_columns(said, [Judged(10), Judged(99), Judged(None), Judged(None)])
     # when
     found = value("error.score_overestimate", table(columns))
     # then
     assert (found.value, found.n) == (0.5, 2)
+    assert columns["error:unreadable"].sum() == 0
 
 
 def test_christian_accuracy_is_not_had_by_always_saying_yes():
@@ -129,8 +129,8 @@ def test_systems_of_other_lengths_are_not_compared():
     ("gains", "losses", "p_value"),
     [(0, 0, 1.0), (5, 0, 0.5**5), (0, 5, 1.0), (8, 2, 56 / 1024), (5, 5, 0.623046875)],
 )
-def test_sign_test_is_the_binomial_tail_and_leaves_ties_out(gains, losses, p_value):
-    found = sign_test(np.array([0.3] * gains + [-0.2] * losses + [0.0] * 7))
+def test_sign_test_is_the_binomial_tail_and_leaves_small_changes_out(gains, losses, p_value):
+    found = sign_test(np.array([0.3] * gains + [-0.2] * losses + [0.1, -0.1, 0.0] * 7))
     assert (found.improved, found.worsened) == (gains, losses)
     assert found.p_value == pytest.approx(p_value)
     if gains + losses:

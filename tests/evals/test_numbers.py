@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 from tests.evals.test_fields import SCORE, measure
 
+from stillhouse.evals.bootstrap import Resampling
+from stillhouse.evals.estimates import estimate_metric
+from stillhouse.evals.fields import score_fields
+from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.numbers import are_near
+from stillhouse.evals.scores import Scores
 
 PERCENT = st.floats(0, 100, allow_nan=False)
 
@@ -50,3 +55,15 @@ def test_errors_are_scikit_learns(pairs):
 def test_five_apart_is_near_and_a_hair_more_is_not(one, other, near):
     assert are_near(one, other, 5.0) is near
     assert are_near(other, one, 5.0) is near
+
+
+def test_two_answers_without_an_error_prove_little_of_the_mean_error():
+    # given two answers that are exact, on a scale where they might be 80 off
+    texts = ['{"score": 80}', '{"score": 20}']
+    columns = score_fields({"score": SCORE}, texts, texts, as_objects=True)
+    scores = Scores(("1", "2"), columns)
+    # when
+    found = estimate_metric(metric_by_name("mae.score", scores), scores, Resampling())
+    # then
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high > 5.0

@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.evals.scripture.books import book_by_osis, books
-from stillhouse.evals.scripture.find import find_entry_problem, find_references, read_references
+from stillhouse.evals.scripture.find import (
+    complete_entries,
+    find_entry_problem,
+    find_references,
+    read_references,
+)
 from stillhouse.evals.scripture.references import (
     Place,
     Reference,
@@ -58,6 +63,8 @@ def osis(text):
         ("Phillipians 4:13 and Ephesans 2:8", ["Phil.4.13", "Eph.2.8"]),
         ("2 Corithians 5:17", ["2Cor.5.17"]),
         ("Ezekiel 25-17", ["Ezek.25.17"]),
+        ("Mark 4-4", ["Mark.4.4"]),
+        ("Gen 1:1-Lev 2:3", ["Gen.1.1", "Lev.2.3"]),
     ],
 )
 def test_english_references_are_read_as_they_are_meant(text, expected):
@@ -82,6 +89,8 @@ def test_english_references_are_read_as_they_are_meant(text, expected):
         ("Offenbarung 21,4 und Offb 22", ["Rev.21.4", "Rev.22"]),
         ("Sprüche 3,5-6; Jes 53,5; Apg 2,38", ["Prov.3.5-Prov.3.6", "Isa.53.5", "Acts.2.38"]),
         ("Johannes 3 Vers 16", ["John.3.16"]),
+        ("Mk 1,14f.", ["Mark.1.14-Mark.1.15"]),
+        ("Lk 2,1-20", ["Luke.2.1-Luke.2.20"]),
     ],
 )
 def test_german_names_and_commas_are_read(text, expected):
@@ -97,6 +106,7 @@ def test_german_names_and_commas_are_read(text, expected):
         *("Mark 9:30 pm", "Either 3:16", "March 3:16", "Revolution 3:16", "the judges gave 5:4"),
         *("Verse 2:\nla la la", "versus 16", "play it 2 Samuel", "v 2", "Am 3 Uhr"),
         *("John - 4/18/2009", "John, 3 years old", "", "3:16", "chapter 3 verse 16"),
+        *("Mark 2.0 is out", "Mark 2.5 million", "John 1.1 billion people"),
     ],
 )
 def test_ordinary_prose_holds_no_reference(text):
@@ -188,6 +198,14 @@ def test_invented_books_are_refused(name):
 )
 def test_problems_say_what_does_not_exist(entry, problem):
     assert find_entry_problem(entry) == problem
+
+
+def test_an_entry_of_numbers_alone_is_of_the_book_before():
+    entries = ["Mk 4:3-8", "4:13-20", "Rom 1:16", "99:1", "2 Cor 5:17"]
+    whole = complete_entries(entries)
+    assert whole == ["Mk 4:3-8", "Mark 4:13-20", "Rom 1:16", "Romans 99:1", "2 Cor 5:17"]
+    assert [bool(find_entry_problem(entry)) for entry in whole] == [0, 0, 0, 1, 0]
+    assert complete_entries(["4:13-20"]) == ["4:13-20"]
 
 
 @st.composite

@@ -34,6 +34,11 @@ def test_the_processor_is_asked_once_a_process():
     assert onednn_offers("cuda") == "default"
 
 
+def test_autocast_does_not_change_the_answer():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert onednn_offers.__wrapped__("cpu") == onednn_offers("cpu")
+
+
 def test_amd_without_rounding_multiplies_in_float32_elsewhere(processor):
     assert processor(False, **CAPABILITIES) == "onednn float32"
     assert processor(False, **CAPABILITIES | {"cpu_name": "Intel Xeon"}) == "default"

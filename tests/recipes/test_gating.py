@@ -170,6 +170,30 @@ def test_a_set_in_a_file_loads_and_its_own_rules_keep_their_lines(tmp_path):
         load_recipe(str(path))
 
 
+@pytest.mark.parametrize(
+    ("rule", "problems"),
+    [
+        ("{metric: valid_json, at_least: 0.9, each_slice: length}", 0),
+        ("{metric: valid_json, at_least: 0.9, slice: {class of kind: a}}", 0),
+        ("{metric: valid_json, at_least: 0.9, each_slice: genre}", 1),
+        ("{metric: valid_json, at_least: 0.9, slice: {genre: gospel}}", 1),
+    ],
+)
+def test_a_rule_on_parts_needs_a_holdout_that_is_cut_so(tmp_path, rule, problems):
+    text = (resources.files("stillhouse.recipes") / "library" / "quickstart.yaml").read_text()
+    path = tmp_path / "r.yaml"
+    head = (
+        text[: text.index("gate:")]
+        + "evaluate: {slices: [length, class], fields: {kind: {kind: label}}}\n"
+    )
+    path.write_text(head + f"gate: {{rules: [{rule}]}}\n")
+    if not problems:
+        load_recipe(str(path))
+        return
+    with pytest.raises(RecipeError, match=r"gate\.rules\.0: .* add it to evaluate\.slices"):
+        load_recipe(str(path))
+
+
 def test_the_files_of_sets_hold_nothing_else():
     folder = resources.files("stillhouse.recipes") / "gates"
     for name in gate_set_names():

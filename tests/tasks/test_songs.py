@@ -1,20 +1,27 @@
 """Answers about songs are read, unsupported claims are found, and the rules show their words."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
+from stillhouse.evals.error_categories import CATEGORIES
+from stillhouse.evals.hallucination import KINDS
 from stillhouse.evals.scores import Scores
 from stillhouse.tasks.songs.analysis import VERDICTS, has_words, lyrics_of, read_analysis
 from stillhouse.tasks.songs.lexicon import lexicon, plain_text
 from stillhouse.tasks.songs.measure import canonical_themes, song_columns
 from stillhouse.tasks.songs.probes import edge_cases, probe_examples, probes, score_probes
 from stillhouse.tasks.songs.rules import RuleBaseline, judge
-from stillhouse.tasks.songs.unsupported import find_unsupported, unjudged_themes
+from stillhouse.tasks.songs.unsupported import find_unjudged, find_unsupported
 
+ROOT = Path(__file__).resolve().parents[2]
 HYMN = "O Lord, your grace has found me\nI lift my voice in praise\nYou washed my sin away"
 VERSES = {("John", 3, 16): "For God so loved the world, that he gave his only begotten Son"}
 
@@ -87,6 +94,25 @@ def test_words_that_the_verse_does_not_say_are_found():
     assert kinds(HYMN, VERSES, explanation=told.format("wine makes all life merry")) == ["quote"]
 
 
+def test_words_of_the_lyrics_are_no_quotation_of_the_verse():
+    told = '"You washed my sin away" is what John 3:16 is about.'
+    assert kinds(HYMN, VERSES, explanation=told) == []
+    assert kinds("The bus was late", VERSES, explanation=told) == ["quote"]
+
+
+def test_an_entry_that_says_none_is_no_entry():
+    assert analysis(scripture_references=["None", "N/A", "-", ""], themes=["none"]) == analysis()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_any_text_is_judged_and_any_answer_is_looked_through(lyrics, said):
+    judged = read_analysis(judge(lyrics).answer())
+    assert judged.verdict in VERDICTS
+    assert find_unsupported(judged, lyrics) == []
+    find_unsupported(analysis(themes=[said], scripture_references=[said], summary=said), lyrics)
+
+
 def test_a_theme_needs_a_word_in_the_lyrics():
     assert kinds(HYMN, themes=["grace", "Praise", "God's forgiveness", "repentance"]) == []
     assert kinds("The bus was late and so were you", themes=["grace"]) == ["theme"]
@@ -97,10 +123,10 @@ def test_a_theme_needs_a_word_in_the_lyrics():
     assert kinds("Die Gnade trägt, das Kreuz steht fest", themes=["grace", "cross"]) == []
 
 
-def test_a_theme_that_the_lexicon_does_not_know_is_told_but_not_judged():
-    said = analysis(themes=["ecology", "grace"])
-    assert unjudged_themes(said) == ["ecology"]
-    assert kinds(HYMN, themes=["ecology"]) == []
+def test_unknown_themes_and_titles_of_passages_are_told_but_not_judged():
+    said = {"themes": ["ecology", "grace"], "scripture_references": ["The Beatitudes", "Jude"]}
+    assert find_unjudged(analysis(**said)) == ["ecology", "The Beatitudes"]
+    assert kinds(HYMN, **said) == []
 
 
 def test_nothing_can_be_claimed_of_lyrics_without_words():
@@ -284,3 +310,12 @@ def test_topics_that_people_gave_to_hymns_are_mostly_supported_and_of_other_vers
           f"{sum(caught)} of {len(wrong)} claims of other lines")  # fmt: skip
     assert sum(false_alarms) / len(false_alarms) < 0.05
     assert sum(caught) / len(caught) > 0.9
+
+
+def test_the_page_about_songs_names_every_kind_and_category():
+    page = (ROOT / "docs" / "how-to" / "songs.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert rows == [*KINDS, *CATEGORIES]
+    categories = {probe.category for probe in probes()}
+    assert f"{len(probes())} lines of our own in {len(categories)} categories" in page
+    assert f"and {len(edge_cases())} edge cases" in page

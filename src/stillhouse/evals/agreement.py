@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.classification import SAME_LABEL_METRICS
-from stillhouse.evals.metric import Metric
+from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.scores import COUNT
 
 DRAFTED = 4
@@ -53,6 +55,7 @@ AGREEMENT_METRICS = (
         ("jsd", "tokens"),
         unit="nats per token",
         source="Lin 1991, IEEE Transactions on Information Theory 37(1)",
+        scale=(0.0, math.log(2.0)),
     ),
     Metric(
         "acceptance_rate",
@@ -62,6 +65,7 @@ AGREEMENT_METRICS = (
         "of sum of min(teacher, student).",
         ("accepted", "tokens"),
         source=f"{_DRAFTS}, corollary 3.6",
+        scale=SHARE,
     ),
     Metric(
         "expected_acceptance",
@@ -73,6 +77,7 @@ AGREEMENT_METRICS = (
         of_sums(acceptance_length),
         unit="tokens",
         source=f"{_DRAFTS}, equation 1",
+        scale=(1.0, DRAFTED + 1.0),
     ),
 )
 """What is measured of a student beside its teacher."""

@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.evals.metric import Metric
+from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.scores import Column
 
 REPEATED, BATCHED = "repeated", "batched"
 """Columns that count the examples that were asked again, and alone beside a batch."""
 
 
-def largest(columns_N1: NDArray[np.float64], weights_RN: NDArray[np.float64]) -> Column:
+def largest(columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]) -> Column:
     """(R,) the largest value of a column among the rows that the weights draw.
 
     Args:
-        columns_N1: (N, 1).
+        columns_NS: (N, S), of which the first counts.
         weights_RN: (R, N), some above 0 in each row.
 
     Returns:
         Values of the column.
     """
-    found: Column = np.where(weights_RN > 0, columns_N1[:, 0], -np.inf).max(axis=1)
+    found: Column = np.where(weights_RN > 0, columns_NS[:, 0], -np.inf).max(axis=1)
     return found
 
 
@@ -61,6 +61,7 @@ CONSISTENCY_METRICS = (
         "Share of pairs within groups of paraphrases whose answers are equal.",
         ("group_pairs_equal", "group_pairs"),
         counted="group_pairs",
+        scale=SHARE,
     ),
 )
 """What is measured of whole answers."""
@@ -74,6 +75,7 @@ FIELD_CONSISTENCY_METRICS = (
         "unreadable answer counts as the whole scale.",
         ("range:{field}", REPEATED),
         counted=REPEATED,
+        scale=SHARE,
     ),
     Metric(
         "flip_rate.{field}",
@@ -90,7 +92,7 @@ FIELD_CONSISTENCY_METRICS = (
         "Largest difference of {field} in a batch",
         "lower",
         "Over all examples, the largest distance of the answer alone and in a batch.",
-        ("batch_difference:{field}",),
+        ("batch_difference:{field}", BATCHED),
         largest,
         unit="points",
     ),

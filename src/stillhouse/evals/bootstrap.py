@@ -32,7 +32,7 @@ class Estimate:
         value: on all examples.
         low: the interval's lower bound.
         high: the interval's upper bound.
-        n: examples it rests on.
+        n: examples it rests on; of those that are all zeros nothing is told.
     """
 
     value: float
@@ -88,7 +88,7 @@ def bootstrap(
     value = float(statistic(columns_NS, np.ones((1, num_examples)))[0])
     num_telling = int(np.count_nonzero(np.any(columns_NS != 0.0, axis=1)))
     if num_telling < 2:
-        return Estimate(value, -np.inf, np.inf, num_examples)
+        return Estimate(value, -np.inf, np.inf, num_telling)
     drawn = _draw(columns_NS, statistic, resampling)
     bias = _bias(drawn, value)
     skew = _acceleration(columns_NS, statistic)
@@ -98,7 +98,7 @@ def bootstrap(
     low = _quantile(drawn, min(share, corrected), -np.inf)
     share, corrected = float(stats.norm.cdf(-reach)), _adjusted(bias, skew, -reach)
     high = _quantile(drawn, max(share, corrected), np.inf)
-    return Estimate(value, low, high, num_examples)
+    return Estimate(value, low, high, num_telling)
 
 
 def _draw(

@@ -1,6 +1,6 @@
 """Whether a candidate knows when it is right: its confidence against the truth.
 
-Legend: N examples, R resamples, B bins, G groups of equal confidence.
+Legend: N examples, S columns, R resamples, B bins, G groups of equal confidence.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals.metric import Metric
+from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.ranks import TieGroups, auroc
-from stillhouse.evals.scores import Column
+from stillhouse.evals.scores import COUNT, Column
 
 Floats = NDArray[np.float64]
 
@@ -60,11 +60,11 @@ def bins_of(confidence_N: Column, bins: int) -> NDArray[np.intp]:
     return np.searchsorted(inner, confidence_N, side="left")
 
 
-def expected_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats:
+def expected_calibration_error(columns_NS: Floats, weights_RN: Floats) -> Floats:
     """(R,) the mean distance of confidence and accuracy over 15 bins of equal width.
 
     Args:
-        columns_N2: (N, 2) confidence and correct.
+        columns_NS: (N, S) confidence and correct.
         weights_RN: (R, N).
 
     Returns:
@@ -72,18 +72,18 @@ def expected_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats
 
     Source: Guo et al. 2017, arXiv:1706.04599, equation 3.
     """
-    member_NB = (bins_of(columns_N2[:, 0], BINS)[:, None] == np.arange(BINS)).astype(np.float64)
-    gap_NB = member_NB * (columns_N2[:, 1] - columns_N2[:, 0])[:, None]
+    member_NB = (bins_of(columns_NS[:, 0], BINS)[:, None] == np.arange(BINS)).astype(np.float64)
+    gap_NB = member_NB * (columns_NS[:, 1] - columns_NS[:, 0])[:, None]
     gaps: Floats = np.abs(weights_RN @ gap_NB).sum(1)
     error: Floats = gaps / weights_RN.sum(1)
     return error
 
 
-def adaptive_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats:
+def adaptive_calibration_error(columns_NS: Floats, weights_RN: Floats) -> Floats:
     """(R,) the same over 15 bins of about equally many answers; equal confidences share a bin.
 
     Args:
-        columns_N2: (N, 2) confidence and correct.
+        columns_NS: (N, S) confidence and correct.
         weights_RN: (R, N).
 
     Returns:
@@ -91,9 +91,9 @@ def adaptive_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats
 
     Source: Nguyen & O'Connor 2015, arXiv:1508.05154.
     """
-    groups = TieGroups.of(columns_N2[:, 0])
+    groups = TieGroups.of(columns_NS[:, 0])
     own_RG = groups.sums(weights_RN)
-    gap_RG = groups.sums(weights_RN * (columns_N2[:, 1] - columns_N2[:, 0]))
+    gap_RG = groups.sums(weights_RN * (columns_NS[:, 1] - columns_NS[:, 0]))
     twice_middle_RG = 2.0 * np.cumsum(own_RG, axis=1) - own_RG
     total = weights_RN.sum(1)
     place_RG = np.floor_divide(twice_middle_RG * BINS, 2.0 * total[:, None])
@@ -102,21 +102,22 @@ def adaptive_calibration_error(columns_N2: Floats, weights_RN: Floats) -> Floats
     return found
 
 
-def brier(columns_N2: Floats, weights_RN: Floats) -> Floats:
+def brier(columns_NS: Floats, weights_RN: Floats) -> Floats:
     """(R,) mean squared distance of confidence and correct.
 
     Args:
-        columns_N2: (N, 2) confidence and correct.
+        columns_NS: (N, S) confidence and correct.
         weights_RN: (R, N).
 
     Returns:
         In [0, 1].
     """
-    found: Floats = weights_RN @ (columns_N2[:, 0] - columns_N2[:, 1]) ** 2 / weights_RN.sum(1)
+    found: Floats = weights_RN @ (columns_NS[:, 0] - columns_NS[:, 1]) ** 2 / weights_RN.sum(1)
     return found
 
 
-_COLUMNS = ("confidence", "correct")
+# Counted too, because a row of zeros is a wrong answer of no confidence, and tells something.
+_COLUMNS = ("confidence", "correct", COUNT)
 
 CALIBRATION_METRICS = (
     Metric(
@@ -128,6 +129,7 @@ CALIBRATION_METRICS = (
         _COLUMNS,
         expected_calibration_error,
         source="Guo et al. 2017, arXiv:1706.04599, equation 3",
+        scale=SHARE,
     ),
     Metric(
         "adaptive_ece",
@@ -137,6 +139,7 @@ CALIBRATION_METRICS = (
         _COLUMNS,
         adaptive_calibration_error,
         source="Nguyen & O'Connor 2015, arXiv:1508.05154",
+        scale=SHARE,
     ),
     Metric(
         "auroc_confidence",
@@ -147,6 +150,7 @@ CALIBRATION_METRICS = (
         _COLUMNS,
         auroc,
         source="Hanley & McNeil 1982, Radiology 143(1); scikit-learn, roc_auc_score",
+        scale=SHARE,
     ),
     Metric(
         "brier",
@@ -156,6 +160,7 @@ CALIBRATION_METRICS = (
         _COLUMNS,
         brier,
         source="Brier 1950, Monthly Weather Review 78(1); scikit-learn, brier_score_loss",
+        scale=SHARE,
     ),
 )
 """What is measured of a candidate that says how sure it is."""

@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Statistic, Sums, of_sums, ratio
-from stillhouse.evals.metric import Metric
+from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.ranks import TieGroups
-from stillhouse.evals.scores import Column
+from stillhouse.evals.scores import COUNT, Column
 from stillhouse.recipes.answers import AnswerKind, name_class
 
-NO_CLASS = -1.0
-"""The code of an answer that is no class, and of a reference that is missing; it is not counted."""
+NO_CLASS = 0.0
+"""The code of an answer that is no class, and of a reference that is missing; it is not counted.
+
+Classes begin at 1, so that the row of an example that is not asked holds zeros alone.
+"""
 
 
 def read_label(kind: AnswerKind, value: Any) -> str | None:
@@ -40,10 +43,10 @@ def score_labels(
     Args:
         kind: the field's; its classes, or those of the references, are all there are.
         said: the candidate's; None where unreadable.
-        wanted: the references; None where missing, which leaves every column 0 or no class.
+        wanted: the references; None where missing, which leaves every column 0.
 
     Returns:
-        `right`: (N,) 0 or 1. `class_said`, `class_wanted`: (N,) codes of classes, -1 for none.
+        `right`: (N,) 0 or 1. `class_said`, `class_wanted`: (N,) codes of classes, 0 for none.
         With a positive side (N,) 0 or 1 of `positive`, `negative`, `said_positive`,
         `true_positive`, `false_positive` and `false_negative`.
     """
@@ -88,7 +91,7 @@ def score_same_label(
 
 def _codes(kind: AnswerKind, names: Sequence[str | None]) -> dict[str, float]:
     classes = kind.class_names or sorted({name for name in names if name is not None})
-    return {name: float(code) for code, name in enumerate(classes)}
+    return {name: float(code) for code, name in enumerate(classes, start=1)}
 
 
 def _sides(
@@ -130,7 +133,7 @@ def _of_classes(function: Callable[[Counts], NDArray[np.float64]]) -> Statistic:
         columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         said_N, wanted_N = columns_NS[:, 0], columns_NS[:, 1]
-        num_classes = int(columns_NS.max(initial=NO_CLASS)) + 1
+        num_classes = int(max(said_N.max(), wanted_N.max()))
         both_RN = weights_RN * (said_N == wanted_N)
         both, said, wanted = (
             _count(codes_N, counted_RN, num_classes)
@@ -153,7 +156,8 @@ def _count(
     groups = TieGroups.of(codes_N)
     codes_G = codes_N[groups.order_N][groups.starts_G].astype(np.intp)
     counts_RC = np.zeros((len(weights_RN), num_classes))
-    counts_RC[:, codes_G[codes_G >= 0]] = groups.sums(weights_RN)[:, codes_G >= 0]
+    is_class_G = codes_G != NO_CLASS
+    counts_RC[:, codes_G[is_class_G] - 1] = groups.sums(weights_RN)[:, is_class_G]
     return counts_RC
 
 
@@ -265,6 +269,7 @@ LABEL_METRICS = (
         of_sums(f1_of_sums),
         counted="asked:{field}",
         source=_SKLEARN,
+        scale=SHARE,
     ),
     Metric(
         "false_positive_rate.{field}",
@@ -297,6 +302,7 @@ LABEL_METRICS = (
         _of_classes(macro_f1),
         counted="asked:{field}",
         source=_SKLEARN_AVERAGES,
+        scale=SHARE,
     ),
     Metric(
         "macro_precision.{field}",
@@ -307,6 +313,7 @@ LABEL_METRICS = (
         _of_classes(macro_precision),
         counted="asked:{field}",
         source=_SKLEARN_AVERAGES,
+        scale=SHARE,
     ),
     Metric(
         "macro_recall.{field}",
@@ -317,6 +324,7 @@ LABEL_METRICS = (
         _of_classes(macro_recall),
         counted="asked:{field}",
         source=_SKLEARN_AVERAGES,
+        scale=SHARE,
     ),
     Metric(
         "micro_f1.{field}",
@@ -327,6 +335,7 @@ LABEL_METRICS = (
         _of_classes(micro_f1),
         counted="asked:{field}",
         source=_SKLEARN,
+        scale=SHARE,
     ),
     Metric(
         "kappa.{field}",
@@ -339,6 +348,7 @@ LABEL_METRICS = (
         counted="asked:{field}",
         unit="kappa",
         source="Cohen 1960, Educational and Psychological Measurement 20(1); scikit-learn",
+        scale=(-1.0, 1.0),
     ),
 )
 """What is measured of every field that is one class."""
@@ -349,10 +359,11 @@ SAME_LABEL_METRICS = (
         "Cohen's kappa of {field}, with the teacher",
         "higher",
         "Agreement with the teacher's classes beyond chance; unreadable answers never agree.",
-        ("same_class_said:{field}", "same_class_other:{field}"),
+        ("same_class_said:{field}", "same_class_other:{field}", COUNT),
         _kappa_of_two,
         unit="kappa",
         source="Cohen 1960, Educational and Psychological Measurement 20(1); scikit-learn",
+        scale=(-1.0, 1.0),
     ),
 )
 """What is measured of two models' classes."""

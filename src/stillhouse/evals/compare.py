@@ -225,7 +225,7 @@ def _resample(
         width = metric.bounds[1] - metric.bounds[0]
         found = widen(found, (-width, width), resampling)
     elif metric.bounds and found.low == found.high:
-        unlike = 1.0 - resampling.tail ** (1.0 / found.n)
+        unlike = 1.0 - resampling.tail ** (1.0 / max(found.n, 1))
         found = replace(found, low=found.value * (1.0 - unlike), high=found.value / (1.0 - unlike))
     return replace(found, n=min(metric.num_counted(own), metric.num_counted(other)))
 

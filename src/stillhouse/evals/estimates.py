@@ -71,7 +71,7 @@ def widen(estimate: Estimate, bounds: tuple[float, float], resampling: Resamplin
     is_alone = math.isinf(estimate.low) and math.isinf(estimate.high) and estimate.n < 2
     if not math.isfinite(estimate.value) or not (is_alone or estimate.low == estimate.high):
         return estimate
-    unlike = 1.0 - resampling.tail ** (1.0 / estimate.n)
+    unlike = 1.0 - resampling.tail ** (1.0 / max(estimate.n, 1))
     low, high = bounds
     return replace(
         estimate,

@@ -45,6 +45,7 @@ METRICS = (
         "Mean improvement an item, gains and losses together.",
         ("improvement", "compared"),
         counted="compared",
+        scale=(-2.0, 2.0),
     ),
 )
 
@@ -117,14 +118,15 @@ def sign_test(improvement: Column) -> SignTest:
     """Whether gains outnumber losses by more than chance, one-sided.
 
     Args:
-        improvement: (N,) of each item; 0 for one without change, which is left out.
+        improvement: (N,) of each item; a change of at most `ENOUGH` is none, and is left out.
 
     Returns:
         With neither gain nor loss the p-value is 1.
 
     Source: Conover 1999, Practical Nonparametric Statistics, section 3.4.
     """
-    gains, losses = int((improvement > 0).sum()), int((improvement < 0).sum())
+    gains = int((improvement > ENOUGH).sum())
+    losses = int((improvement < -ENOUGH).sum())
     if gains + losses == 0:
         return SignTest(0, 0, 1.0)
     # At least so many gains: more than one fewer.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Sums, of_sums
 from stillhouse.evals.classification import f1_of_sums, macro_f1
-from stillhouse.evals.metric import Metric
+from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.evals.templates import fill
 from stillhouse.recipes.answers import AnswerKind, name_class
@@ -99,6 +99,7 @@ LABEL_SET_METRICS = (
         of_sums(f1_of_sums),
         counted="asked:{field}",
         source=_SKLEARN,
+        scale=SHARE,
     ),
     Metric(
         "micro_precision.{field}",
@@ -108,6 +109,7 @@ LABEL_SET_METRICS = (
         ("labels_both:{field}", "labels_said:{field}"),
         counted="labels_said:{field}",
         source=_SKLEARN,
+        scale=SHARE,
     ),
     Metric(
         "micro_recall.{field}",
@@ -117,6 +119,7 @@ LABEL_SET_METRICS = (
         ("labels_both:{field}", "labels_wanted:{field}"),
         counted="labels_wanted:{field}",
         source=_SKLEARN,
+        scale=SHARE,
     ),
     Metric(
         "subset_accuracy.{field}",
@@ -142,6 +145,7 @@ LABEL_SET_AVERAGE = Metric(
     of_sums(_macro),
     counted="asked:{field}",
     source=_SKLEARN_AVERAGES,
+    scale=SHARE,
 )
 """What is measured of a set of declared classes; its columns are three a class."""
 

@@ -17,6 +17,8 @@ from stillhouse.evals.scores import COUNT, Scores
 from stillhouse.recipes.metric_names import scale_of
 
 RATIO = of_sums(ratio)
+SHARE = (0.0, 1.0)
+"""The scale of a share that is no fraction of counted units."""
 
 
 @dataclass(frozen=True, slots=True)

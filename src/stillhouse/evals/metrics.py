@@ -29,8 +29,8 @@ from stillhouse.evals.embeddings import embedding_metrics
 from stillhouse.evals.error_categories import error_metrics
 from stillhouse.evals.hallucination import hallucination_metrics
 from stillhouse.evals.label_sets import LABEL_SET_AVERAGE, LABEL_SET_METRICS, label_set_averages
-from stillhouse.evals.metric import Metric
-from stillhouse.evals.numbers import NUMBER_METRICS
+from stillhouse.evals.metric import SHARE, Metric
+from stillhouse.evals.numbers import NUMBER_METRICS, number_metrics
 from stillhouse.evals.probes import probe_metrics
 from stillhouse.evals.scores import COUNT, Scores
 from stillhouse.evals.speed import SIZE_METRICS, SPEED_METRICS
@@ -63,6 +63,7 @@ FIXED = (
         "Share of the references' JSON fields that are right.",
         ("fields_right", "fields"),
         counted="fields",
+        scale=SHARE,
     ),
     Metric(
         "kl_to_teacher",
@@ -95,6 +96,7 @@ FIXED = (
         "higher",
         f"Share of tokens where both find the same token likeliest, on {_GOLD}.",
         ("top1", "tokens"),
+        scale=SHARE,
     ),
     Metric(
         "valid_json",
@@ -118,6 +120,7 @@ FIXED = (
         "higher",
         f"Share of tokens that the candidate finds likeliest, on {_GOLD}.",
         ("tokens_right", "tokens"),
+        scale=SHARE,
     ),
     Metric(
         "schema_valid",
@@ -190,12 +193,13 @@ _OF_DECLARED = tuple(
     template
     for templates in FIELD_TEMPLATES.values()
     for template in templates
-    if template not in (_FIELD_ACCURACY, LABEL_SET_AVERAGE)
+    if template not in (_FIELD_ACCURACY, LABEL_SET_AVERAGE, *NUMBER_METRICS)
 )
 
 FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
     _json_fields,
     of_fields(_OF_DECLARED),
+    number_metrics,
     label_set_averages,
     hallucination_metrics,
     error_metrics,

@@ -5,7 +5,8 @@ An answer that cannot be read counts as the scale's end that is farther from the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.metric import Metric
-from stillhouse.evals.scores import Column
+from stillhouse.evals.scores import Column, Scores
+from stillhouse.evals.templates import of_fields
 from stillhouse.recipes.answers import AnswerKind
 
 _WIDE = 10.0
@@ -42,13 +44,15 @@ def score_numbers(
         wanted: the references; None where missing, which leaves every column 0.
 
     Returns:
-        `error`, `squared_error`: (N,) >= 0. `within`: (N,) 0 or 1, where the kind has a distance.
+        `error`, `squared_error`: (N,) >= 0. `farthest`: (N,) the largest error that there could
+        be. `within`: (N,) 0 or 1, where the kind has a distance.
     """
     pairs = list(zip(said, wanted, strict=True))
     errors = np.array(
         [0.0 if want is None else abs(want - _or_worst(kind, got, want)) for got, want in pairs]
     )
-    columns = {"error": errors, "squared_error": errors**2}
+    farthest = [0.0 if want is None else abs(want - _or_worst(kind, None, want)) for want in wanted]
+    columns = {"error": errors, "squared_error": errors**2, "farthest": np.array(farthest)}
     if kind.within is None:
         return columns
     return columns | {
@@ -123,7 +127,7 @@ NUMBER_METRICS = (
         "Mean error of {field}",
         "lower",
         f"Mean absolute difference from the reference; {_UNREADABLE_IS_WORST}.",
-        ("error:{field}", "asked:{field}"),
+        ("error:{field}", "asked:{field}", "farthest:{field}"),
         counted="asked:{field}",
         unit="points",
         source="scikit-learn, mean_absolute_error",
@@ -133,7 +137,7 @@ NUMBER_METRICS = (
         "Root mean squared error of {field}",
         "lower",
         f"Root of the mean squared difference from the reference; {_UNREADABLE_IS_WORST}.",
-        ("squared_error:{field}", "asked:{field}"),
+        ("squared_error:{field}", "asked:{field}", "farthest:{field}"),
         of_sums(_root_of_ratio),
         counted="asked:{field}",
         unit="points",
@@ -151,3 +155,13 @@ NUMBER_METRICS = (
     ),
 )
 """What is measured of every field that is a number."""
+
+
+def number_metrics(scores: Scores) -> Iterator[Metric]:
+    """What is measured of every field that is a number; errors end where the field's scale does."""
+    for metric in of_fields(NUMBER_METRICS)(scores):
+        if metric.is_fraction:
+            yield metric
+        else:
+            largest = float(scores.column(metric.needs[2]).max(initial=0.0))
+            yield replace(metric, scale=(0.0, largest))

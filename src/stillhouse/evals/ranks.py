@@ -1,6 +1,6 @@
 """Statistics of ranks under weights: a row with the weight 3 is three equal rows.
 
-Legend: N examples, R resamples, G groups of equal values.
+Legend: N examples, S columns, R resamples, G groups of equal values.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class TieGroups:
         return np.cumsum(own_RG, axis=1) - own_RG + (own_RG + 1.0) / 2.0
 
 
-def auroc(columns_N2: Floats, weights_RN: Floats) -> Floats:
+def auroc(columns_NS: Floats, weights_RN: Floats) -> Floats:
     """(R,) the probability that a right row has the larger value than a wrong one, ties half.
 
     Args:
-        columns_N2: (N, 2) values, and 1 for right, 0 for wrong.
+        columns_NS: (N, S) values, and 1 for right, 0 for wrong.
         weights_RN: (R, N).
 
     Returns:
@@ -58,9 +58,9 @@ def auroc(columns_N2: Floats, weights_RN: Floats) -> Floats:
 
     Source: Hanley & McNeil 1982, Radiology 143(1).
     """
-    groups = TieGroups.of(columns_N2[:, 0])
-    right_RG = groups.sums(weights_RN * columns_N2[:, 1])
-    wrong_RG = groups.sums(weights_RN * (1.0 - columns_N2[:, 1]))
+    groups = TieGroups.of(columns_NS[:, 0])
+    right_RG = groups.sums(weights_RN * columns_NS[:, 1])
+    wrong_RG = groups.sums(weights_RN * (1.0 - columns_NS[:, 1]))
     below_RG = np.cumsum(wrong_RG, axis=1) - wrong_RG
     above = (right_RG * (below_RG + wrong_RG / 2.0)).sum(1)
     pairs = right_RG.sum(1) * wrong_RG.sum(1)
@@ -68,26 +68,26 @@ def auroc(columns_N2: Floats, weights_RN: Floats) -> Floats:
     return found
 
 
-def pearson(columns_N2: Floats, weights_RN: Floats) -> Floats:
-    """(R,) the linear correlation of two columns (N, 2) under weights (R, N).
+def pearson(columns_NS: Floats, weights_RN: Floats) -> Floats:
+    """(R,) the linear correlation of two columns.
 
     Args:
-        columns_N2: (N, 2).
+        columns_NS: (N, S), of which the first two count.
         weights_RN: (R, N).
 
     Returns:
         In [-1, 1]; NaN where one column has one value only.
     """
     shape = weights_RN.shape
-    first_RN, second_RN = (np.broadcast_to(columns_N2[:, place], shape) for place in (0, 1))
+    first_RN, second_RN = (np.broadcast_to(columns_NS[:, place], shape) for place in (0, 1))
     return _correlate(first_RN, second_RN, weights_RN)
 
 
-def spearman(columns_N2: Floats, weights_RN: Floats) -> Floats:
-    """(R,) the rank correlation of two columns (N, 2) under weights (R, N), ties by mean rank.
+def spearman(columns_NS: Floats, weights_RN: Floats) -> Floats:
+    """(R,) the rank correlation of two columns, ties by mean rank.
 
     Args:
-        columns_N2: (N, 2).
+        columns_NS: (N, S), of which the first two count.
         weights_RN: (R, N).
 
     Returns:
@@ -95,7 +95,7 @@ def spearman(columns_N2: Floats, weights_RN: Floats) -> Floats:
     """
     ranks = []
     for place in (0, 1):
-        groups = TieGroups.of(columns_N2[:, place])
+        groups = TieGroups.of(columns_NS[:, place])
         ranks.append(groups.mid_ranks(weights_RN)[:, groups.group_N])
     return _correlate(ranks[0], ranks[1], weights_RN)
 

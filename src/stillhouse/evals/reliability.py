@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betaincinv
 
 from stillhouse.evals.calibration import BINS, bins_of
+from stillhouse.evals.proportions import exact_interval
 from stillhouse.evals.scores import Column
 from stillhouse.evals.summary import CalibrationBin
 
@@ -32,7 +32,7 @@ def reliability(
     for place in np.unique(places):
         inside = places == place
         n, right = int(inside.sum()), int(correct[inside].sum())
-        low, high = _exact(right, n, level)
+        low, high = exact_interval(right, n, level)
         found.append(
             CalibrationBin(
                 low=float(edges[place]),
@@ -45,10 +45,3 @@ def reliability(
             )
         )
     return tuple(found)
-
-
-def _exact(right: int, n: int, level: float) -> tuple[float, float]:
-    tail = (1.0 - level) / 2.0
-    low = float(betaincinv(right, n - right + 1, tail)) if right else 0.0
-    high = float(betaincinv(right + 1, n - right, 1.0 - tail)) if right < n else 1.0
-    return low, high

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Sums, of_sums
-from stillhouse.evals.metric import Metric
+from stillhouse.evals.metric import SHARE, Metric
 
 WORD_ORDERS, CHAR_ORDERS = 4, 6
 """paper: BLEU-4, Papineni et al. 2002; chrF of 6 characters, Popovic 2015."""
@@ -107,6 +107,7 @@ TEXT_METRICS = (
         counted="asked:{field}",
         unit="of 100",
         source="Papineni et al. 2002; sacrebleu; Chen & Cherry 2014, W14-3346, method 3",
+        scale=(0.0, 100.0),
     ),
     Metric(
         "chrf.{field}",
@@ -118,6 +119,7 @@ TEXT_METRICS = (
         counted="asked:{field}",
         unit="of 100",
         source="Popovic 2015, W15-3049; sacrebleu",
+        scale=(0.0, 100.0),
     ),
     Metric(
         "rouge_l.{field}",
@@ -128,6 +130,7 @@ TEXT_METRICS = (
         ("rouge_l:{field}", "asked:{field}"),
         counted="asked:{field}",
         source="Lin 2004, W04-1013, section 3; rouge-score",
+        scale=SHARE,
     ),
 )
 """What is measured of every field that is text."""

@@ -7,12 +7,14 @@ Legend: N examples, C classes.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.calibration import expected_calibration_error
-from stillhouse.evals.metric import Metric
+from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.ranks import pearson, spearman
 from stillhouse.evals.scores import COUNT, Column
 
@@ -93,7 +95,7 @@ def _entropy(probs_NC: Floats) -> Column:
     return entropy
 
 
-_ENTROPIES = ("vote_entropy", "model_entropy")
+_ENTROPIES = ("vote_entropy", "model_entropy", COUNT)
 
 VOTE_METRICS = (
     Metric(
@@ -115,6 +117,7 @@ VOTE_METRICS = (
         ("jsd_votes", COUNT),
         unit="nats",
         source="Lin 1991, IEEE Transactions on Information Theory 37(1); scipy's distance, squared",
+        scale=(0.0, math.log(2.0)),
     ),
     Metric(
         "entropy_correlation",
@@ -126,6 +129,7 @@ VOTE_METRICS = (
         spearman,
         unit="correlation",
         source="scipy, spearmanr",
+        scale=(-1.0, 1.0),
     ),
     Metric(
         "entropy_correlation_linear",
@@ -136,6 +140,7 @@ VOTE_METRICS = (
         pearson,
         unit="correlation",
         source="scipy, pearsonr",
+        scale=(-1.0, 1.0),
     ),
     Metric(
         "majority_accuracy",
@@ -153,6 +158,7 @@ VOTE_METRICS = (
         ("brier_votes", COUNT),
         unit="squared",
         source="Brier 1950, Monthly Weather Review 78(1)",
+        scale=(0.0, 2.0),
     ),
     Metric(
         "ece_to_votes",
@@ -160,9 +166,10 @@ VOTE_METRICS = (
         "lower",
         "Mean distance of the likeliest class's probability and its share of the votes, over 15 "
         "bins of equal width.",
-        ("top_prob", "top_votes"),
+        ("top_prob", "top_votes", COUNT),
         expected_calibration_error,
         source="Guo et al. 2017, arXiv:1706.04599, equation 3, with shares of votes for right",
+        scale=SHARE,
     ),
 )
 """What is measured of a candidate with a distribution, where several people voted."""

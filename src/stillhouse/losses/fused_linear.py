@@ -38,7 +38,7 @@ bfloat16 inside: each reads the whole head.
 """
 CHUNK_BYTES = 32 << 20
 """Logits of one chunk that any machine has room for."""
-HEAD_SHARE, HEAD_SHARE_BF16 = 0.45, 1.3
+HEAD_SHARE, HEAD_SHARE_BF16 = 0.4, 1.3
 """Logits of one chunk as a share of the head in float32, where that is more.
 
 measured: peaks of 1.5 and 2.5 times the gradients' bytes; bfloat16 products are so fast that

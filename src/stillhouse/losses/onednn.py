@@ -51,11 +51,12 @@ def onednn_offers(device: str) -> Way:
     if device != "cpu" or not torch.backends.mkldnn.is_available():
         return "default"
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if _rounds():
-        gains = (
-            known["avx512_bf16"] or known.get("amx_bf16") if "avx512_bf16" in known else _gains()
-        )
-        return "onednn bfloat16" if gains else "default"
+    # The first loss may run under autocast, which would narrow what is looked at.
+    with torch.autocast(device, enabled=False):
+        if _rounds():
+            can = "avx512_bf16" not in known and _gains()
+            gains = can or known.get("avx512_bf16") or known.get("amx_bf16")
+            return "onednn bfloat16" if gains else "default"
     is_amd = str(known.get("cpu_name", "")).startswith("AMD")
     return "onednn float32" if is_amd and known.get("avx512_bf16") else "default"
 

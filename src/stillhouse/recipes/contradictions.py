@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stillhouse.recipes.gating import Rule
+from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.schema import Recipe
@@ -48,6 +49,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_fields(recipe),
         *_not_measured(recipe),
         *_gate(recipe),
+        *_slices(recipe),
         *_teacher_gate(recipe),
         *_network(recipe),
     ]
@@ -286,6 +288,19 @@ def _fields(recipe: Recipe) -> Iterator[Problem]:
             f"evaluate.slices.{settings.slices.index('class')}",
             "class is of no JSON answer: name a field of kind label under evaluate.fields",
         )
+
+
+def _slices(recipe: Recipe) -> Iterator[Problem]:
+    known = recipe.evaluate.slices
+    for number, rule in enumerate(_rules(recipe)):
+        for kind in (*(rule.slice or ()), *([rule.each_slice] if rule.each_slice else [])):
+            # `class of FIELD` is cut for the slice `class`.
+            if kind not in known and not (kind.startswith(f"{CLASS} of ") and CLASS in known):
+                yield Problem(
+                    f"gate.rules.{number}",
+                    f"is asked of parts by {kind}, and the holdout is not cut by it: add it to "
+                    "evaluate.slices",
+                )
 
 
 def _teacher_gate(recipe: Recipe) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ ROWS_BYTES = 130 << 20
 """measured: likewise of one that reads and writes Parquet."""
 
 _CHUNK_BYTES, _CHUNK_ROWS = 32 << 20, 256
-_HEAD_SHARE, _HEAD_SHARE_BF16 = 0.45, 1.3
+_HEAD_SHARE, _HEAD_SHARE_BF16 = 0.4, 1.3
 """Logits that the loss holds at once: `losses.fused_linear` cuts its rows by these numbers."""
 
 _CHUNK_COPIES = 3

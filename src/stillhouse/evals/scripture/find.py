@@ -8,7 +8,7 @@ a reference says is found, whether it exists is another question (`find_problem`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from stillhouse.evals.scripture import names
@@ -29,6 +29,7 @@ _FILLERS = words("fillers")
 _GERMAN = re.compile(r"\b(?:und|der|ist|nicht|ich|wir|siehe|vgl|steht|vers|kapitel)\b", re.I)
 _BETWEEN = frozenset(["and", "und", "see", "siehe", "vgl", "cf"])
 _READING = words("reading")
+_BEGINS_WITH_VERSE = re.compile(r"\s*\d{1,3}[:,.]\d{1,3}")
 _LOOKS_LIKE_ONE = re.compile(r"[^\W\d_]\.? ?\d{1,3}[:.,]\d")
 _MOST_WORDS = 4
 _NEAR_CHARACTERS = 80  # assumption: "verse 16" further away belongs to something else
@@ -77,6 +78,25 @@ def find_entry_problem(text: str) -> str:
     if not found or _LOOKS_LIKE_ONE.search(left):
         return f"no reference to the Bible can be read in {(left.strip() or text)!r}"
     return next(filter(None, map(find_problem, found)), "")
+
+
+def complete_entries(entries: Sequence[str]) -> list[str]:
+    """The entries of a list, each with the name of its book.
+
+    Args:
+        entries: such as `Mk 4:3-8`, then `4:13-20` of the same book.
+
+    Returns:
+        As many entries; one of numbers alone begins with the book of the entry before.
+    """
+    found: list[str] = []
+    name = ""
+    for entry in entries:
+        whole = f"{name} {entry.strip()}" if name and _BEGINS_WITH_VERSE.match(entry) else entry
+        named = [one.last.book for one in read_references(whole) if one.last.book]
+        name = named[-1].name if named else name
+        found.append(whole)
+    return found
 
 
 class _Finder:
@@ -225,6 +245,8 @@ class _Finder:
             return has_verse and has_capital
         if named.key in names.NEVER_BARE and not sign[0].isdecimal():
             return has_capital and (has_verse or self._follows_another(begin))
+        if self._is_decimal(first) and named.key in names.ORDINARY:
+            return False
         if has_verse or self._follows_another(begin):
             return True
         if named.key in names.ORDINARY or sign[0].isdecimal():
@@ -234,6 +256,11 @@ class _Finder:
             exists = first.first.book is None or first.first.book.has(first.first.chapter or 0)
             return is_named and exists and not self._tokens.counts_things(first.end)
         return True
+
+    def _is_decimal(self, first: Passage) -> bool:
+        """Whether the numbers are rather one with a point: "2.0", "1.5 miles"."""
+        has_point = self._tokens.sign(first.begin + 1) == "."
+        return has_point and (first.first.verse == 0 or self._tokens.counts_things(first.end))
 
     def _follows_another(self, begin: int) -> bool:
         """Whether only signs and an "and" stand between this name and the last reference."""

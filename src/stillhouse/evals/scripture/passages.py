@@ -15,6 +15,7 @@ VERSE_WORDS = words("verse")
 _DASHES = "-–—−‐~_"
 _TO = words("to")
 _AND = words("and")
+_FOLLOWING = ("f", "ff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,9 @@ class PassageReader:
         if sign == ",":
             if self._comma:
                 return tokens.is_attached(end)
-            return attached and self._descends(chapter, tokens.number(end + 1))
+            is_begun = tokens.key(end + 2) in _FOLLOWING or tokens.is_one_of(end + 2, _DASHES)
+            other = tokens.number(end + 1)
+            return attached and (self._descends(chapter, other) or is_begun)
         if sign == "/" and tokens.sign(end + 2) == "/":
             return False
         return attached and tokens.is_one_of(end, ".'’*/")
@@ -150,7 +153,7 @@ class PassageReader:
 
     def _to_the_end(self, first: Place, end: int) -> tuple[Place, Place, int]:
         """First and last place of a range, and the token behind it."""
-        if self._tokens.key(end) in ("f", "ff"):
+        if self._tokens.key(end) in _FOLLOWING:
             last = self._following(first, self._tokens.key(end))
             return first, last, self._tokens.skip(end + 1, ".")
         at = self._skip_dash(end)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stillhouse.core.rows import Example
+from stillhouse.evals.scripture.find import complete_entries
 
 VERDICTS = ("RECOMMENDED", "ACCEPTABLE", "CONCERNING", "NOT_RECOMMENDED")
 """From the best to the worst."""
@@ -18,9 +19,12 @@ CONCERN_LEVELS = ("Very Low", "Low", "Medium", "High", "Critical")
 _THEMES = ("themes", "biblical_themes")
 _SCRIPTURE = ("scripture_references", "supporting_scripture")
 _FREE = ("explanation", "reasoning", "summary", "analysis", "comment", "evidence")
+_NONE = frozenset(["", "none", "none found", "n/a", "na", "null", "keine"])
+"""What answers write where a list is empty."""
+
 _LYRICS = re.compile(r"\blyrics\b[^:\n]{0,20}:[ \t]*\n*", re.IGNORECASE)
 _MARKER = re.compile(r"[\[(](?:instrumental|verse|chorus|bridge|intro|outro|refrain|solo|no lyrics|"
-                     r"strophe|instrumentalstück)[^\])]*[\])]", re.IGNORECASE)  # fmt: skip
+                     r"strophe|instrumentalstück)[^\])]{0,60}[\])]", re.IGNORECASE)  # fmt: skip
 _SYLLABLE = re.compile(
     r"(?:la|na|da|oh+|o+h|ah+|hey|hm+|mm+|uh+|yeah|doo|ooh+|instrumental)", re.IGNORECASE
 )
@@ -34,7 +38,7 @@ class Analysis:
         verdict: one of `VERDICTS`; empty when the answer has none of them.
         score: from 0 to 100; None when the answer has none in this range.
         themes: as they were named.
-        scripture: entries as they were written.
+        scripture: entries as they were written, each with the name of its book.
         concern_level: one of `CONCERN_LEVELS`; empty when the answer has none of them.
         sentiment: in small letters.
         free_text: what it explains in sentences.
@@ -72,7 +76,7 @@ def read_analysis(text: str) -> Analysis | None:
         verdict=_one_of(told.get("verdict"), VERDICTS),
         score=_score(told.get("score")),
         themes=_strings(told, _THEMES),
-        scripture=_strings(told, _SCRIPTURE),
+        scripture=tuple(complete_entries(_strings(told, _SCRIPTURE))),
         concern_level=_one_of(told.get("concern_level"), CONCERN_LEVELS),
         sentiment=str(told.get("sentiment", "")).casefold(),
         free_text="\n".join(_strings(told, _FREE)),
@@ -96,8 +100,12 @@ def _strings(told: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]
     for name in names:
         value = told.get(name)
         values = value if isinstance(value, list) else [value]
-        found += [item for item in values if isinstance(item, str) and item.strip()]
+        found += [item for item in values if isinstance(item, str) and _says_something(item)]
     return tuple(found)
+
+
+def _says_something(item: str) -> bool:
+    return item.strip().casefold().strip(".-") not in _NONE
 
 
 def lyrics_of(example: Example) -> str:

@@ -16,7 +16,7 @@ from stillhouse.evals.scripture.find import read_references
 from stillhouse.evals.scripture.support import Verses
 from stillhouse.tasks.songs.analysis import Analysis, lyrics_of, read_analysis
 from stillhouse.tasks.songs.lexicon import plain_text, themes_named
-from stillhouse.tasks.songs.unsupported import find_unsupported, unjudged_themes
+from stillhouse.tasks.songs.unsupported import find_unjudged, find_unsupported
 
 _NOTHING = Analysis("", None, (), ())
 
@@ -54,7 +54,7 @@ def song_columns(
     own = [_judged(one, kinds) for one, kinds in zip(said, claims, strict=True)]
     truth = [_judged(one, ()) for one in known]
     columns = {
-        **hallucination_columns(claims, [bool(unjudged_themes(one)) for one in said]),
+        **hallucination_columns(claims, [bool(find_unjudged(one)) for one in said]),
         **error_columns(own, truth),
         **christian_columns(own, [_is_christian(one) for one in known]),
     }

@@ -47,17 +47,17 @@ def find_unsupported(
     Returns:
         In the order scripture, quotations, then claims about the lyrics.
     """
-    found = [*_scripture(analysis), *_quotes(analysis, verses or {})]
+    text = plain_text(lyrics)
+    found = [*_scripture(analysis), *_quotes(analysis, text, verses or {})]
     if not has_words(lyrics):
         return found + list(_claims(analysis))
-    text = plain_text(lyrics)
     return [*found, *_themes(analysis, text), *_names(analysis, text)]
 
 
 def _scripture(analysis: Analysis) -> Iterator[Unsupported]:
     for entry in analysis.scripture:
         problem = find_entry_problem(entry)
-        if problem:
+        if problem and not _is_a_title(entry):
             yield Unsupported("scripture", problem)
     for reference in find_references(analysis.free_text):
         problem = find_problem(reference)
@@ -65,12 +65,14 @@ def _scripture(analysis: Analysis) -> Iterator[Unsupported]:
             yield Unsupported("scripture", problem)
 
 
-def _quotes(analysis: Analysis, verses: Verses) -> Iterator[Unsupported]:
-    """Words in quotation marks near a reference; what stands there without them is a remark."""
+def _quotes(analysis: Analysis, lyrics: str, verses: Verses) -> Iterator[Unsupported]:
+    """Words in quotation marks near a reference, unless the lyrics say them."""
     for text in (*analysis.scripture, analysis.free_text):
         references = find_references(text)
         for quotation in _QUOTED.finditer(text):
             near = [one for one in references if _gap(one.span, quotation.span()) < _NEAR]
+            if plain_text(quotation[1]) in lyrics:
+                continue
             told = [supports(one, quotation[1], verses) for one in near]
             if told and all(one is not None and not one.is_enough for one in told):
                 yield Unsupported("quote", f"{near[0].text} does not say {quotation[1]!r}")
@@ -107,6 +109,13 @@ def _names(analysis: Analysis, text: str) -> Iterator[Unsupported]:
             yield Unsupported("biblical", f"it speaks of {name}, whom the lyrics do not name")
 
 
-def unjudged_themes(analysis: Analysis) -> list[str]:
-    """The themes of an analysis that the lexicon does not know."""
-    return [name for name in analysis.themes if not themes_named(name)]
+def _is_a_title(entry: str) -> bool:
+    """Whether an entry names a passage without a number, such as the Beatitudes."""
+    return not any(sign.isdecimal() for sign in entry)
+
+
+def find_unjudged(analysis: Analysis) -> list[str]:
+    """The claims of an analysis that cannot be judged: unknown themes, and titles of passages."""
+    themes = [name for name in analysis.themes if not themes_named(name)]
+    titles = [entry for entry in analysis.scripture if _is_a_title(entry)]
+    return themes + [entry for entry in titles if find_entry_problem(entry)]
