@@ -200,19 +200,29 @@ def stand_ins(data: Path, *, answers: int = 4) -> tuple[Rows, Rows]:
     )
 
 
-def answers_by_country(data: Path, resampling: Resampling) -> dict[str, Estimate]:
-    """BLEnD (CC-BY-SA-4.0): the mean entropy of people's answers to one question, by country.
+def answers_by_country(data: Path, resampling: Resampling) -> dict[str, tuple[Estimate, ...]]:
+    """BLEnD: how much people's answers to one question differ, by country.
 
-    In nats, Miller and Madow; questions drawn with replacement; five people were asked each.
+    Args:
+        data: the folder.
+        resampling: of questions.
+
+    Returns:
+        The mean entropy of the answers to a question (nats, Miller and Madow), the mean chance
+        that two of the answers are alike (which does not grow with how many were given, as the
+        entropy does), and the mean number of answers.
     """
     by_country = defaultdict(list)
     for row in _lines(data / "culture/blend_a.jsonl"):
-        counts = [answer["count"] for answer in row["annotations"]]
-        if counts:
-            by_country[row["country"]].append(entropy(counts))
+        counts = np.array([answer["count"] for answer in row["annotations"]], np.float64)
+        total = counts.sum()
+        if total > 1:
+            alike = (counts * (counts - 1)).sum() / (total * (total - 1))
+            by_country[row["country"]].append((entropy(counts), alike, total))
     return {
-        country: bootstrap(
-            np.stack([values, np.ones(len(values))], axis=1), of_sums(ratio), resampling
+        country: tuple(
+            bootstrap(np.stack([one, np.ones(len(one))], axis=1), of_sums(ratio), resampling)
+            for one in np.array(values).T
         )
         for country, values in by_country.items()
     }
@@ -224,7 +234,8 @@ def _shown(estimate: Estimate) -> str:
 
 def _print_findings(found: Sequence[Finding]) -> None:
     for one in found:
-        print(f"| {one.probe.name} | {one.metric.name} | {_shown(one.estimate)} |")
+        shown = _shown(one.estimate)
+        print(f"| {one.probe.name} | {one.metric.name} | {shown} | {one.num_prompts} |")
 
 
 def _print_shifts(found: Sequence[Shift]) -> None:
@@ -253,16 +264,17 @@ def main() -> None:
     if told.meanings:
         _print_meanings([*own.values(), *texts.values()])
     for one in SETS:
-        print(f"\n{one.title}\n\n| probe | figure | value |\n|---|---|---|")
+        print(f"\n{one.title}\n\n| probe | figure | value | prompts |\n|---|---|---|---|")
         probes = [own[name] for name in one.own] + [texts[name] for name in one.texts]
         _print_findings(audit(one.rows(told.data), probes, resampling))
     print("\nDALL-Eval's open prompts, two rules\n\n| probe | figure | fair | default | change |")
     print("|---|---|---|---|---|")
     fair, by_default = stand_ins(told.data)
     _print_shifts(compare_audits(fair, by_default, [own["occupations.gender"]], resampling))
-    print("\nBLEnD (CC-BY-SA-4.0, nlee0212/BLEnD)\n\n| country | nats a question |\n|---|---|")
-    for country, estimate in answers_by_country(told.data, resampling).items():
-        print(f"| {country} | {_shown(estimate)} |")
+    print("\nBLEnD (CC-BY-SA-4.0, nlee0212/BLEnD)\n")
+    print("| country | nats a question | two answers alike | answers |\n|---|---|---|---|")
+    for country, estimates in answers_by_country(told.data, resampling).items():
+        print(f"| {country} | {' | '.join(map(_shown, estimates))} |")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer.main
 from typer.testing import CliRunner
 
 from stillhouse.cli.main import app
+from stillhouse.evals.diversity import score_words, word_metrics
+from stillhouse.evals.embeddings import embedding_metrics, score_embeddings
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import FIELD_TEMPLATES, FIXED
+from stillhouse.evals.scores import Scores
+from stillhouse.evals.tags import TRADITION, score_tags, tag_metrics
 from stillhouse.evals.templates import fill
 from stillhouse.recipes import built
 from stillhouse.recipes.schema import Recipe
@@ -113,7 +118,22 @@ def metrics_page() -> str:
     for what, templates in FIELD_TEMPLATES.items():
         parts.append(f"### Of {what}")
         parts.append(_metric_table(fill(template, "F") for template in templates))
+    parts += [
+        "## Of words, embeddings and declared tags",
+        "Of all answers together; [the page on audits](../how-to/diversity-audit.md) says how they "
+        "are measured. The numbers of tags stand here for fifteen traditions and two classes.",
+        _metric_table(_of_a_corpus()),
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def _of_a_corpus() -> list[Metric]:
+    traditions = [f"tradition {number}" for number in range(15)]
+    tags = score_tags([[set()]], traditions, TRADITION) | score_tags([[set()]], ["a", "b"])
+    columns = score_words(["word"]) | score_embeddings(np.ones((1, 1))) | tags
+    scores = Scores(("one",), columns)
+    families = (word_metrics, embedding_metrics, tag_metrics)
+    return [metric for family in families for metric in family(scores)]
 
 
 def _metric_table(metrics: Iterable[Metric]) -> str:

@@ -41,6 +41,7 @@ def test_the_longest_run_is_that_of_the_naive_search(others, text, length):
 
 def test_a_run_never_crosses_from_one_text_into_the_next():
     assert SharedRuns(["abc", "def"], 2).longest("bcde") == Run(2, 0, 0)
+    assert SharedRuns(["a", "", "b"], 1).longest("ab") == Run(1, 0, 0)
     assert SharedRuns(["abc", "def"], 4).longest("abcdef") == Run()
 
 

@@ -3,7 +3,6 @@
 import csv
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,7 @@ from tests.conftest import SHARED_DATA
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Resampling
-from stillhouse.evals.judge_agreement import _RANKS, kappa, rank_correlation
+from stillhouse.evals.judge_agreement import kappa, rank_correlation
 
 QUICK = Resampling(draws=100)
 SCORES = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, max_size=30).filter(
@@ -32,19 +31,6 @@ def test_kappa_and_rank_correlation_are_those_of_the_libraries(pairs):
     assert rank_correlation(judge, people, QUICK).value == pytest.approx(
         spearmanr(judge, people).statistic
     )
-
-
-def test_the_weights_of_a_resample_stand_for_repeated_rows():
-    # given
-    draw = np.random.default_rng(0)
-    columns = draw.integers(1, 6, (12, 2)).astype(float)
-    weights = draw.multinomial(12, [1 / 12] * 12, size=20).astype(float)
-    # when
-    found = _RANKS(columns, weights)
-    # then
-    for value, row in zip(found, weights, strict=True):
-        repeated = np.repeat(columns, row.astype(int), axis=0)
-        assert value == pytest.approx(spearmanr(*repeated.T).statistic)
 
 
 def test_scores_with_a_gap_are_as_far_apart_as_their_values():

@@ -92,9 +92,10 @@ class SharedRuns:
         before, runs = np.empty(0, np.int64), np.empty(0, np.int64)
         for start in range(len(ids) - self.length + 1):
             places = self._places_of(ids[start : start + self.length])
-            # A place that follows on one of the last step makes its run one longer.
+            # A place that follows on one of the last step makes its run one longer, but for the
+            # first place of a text.
             at = np.searchsorted(before, places - 1)
-            follows = at < len(before)
+            follows = (at < len(before)) & ~np.isin(places, self._ends)
             follows[follows] = before[at[follows]] == places[follows] - 1
             grown = np.full(len(places), self.length, np.int64)
             grown[follows] = runs[at[follows]] + 1

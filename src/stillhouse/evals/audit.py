@@ -47,12 +47,14 @@ class Finding:
     Attributes:
         probe: that it is of.
         metric: with its definition.
-        estimate: on prompts drawn with replacement.
+        estimate: on prompts drawn with replacement; its n is of texts.
+        num_prompts: that were drawn from.
     """
 
     probe: Probe
     metric: Metric
     estimate: Estimate
+    num_prompts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Shift:
         before: the base's.
         after: the student's.
         difference: after minus before, paired by prompt.
+        num_prompts: that were drawn from.
     """
 
     probe: Probe
@@ -72,6 +75,7 @@ class Shift:
     before: Estimate
     after: Estimate
     difference: Estimate
+    num_prompts: int
 
 
 def audit(rows: Sequence[Row], probes: Iterable[Probe], resampling: Resampling) -> list[Finding]:
@@ -93,9 +97,9 @@ def audit(rows: Sequence[Row], probes: Iterable[Probe], resampling: Resampling) 
         texts = _texts_by_prompt(probe, rows)
         scores = _measure(probe, texts, _most(texts))
         for metric in _metrics(probe, scores):
-            estimate = estimate_metric(metric, scores, resampling)
+            estimate = _estimate(metric, scores, resampling)
             if math.isfinite(estimate.value):
-                found.append(Finding(probe, metric, estimate))
+                found.append(Finding(probe, metric, estimate, len(scores)))
     return found
 
 
@@ -127,13 +131,23 @@ def compare_audits(
             shift = Shift(
                 probe,
                 metric,
-                estimate_metric(metric, other, resampling),
-                estimate_metric(metric, own, resampling),
+                _estimate(metric, other, resampling),
+                _estimate(metric, own, resampling),
                 compare(metric, own, other, "difference", resampling),
+                len(own),
             )
             if math.isfinite(shift.difference.value):
                 shifts.append(shift)
     return shifts
+
+
+def _estimate(metric: Metric, scores: Scores, resampling: Resampling) -> Estimate:
+    """Within its scale, though a resample in which nothing is counted may lie anywhere."""
+    found = estimate_metric(metric, scores, resampling)
+    if metric.bounds is None:
+        return found
+    least, greatest = metric.bounds
+    return dataclasses.replace(found, low=max(found.low, least), high=min(found.high, greatest))
 
 
 def _refuse_other_prompts(probe: Probe, first: Iterable[str], second: Iterable[str]) -> None:

@@ -220,5 +220,6 @@ def word_metrics(scores: Scores) -> Iterator[Metric]:
             "words of each. It falls as answers are added: compare equal numbers of them.",
             needs,
             _of_units(_distinct, length),
+            scale=(0.0, 1.0),
             source="Li et al. 2016, arXiv:1510.03055, section 5",
         )

@@ -104,4 +104,5 @@ def embedding_metrics(scores: Scores) -> Iterator[Metric]:
             "comparable within one embedding model only.",
             needs,
             _mean_distance,
+            scale=(0.0, 2.0),
         )

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals.bootstrap import Estimate, Resampling, Statistic, bootstrap, of_sums
+from stillhouse.evals.bootstrap import Estimate, Resampling, bootstrap, of_sums
+from stillhouse.evals.ranks import spearman
 from stillhouse.evals.scores import Column
 
 Weighting = Literal["none", "quadratic"]
@@ -85,37 +86,7 @@ def rank_correlation(
     Source: Spearman 1904, equal scores sharing the mean of their ranks.
     """
     columns = np.stack(_both(judge, people), axis=1)
-    return bootstrap(columns, _RANKS, resampling)
-
-
-def _spearman(
-    columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    first, second = (_ranks(column, weights_RN) for column in columns_NS.T)
-    first, second = (ranks - _mean(ranks, weights_RN)[:, None] for ranks in (first, second))
-    both = _mean(first * second, weights_RN)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: NDArray[np.float64] = both / np.sqrt(
-            _mean(first**2, weights_RN) * _mean(second**2, weights_RN)
-        )
-    return found
-
-
-_RANKS: Statistic = _spearman
-
-
-def _mean(values_RN: NDArray[np.float64], weights_RN: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = (values_RN * weights_RN).sum(axis=1) / weights_RN.sum(axis=1)
-    return mean
-
-
-def _ranks(column_N: Column, weights_RN: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(R, N) each example's rank among the drawn ones, equal values sharing the mean rank."""
-    values, at = np.unique(column_N, return_inverse=True)
-    drawn_of_value = weights_RN @ np.eye(len(values))[at]
-    below = np.cumsum(drawn_of_value, axis=1) - drawn_of_value
-    ranks: NDArray[np.float64] = (below + (drawn_of_value + 1.0) / 2.0)[:, at]
-    return ranks
+    return bootstrap(columns, spearman, resampling)
 
 
 def _both(judge: Sequence[float], people: Sequence[float]) -> tuple[Column, Column]:

@@ -123,6 +123,7 @@ METRICS = (
         "missing judgements are left out and counted.",
         ("judge_half", _JUDGED),
         counted=_JUDGED,
+        scale=(0.0, 1.0),
         source="Zheng et al. 2023, arXiv:2306.05685, section 3.4",
     ),
     Metric(
@@ -142,6 +143,7 @@ METRICS = (
         "not look at the order.",
         ("judge_first", "judge_picked"),
         counted="judge_picked",
+        scale=(0.0, 1.0),
     ),
     Metric(
         "judge_missing",

@@ -101,7 +101,7 @@ class Probes(Section):
 
 def own_probes() -> Path:
     """The file of probes for texts that comes with this version; they read the field `text`."""
-    return Path(str(resources.files("stillhouse.evals") / "probes" / "texts.yaml"))
+    return Path(str(resources.files("stillhouse.evals") / "audits" / "texts.yaml"))
 
 
 def load_probes(path: Path) -> Probes:

@@ -119,6 +119,7 @@ METRICS = (
         (FIDELITY, f"{FIDELITY}_judged"),
         counted=f"{FIDELITY}_judged",
         unit="of 5",
+        scale=(float(LOWEST), float(HIGHEST)),
     ),
     Metric(
         f"{FIDELITY}_missing",
