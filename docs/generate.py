@@ -25,15 +25,24 @@ from stillhouse.evals.templates import fill
 from stillhouse.recipes import built
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.section import Section
+from stillhouse.report.record import Content
+from stillhouse.report.schema import report_schema, schema_text
 
 REFERENCE = Path(__file__).parent / "reference"
+_SCHEMA = "../../src/stillhouse/report/report.schema.json"
 _WIDTH = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
 _NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the source, not this page. -->"
 
 
 def pages() -> dict[str, str]:
     """The text of every generated page, by its file name."""
-    return {"cli.md": cli_page(), "metrics.md": metrics_page(), "recipe.md": recipe_page()}
+    return {
+        "cli.md": cli_page(),
+        "metrics.md": metrics_page(),
+        "recipe.md": recipe_page(),
+        "report.md": report_page(),
+        _SCHEMA: schema_text(),
+    }
 
 
 def cli_page() -> str:
@@ -95,6 +104,39 @@ def recipe_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def report_page() -> str:
+    """What a run's report says, and every record of its JSON."""
+    schema = report_schema()
+    kinds = {kind.__name__: kind for kind in _kinds(Content)}
+    records = {"RunReport": schema, **schema["$defs"]}
+    parts = [_NOTE, _REPORT.strip()]
+    for name, node in records.items():
+        parts.append(f'<a id="{name.lower()}"></a>\n\n## {_spaced(name)}')
+        parts.append(_prose(kinds[name]))
+        rows = ["| key | value | meaning |", "|---|---|---|"]
+        said = _attributes(kinds[name], Content)
+        rows += [
+            f"| `{key}` | {_type(value)} | {said.get(key) or _meaning(value, kinds)} |"
+            for key, value in node["properties"].items()
+        ]
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+
+
+_REPORT = """
+# The report's data
+
+What `stillhouse report RUN --format json` prints, and what the page embeds in `#report-data`, record by record;
+[how to read a report](../how-to/read-a-report.md) says what it means. The same as a JSON Schema lies in the installed package:
+`stillhouse/report/report.schema.json`. A number that is not finite is written as `"NaN"`, `"Infinity"` or `"-Infinity"`, because
+JSON has no word for it; money is text, because a float cannot hold it.
+"""
+
+
 def metrics_page() -> str:
     """Every metric with what it is, its unit, its direction, its interval and its source."""
     parts = [
@@ -154,7 +196,7 @@ def _metric_table(metrics: Iterable[Metric]) -> str:
     return "\n".join(lines)
 
 
-def _kinds(base: type[Section]) -> Iterator[type[Section]]:
+def _kinds(base: type[Any]) -> Iterator[type[Any]]:
     for kind in base.__subclasses__():
         yield kind
         yield from _kinds(kind)
@@ -184,11 +226,11 @@ def _references(value: dict[str, Any]) -> list[str]:
     return re.findall(r"#/\$defs/(\w+)", text)
 
 
-def _prose(kind: type[Section]) -> str:
+def _prose(kind: type[Any]) -> str:
     return (kind.__doc__ or "").partition("Attributes:")[0].strip().replace("\n    ", "\n")
 
 
-def _table(node: dict[str, Any], kinds: dict[str, type[Section]], kind: type[Section]) -> str:
+def _table(node: dict[str, Any], kinds: dict[str, type[Any]], kind: type[Any]) -> str:
     said = _attributes(kind)
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     required = node.get("required", [])
@@ -199,12 +241,12 @@ def _table(node: dict[str, Any], kinds: dict[str, type[Section]], kind: type[Sec
     return "\n".join(lines)
 
 
-def _attributes(kind: type[Section]) -> dict[str, str]:
+def _attributes(kind: type[Any], base: type[Any] = Section) -> dict[str, str]:
     """Key to its description, from the docstrings of a section and of what it extends."""
     found: dict[str, str] = {}
     for part in reversed(kind.__mro__):
         _, _, text = (part.__doc__ or "").partition("    Attributes:\n")
-        if not issubclass(part, Section):
+        if not issubclass(part, base):
             continue
         key = ""
         for line in text.splitlines():
@@ -217,7 +259,7 @@ def _attributes(kind: type[Section]) -> dict[str, str]:
     return found
 
 
-def _meaning(value: dict[str, Any], kinds: dict[str, type[Section]]) -> str:
+def _meaning(value: dict[str, Any], kinds: dict[str, type[Any]]) -> str:
     names = _references(value)
     return _prose(kinds[names[0]]).partition("\n")[0] if names else ""
 

@@ -137,7 +137,7 @@ def write_report(run_name: str, runs: str = DEFAULT_ROOT) -> Path:
     return write_run_report(place.folder, place.store)
 
 
-def report(run_name: str, runs: str = DEFAULT_ROOT) -> RunReport:
+def read_report(run_name: str, runs: str = DEFAULT_ROOT) -> RunReport:
     """Everything that a run's page shows, as data; nothing is written."""
     place = named_place(runs, run_name)
     return gather_report(place.folder, place.store)

@@ -21,6 +21,8 @@ COMMANDS = [
     ["status"],
     ["gate"],
     ["report"],
+    ["leaderboard"],
+    ["explain"],
     ["mask"],
     ["recipe"],
     ["recipe", "list"],
@@ -94,6 +96,7 @@ def test_help_is_there_in_half_a_second_without_heavy_imports():
         ["gate", "tiny"],
         ["gate", "tiny", "--candidate", "twin"],
         ["report", "tiny"],
+        ["leaderboard"],
     ],
     ids=" ".join,
 )

@@ -97,10 +97,17 @@ def test_a_finished_run_is_read_judged_and_reported(stillhouse_without, tiny_run
     status = json.loads(stillhouse_without("status", tiny_run.name, "--runs", root, "--json"))
     verdict = json.loads(stillhouse_without("gate", tiny_run.name, "--runs", root, "--json"))
     stillhouse_without("report", tiny_run.name, "--runs", root)
+    board = json.loads(stillhouse_without("leaderboard", "--runs", root, "--json"))
+    row = json.loads(
+        stillhouse_without("report", tiny_run.name, "--runs", root, "--format", "json")
+    )
+    told = stillhouse_without("explain", row["examples"][0]["example_id"], "--runs", root)
 
     assert all(stage["is_done"] for stage in status["stages"])
     assert verdict["passed"]
     assert page.read_bytes() == before
+    assert board["rows"][0]["name"] == tiny_run.name
+    assert "student said: " in told
 
 
 def test_a_finished_run_is_run_again_because_nothing_is_left_to_do(

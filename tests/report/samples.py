@@ -102,9 +102,9 @@ def _metrics() -> tuple[MetricRow, ...]:
 def _with_differences(metrics: tuple[MetricRow, ...]) -> tuple[MetricRow, ...]:
     gaps = {
         "teacher": Difference(value=-0.035, low=-0.0575, high=-0.0125, n=400, p_value=0.004,
-                              p_corrected=0.016, test="sign-flip test, corrected by Holm"),
+                              p_corrected=0.016, test="McNemar, mid-p"),
         "twin": Difference(value=0.065, low=0.0375, high=0.0925, n=400, p_value=0.00002,
-                           p_corrected=0.0002, test="sign-flip test, corrected by Holm"),
+                           p_corrected=0.0002, test="McNemar, mid-p"),
     }  # fmt: skip
     first, second, *others = metrics
     untested = Difference(value=-0.26051, low=-0.27, high=-0.2501, n=400)

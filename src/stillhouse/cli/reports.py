@@ -27,7 +27,7 @@ def report(
     runs: RunsRoot = "runs",
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's report anew and print where it lies, or compare runs of one holdout."""
+    """Write a run's report anew, or compare runs of one holdout."""
     from stillhouse.cli import show_reports
     from stillhouse.runner.opening import named_place
 
@@ -66,7 +66,7 @@ def explain(
     runs: RunsRoot = "runs",
     as_json: AsJson = False,
 ) -> None:
-    """Print a row's way through a run: every step, its part, the answers and their scores."""
+    """Print a row's way through a run: steps, answers and scores."""
     from stillhouse.cli.show_reports import show_explanation
     from stillhouse.runner.explaining import explain_row
     from stillhouse.runner.opening import named_place, root_place

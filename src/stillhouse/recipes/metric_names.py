@@ -58,7 +58,7 @@ FAMILIES: dict[str, Scale] = {
 
 _WAITING = """
     brier_to_votes classes_covered classes_entropy classes_min_share classes_named
-    classes_top_share cost_per_thousand_usd ece_to_votes embedding_distance entropy_correlation
+    classes_top_share ece_to_votes embedding_distance entropy_correlation
     entropy_correlation_linear jsd_to_votes kl_to_votes majority_accuracy memorised_rate
     near_copy_rate traditions_covered traditions_entropy traditions_min_share traditions_named
     traditions_top_share

@@ -82,7 +82,7 @@ class MetricRow(Content):
     note: Text = ""
     definition: Text = ""
     source: Text = ""
-    group: Literal["", "diversity"] = ""
+    group: Literal["", "diversity", "size"] = ""
     differences: dict[Text, Difference] = Field(default_factory=dict)
 
 
@@ -156,6 +156,8 @@ class RunReport(Content):
         errors: the student's wrong answers.
         costs: money; None where no model behind an API was asked.
         compression: sizes and speeds.
+        gate: the verdict that decided: the student's, or of whoever was refused before it.
+        other_gates: of the teacher before it labels, and of what ships.
         scorecard: scores computed from the numbers of this page.
         parts: number of examples of each part.
         examples: teacher against student, about twenty.
@@ -181,6 +183,7 @@ class RunReport(Content):
     row_flow: tuple[FlowStep, ...] = ()
     parts: dict[Text, int] = Field(default_factory=dict)
     gate: GateView | None = None
+    other_gates: tuple[GateView, ...] = ()
     examples: tuple[ExampleRow, ...] = ()
     facts: tuple[tuple[Text, Text], ...] = ()
     recipe_yaml: Text = ""

@@ -88,25 +88,24 @@ def difference_text(gap: Difference | None) -> str:
 
 
 def _gate(content: RunReport) -> Iterator[str]:
-    gate = content.gate
-    if gate is None:
-        return
-    said = {True: "passes", False: "is refused", None: "had not enough data to pass"}[gate.passed]
-    instead = f"; use {markdown_text(gate.fallback)} instead" if not gate.passed else ""
-    yield f"{markdown_text(gate.candidate)} {said}{instead}."
-    rows = [
-        (
-            markdown_text(rule.text),
-            number_text(rule.value),
-            limit_text(rule.limit),
-            count_text(rule.n),
-            count_text(rule.n_enough) if rule.n_enough else MISSING,
-            rule.outcome,
-            markdown_text(rule.reason),
-        )
-        for rule in gate.rules
-    ]
-    yield markdown_table(("rule", "value", "limit", "n", "n needed", "outcome", "why"), rows)
+    gates = [gate for gate in (content.gate, *content.other_gates) if gate]
+    for gate in gates:
+        words = {True: "passes", False: "is refused", None: "had not enough data to pass"}
+        instead = f"; use {markdown_text(gate.fallback)} instead" if not gate.passed else ""
+        yield f"{markdown_text(gate.candidate)} {words[gate.passed]}{instead}."
+        rows = [
+            (
+                markdown_text(rule.text),
+                number_text(rule.value),
+                limit_text(rule.limit),
+                count_text(rule.n),
+                count_text(rule.n_enough) if rule.n_enough else MISSING,
+                rule.outcome,
+                markdown_text(rule.reason),
+            )
+            for rule in gate.rules
+        ]
+        yield markdown_table(("rule", "value", "limit", "n", "n needed", "outcome", "why"), rows)
 
 
 def _metrics(content: RunReport) -> Iterator[str]:

@@ -91,6 +91,7 @@ def render_report(content: RunReport) -> str:
         metrics=metrics,
         glance=glance_of(content),
         diversity=_of_group(content, "diversity"),
+        sizes=_of_group(content, "size"),
         differences_words=differences_words(content),
         key_metric=key_metric(metrics),
         num_keys=_NUM_KEYS,
@@ -119,7 +120,7 @@ def differences_words(content: RunReport) -> str:
     """How the p values of the page were found; empty where there is none."""
     gaps = [gap for metric in content.metrics for gap in metric.differences.values()]
     tests = dict.fromkeys(gap.test for gap in gaps if gap.p_corrected is not None)
-    return f"; {', '.join(tests)}" if tests else ""
+    return f"; p values by {' and '.join(tests)}, corrected by Holm's method" if tests else ""
 
 
 def _compared(content: RunReport) -> list[MetricRow]:

@@ -11,6 +11,8 @@ from stillhouse.report.numbers import interval_text, number_text
 from stillhouse.report.record import Estimate
 
 _BEST = 10.0
+_BY_DEFINITION = ("agreement", "top1_agreement")
+"""What the teacher has in full because it is compared with itself."""
 _STUDENT, _TEACHER, _TWIN = "student", "teacher", "twin"
 
 
@@ -35,15 +37,16 @@ def _line(title: str, share: float, rule: str, source: str) -> ScoreLine:
 
 
 def _gate(report: RunReport) -> Iterator[ScoreLine]:
-    if report.gate and report.gate.rules:
-        outcomes = [rule.outcome for rule in report.gate.rules]
+    gates = [gate for gate in (report.gate, *report.other_gates) if gate]
+    outcomes = [rule.outcome for gate in gates for rule in gate.rules]
+    if outcomes:
         kept = outcomes.count("pass")
         source = f"gate: {kept} of {len(outcomes)} rules pass"
         yield _line("Rules of the gate", kept / len(outcomes), "share of rules that pass", source)
 
 
 def _kept(report: RunReport) -> Iterator[ScoreLine]:
-    for metric in _rising(report.metrics):
+    for metric in rising(report.metrics):
         teacher, student = metric.values.get(_TEACHER), metric.values.get(_STUDENT)
         if teacher and student and teacher.value > 0:
             source = (
@@ -163,8 +166,13 @@ _RULES: Sequence[Callable[[RunReport], Iterator[ScoreLine]]] = (
 )
 
 
-def _rising(metrics: Sequence[MetricRow]) -> Iterator[MetricRow]:
-    return (one for one in metrics if one.better == "higher" and not one.group)
+def rising(metrics: Sequence[MetricRow]) -> Iterator[MetricRow]:
+    """The metrics of quality that are better when higher and not given by definition."""
+    return (
+        one
+        for one in metrics
+        if one.better == "higher" and not one.group and one.name not in _BY_DEFINITION
+    )
 
 
 def _value(metrics: Sequence[MetricRow], name: str) -> Estimate | None:

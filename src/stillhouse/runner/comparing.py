@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from stillhouse.core.errors import ArtifactError, InputError, UsageError
-from stillhouse.evals.compare import compare
+from stillhouse.evals.compare import compare_candidates
 from stillhouse.evals.metrics import in_reading_order, metrics_of
 from stillhouse.evals.scores import Scores
+from stillhouse.evals.significance import holm
 from stillhouse.evals.summary import MetricSummary
 from stillhouse.report.comparison import (
     ComparedMetric,
@@ -26,7 +27,8 @@ from stillhouse.report.comparison import (
 from stillhouse.report.findings import Difference
 from stillhouse.report.record import Estimate
 from stillhouse.runner.page_costs import compression_view
-from stillhouse.runner.pages import gate_view, run_state
+from stillhouse.runner.page_numbers import difference_of
+from stillhouse.runner.pages import decisive_gate, run_state
 from stillhouse.runner.run import Place
 from stillhouse.runner.run_facts import STUDENT, RunFacts
 
@@ -91,22 +93,17 @@ def _refuse_another_holdout(first: RunFacts, facts: RunFacts) -> None:
 
 def _metrics(runs: dict[str, RunFacts], candidate: str) -> Iterator[ComparedMetric]:
     said = {name: facts.evaluations[candidate].metrics for name, facts in runs.items()}
-    base, *others = runs
+    gaps = _differences(runs, candidate)
     for metric in in_reading_order(name for metrics in said.values() for name in metrics):
         having = {name: metrics[metric] for name, metrics in said.items() if metric in metrics}
         known = next(iter(having.values()))
-        gaps = {
-            other: gap
-            for other in others
-            for gap in _difference(runs[other], runs[base], candidate, metric)
-        }
         yield ComparedMetric(
             name=metric,
             title=known.title,
             better=known.better,
             unit=known.unit,
             values={name: _estimate(one) for name, one in having.items()},
-            differences=gaps,
+            differences={run: gap for (name, run), gap in gaps.items() if name == metric},
         )
 
 
@@ -114,16 +111,24 @@ def _estimate(one: MetricSummary) -> Estimate:
     return Estimate(value=one.value, low=one.low, high=one.high, n=one.n)
 
 
-def _difference(own: RunFacts, base: RunFacts, candidate: str, name: str) -> Iterator[Difference]:
-    """The difference of one metric; nothing where one of the two lacks its columns."""
-    scores, other = own.scores[candidate], base.scores[candidate]
-    known = {metric.name for metric in metrics_of(other)}
-    for metric in metrics_of(scores):
-        if metric.name == name and name in known:
-            aligned = _in_order(scores, other.example_ids)
-            gap = compare(metric, aligned, other, "difference", base.resampling)
-            if math.isfinite(gap.value):
-                yield Difference(value=gap.value, low=gap.low, high=gap.high, n=gap.n)
+def _differences(runs: dict[str, RunFacts], candidate: str) -> dict[tuple[str, str], Difference]:
+    """Metric and later run to its difference to the first, its p value corrected over them all."""
+    base, *others = runs
+    first = runs[base].scores[candidate]
+    scores = {base: first} | {
+        name: _in_order(runs[name].scores[candidate], first.example_ids) for name in others
+    }
+    known = {name: {metric.name for metric in metrics_of(one)} for name, one in scores.items()}
+    found = [
+        compare_candidates(metric, scores, (other, base), runs[base].resampling)
+        for other in others
+        for metric in in_reading_order(known[base] & known[other])
+    ]
+    told = [one for one in found if math.isfinite(one.effect.value)]
+    return {
+        (one.metric, one.first): difference_of(one, p_corrected)
+        for one, p_corrected in zip(told, holm([one.p_value for one in told]), strict=True)
+    }
 
 
 def _in_order(scores: Scores, example_ids: tuple[str, ...]) -> Scores:
@@ -151,7 +156,7 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
 
 
 def _row(facts: RunFacts, candidate: str, estimate: Estimate | None = None) -> RunRow:
-    gate = gate_view(facts)
+    gate = decisive_gate(facts)
     said = {True: "pass", False: "fail", None: "not enough data"}
     sizes = compression_view(facts, ())
     own = next((r for r in (sizes.rows if sizes else ()) if r.candidate == candidate), None)

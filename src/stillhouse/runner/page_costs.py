@@ -17,6 +17,7 @@ from stillhouse.report.findings import (
     SpendingRow,
 )
 from stillhouse.report.numbers import number_text
+from stillhouse.report.scorecard import rising
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
 from stillhouse.store.artifacts import Manifest
 from stillhouse.store.spending import StageSpending
@@ -138,9 +139,9 @@ def kept_quality(metrics: Sequence[MetricRow]) -> tuple[str, float] | None:
     Returns:
         None where none is above 0 for the teacher and better when higher.
     """
-    for metric in metrics:
+    for metric in rising(metrics):
         teacher, student = metric.values.get(TEACHER), metric.values.get(STUDENT)
-        if teacher and student and metric.better == "higher" and teacher.value > 0:
+        if teacher and student and teacher.value > 0:
             return metric.title, student.value / teacher.value
     return None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
-from stillhouse.core.errors import InputError
-from stillhouse.evals.compare import compare
+from stillhouse.evals.compare import Comparison, compare_candidates
 from stillhouse.evals.metrics import in_reading_order, metrics_of
+from stillhouse.evals.significance import holm
 from stillhouse.evals.summary import ENOUGH_FOR_A_SLICE, MetricSummary, SliceSummary
 from stillhouse.report.content import MetricRow
 from stillhouse.report.findings import (
@@ -31,9 +33,22 @@ _ROLES = {
     "production": "the version in use now",
     "exported": "the files that ship, loaded again",
 }
-_TEACHERS_OWN = ("kl_to_teacher", "agreement", "top1_agreement")
+TEACHERS_OWN = ("kl_to_teacher", "agreement", "top1_agreement")
 """Metrics that are given by definition for the teacher."""
-_DIVERSITY = ("diversity", "distinct", "self_bleu", "vendi", "novelty", "opening", "lexical")
+_Group = Literal["", "diversity", "size"]
+_GROUPS: dict[str, _Group] = {
+    "distinct_1": "diversity",
+    "distinct_2": "diversity",
+    "entropy": "diversity",
+    "self_bleu": "diversity",
+    "memorised_rate": "diversity",
+    "near_copy_rate": "diversity",
+    "style_reference_rate": "diversity",
+    "semantic_diversity": "diversity",
+    "size_bytes": "size",
+    "num_parameters": "size",
+}
+"""The section that a metric stands in, by its name up to a point; others are compared."""
 
 
 def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
@@ -55,7 +70,8 @@ def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
     """Every metric of every candidate, and the student minus each of them."""
     numbers = {name: said.metrics for name, said in facts.evaluations.items()}
     names = in_reading_order(name for metrics in numbers.values() for name in metrics)
-    differences = _differences(facts, [n for n in names if not _is_field(n)][:_MOST_COMPARED])
+    compared = [n for n in names if "." not in n and _GROUPS.get(n) != "size"]
+    differences = _differences(facts, compared[:_MOST_COMPARED])
     return tuple(
         _metric_row(
             name,
@@ -64,10 +80,6 @@ def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
         )
         for name in names
     )
-
-
-def _is_field(name: str) -> bool:
-    return "." in name
 
 
 def _metric_row(
@@ -83,33 +95,50 @@ def _metric_row(
         note="; ".join(notes),
         definition=first.definition,
         source=first.source,
-        group="diversity" if name.startswith(_DIVERSITY) else "",
+        group=_GROUPS.get(name.partition(".")[0], ""),
         values={who: Estimate(value=m.value, low=m.low, high=m.high, n=m.n)
                 for who, m in having.items()},
         differences=differences,
     )  # fmt: skip
 
 
-def _differences(facts: RunFacts, names: list[str]) -> dict[str, dict[str, Difference]]:
+def _differences(facts: RunFacts, names: Sequence[str]) -> dict[str, dict[str, Difference]]:
     """Metric to candidate to the student's paired difference, where both have the columns."""
-    found: dict[str, dict[str, Difference]] = {name: {} for name in names}
+    found: dict[str, dict[str, Difference]] = {}
+    comparisons = list(_comparisons(facts, names))
+    # Corrected over all that the page tells: nobody reads one of them alone.
+    adjusted = holm([one.p_value for one in comparisons])
+    for one, p_corrected in zip(comparisons, adjusted, strict=True):
+        found.setdefault(one.metric, {})[one.second] = difference_of(one, p_corrected)
+    return found
+
+
+def difference_of(one: Comparison, p_corrected: float) -> Difference:
+    """A comparison as the page tells it; without a p value where there were too few examples."""
+    is_tested = math.isfinite(one.p_value)
+    return Difference(
+        value=one.effect.value,
+        low=one.effect.low,
+        high=one.effect.high,
+        n=one.effect.n,
+        p_value=one.p_value if is_tested else None,
+        p_corrected=p_corrected if is_tested else None,
+        test=one.test if is_tested else "",
+    )
+
+
+def _comparisons(facts: RunFacts, names: Sequence[str]) -> Iterator[Comparison]:
     own = facts.scores.get(STUDENT)
     if own is None:
-        return found
+        return
+    measured = {metric.name for metric in metrics_of(own)}
     for who, other in facts.scores.items():
-        known = {metric.name for metric in metrics_of(other)}
-        for metric in metrics_of(own):
-            is_given = who == TEACHER and metric.name in _TEACHERS_OWN
-            if who == STUDENT or is_given or metric.name not in known & found.keys():
-                continue
-            try:
-                gap = compare(metric, own, other, "difference", facts.resampling)
-            except InputError:
-                continue
-            found[metric.name][who] = Difference(
-                value=gap.value, low=gap.low, high=gap.high, n=gap.n
-            )
-    return found
+        if who == STUDENT or other.example_ids != own.example_ids:
+            continue
+        known = measured & {metric.name for metric in metrics_of(other)}
+        for name in names:
+            if name in known and not (who == TEACHER and name in TEACHERS_OWN):
+                yield compare_candidates(name, facts.scores, (STUDENT, who), facts.resampling)
 
 
 def slice_tables(facts: RunFacts) -> tuple[SliceTable, ...]:

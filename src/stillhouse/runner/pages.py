@@ -75,7 +75,8 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         compression=compression_view(facts, metrics),
         row_flow=tuple(FlowStep.model_validate(step) for step in flow),
         parts=facts.summary_of("prepare").get("parts", {}),
-        gate=gate_view(facts),
+        gate=decisive_gate(facts),
+        other_gates=tuple(view for view in gate_views(facts) if view != decisive_gate(facts)),
         examples=tuple(_examples(facts)),
         facts=tuple(_facts(facts)),
         recipe_yaml=(facts.folder.path / "recipe.yaml").read_text(encoding="utf-8"),
@@ -145,17 +146,23 @@ def _curves(facts: RunFacts) -> Iterator[Curve]:
                 yield Curve(name=name, points=points, kind="validation")
 
 
-def gate_view(facts: RunFacts) -> GateView | None:
-    """The verdict of the gate that said no, else the student's, rule by rule; None without one."""
-    verdicts = [
-        Verdict.model_validate(manifest.summary["verdict"])
+def decisive_gate(facts: RunFacts) -> GateView | None:
+    """The verdict that decided: the first refusal, else the student's; None without a gate."""
+    views = gate_views(facts)
+    refused = [view for view in views if not view.passed]
+    own = [view for view in views if view.candidate == STUDENT]
+    return next(iter([*refused, *own, *views]), None)
+
+
+def gate_views(facts: RunFacts) -> list[GateView]:
+    """Every gate's verdict, in the order in which they were asked."""
+    return [
+        _gate_view(Verdict.model_validate(manifest.summary["verdict"]))
         for _, manifest in facts.of_stage("gate")
     ]
-    if not verdicts:
-        return None
-    refused = [verdict for verdict in verdicts if not verdict.passed]
-    students = [verdict for verdict in verdicts if verdict.candidate == STUDENT]
-    verdict = [*refused, *students, *verdicts][0]
+
+
+def _gate_view(verdict: Verdict) -> GateView:
     undecided = any(rule.decision == "not enough data" for rule in verdict.rules)
     failed = any(rule.decision == "fail" for rule in verdict.rules)
     return GateView(

@@ -22,7 +22,7 @@ from stillhouse.store.artifacts import ArtifactStore, Manifest
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 from stillhouse.store.spending import StageSpending, spending_by_stage
 
-STUDENT, TEACHER = "student", "teacher"
+STUDENT, TEACHER, HOLDOUT = "student", "teacher", "holdout"
 
 
 class RunFacts:
@@ -101,7 +101,7 @@ class RunFacts:
     @property
     def holdout(self) -> list[Example]:
         """The examples that are measured."""
-        return [one for one in self.examples if one.part == "holdout" and one.answer is not None]
+        return [one for one in self.examples if one.part == HOLDOUT and one.answer is not None]
 
     @cached_property
     def holdout_digest(self) -> str:
