@@ -162,7 +162,7 @@ def test_the_leaderboard_puts_the_best_first_and_knows_the_direction(root, calle
     assert [row.name for row in lower.rows] == ["better", "other", "tiny"]
     assert [row.name for row in higher.rows] == ["better", "other", "tiny"]
     first = lower.rows[0]
-    assert (first.gate, first.state, first.parameters) == ("pass", "passed", 7168)
+    assert (first.gate, first.state, first.parameters) == ("pass", "passed", 18944)
     assert first.disk_bytes > 7168
     assert lower.unreadable == ("torn",)
     out = called("leaderboard", "--runs", root, "--metric", "kl_to_teacher")[1]
@@ -210,7 +210,12 @@ def test_explain_joins_a_holdout_row_with_every_answer_and_its_scores(called, ti
     assert found["steps"][4]["detail"] == "dealt to the part holdout"
     (told,) = found["examples"]
     assert (told["part"], told["trained"]) == ("holdout", [])
-    assert [one["candidate"] for one in told["predictions"]] == ["teacher", "student", "twin"]
+    assert [one["candidate"] for one in told["predictions"]] == [
+        "teacher",
+        "student",
+        "twin",
+        "exported",
+    ]
     student = told["predictions"][1]
     manifest = next(
         path.parent
@@ -265,4 +270,4 @@ def test_a_report_in_another_form_is_printed_and_nothing_is_written(called, tiny
     else:
         assert out.startswith("# tiny\n")
         assert "## Scorecard" in out
-    assert report.metrics[0].differences.keys() == {"teacher", "twin"}
+    assert report.metrics[0].differences.keys() == {"teacher", "twin", "exported"}

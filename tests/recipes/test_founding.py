@@ -69,7 +69,7 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs-sft",
             {
-                "teacher.thinking", "student.hub", "gate.rules.metric", "gate.rules.against",
+                "teacher.thinking", "student.hub", "gate.rules.against",
                 "export.formats", "serve",
             },
         ),
@@ -77,8 +77,8 @@ def test_every_teacher_may_train_another_model(name):
         (
             "prompt-transform",
             {
-                "teacher.thinking", "student.quantization", "evaluate.metrics",
-                "gate.rules.metric", "gate.rules.against", "export.formats", "serve", "monitor",
+                "teacher.thinking", "student.quantization", "gate.rules.against",
+                "export.formats", "serve", "monitor",
             },
         ),
         (

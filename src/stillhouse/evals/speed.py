@@ -146,8 +146,8 @@ SIZE_METRICS = (
         "cost_per_thousand_usd",
         "Cost of 1,000 answers",
         "lower",
-        "What a provider charges for a thousand answers; nothing for a model on this machine, whose "
-        "electricity nobody here knows.",
+        "What a provider charges for a thousand answers; nothing for a model on this machine, "
+        "whose electricity nobody here knows.",
         ("cost_per_thousand_usd", COUNT),
         unit="US dollars",
         scale=(0.0, math.inf),

@@ -27,11 +27,11 @@ _FIXED: dict[Scale, str] = {
     _SIGNED: "entropy_correlation entropy_correlation_linear",
     (0.0, 2.0): "brier_to_votes embedding_distance",
     (-2.0, 2.0): "improvement",
-    (1.0, 5.0): "context_fidelity",
+    (1.0, 5.0): "context_fidelity expected_acceptance",
     (1.0, math.inf): "perplexity",
     (0.0, math.log(2.0)): "jsd_to_teacher jsd_to_votes",
     _AMOUNT: """
-        classes_covered cost_per_thousand_usd cross_entropy entropy expected_acceptance
+        classes_covered cost_per_thousand_usd cross_entropy entropy
         kl_to_teacher kl_to_votes latency_mean_s latency_p50_s latency_p95_s load_s num_parameters
         peak_memory_bytes size_bytes throughput_per_minute traditions_covered
     """,
