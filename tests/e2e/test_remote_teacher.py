@@ -386,3 +386,48 @@ def test_a_provider_that_only_fails_ends_the_stage_with_its_reason(tmp_path, key
         stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
     assert "prompts" in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+def test_a_judge_and_a_baseline_behind_an_api_are_priced_asked_once_and_known_to_the_gate(
+    tmp_path, key
+):
+    def say(body, number):
+        asked = body["messages"][-1]["content"]
+        if "Answer A" not in asked:
+            return right(body, number)
+        parts = json.loads(asked)
+        is_json = [parts[f"Answer {which}"].startswith("{") for which in "AB"]
+        better = "tie" if is_json[0] == is_json[1] else "AB"[is_json.index(True)]
+        return json.dumps({"reason": "JSON is better.", "better": better})
+
+    with FakeOpenAI(Behaviour(say=say)) as server:
+        api = (
+            f"{{kind: openai, model: fake-1, base_url: '{server.url}', key_env: TEACHER_KEY, "
+            "price: {input: '0.15', output: '0.60'}, budget_usd: 1.0}"
+        )
+        changes = [
+            f"evaluate.judge={{api: {api}}}",
+            f"evaluate.baselines=[{{name: rival, api: {api}}}]",
+            "gate.rules=[{metric: win_rate, at_most: 0.5, decide_by: point}, "
+            "{metric: exact_match, against: rival, at_most: 0.0}]",
+        ]
+        priced = stillhouse.check(RECIPE, call_of(tmp_path, server, *changes))
+        status = stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+        asked = len(server.calls)
+        stillhouse.run(RECIPE, call_of(tmp_path, server, *changes))
+        assert len(server.calls) == asked
+
+    stages = {stage.key: stage for stage in status.stages}
+    verdict = stages["gate"].summary["verdict"]
+    assert [rule["decision"] for rule in verdict["rules"]] == ["pass", "pass"]
+    assert stages["evaluate@rival"].summary["metrics"]["exact_match"]["value"] == 1.0
+    assert {key for key in stages if key.startswith("judge@")} == {
+        f"judge@{who}" for who in ("student", "twin", "rival", "exported")
+    }
+    costs = {item.key: item.cost for item in priced.instances}
+    assert costs["judge@student"].calls == 2 * stages["evaluate@student"].summary["examples"]
+    assert costs["evaluate@rival"].likely_usd > 0
+    # The rival is the teacher's model, whose answers are kept already.
+    paid = {stage.stage for stage in stillhouse.ledger(runs=str(tmp_path)).stages}
+    assert "judge@student judge" in paid
+    assert "evaluate@rival baseline rival" not in paid

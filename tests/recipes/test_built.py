@@ -120,9 +120,9 @@ def test_what_is_built_is_not_named(changes):
         ({"label__class_field": "verdict"}, "label.class_field", "verdict"),
         ({"train__mode": "live"}, "train.mode", "live"),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
-        ({"evaluate__metrics": ["win_rate", "exact_match"]}, "evaluate.metrics", "win_rate"),
-        ({"gate__rules": [{"metric": "win_rate", "at_least": 0.1}]}, "gate.rules.metric",
-         "win_rate"),
+        ({"evaluate__metrics": ["kl_to_votes", "exact_match"]}, "evaluate.metrics", "kl_to_votes"),
+        ({"gate__rules": [{"metric": "kl_to_votes", "at_least": 0.1}]}, "gate.rules.metric",
+         "kl_to_votes"),
         (
             {"gate__rules": [{"metric": "agreement", "against": "production", "at_least": 0.1}]},
             "gate.rules.against",

@@ -69,15 +69,16 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs-sft",
             {
-                "teacher.thinking", "student.hub", "gate.rules.against", "export.formats", "serve",
+                "teacher.thinking", "student.hub", "gate.rules.against",
+                "export.formats", "serve",
             },
         ),
         ("accounting-qa", {"prepare.steps"}),
         (
             "prompt-transform",
             {
-                "teacher.thinking", "student.quantization", "evaluate.metrics",
-                "gate.rules.metric", "gate.rules.against", "export.formats", "serve", "monitor",
+                "teacher.thinking", "student.quantization", "gate.rules.against",
+                "export.formats", "serve", "monitor",
             },
         ),
         (

@@ -273,6 +273,14 @@ def _fields(recipe: Recipe) -> Iterator[Problem]:
                 f"evaluate.agree_together.{number}",
                 f"{name!r} is no label and no number of evaluate.fields",
             )
+    judge = settings.judge
+    twin = ("twin",) if recipe.train.twin else ()
+    candidates = ("teacher", *twin, *(one.name for one in settings.baselines))
+    if judge and judge.against is not None and judge.against not in candidates:
+        yield Problem(
+            "evaluate.judge.against",
+            f"nobody is called {judge.against!r}; there are {', '.join(candidates)}",
+        )
     if settings.confidence_field and not as_json:
         yield Problem("evaluate.confidence_field", "is read from prepare.answer_format: json alone")
     if "class" in settings.slices and as_json and not settings.class_fields:

@@ -9,6 +9,7 @@ from typing import Any
 from stillhouse.recipes.baselines import Baseline
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.gating import Gate
+from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.schema import Recipe
@@ -134,11 +135,15 @@ class Configs:
         """Of an evaluation of a baseline."""
         return {**self._evaluate("holdout"), "of": "baseline", "baseline": baseline.identity()}
 
+    def judge(self, judge: AnswerJudge) -> Config:
+        """Of the judgements on a candidate."""
+        return {"judge": judge.identity()}
+
     def _evaluate(self, part: str) -> Config:
         recipe = self.recipe
         evaluate = dump(recipe.evaluate)
-        # Timing and baselines have instances of their own.
-        del evaluate["latency"], evaluate["baselines"]
+        # Timing, baselines and judgements have instances of their own.
+        del evaluate["latency"], evaluate["baselines"], evaluate["judge"]
         return {
             "evaluate": evaluate,
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,

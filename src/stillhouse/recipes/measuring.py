@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.baselines import Baseline
+from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.section import Count, NotNegative, Section, Seed
 
 LENGTH, CLASS = "length", "class"
@@ -65,6 +66,7 @@ class Evaluate(Section):
         latency: time every candidate that is in memory.
         baselines: whoever did the work before: a task's rules, a model behind an API, a service of
             your own; rules may compare with them by name.
+        judge: a model that compares the candidates' answers, and rates them.
         measures: further sets of them: `diversity` of the answers' words, and for `songs` claims
             that nothing supports, categories of errors, and improvement on the rules.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
@@ -86,6 +88,7 @@ class Evaluate(Section):
     paraphrases: str | None = None
     latency: Latency | None = None
     baselines: tuple[Baseline, ...] = ()
+    judge: AnswerJudge | None = None
     measures: tuple[Literal["diversity", "songs"], ...] = ()
     slices: tuple[str, ...] = ()
 

@@ -31,9 +31,9 @@ _FIXED: dict[Scale, str] = {
     (1.0, math.inf): "perplexity",
     (0.0, math.log(2.0)): "jsd_to_teacher jsd_to_votes",
     _AMOUNT: """
-        classes_covered cross_entropy entropy kl_to_teacher kl_to_votes latency_mean_s
-        latency_p50_s latency_p95_s load_s num_parameters peak_memory_bytes size_bytes
-        throughput_per_minute traditions_covered
+        classes_covered cost_per_thousand_usd cross_entropy entropy
+        kl_to_teacher kl_to_votes latency_mean_s latency_p50_s latency_p95_s load_s num_parameters
+        peak_memory_bytes size_bytes throughput_per_minute traditions_covered
     """,
 }
 
@@ -58,11 +58,10 @@ FAMILIES: dict[str, Scale] = {
 
 _WAITING = """
     brier_to_votes classes_covered classes_entropy classes_min_share classes_named
-    classes_top_share context_fidelity context_fidelity_missing
-    ece_to_votes embedding_distance entropy_correlation entropy_correlation_linear jsd_to_votes
-    judge_consistency judge_first_share judge_missing kl_to_votes majority_accuracy
-    memorised_rate near_copy_rate traditions_covered traditions_entropy traditions_min_share
-    traditions_named traditions_top_share win_rate
+    classes_top_share ece_to_votes embedding_distance entropy_correlation
+    entropy_correlation_linear jsd_to_votes kl_to_votes majority_accuracy memorised_rate
+    near_copy_rate traditions_covered traditions_entropy traditions_min_share traditions_named
+    traditions_top_share
 """
 
 WAITING = frozenset(_WAITING.split())

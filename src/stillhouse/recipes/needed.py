@@ -48,6 +48,16 @@ _NEEDS = (
         lambda r: bool(r.evaluate.agree_together),
         "evaluate.agree_together: [score, verdict]",
     ),
+    _Need(
+        ("win_rate", "judge_"),
+        lambda r: r.evaluate.judge is not None and r.evaluate.judge.against is not None,
+        "evaluate.judge: {api: ...}",
+    ),
+    _Need(
+        ("context_fidelity",),
+        lambda r: r.evaluate.judge is not None and bool(r.evaluate.judge.rubrics),
+        "evaluate.judge: {api: ..., rubrics: [context_fidelity]}",
+    ),
     _Need(("schema_valid",), lambda r: r.label.answer_schema is not None, "label.answer_schema"),
     _Need(
         _DIVERSITY, lambda r: "diversity" in r.evaluate.measures, "evaluate.measures: [diversity]"

@@ -23,14 +23,15 @@ STAGE_VERSIONS = {
     "train": 4,
     "evaluate": 5,
     "speed": 1,
+    "judge": 1,
     "gate": 4,
     "export": 2,
     "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
 
-SPEED_OF = "speed of "
-"""Before a candidate's name: a gate's input with what was timed of it."""
+SPEED_OF, JUDGED_OF = "speed of ", "judgement of "
+"""Before a candidate's name: a gate's input with what was timed of it, and what a judge said."""
 
 _HASH_LENGTH = 16
 
@@ -170,7 +171,24 @@ class _Builder:
             evaluated[baseline.name] = self._plan.add(
                 "evaluate", config, inputs, variant=baseline.name
             )
+        for name in [name for name in evaluated if not name.startswith(SPEED_OF)]:
+            evaluated |= self._judge(name, examples, evaluated)
         return evaluated
+
+    def _judge(
+        self, name: str, examples: dict[str, str], evaluated: dict[str, str]
+    ) -> dict[str, str]:
+        """The judgements on a candidate, as a gate knows them beside its evaluation."""
+        judge = self._recipe.evaluate.judge
+        if judge is None:
+            return {}
+        is_compared = judge.against is not None and judge.against != name
+        if not is_compared and not judge.rubrics:
+            return {}
+        other = {"other": evaluated[judge.against]} if is_compared and judge.against else {}
+        inputs = examples | {"own": evaluated[name]} | other
+        key = self._plan.add("judge", self._configs.judge(judge), inputs, variant=name)
+        return {f"{JUDGED_OF}{name}": key}
 
     def _speed(self, name: str, of: str, inputs: dict[str, str]) -> dict[str, str]:
         """The timing of a candidate, as a gate knows it beside its evaluation."""
@@ -205,5 +223,6 @@ class _Builder:
             if recipe.gate:
                 # What ships is asked again: it has come through a file and a loader.
                 known = evaluated | timed | {"exported": measured}
+                known |= self._judge("exported", examples, known)
                 gate = {"gate": self._gate(recipe.gate, "exported", known)}
         self._plan.add("register", configs.register(), {"bundle": exported} | numbers | gate)

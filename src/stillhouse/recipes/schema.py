@@ -78,4 +78,6 @@ class Recipe(Section):
             for number, baseline in enumerate(self.evaluate.baselines)
             if baseline.api
         }
-        return {**teacher, **judges, **baselines}
+        judge = self.evaluate.judge
+        own = {"evaluate.judge.api": judge.api} if judge else {}
+        return {**teacher, **judges, **baselines, **own}

@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.core.rows import Completion, Example
+from stillhouse.core.rows import Completion, Example, Message
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines.catalog import forecast_asking
 from stillhouse.engines.wire import Demands
+from stillhouse.evals.judge import MOST_TOKENS as JUDGEMENT_TOKENS
+from stillhouse.evals.judge import own_prompt
+from stillhouse.evals.preference import SCHEMA as PREFERENCE
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.estimate import ROWS_BYTES, Cost
 from stillhouse.recipes.measuring import Evaluate
@@ -123,6 +126,47 @@ def with_judges(cost: Cost, recipe: Recipe, seen: Preview) -> Cost:
             most_usd=cost.most_usd + float(found.most_usd) * scale,
         )
     return cost
+
+
+def judging_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
+    """The cost of a judge's comparisons and ratings of a candidate.
+
+    Args:
+        recipe: of the run, with a judge.
+        instance: a `judge`.
+        seen: a look at the examples.
+
+    Returns:
+        As if every answer were as long as it may be and differed from the other's.
+    """
+    judge = recipe.evaluate.judge
+    assert judge is not None
+    answer = "x" * (
+        _BYTES_A_TOKEN * (recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens)
+    )
+    holdout = [one for one in seen.examples if one.part == "holdout" and one.answer]
+    times = 2 * ("other" in instance.inputs) + len(judge.rubrics)
+    questions = [
+        replace(one, prompt=(*one.prompt, Message("user", answer + answer))) for one in holdout
+    ]
+    found = forecast_asking(
+        judge.api,
+        questions,
+        Sampling(JUDGEMENT_TOKENS, judge.temperature),
+        Demands(PREFERENCE),
+        own_prompt("preference").label,
+    )
+    scale = seen.scale * times
+    calls = int(found.calls * scale)
+    return Cost(
+        tokens=int(found.most_tokens * scale),
+        memory_bytes=ROWS_BYTES,
+        disk_bytes=4096,
+        seconds=1.0 + _asking_s(judge.api, calls),
+        calls=calls,
+        likely_usd=float(found.likely_usd) * scale,
+        most_usd=float(found.most_usd) * scale,
+    )
 
 
 def _as_seen(examples: Sequence[Example], prompt: PromptTemplate | None) -> Sequence[Example]:

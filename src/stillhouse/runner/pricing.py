@@ -22,7 +22,7 @@ from stillhouse.recipes.estimate import (
 )
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.sizes import Sizes, sizes_of
-from stillhouse.runner.money import asking_cost, with_judges
+from stillhouse.runner.money import asking_cost, judging_cost, with_judges
 from stillhouse.runner.preview import Preview
 from stillhouse.runner.resolve import Resolved
 from stillhouse.targets.forecast import bytes_per_token, store_bytes
@@ -75,6 +75,7 @@ class Pricer:
             "train": self._train,
             "evaluate": self._evaluate,
             "speed": self._speed,
+            "judge": lambda one: judging_cost(self._recipe, one, self.seen),
             "gate": lambda _: Cost(memory_bytes=ROWS_BYTES, disk_bytes=4096, seconds=0.6),
             "export": self._export,
             "register": self._register,

@@ -21,7 +21,10 @@ from stillhouse.core.errors import (
 from stillhouse.core.files import disk_full_is_clear
 from stillhouse.engines.keys import find_keys
 from stillhouse.evals.gates import Verdict
+from stillhouse.recipes.baselines import Analyser
+from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
+from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_train
 from stillhouse.runner.pages import write_run_report
@@ -275,13 +278,8 @@ class _Run:
 
     def _access(self, instance: Instance) -> dict[str, Any]:
         recipe = self.resolved.recipe
-        asked = recipe.teacher.api if "endpoint" in instance.config else None
+        asked, service = _asked(recipe, instance)
         judges = recipe.label.judges if instance.stage == "label" else ()
-        service = None
-        if "baseline" in instance.config:
-            named = (one for one in recipe.evaluate.baselines if one.name == instance.variant)
-            baseline = next(named)
-            asked, service = baseline.api, baseline.http
         if asked is None and service is None and not judges:
             return {}
         return {
@@ -316,6 +314,17 @@ class _Run:
             f"the gate refused {who[0]}:\n  " + "\n  ".join(verdict.reasons),
             f"{who[1]}; the recipe names the fallback: {verdict.fallback}",
         )
+
+
+def _asked(recipe: Recipe, instance: Instance) -> tuple[ApiEndpoint | None, Analyser | None]:
+    """The model behind an API, or the service, that an instance asks."""
+    if instance.stage == "judge":
+        return (recipe.evaluate.judge.api if recipe.evaluate.judge else None), None
+    if "baseline" in instance.config:
+        named = (one for one in recipe.evaluate.baselines if one.name == instance.variant)
+        baseline = next(named)
+        return baseline.api, baseline.http
+    return (recipe.teacher.api if "endpoint" in instance.config else None), None
 
 
 def library_versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.gates import Verdict, decide
 from stillhouse.evals.scores import Scores, read_scores
 from stillhouse.recipes.gating import Gate
-from stillhouse.recipes.plan import SPEED_OF
+from stillhouse.recipes.plan import JUDGED_OF, SPEED_OF
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.evaluate_files import SCORES
 from stillhouse.stages.sections import section_of
+
+_FURTHER = (SPEED_OF, JUDGED_OF)
 
 
 def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) -> Verdict:
@@ -36,11 +39,10 @@ def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) ->
         seed=config["seed"],
     )
     tables = {name: read_scores(folder / SCORES) for name, folder in inputs.items()}
-    scores = {
-        name: with_columns(table, tables[SPEED_OF + name]) if SPEED_OF + name in tables else table
-        for name, table in tables.items()
-        if not name.startswith(SPEED_OF)
-    }
+    scores = {name: table for name, table in tables.items() if not name.startswith(_FURTHER)}
+    for name, kind in product(scores, _FURTHER):
+        if kind + name in tables:
+            scores[name] = with_columns(scores[name], tables[kind + name])
     return decide(gate, scores, candidate, resampling)
 
 
@@ -59,7 +61,7 @@ def with_columns(scores: Scores, more: Scores) -> Scores:
     """
     if scores.example_ids != more.example_ids:
         raise ArtifactError(
-            "a candidate was timed on other examples than it was measured on",
+            "a candidate was timed or judged on other examples than it was measured on",
             "run the recipe again",
         )
     return Scores(scores.example_ids, {**scores.columns, **more.columns})

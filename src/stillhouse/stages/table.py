@@ -24,6 +24,7 @@ STAGES = {
     "label": StageEntry("stillhouse.stages.label", needs_torch=True),
     "train": StageEntry("stillhouse.stages.train", needs_torch=True),
     "evaluate": StageEntry("stillhouse.stages.evaluate", needs_torch=True),
+    "judge": StageEntry("stillhouse.stages.judge", needs_torch=False),
     "speed": StageEntry("stillhouse.stages.speed", needs_torch=True),
     "gate": StageEntry("stillhouse.stages.gate", needs_torch=False),
     "export": StageEntry("stillhouse.stages.export", needs_torch=True),
