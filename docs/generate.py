@@ -144,16 +144,16 @@ def metrics_page() -> str:
         "# Metrics",
         "What can be measured is measured, named in the recipe or not; a metric without its data "
         "is left out. Each is a statistic of one table with a row an example, so that every one "
-        "has an interval from the same bootstrap, and two candidates are compared on the same "
-        "examples. A metric without a unit is a share or a plain number; the interval of a "
-        "*fraction* is exact where a bootstrap would have no width.",
+        "has an interval and two candidates are compared on the same examples. The interval of a "
+        "*fraction* whose units come one an example is exact; every other one comes from the "
+        "bootstrap. A metric without a unit is a share or a plain number.",
         "## Of a candidate",
         _metric_table(FIXED),
         "## Of a field",
         "`F` stands for the field's name: `accuracy.verdict`. A plain answer is one field, "
         "`answer`. What is measured of a field depends on its kind, "
-        "[as the recipe declares it](recipe.md). An answer that is missing, of another kind or off "
-        "its scale is **wrong**: no class, an empty set or text, or the end of the scale that is "
+        "[as the recipe declares it](recipe.md#answerkind). An answer that is missing, of another "
+        "kind or off its scale is **wrong**: no class, an empty set or text, or the end of the scale that is "
         "farther from the reference. `unreadable.F` says how many there are. An example whose "
         "*reference* lacks the field is left out of that field's numbers.",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import pytest
@@ -58,6 +59,31 @@ def artifact(tmp_path, stage):
 
 def summary_of(tmp_path, stage):
     return json.loads((artifact(tmp_path, stage) / "manifest.json").read_text())["summary"]
+
+
+@pytest.mark.long
+def test_the_page_holds_the_cost_against_a_baseline_that_the_recipe_names(tmp_path, key):
+    with FakeOpenAI(Behaviour(say=right)) as server:
+        old = f"{{name: old_model, api: {{kind: openai, model: fake-9, base_url: '{server.url}', "
+        old += "key_env: TEACHER_KEY, price: {input: '1.5', output: '6.0'}, budget_usd: 1.0}}"
+        call = call_of(tmp_path, server, f"evaluate.baselines=[{old}]")
+        stillhouse.run(RECIPE, call)
+
+    report = stillhouse.read_report("remote", str(tmp_path))
+
+    roles = {one.name: one.role for one in report.candidates}
+    assert roles["old_model"] == "another model, behind an API: fake-9"
+    costs = {one.candidate: one.usd_per_thousand for one in report.costs.candidates}
+    spent = {one.stage: one for one in report.costs.stages}
+    own = spent["evaluate@old_model baseline old_model"]
+    assert costs["old_model"] == own.spent_usd / own.accepted * 1000 == 10 * costs["teacher"]
+    assert costs["student"] == 0
+    assert report.costs.baseline == "old_model"
+    assert report.costs.saved_usd_per_thousand == costs["old_model"]
+    assert report.costs.spent_usd == sum(one.spent_usd for one in spent.values())
+    pays = report.costs.answers_to_pay_back
+    assert pays == math.ceil(report.costs.spent_usd / costs["old_model"] * 1000)
+    assert report.metrics[0].differences["old_model"].value == -1.0
 
 
 def test_a_student_learns_from_a_teacher_behind_an_api(tmp_path, key):

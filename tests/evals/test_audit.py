@@ -90,6 +90,34 @@ def test_a_student_that_answers_alike_is_less_varied_though_it_answers_less_ofte
     assert shifts["self_bleu"].after.value == pytest.approx(1.0)
 
 
+CONTEXTS = Probe(name="contexts", kind="contexts", text="answer", prompt="prompt", **SENTENCES)
+
+
+def test_the_same_prompt_in_several_contexts_is_held_against_itself():
+    # given two prompts in three contexts each: one answered alike, one by other words
+    told = {"p": ["a red house"] * 3, "q": ["a red house", "A RED barn!", "one blue boat"]}
+    rows = [{"prompt": name, "answer": text} for name, own in told.items() for text in own]
+    # when
+    found = values(audit(rows, [CONTEXTS], QUICK))["contexts.context_spread"]
+    # then: red house and red barn share 2 of 4 words, the others none of 6
+    assert (found.value, found.n) == (pytest.approx((2 / 4 + 1 + 1) / 6), 6)
+
+
+def test_a_student_that_ignores_the_context_lies_closer_than_its_base():
+    base = answers(saying(0.5, 1))
+    deaf = [{**row, "answer": "A man at work"} for row in base]
+    (shift,) = compare_audits(base, deaf, [CONTEXTS], QUICK)
+    assert shift.after.value == 0.0
+    assert shift.difference.high < -0.1
+
+
+def test_prompts_with_one_answer_have_no_spread():
+    rows = [{"prompt": "p", "answer": ""}, {"prompt": "q", "answer": "x"}]
+    assert audit(rows, [CONTEXTS], QUICK) == []
+    empty = [{"prompt": "p", "answer": text} for text in ("", "!")]
+    assert values(audit(empty, [CONTEXTS], QUICK))["contexts.context_spread"].value == 0.0
+
+
 def test_only_rows_with_the_wanted_values_are_looked_into_and_lists_are_several_texts():
     rows = [
         {"land": "x", "answer": ["he", "she"]},
@@ -152,6 +180,7 @@ probes:
         ("words", "values: [x, y],", "kind words has no tags"),
         ("classes", "values: [x, y], reference: {x: 1},", "a share for each"),
         ("classes", "values: [x, y], reference: {x: 1, y: -1},", "greater than or equal to 0"),
+        ("contexts", "", "name its field"),
         ("colours", "", "probes.0.kind"),
         ("style", "colour: red,", "probes.0.colour"),
     ],

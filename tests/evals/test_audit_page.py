@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -14,18 +15,24 @@ from tests.evals.judges import examples
 from stillhouse.evals.audit import audit, compare_audits
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.probe_file import load_probes, own_probes
+from stillhouse.recipes.gating import Gate
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "how-to" / "diversity-audit.md"
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 QUICK = Resampling(draws=100)
 
 
 def test_the_probes_of_the_page_are_those_of_the_file_beside_it():
-    (shown,) = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     beside = PAGE.with_suffix(".yaml").read_text(encoding="utf-8")
     yaml = YAML(typ="safe", pure=True)
-    assert yaml.load(shown) == yaml.load(beside)
+    assert yaml.load(BLOCKS[0]) == yaml.load(beside)
+
+
+def test_the_gate_of_the_page_is_one():
+    given = YAML(typ="safe", pure=True).load(BLOCKS[1])["gate"]
+    assert len(Gate.model_validate_json(json.dumps(given)).rules) == 2
 
 
 def test_the_audit_of_the_page_runs(tmp_path, monkeypatch, capsys):

@@ -15,9 +15,12 @@ from stillhouse.evals.compare import compare
 from stillhouse.evals.diversity import NUM_WORDS, score_units, score_words
 from stillhouse.evals.entropy import entropy
 from stillhouse.evals.estimates import estimate_metric
+from stillhouse.evals.gates import decide
 from stillhouse.evals.linear import linear_of_sums
 from stillhouse.evals.metrics import metric_by_name, metrics_of
 from stillhouse.evals.scores import Scores, read_scores, write_scores
+from stillhouse.evals.significance import swap_test
+from stillhouse.recipes.gating import Gate, Rule
 
 QUICK = Resampling(draws=200)
 
@@ -116,6 +119,37 @@ def test_a_collapsed_candidate_is_told_from_its_base_paired():
     # then
     assert found.high < 0.9
     assert (itself.low, itself.high) == pytest.approx((1.0, 1.0))
+
+
+def test_a_gate_passes_a_student_as_varied_as_its_base_and_refuses_a_collapsed_one():
+    # given a rule on a tenth of the base's entropy
+    rule = Rule(metric="entropy", against="teacher", relation="ratio", at_least=0.9)
+    base = draw_texts(0)
+    scores = {
+        "teacher": scores_of(score_units(base)),
+        "student": scores_of(score_units(draw_texts(1))),
+        "collapsed": scores_of(score_units([base[number % 10] for number in range(len(base))])),
+    }
+    # when
+    verdicts = {
+        name: decide(Gate(rules=(rule,)), scores, name, QUICK).rules[0].decision for name in scores
+    }
+    # then
+    assert verdicts == {"teacher": "pass", "student": "pass", "collapsed": "fail"}
+
+
+def test_the_swap_test_finds_a_collapse_and_none_between_equals():
+    base = draw_texts(0)
+    collapsed = scores_of(score_units([base[number % 10] for number in range(len(base))]))
+    own, other = scores_of(score_units(base)), scores_of(score_units(draw_texts(1)))
+    metric = metric_by_name("entropy", own)
+
+    def p_value(first, second):
+        return swap_test(metric.columns(first), metric.columns(second), metric.statistic, QUICK)
+
+    assert p_value(collapsed, own) < 0.02
+    assert p_value(other, own) > 0.1
+    assert p_value(own, own) == 1.0
 
 
 @pytest.mark.long

@@ -102,6 +102,27 @@ def test_cut_answers_and_answers_without_form_ask_for_training_not_for_rows():
     assert "4 of 4 wrong answers are no JSON object" in kinds["no JSON"].advice
 
 
+def test_a_class_that_is_wrong_for_one_confusion_is_told_once():
+    rows = [answered(i, "refund", "cancel") for i in range(30)]
+    rows += [answered(100 + i, "hello", "hello") for i in range(60)]
+    spread = [answered(200 + i, "lost", f"other {i % 10}") for i in range(30)]
+
+    told = cluster_errors(rows, as_objects=False)
+    both = cluster_errors(rows + spread, as_objects=False)
+
+    assert [one.title for one in told] == ["refund answered as cancel"]
+    assert "lost" in [one.title for one in both if one.kind == "class"]
+
+
+def test_one_broken_answer_among_many_is_no_group():
+    rows = [answered(i, '{"a": "x"}', '{"a": "y"}') for i in range(60)]
+    rows += [answered(100, '{"a": "x"}', '{"a": "', is_cut=True)]
+
+    kinds = {one.kind for one in cluster_errors(rows, as_objects=True)}
+
+    assert not kinds & {"cut", "no JSON"}
+
+
 def test_no_error_and_no_example_make_no_cluster():
     assert cluster_errors([], as_objects=False) == []
     assert cluster_errors([answered(1, "a", "a")], as_objects=True) == []

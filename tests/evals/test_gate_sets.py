@@ -156,8 +156,7 @@ SIX = ("false_positive_christian", "false_negative_christian", "score_overestima
 
 
 def good_sft():
-    timing = speed(2.0, 1.0, peak_memory_bytes=25e9, load_s=20.0, size_bytes=14e9,
-                   cost_per_thousand_usd=0.0)  # fmt: skip
+    timing = speed(2.0, 1.0, peak_memory_bytes=25e9, load_s=20.0, size_bytes=14e9)  # fmt: skip
     scores = sft(4, 70, 10, 0, timing)
     return scores, {
         "christian_accuracy": 192 / 200,
@@ -173,13 +172,11 @@ def good_sft():
         "load_s": 20.0,
         "peak_memory_bytes": 25e9,
         "size_bytes": 14e9,
-        "cost_per_thousand_usd": 0.0,
     }
 
 
 def bad_sft():
-    timing = speed(6.0, 1.0, peak_memory_bytes=35e9, load_s=40.0, size_bytes=42e9,
-                   cost_per_thousand_usd=3.0)  # fmt: skip
+    timing = speed(6.0, 1.0, peak_memory_bytes=35e9, load_s=40.0, size_bytes=42e9)  # fmt: skip
     scores = sft(40, 10, 30, 1, timing)
     return scores, {
         "christian_accuracy": 120 / 200,
@@ -196,7 +193,6 @@ def bad_sft():
         "load_s": 40.0,
         "peak_memory_bytes": 35e9,
         "size_bytes": 42e9,
-        "cost_per_thousand_usd": 3.0,
     }
 
 

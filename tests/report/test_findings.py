@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from decimal import Decimal
 
@@ -10,15 +11,23 @@ import jsonschema
 import pytest
 from tests.report.samples import HOSTILE, extreme_report, rich_report, small_report
 
-from stillhouse.report.content import GateView, RuleRow
+from stillhouse.report.content import GateView, MetricRow, RuleRow
 from stillhouse.report.findings import Difference, Ratio
 from stillhouse.report.markdown import markdown_text, render_markdown
 from stillhouse.report.numbers import number_text, p_text, score_text, size_text, usd_text
 from stillhouse.report.page import contents_of, render_report
+from stillhouse.report.record import Estimate
 from stillhouse.report.schema import SCHEMA_FILE, report_schema
 from stillhouse.report.scorecard import scorecard
 
-REPORTS = {"small": small_report, "rich": rich_report, "extreme": extreme_report}
+
+def odd_report():
+    """Numbers that JSON has no word for."""
+    odd = {"student": Estimate(value=math.nan, low=-math.inf, high=math.inf, n=0)}
+    return small_report(metrics=[MetricRow(name="m", title="M", better="lower", values=odd)])
+
+
+REPORTS = {"small": small_report, "rich": rich_report, "odd": odd_report}
 
 
 def _embedded(html):
@@ -169,6 +178,29 @@ def test_a_gate_of_undecided_rules_says_how_many_examples_would_decide():
     assert "about 12,345 examples would decide" in render_report(report)
     assert "| 12,345 |" in render_markdown(report)
     assert "There was not enough data" in render_report(report)
+
+
+@pytest.mark.parametrize(
+    ("passed", "others", "words"),
+    [(True, (), "Passed"), (False, (), "Finished, the gate said no"),
+     (None, (), "Finished, not enough data to pass"),
+     (True, (False,), "Finished, the gate said no")],
+)  # fmt: skip
+def test_the_badge_of_a_run_that_ended_says_what_its_gates_said(passed, others, words):
+    def gate(answer):
+        return GateView(passed=answer, candidate="student", rules=())
+
+    report = small_report(
+        run_state="passed", gate=gate(passed), other_gates=tuple(map(gate, others))
+    )
+
+    assert f"</svg>{words}</p>" in render_report(report)
+    assert f"**{words}.**" in render_markdown(report)
+
+
+@pytest.mark.parametrize(("state", "first"), [("failed", "stages"), ("refused", "gate")])
+def test_a_run_that_failed_shows_its_stages_first(state, first):
+    assert contents_of(rich_report().model_copy(update={"run_state": state}))[0][0] == first
 
 
 def test_hostile_names_of_slices_and_clusters_stay_text():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stillhouse
-from stillhouse.core.errors import CapacityError, NotBuiltError, UsageError
+from stillhouse.core.errors import CapacityError, InputError, NotBuiltError, UsageError
 from stillhouse.recipes.estimate import Corpus, Machine, generation_cost, training_cost
 from stillhouse.recipes.sizes import sizes_of
 from stillhouse.recipes.training import Length, Lora, Training
@@ -63,6 +63,13 @@ def test_a_model_that_cannot_fit_is_refused_with_what_it_needs(tmp_path):
         stillhouse.run("quickstart", stillhouse.Call(huge, str(tmp_path)))
     assert caught.value.exit_code == 2
     assert "lora" in caught.value.hint
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_references_that_are_not_what_the_recipe_says_are_refused_first(tiny_recipe, tmp_path):
+    fields = ["evaluate.fields.intent.kind=label", "evaluate.fields.intent.classes=[refund]"]
+    with pytest.raises(InputError, match=r"evaluate\.fields\.intent is one of refund, and the ref"):
+        stillhouse.run(str(tiny_recipe), stillhouse.Call(fields, str(tmp_path)))
     assert not (tmp_path / "artifacts").exists()
 
 

@@ -64,6 +64,8 @@ class SharedRuns:
         self._units = np.concatenate([*rows, np.empty(0, np.int64)])
         ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
         self._ends = ends
+        self._is_first = np.zeros(len(self._units) + 1, np.bool_)
+        self._is_first[ends] = True
         hashes = _hashes(self._units, length)
         places = np.arange(len(hashes), dtype=np.int64)
         # A run lies within one text.
@@ -95,7 +97,7 @@ class SharedRuns:
             # A place that follows on one of the last step makes its run one longer, but for the
             # first place of a text.
             at = np.searchsorted(before, places - 1)
-            follows = (at < len(before)) & ~np.isin(places, self._ends)
+            follows = (at < len(before)) & ~self._is_first[places]
             follows[follows] = before[at[follows]] == places[follows] - 1
             grown = np.full(len(places), self.length, np.int64)
             grown[follows] = runs[at[follows]] + 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from stillhouse.core.errors import InputError
 from stillhouse.data.words import words_of
-from stillhouse.evals import self_bleu, styles
+from stillhouse.evals import self_bleu, spread, styles
 from stillhouse.evals.bootstrap import Estimate, Resampling
 from stillhouse.evals.compare import compare
 from stillhouse.evals.diversity import score_units, word_metrics
@@ -207,6 +207,8 @@ def _measure(probe: Probe, texts: Mapping[str, list[str]], most: int) -> Scores:
     answers = list(texts.values())
     if probe.kind == "words":
         columns = _word_columns(answers, most)
+    elif probe.kind == "contexts":
+        columns = spread.score_spread(answers)
     elif probe.kind == "style":
         columns = _summed(styles.score_styles([t for own in answers for t in own]), answers)
     else:
@@ -246,6 +248,8 @@ def _metrics(probe: Probe, scores: Scores) -> Iterator[Metric]:
     if probe.kind == "words":
         yield from word_metrics(scores)
         yield from self_bleu.METRICS
+    elif probe.kind == "contexts":
+        yield from spread.METRICS
     elif probe.kind == "style":
         (rate,) = styles.METRICS
         yield dataclasses.replace(rate, needs=("style_reference", TEXTS), counted=TEXTS)

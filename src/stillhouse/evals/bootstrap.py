@@ -16,7 +16,8 @@ Sums = NDArray[np.float64]
 """(R, S), each column summed with the weights of each resample."""
 
 Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
-"""From columns (N, S) and weights (R, N), whole numbers >= 0, to values (R,)."""
+"""From columns (N, S) and weights (R, N), whole numbers >= 0, to values (R,). A row of zeros tells
+nothing: with it or without, the values are the same."""
 
 _BLOCK_BYTES = 8 << 20
 _MOST_GROUPS = 400
@@ -74,31 +75,30 @@ def bootstrap(
         resampling: draws, confidence and seed.
 
     Returns:
-        The value on all examples, and its interval from R resamples of N examples drawn with
-        replacement. Paired by construction: one example's columns stay together. The percentile
-        interval serves symmetric values with far outliers, the bias-corrected and accelerated one
-        skewed values, and a sample does not tell which it is. A resample on which the statistic
-        is not defined (0 / 0) may lie anywhere, so it counts as below every lower and above every
-        upper bound. One example alone bounds nothing.
+        The value on all examples, and its interval from R resamples with replacement of the
+        examples that tell something. Paired by construction: one example's columns stay together.
+        The percentile interval serves symmetric values with far outliers, the bias-corrected and
+        accelerated one skewed values, and a sample does not tell which it is. A resample on which
+        the statistic is not defined (0 / 0) may lie anywhere, so it counts as below every lower and
+        above every upper bound. One example alone bounds nothing.
 
     Source: Efron 1987, JASA 82, 171-185 (BCa); Hesterberg 2015, arXiv:1411.5279: for both the
     normal quantile becomes that of Student's t, times sqrt(n / (n - 1)), as small samples need.
     """
-    num_examples = len(columns_NS)
-    value = float(statistic(columns_NS, np.ones((1, num_examples)))[0])
-    num_telling = int(np.count_nonzero(np.any(columns_NS != 0.0, axis=1)))
-    if num_telling < 2:
-        return Estimate(value, -np.inf, np.inf, num_telling)
-    drawn = _draw(columns_NS, statistic, resampling)
-    bias = _bias(drawn, value)
-    skew = _acceleration(columns_NS, statistic)
-    # Rows of zeros are in no sum, so they make no sample larger.
-    reach = np.sqrt(num_telling / (num_telling - 1)) * stats.t.ppf(resampling.tail, num_telling - 1)
+    value = float(statistic(columns_NS, np.ones((1, len(columns_NS))))[0])
+    # Where few of many rows tell something, a resample of all might hold none of them.
+    telling_NS = columns_NS[np.any(columns_NS != 0.0, axis=1)]
+    n = len(telling_NS)
+    if n < 2:
+        return Estimate(value, -np.inf, np.inf, n)
+    drawn = _draw(telling_NS, statistic, resampling)
+    bias, skew = _bias(drawn, value), _acceleration(telling_NS, statistic)
+    reach = np.sqrt(n / (n - 1)) * stats.t.ppf(resampling.tail, n - 1)
     share, corrected = float(stats.norm.cdf(reach)), _adjusted(bias, skew, reach)
     low = _quantile(drawn, min(share, corrected), -np.inf)
     share, corrected = float(stats.norm.cdf(-reach)), _adjusted(bias, skew, -reach)
     high = _quantile(drawn, max(share, corrected), np.inf)
-    return Estimate(value, low, high, num_telling)
+    return Estimate(value, low, high, n)
 
 
 def _draw(

@@ -22,6 +22,7 @@ _MOST_PAIRS = 5
 _LEAST_PAIR = 2
 _LEAST_WRONG = 3
 _LEVEL = 0.05
+_MOSTLY = 0.8
 _SHORT = 80
 """assumption: longer answers are told in free words, and are seldom equal to a reference."""
 _MOST_LABELS = 200
@@ -92,18 +93,30 @@ def cluster_errors(answered: Sequence[Answered], *, as_objects: bool) -> list[Cl
     if not wrong:
         return []
     named = _named_values(answered, as_objects=as_objects)
+    confusions = list(_confusions(wrong, named))
     found = [
         *_broken(wrong, as_objects=as_objects),
-        *_confusions(wrong, named),
-        *_above_the_rest(answered, named),
+        *confusions,
+        *(one for one in _above_the_rest(answered, named) if not _is_told(one, confusions)),
     ]
     return sorted(found, key=lambda one: -len(one.wrong))[:MOST_CLUSTERS]
 
 
+def _is_told(cluster: Cluster, confusions: Sequence[Cluster]) -> bool:
+    """Whether a class is wrong for one confusion that is told already."""
+    own = {one.example_id for one in cluster.wrong}
+    return cluster.kind == "class" and any(
+        confusion.title.startswith(f"{cluster.title} answered as ")
+        and len(own & {one.example_id for one in confusion.wrong}) >= _MOSTLY * len(own)
+        for confusion in confusions
+    )
+
+
 def _broken(wrong: Sequence[Answered], *, as_objects: bool) -> Iterator[Cluster]:
     total = len(wrong)
+    least = max(_LEAST_PAIR, _LEVEL * total)
     cut = tuple(one for one in wrong if one.is_cut)
-    if cut:
+    if len(cut) >= least:
         yield Cluster(
             "cut",
             "cut at their longest",
@@ -117,7 +130,7 @@ def _broken(wrong: Sequence[Answered], *, as_objects: bool) -> Iterator[Cluster]
         for one in wrong
         if as_objects and parse_object(one.expected) and parse_object(one.given) is None
     )
-    if formless:
+    if len(formless) >= least:
         yield Cluster(
             "no JSON",
             "no JSON object",

@@ -36,7 +36,8 @@ class Probe(Section):
     Attributes:
         name: of the probe.
         kind: `classes` are answers to an open question, `traditions` are tags that should all be
-            there; `words` measures how varied the texts are, `style` counts style references.
+            there; `words` measures how varied the texts are, `contexts` how far apart the texts of
+            one prompt are, `style` counts style references.
         text: the field that is looked into: a text, or a list of texts.
         prompt: the field that names the prompt; rows of one prompt are drawn together, and two
             candidates are compared prompt by prompt. Each row is its own where it is absent.
@@ -49,7 +50,7 @@ class Probe(Section):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    kind: Literal["classes", "traditions", "words", "style"]
+    kind: Literal["classes", "traditions", "words", "contexts", "style"]
     text: str = Field(min_length=1)
     prompt: str | None = None
     only: dict[str, Words] = Field(default_factory=dict)
@@ -66,6 +67,8 @@ class Probe(Section):
             raise ValueError(f"kind {self.kind} needs tags or values, two at least")
         if not counts_tags and (self.tags or self.values or self.reference):
             raise ValueError(f"kind {self.kind} has no tags, values or reference")
+        if self.kind == "contexts" and self.prompt is None:
+            raise ValueError("kind contexts compares the texts of one prompt: name its field")
         if self.reference and set(self.reference) != set(self.names):
             raise ValueError("the reference needs a share for each tag or value, and no other")
         return self

@@ -67,7 +67,9 @@ def write_scores(path: Path, scores: Scores) -> None:
 
 def read_scores(path: Path) -> Scores:
     """The scores written by `write_scores`."""
-    table = pq.read_table(path)
+    # Not read_table, which imports pandas where that is installed: a second for nothing.
+    with pq.ParquetFile(path) as file:
+        table = file.read()
     ids = [str(name) for name in table["example_id"].to_pylist()]
     columns = {
         name: table[name].to_numpy().astype(np.float64)

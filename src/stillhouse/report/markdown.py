@@ -13,6 +13,7 @@ from stillhouse.report.numbers import (
     count_text,
     duration_text,
     interval_text,
+    latency_text,
     limit_text,
     memory_text,
     number_text,
@@ -216,7 +217,7 @@ def _costs(content: RunReport) -> Iterator[str]:
         saved = usd_text(costs.saved_usd_per_thousand)
         text += f" Against {markdown_text(costs.baseline)} saved: {saved} per thousand answers."
     if costs.answers_to_pay_back:
-        text += f" Paid back after {count_text(costs.answers_to_pay_back)} answers."
+        text += f" Would pay for itself after {count_text(costs.answers_to_pay_back)} answers."
     yield text.replace("$", r"\$")
     rows: list[tuple[str, ...]] = [
         (
@@ -255,8 +256,8 @@ def _compression(content: RunReport) -> Iterator[str]:
             MISSING if row.parameters is None else count_text(row.parameters),
             *(size_text(row.bytes_by_dtype.get(name)) for name in dtypes),
             size_text(row.disk_bytes),
-            duration_text(row.latency_mean_s),
-            duration_text(row.latency_p95_s),
+            latency_text(row.latency_mean_s),
+            latency_text(row.latency_p95_s),
             number_text(row.per_minute),
         )
         for row in view.rows

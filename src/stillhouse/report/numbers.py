@@ -70,6 +70,11 @@ def duration_text(seconds: float | None) -> str:
     return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
+def latency_text(seconds: float | None) -> str:
+    """Seconds of one request with three or four digits; a hundredth is too coarse for them."""
+    return MISSING if seconds is None else f"{number_text(seconds)} s"
+
+
 def memory_text(num_bytes: int | None) -> str:
     """Bytes as `512 MB`, from 10,000 MB on as `12.3 GB`."""
     if num_bytes is None:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from stillhouse.core.files import write_atomic
 from stillhouse.report import charts, curves, numbers, plots
 from stillhouse.report.content import MetricRow, RunReport
+from stillhouse.report.findings import SliceTable
 
 _HERE = Path(__file__).parent
 _NUM_OPEN_METRICS = 8
@@ -41,6 +42,8 @@ _BADGES = {
     "running": Badge("Still running", "calm", "M8 4v4.5l3 1.5"),
 }
 _FINISHED = Badge("Finished, no gate", "calm", "M4 8.5l3 3l5.5-6.5")
+_UNHEEDED = Badge("Finished, the gate said no", "bad", "M4.5 4.5l7 7M11.5 4.5l-7 7")
+_UNDECIDED = Badge("Finished, not enough data to pass", "unsure", "M8 3.5v6M8 12v.5")
 TONES = {"pass": "good", "fail": "bad", "not enough data": "unsure",
          "done": "good", "reused": "calm", "failed": "bad", "skipped": "unsure"}  # fmt: skip
 
@@ -92,6 +95,7 @@ def render_report(content: RunReport) -> str:
         glance=glance_of(content),
         diversity=_of_group(content, "diversity"),
         sizes=_of_group(content, "size"),
+        slice_groups=slice_groups(content),
         differences_words=differences_words(content),
         key_metric=key_metric(metrics),
         num_keys=_NUM_KEYS,
@@ -105,8 +109,11 @@ def render_report(content: RunReport) -> str:
 
 
 def contents_of(content: RunReport) -> list[tuple[str, str]]:
-    """Anchor and heading of every section that has data."""
-    return [(one.anchor, one.words) for one in SECTIONS if one.has_data(content)]
+    """Anchor and heading of each section with data; of a run that did not end, stages first."""
+    found = [(one.anchor, one.words) for one in SECTIONS if one.has_data(content)]
+    if content.run_state in ("passed", "refused"):
+        return found
+    return sorted(found, key=lambda one: one[0] != "stages")
 
 
 def glance_of(content: RunReport) -> list[MetricRow]:
@@ -114,6 +121,12 @@ def glance_of(content: RunReport) -> list[MetricRow]:
     if not content.candidates:
         return []
     return [one for one in _compared(content) if "." not in one.name][:_NUM_GLANCE]
+
+
+def slice_groups(content: RunReport) -> list[tuple[str, list[SliceTable]]]:
+    """Kind of slice to its tables, the metric that counts most first."""
+    kinds = dict.fromkeys(table.kind for table in content.slices)
+    return [(kind, [one for one in content.slices if one.kind == kind]) for kind in kinds]
 
 
 def differences_words(content: RunReport) -> str:
@@ -169,10 +182,15 @@ def visible(text: str) -> str:
 
 
 def badge_of(content: RunReport) -> Badge:
-    """How the run's state looks."""
-    if content.run_state == "passed" and content.gate is None:
+    """How the run's state looks; a run that ends well may still have a gate that said no."""
+    gates = [gate for gate in (content.gate, *content.other_gates) if gate]
+    if content.run_state != "passed":
+        return _BADGES[content.run_state]
+    if not gates:
         return _FINISHED
-    return _BADGES[content.run_state]
+    if all(gate.passed for gate in gates):
+        return _BADGES["passed"]
+    return _UNDECIDED if any(gate.passed is None for gate in gates) else _UNHEEDED
 
 
 @cache
@@ -196,6 +214,7 @@ def _environment() -> Environment:
         duration=numbers.duration_text,
         memory=numbers.memory_text,
         exact=numbers.exact_text,
+        latency=numbers.latency_text,
         size=numbers.size_text,
         usd=numbers.usd_text,
         p=numbers.p_text,

@@ -41,7 +41,8 @@ def _gate(report: RunReport) -> Iterator[ScoreLine]:
     outcomes = [rule.outcome for gate in gates for rule in gate.rules]
     if outcomes:
         kept = outcomes.count("pass")
-        source = f"gate: {kept} of {len(outcomes)} rules pass"
+        several = f", over {len(gates)} gates" if len(gates) > 1 else ""
+        source = f"gate: {kept} of {len(outcomes)} rules pass{several}"
         yield _line("Rules of the gate", kept / len(outcomes), "share of rules that pass", source)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import ArtifactError, CapacityError
+from stillhouse.core.rows import Example
+from stillhouse.evals.fields import require_references
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
@@ -106,8 +109,13 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
 
     Returns:
         Every instance with its price, and what this machine has free.
+
+    Raises:
+        InputError: the references are not what the recipe says of their fields.
     """
-    pricer = Pricer(resolved, preview(resolved))
+    seen = preview(resolved)
+    _require_references(resolved.recipe, seen.examples)
+    pricer = Pricer(resolved, seen)
     items = tuple(
         InstanceCheck(
             instance.key,
@@ -118,7 +126,6 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         for instance in resolved.plan.instances
     )
     todo = [item.cost for item in items if not item.is_done]
-    seen = pricer.seen
     parts: dict[str, int] = {}
     for example in seen.examples:
         parts[example.part] = parts.get(example.part, 0) + 1
@@ -140,6 +147,15 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         free_memory_bytes=resolved.host.memory_bytes,
         free_disk_bytes=_free_disk(place.root),
     )
+
+
+def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:
+    references = [
+        item.reference or item.answer for item in examples if item.part == "holdout" and item.answer
+    ]
+    if references:
+        as_objects = recipe.prepare.answer_format == "json"
+        require_references(recipe.evaluate.fields, references, as_objects=as_objects)
 
 
 def _budget(recipe: Recipe) -> float | None:

@@ -24,8 +24,9 @@ from stillhouse.store.spending import StageSpending
 
 _THOUSAND = 1000
 _BYTES = {"float32": 4, "bfloat16": 2}
-_BASELINES = ("baseline", "production", TEACHER)
-"""Who the student's cost is compared with: the first of them that costs something."""
+_BEFORE = ("baseline", "production", TEACHER)
+"""Who the student's cost is compared with, after the baselines that the recipe names: the first
+that costs something."""
 
 
 def cost_view(facts: RunFacts) -> CostView | None:
@@ -35,7 +36,7 @@ def cost_view(facts: RunFacts) -> CostView | None:
         return None
     each = [_cost_of(facts, name, stages) for name in facts.evaluations]
     paid = {one.candidate: one.usd_per_thousand for one in each if one.usd_per_thousand}
-    baseline = next((name for name in _BASELINES if name in paid), "")
+    baseline = next((name for name in (*facts.baselines, *_BEFORE) if name in paid), "")
     own = next((one.usd_per_thousand for one in each if one.candidate == STUDENT), None)
     spent = sum((one.spent_usd for one in stages), Decimal(0))
     saved = paid[baseline] - own if baseline and own is not None else None
@@ -64,6 +65,7 @@ def cost_view(facts: RunFacts) -> CostView | None:
 def _budget(facts: RunFacts) -> Decimal | None:
     recipe = facts.record.recipe
     asked = [recipe["teacher"].get("api"), *(j["api"] for j in recipe["label"]["judges"])]
+    asked += [one["api"] for one in facts.baselines.values()]
     caps = [api["budget_usd"] for api in asked if api]
     if not caps or None in caps:
         return None
@@ -75,7 +77,8 @@ def _cost_of(facts: RunFacts, name: str, stages: Sequence[StageSpending]) -> Can
     seconds = 60.0 / speed.per_minute * _THOUSAND if speed and speed.per_minute else None
     asked = {one.stage: one for one in stages}
     behind = ["label"] if name == TEACHER and _is_remote(facts) else []
-    for stage in (f"evaluate@{name}", *behind):
+    # Behind a stage stands whose budget it was, where that is not the teacher's.
+    for stage in (f"evaluate@{name}", f"evaluate@{name} baseline {name}", *behind):
         each = asked[stage].usd_per_accepted if stage in asked else None
         if each is not None:
             source = f"ledger: {stage}, {asked[stage].accepted:,} answers"
@@ -85,13 +88,19 @@ def _cost_of(facts: RunFacts, name: str, stages: Sequence[StageSpending]) -> Can
                 seconds_per_thousand=seconds,
                 source=source,
             )
-    is_unknown = name == TEACHER and _is_remote(facts)
+    asks_others = _is_remote(facts) if name == TEACHER else _asks_others(facts, name)
     return CandidateCost(
         candidate=name,
-        usd_per_thousand=None if is_unknown else Decimal(0),
+        usd_per_thousand=None if asks_others else Decimal(0),
         seconds_per_thousand=seconds,
-        source="asked no one in this run" if is_unknown else "it asks no API",
+        source="nothing in the ledger of this run" if asks_others else "it asks no API",
     )
+
+
+def _asks_others(facts: RunFacts, name: str) -> bool:
+    """Whether a baseline is a model or a service elsewhere."""
+    said = facts.baselines.get(name, {})
+    return bool(said.get("api") or said.get("http"))
 
 
 def _is_remote(facts: RunFacts) -> bool:
@@ -106,8 +115,11 @@ def compression_view(facts: RunFacts, metrics: Sequence[MetricRow]) -> Compressi
         metrics: of its page, the one that counts most first.
 
     Returns:
-        Rows, the teacher's over the student's, and what is kept of the quality.
+        Rows, the teacher's over the student's, and what is kept of the quality; None before
+        anybody was measured.
     """
+    if not facts.evaluations:
+        return None
     sizes = dict(_sizes(facts))
     rows = [_size_row(facts, name, size, source) for name, (size, source) in sizes.items()]
     speeds = [name for name in facts.evaluations if name not in sizes and facts.speed_of(name)]

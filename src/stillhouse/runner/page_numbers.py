@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from stillhouse.evals.compare import Comparison, compare_candidates
 from stillhouse.evals.metrics import in_reading_order, metrics_of
@@ -44,11 +44,13 @@ _GROUPS: dict[str, _Group] = {
     "memorised_rate": "diversity",
     "near_copy_rate": "diversity",
     "style_reference_rate": "diversity",
-    "semantic_diversity": "diversity",
+    "embedding_distance": "diversity",
     "size_bytes": "size",
     "num_parameters": "size",
 }
 """The section that a metric stands in, by its name up to a point; others are compared."""
+_NAMINGS = ("traditions_", "classes_")
+"""What names of metrics of declared tags begin with; they stand with the diversity."""
 
 
 def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
@@ -60,17 +62,25 @@ def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
 
 
 def _role(facts: RunFacts, name: str, production: str) -> str:
-    role = _ROLES.get(name, "a model of this run")
+    role = _ROLES.get(name) or _role_of_baseline(facts.baselines.get(name, {}))
     if name == TEACHER and facts.record.recipe["finetune"]:
         role += ", finetuned on this task first"
     return f"{role}: {production}" if production else role
+
+
+def _role_of_baseline(said: dict[str, Any]) -> str:
+    if said.get("api"):
+        return f"another model, behind an API: {said['api']['model']}"
+    if said.get("rules"):
+        return f"rules without a model: {said['rules']}"
+    return "a service of your own" if said.get("http") else "a model of this run"
 
 
 def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
     """Every metric of every candidate, and the student minus each of them."""
     numbers = {name: said.metrics for name, said in facts.evaluations.items()}
     names = in_reading_order(name for metrics in numbers.values() for name in metrics)
-    compared = [n for n in names if "." not in n and _GROUPS.get(n) != "size"]
+    compared = [n for n in names if "." not in n and _group_of(n) != "size"]
     differences = _differences(facts, compared[:_MOST_COMPARED])
     return tuple(
         _metric_row(
@@ -80,6 +90,12 @@ def metric_rows(facts: RunFacts) -> tuple[MetricRow, ...]:
         )
         for name in names
     )
+
+
+def _group_of(name: str) -> _Group:
+    if name.startswith(_NAMINGS):
+        return "diversity"
+    return _GROUPS.get(name.partition(".")[0], "")
 
 
 def _metric_row(
@@ -95,7 +111,7 @@ def _metric_row(
         note="; ".join(notes),
         definition=first.definition,
         source=first.source,
-        group=_GROUPS.get(name.partition(".")[0], ""),
+        group=_group_of(name),
         values={who: Estimate(value=m.value, low=m.low, high=m.high, n=m.n)
                 for who, m in having.items()},
         differences=differences,

@@ -100,6 +100,7 @@ def _numbers_in_words(metrics: tuple[MetricRow, ...]) -> str:
     said = []
     for name in _HEADLINE:
         values = dict(rows[name].values) if name in rows else {}
+        values.pop("exported", None)
         if name == "kl_to_teacher":
             values.pop(TEACHER, None)
         if len({one.value for one in values.values()}) > 1:

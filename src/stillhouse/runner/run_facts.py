@@ -114,6 +114,11 @@ class RunFacts:
         return digest_value(sorted(asked, key=lambda one: str(one[0])))
 
     @property
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """The other candidates that the recipe names, as it says them."""
+        return {one["name"]: one for one in self.record.recipe["evaluate"].get("baselines", ())}
+
+    @property
     def answers_are_objects(self) -> bool:
         """Whether answers are compared as JSON."""
         return bool(self.record.recipe["prepare"]["answer_format"] == "json")

@@ -12,6 +12,7 @@ from stillhouse.core.sampling import Sampling
 from stillhouse.core.targets import TokenTargets
 from stillhouse.data.storage import write_completions
 from stillhouse.engines.transformers import TransformersEngine
+from stillhouse.evals.fields import require_references
 from stillhouse.evals.scores import Column, write_scores
 from stillhouse.models.distance import score_against
 from stillhouse.models.scoring import Scoring
@@ -48,13 +49,16 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     corpus = open_corpus(prepared)
     measured = find_measured(corpus, prepared, request.config["part"])
     candidate = _Candidate(request, corpus, measured.examples)
+    as_objects = request.config["answer_format"] == "json"
+    # Asked before a model answers, which may take hours.
+    require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
     said = candidate.complete(progress)
     write_completions(request.out / COMPLETIONS, said)
     answers = Answers(
         measured,
         said,
         candidate.settings,
-        request.config["answer_format"] == "json",
+        as_objects,
         request.config["answer_schema"],
     )
     columns = answers.compared() | _compared(request, answers) | candidate.score()
@@ -124,11 +128,10 @@ class _Candidate:
         return score_own_confidence(self.settings, said, right)
 
     def size_columns(self) -> dict[str, Column]:
-        """Its size and price, the same for every example, so that rules may ask for them."""
+        """Its size, the same for every example, so that rules may ask for it."""
         sizes = {
             "num_parameters": self.size.parameters,
             "size_bytes": self.size.disk_bytes or 0,
-            "cost_per_thousand_usd": 0,
         }
         return {name: np.full(len(self._examples), float(size)) for name, size in sizes.items()}
 

@@ -8,6 +8,7 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.sampling import Sampling
 from stillhouse.data.answers import AnswerChecks
 from stillhouse.data.storage import write_completions
+from stillhouse.evals.fields import require_references
 from stillhouse.evals.scores import write_scores
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.asking_again import AskedAgain
@@ -26,14 +27,17 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     config = request.config
     prepared = request.inputs["examples"]
     measured = find_measured(open_corpus(prepared), prepared)
+    settings = section_of(Evaluate, config["evaluate"])
+    as_objects = config["answer_format"] == "json"
+    # Asked before answers are paid for.
+    require_references(settings.fields, measured.references(), as_objects=as_objects)
     schema = config["answer_schema"]
     checks = AnswerChecks(schema, ())
     sampling = Sampling(config["max_new_tokens"], config["temperature"])
     with open_teacher(request, progress, checks, schema) as teacher:
         said = [checks.judge(one) for one in teacher.generate(measured.examples, sampling)]
         refuse_deferred(said, len(said), 0.0)
-        settings = section_of(Evaluate, config["evaluate"])
-        answers = Answers(measured, said, settings, config["answer_format"] == "json", schema)
+        answers = Answers(measured, said, settings, as_objects, schema)
         again = AskedAgain(teacher, measured, settings, sampling, answers.as_objects)
         # One by one is how an API is asked anyway.
         columns = replace(again, settings=settings.model_copy(update={"alone": 0})).columns(
