@@ -115,6 +115,28 @@ def test_a_plain_answer_is_one_field():
     ] == pytest.approx(0.5)
 
 
+def test_without_declared_classes_a_stranger_to_references_and_positive_side_is_unreadable():
+    # given one unsafe reference among six
+    kind = AnswerKind(kind="label", positive=("unsafe", "worse"))
+    wanted = ["safe"] * 5 + ["unsafe"]
+    # when every answer is a stranger, then each counts as the opposite of its reference
+    found = measure({"answer": kind}, ["banana"] * 6, wanted, as_objects=False)
+    assert found["unreadable.answer"] == found["false_positive_rate.answer"] == 1.0
+    assert found["false_negative_rate.answer"] == 1.0
+    # and a positive class that no reference has can be read
+    found = measure({"answer": kind}, ["worse"] * 6, wanted, as_objects=False)
+    assert (found["unreadable.answer"], found["recall.answer"]) == (0.0, 1.0)
+
+
+def test_a_whole_number_is_a_class_however_json_writes_it():
+    one = AnswerKind(kind="label", classes=(1, True))
+    said = [json.dumps({"f": value}) for value in (1.0, 1, True, 1.5)]
+    assert read_field("f", one, said, as_objects=True) == ["1", "1", "true", None]
+    several = AnswerKind(kind="labels", classes=(1, 2))
+    lists = [json.dumps({"f": value}) for value in ([1.0, 2], [1.5])]
+    assert read_field("f", several, lists, as_objects=True) == [{"1", "2"}, None]
+
+
 def test_fields_of_plain_answers_are_refused():
     with pytest.raises(InputError, match="one field of a plain answer is answer"):
         require_references({"score": SCORE}, ["80"], as_objects=False)
@@ -153,6 +175,19 @@ def test_fractions_on_a_scale_of_percent_are_refused_in_references_and_noted_in_
     of_one = AnswerKind(kind="number", low=0.0, high=1.0)
     require_references({"score": of_one}, fractions, as_objects=True)
     require_references({"score": SCORE}, ['{"score": 0}'], as_objects=True)
+
+
+def test_whole_references_of_0_and_1_may_be_low_scores_and_are_noted():
+    # given few points on a scale to 10
+    kind = AnswerKind(kind="number", low=0.0, high=10.0)
+    low = ['{"score": 0}', '{"score": 1}', '{"score": 1.0}']
+    # when
+    require_references({"score": kind}, low, as_objects=True)
+    notes = note_fields({"score": kind}, ['{"score": 7}'] * 3, low, as_objects=True)
+    # then
+    assert notes["mae.score"] == (
+        "no reference is above 1 on a scale from 0 to 10: fractions of 1?"
+    )
 
 
 def test_a_declared_label_has_accuracy_in_the_place_of_field_accuracy():
