@@ -1,6 +1,7 @@
 """Fields of answers: the unreadable is wrong and counted, what has no reference is left out."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -224,6 +225,28 @@ def test_an_answer_keeps_its_schema_or_does_not():
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"maximum": 3}}}
     said = ['{"a": 3}', '{"a": 4}', "{}", "x", '{"a": NaN}', "[" * 5000]
     assert score_schema(said, schema)["schema_valid"].tolist() == [1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"pattern": "("}, "is no JSON Schema: '(' is not a 'regex'"),
+        ({"properties": {"a": {"$ref": "#/$defs/lost"}}}, "refers to '#/$defs/lost'"),
+        ({"$ref": "#lost"}, "refers to '#lost'"),
+        ({"$dynamicRef": "#lost"}, "refers to '#lost'"),
+        ({"anyOf": [{}], "$ref": "#/anyOf/1"}, "refers to '#/anyOf/1'"),
+    ],
+)
+def test_a_schema_that_no_answer_could_be_held_against_is_refused_with_its_key(schema, reason):
+    with pytest.raises(InputError, match=re.escape(f"label.answer_schema {reason}")):
+        score_schema(['"a"'], schema)
+
+
+def test_a_schema_may_refer_to_any_place_in_itself():
+    places = {"$defs": {"a b": {"type": "string"}, "c": {"$anchor": "named", "type": "null"}}}
+    refers = [{"$ref": "#/$defs/a%20b"}, {"$ref": "#named"}, {"$ref": "#/anyOf/0"}, {"const": 1}]
+    said = ['"a"', "null", "1", "2"]
+    assert score_schema(said, places | {"anyOf": refers})["schema_valid"].tolist() == [1, 1, 1, 0]
 
 
 @pytest.mark.parametrize("kind", [SCORE, VERDICT, THEMES, WORDS], ids=lambda kind: kind.kind)
