@@ -42,7 +42,6 @@ def score_own_confidence(
 
     Returns:
         `confidence` and `correct`; none where nobody says how sure the candidate is.
-
     """
     if settings.confidence_field:
         stated = _stated(settings.confidence_field, said)
