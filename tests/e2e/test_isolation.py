@@ -24,6 +24,7 @@ HEAVY = {
     "evaluate@student": "student",
     "evaluate@twin": "student",
     "export": "student",
+    "evaluate@exported": "student",
 }
 
 

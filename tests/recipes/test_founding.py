@@ -69,8 +69,7 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs-sft",
             {
-                "teacher.thinking", "student.hub", "gate.rules.against",
-                "export.formats", "serve",
+                "teacher.thinking", "student.hub", "gate.rules.against", "export.formats", "serve",
             },
         ),
         ("accounting-qa", {"prepare.steps"}),

@@ -7,8 +7,6 @@ Legend: N examples, R resamples.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -141,16 +139,6 @@ SIZE_METRICS = (
         "Its parameters, shared ones counted once.",
         ("num_parameters", COUNT),
         unit="parameters",
-    ),
-    Metric(
-        "cost_per_thousand_usd",
-        "Cost of 1,000 answers",
-        "lower",
-        "What a provider charges for a thousand answers; nothing for a model on this machine, "
-        "whose electricity nobody here knows.",
-        ("cost_per_thousand_usd", COUNT),
-        unit="US dollars",
-        scale=(0.0, math.inf),
     ),
 )
 """Exact numbers, the same for every example, so that their intervals have no width."""

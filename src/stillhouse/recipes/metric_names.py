@@ -31,9 +31,9 @@ _FIXED: dict[Scale, str] = {
     (1.0, math.inf): "perplexity",
     (0.0, math.log(2.0)): "jsd_to_teacher jsd_to_votes",
     _AMOUNT: """
-        classes_covered cost_per_thousand_usd cross_entropy entropy
-        kl_to_teacher kl_to_votes latency_mean_s latency_p50_s latency_p95_s load_s num_parameters
-        peak_memory_bytes size_bytes throughput_per_minute traditions_covered
+        classes_covered cross_entropy entropy kl_to_teacher kl_to_votes latency_mean_s
+        latency_p50_s latency_p95_s load_s num_parameters peak_memory_bytes size_bytes
+        throughput_per_minute traditions_covered
     """,
 }
 

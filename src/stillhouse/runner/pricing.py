@@ -31,6 +31,9 @@ _GPU_FLOPS = 5e13
 """assumption: a modest GPU in bfloat16; a GPU is not asked without torch."""
 
 
+_GATE_BYTES = 200 << 20
+"""measured: peak of a gate, which brings scipy's exact intervals."""
+
 _SHARDS = Cost(memory_bytes=0, seconds=2.0)
 """measured: what writing and syncing completions and shards adds to a labelling."""
 
@@ -76,7 +79,7 @@ class Pricer:
             "evaluate": self._evaluate,
             "speed": self._speed,
             "judge": lambda one: judging_cost(self._recipe, one, self.seen),
-            "gate": lambda _: Cost(memory_bytes=ROWS_BYTES, disk_bytes=4096, seconds=0.6),
+            "gate": lambda _: Cost(memory_bytes=_GATE_BYTES, disk_bytes=4096, seconds=1.0),
             "export": self._export,
             "register": self._register,
         }

@@ -128,11 +128,10 @@ class _Candidate:
         return score_own_confidence(self.settings, said, right)
 
     def size_columns(self) -> dict[str, Column]:
-        """Its size and price, the same for every example, so that rules may ask for them."""
+        """Its size, the same for every example, so that rules may ask for it."""
         sizes = {
             "num_parameters": self.size.parameters,
             "size_bytes": self.size.disk_bytes or 0,
-            "cost_per_thousand_usd": 0,
         }
         return {name: np.full(len(self._examples), float(size)) for name, size in sizes.items()}
 
