@@ -186,9 +186,7 @@ def test_whole_references_of_0_and_1_may_be_low_scores_and_are_noted():
     require_references({"score": kind}, low, as_objects=True)
     notes = note_fields({"score": kind}, ['{"score": 7}'] * 3, low, as_objects=True)
     # then
-    assert notes["mae.score"] == (
-        "no reference is above 1 on a scale from 0 to 10: fractions of 1?"
-    )
+    assert notes["mae.score"] == "no reference is above 1 on a scale from 0 to 10: fractions of 1?"
 
 
 def test_a_declared_label_has_accuracy_in_the_place_of_field_accuracy():

@@ -120,9 +120,7 @@ def note_scale(
     if not found:
         return ""
     low, high = kind.scale
-    return (
-        f"{' and '.join(found)} is above 1 on a scale from {low:g} to {high:g}: fractions of 1?"
-    )
+    return f"{' and '.join(found)} is above 1 on a scale from {low:g} to {high:g}: fractions of 1?"
 
 
 def _may_be_fractions(kind: AnswerKind, values: Sequence[float | None]) -> bool:
