@@ -19,7 +19,7 @@ OF_COLUMNS = Scores(
         **score_tags([["x"], ["y"]], ["x", "y"], TRADITION),
         **score_tags([["x"], ["y"]], ["x", "y"], CLASS),
         **dict.fromkeys(
-            ("error:theme_misclassification", "errors_asked", "hallucination:theme", "probe:x",
+            ("category:theme_misclassification", "errors_asked", "hallucination:theme", "probe:x",
              "probe_asked:x"), np.ones(2)),
     },
 )  # fmt: skip

@@ -35,6 +35,9 @@ def estimate_metric(metric: Metric, scores: Scores, resampling: Resampling) -> E
     found = bootstrap(columns, metric.statistic, resampling)
     if metric.bounds:
         found = widen(found, metric.bounds, resampling)
+    if metric.possible:
+        least, most = metric.possible
+        found = replace(found, low=max(found.low, least), high=min(found.high, most))
     return replace(found, n=metric.num_counted(scores))
 
 

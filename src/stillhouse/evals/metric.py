@@ -39,6 +39,8 @@ class Metric:
         scale: the least and the greatest value that it can have; None for a fraction, and for a
             name whose scale `recipes/metric_names.py` knows.
         source: of the definition: a paper with its section, or a library.
+        possible: where examples together cannot give the whole scale: what they can give. One of
+            three shares is the largest, and never below a third.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Metric:
     is_fraction: bool = False
     source: str = ""
     scale: tuple[float, float] | None = None
+    possible: tuple[float, float] | None = None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
