@@ -88,7 +88,7 @@ def compare_candidates(
         metric_name: what is compared.
         candidates: name to scores; teacher, student, twin, baseline, production, exported or any.
         names: the candidate, and whom it is compared with.
-        resampling: how the interval is made; its draws are also those of the test.
+        resampling: how the interval is made, and the swaps of the test.
         asking: difference or ratio, the margin, the least n.
 
     Returns:
@@ -244,7 +244,7 @@ def p_value_of(
         metric: what is compared.
         own: one candidate's scores.
         other: the other's, of the same examples.
-        resampling: draws and seed of the swaps.
+        resampling: number and seed of the swaps.
 
     Returns:
         The two-sided p value, and the name of the test: the mid-p form of McNemar's for fractions
