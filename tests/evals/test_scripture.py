@@ -200,6 +200,15 @@ def test_problems_say_what_does_not_exist(entry, problem):
     assert find_entry_problem(entry) == problem
 
 
+@pytest.mark.parametrize("text", ["John 3:0", "John 0:5", "John 0", "John 3:0-5", "John 0:3-5"])
+def test_a_zero_is_kept_and_does_not_exist(text):
+    (found,) = read_references(text)
+    assert find_problem(found) != ""
+    assert write_reference(found) == text
+    assert "0" in found.osis.replace("-", ".").split(".")
+    assert [one.osis for one in read_references(found.osis)] == [found.osis]
+
+
 def test_an_entry_of_numbers_alone_is_of_the_book_before():
     entries = ["Mk 4:3-8", "4:13-20", "Rom 1:16", "99:1", "2 Cor 5:17"]
     whole = complete_entries(entries)

@@ -78,7 +78,7 @@ class PassageReader:
             if passage is None:
                 break
             found.append(passage)
-            chapter = passage.last.chapter if passage.last.verse else None
+            chapter = passage.last.chapter if passage.last.verse is not None else None
             if passage.last.book is not self._book:
                 break
             separator = self._tokens.sign(passage.end)

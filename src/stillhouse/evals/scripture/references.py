@@ -25,7 +25,12 @@ class Place:
     def osis(self, label: str = "") -> str:
         """Such as `1Cor.13.4`; a book that does not exist is called as it was written."""
         name = self.book.osis if self.book else label
-        return ".".join([name, *(str(part) for part in (self.chapter, self.verse) if part)])
+        return ".".join([name, *self.numbers])
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Chapter and verse as far as they are named, a 0 that does not exist included."""
+        return tuple(str(part) for part in (self.chapter, self.verse) if part is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,13 @@ def write_reference(reference: Reference) -> str:
         return begin
     if first.book != last.book and last.book:
         return f"{begin} - {last.book.name} {_numbers(last)}".strip()
-    if first.verse and first.chapter == last.chapter:
+    if first.verse is not None and first.chapter == last.chapter:
         return f"{begin}-{last.verse}"
     return f"{begin}-{_numbers(last)}"
 
 
 def _numbers(place: Place) -> str:
-    return ":".join(str(part) for part in (place.chapter, place.verse) if part)
+    return ":".join(place.numbers)
 
 
 def find_problem(reference: Reference) -> str:
