@@ -256,14 +256,17 @@ def test_any_text_is_read_without_failing_and_spans_do_not_overlap(text):
 )
 def test_time_grows_with_the_length_of_the_text(piece):
     # given a text, and one eight times as long
-    short, long = piece * 1_000, piece * 8_000
-    # when
-    begin = time.process_time()
-    find_references(short)
-    middle = time.process_time()
-    find_references(long)
-    # then: a quadratic one would take 64 times as long; a small floor for the clock's noise
-    assert time.process_time() - middle < 24 * (middle - begin) + 0.05
+    short, long = piece * 2_000, piece * 16_000
+
+    def is_linear():
+        begin = time.process_time()
+        find_references(short)
+        middle = time.process_time()
+        find_references(long)
+        return time.process_time() - middle < 24 * (middle - begin)
+
+    # then: a quadratic one would take 64 times as long each time; a busy machine may disturb one
+    assert any(is_linear() for _ in range(4))
 
 
 def test_verses_of_a_range_are_counted_across_chapters():
