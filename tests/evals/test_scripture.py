@@ -217,6 +217,40 @@ def test_an_entry_of_numbers_alone_is_of_the_book_before():
     assert complete_entries(["4:13-20"]) == ["4:13-20"]
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("Joel 4,1", "Joel 4,21", "Maleachi 3,19", "Maleachi 3,24", "Psalm 51,21", "Psalm 51,20"),
+        *("Siehe Ps 18,51", "1. Mose 32,33", "Prediger 4,17", "Jona 2,11", "Ps 60,14", "Siehe Joel 4:1", "Joel 3,1-5"),
+        *("Maleachi 3,23-24", "Maleachi 4,6", "Joel 2,32", "Joel 4,1-3", "Hosea 14,10"),
+    ],
+)
+def test_both_numberings_exist_in_german(entry):
+    assert [find_problem(one) for one in read_references(entry)] == [""]
+    assert [one.last.verse for one in read_references(entry)] != [None]
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("Joel 4:1", "Joel has 3 chapters, so there is no chapter 4"),
+        ("Malachi 3:19", "Malachi 3 has 18 verses, so there is no verse 19"),
+        ("Psalm 51:21", "Psalm 51 has 19 verses, so there is no verse 21"),
+        ("Maleachi 3,25", "Malachi 3 has 24 verses, so there is no verse 25"),
+        ("Siehe Joel 5,1", "Joel has 4 chapters, so there is no chapter 5"),
+        ("Siehe Psalm 23,7", "Psalm 23 has 6 verses, so there is no verse 7"),
+    ],
+)
+def test_what_neither_numbering_has_does_not_exist(entry, problem):
+    assert find_entry_problem(entry) == problem
+
+
+def test_the_hebrew_numbering_has_as_many_verses_as_the_masoretic_text():
+    old = [book for book in books() if book.index < book_by_osis("Matt").index]
+    assert sum(sum(book.hebrew) for book in old) == 23_213
+    assert [len(book_by_osis(name).hebrew) for name in ("Joel", "Mal", "Ps")] == [4, 3, 150]
+
+
 @st.composite
 def references(draw):
     book = draw(st.sampled_from(books()))

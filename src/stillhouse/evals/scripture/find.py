@@ -134,7 +134,14 @@ class _Finder:
 
     def _reference(self, passage: Passage, begin: int, label: str) -> Reference:
         start, stop = self._tokens[begin].start, self._tokens[passage.end - 1].end
-        return Reference(passage.first, passage.last, self._text[start:stop], (start, stop), label)
+        return Reference(
+            passage.first,
+            passage.last,
+            self._text[start:stop],
+            (start, stop),
+            label,
+            passage.in_german,
+        )
 
     def _name_at(self, place: int) -> tuple[Named | None, int]:
         """The book whose name begins at a token, and the place behind the name."""
