@@ -122,6 +122,39 @@ def test_ambiguous_names_count_where_their_form_says_so(text, expected):
     assert osis(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Acts 29 says so", ["Acts.29"]),
+        ("As Job 45 says, we wait", ["Job.45"]),
+        ("It is written in Acts 29.", ["Acts.29"]),
+        ("(see Mark 17)", ["Mark.17"]),
+        ("Micah 9, too", ["Mic.9"]),
+        ("Acts 29-30 tells of it", ["Acts.29-Acts.30"]),
+        ("Apostelgeschichte 29 sagt", ["Acts.29"]),
+        ("As Hezekiah 3:16 says", ["Hezekiah.3.16"]),
+        ("2 Hesitations 4:1-3", ["2 Hesitations.4.1-2 Hesitations.4.3"]),
+        ("Joh 3,16 und Babylonians 2:5", ["John.3.16", "Babylonians.2.5"]),
+    ],
+)
+def test_what_does_not_exist_is_found_where_what_exists_is(text, expected):
+    assert osis(text) == expected
+    assert not is_valid(find_references(text)[-1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Job 45 failed", "Job 4711 says it failed", "Numbers 104, 105 and 106", "job 45 says"),
+        *("Mark 45 is here", "Mark 99.5 million", "John 30", "acts 29.", "Monday 3:16"),
+        *("Hezekiah 3:16 pm", "hezekiah 3:16", "Hezekiah 3", "Egyptians 3.16", "Thomas 3:16"),
+        *("At 3:16 it rang", "Babylonians 700 BC", "Chorus 3:16", "Track 2:45"),
+    ],
+)
+def test_no_book_or_chapter_is_invented_by_the_reader(text):
+    assert osis(text) == []
+
+
 def test_spans_and_texts_point_at_what_was_written():
     text = "As in John 3:16, 18 and (1 Cor. 13)!"
     found = find_references(text)
@@ -221,8 +254,9 @@ def test_an_entry_of_numbers_alone_is_of_the_book_before():
     "entry",
     [
         *("Joel 4,1", "Joel 4,21", "Maleachi 3,19", "Maleachi 3,24", "Psalm 51,21", "Psalm 51,20"),
-        *("Siehe Ps 18,51", "1. Mose 32,33", "Prediger 4,17", "Jona 2,11", "Ps 60,14", "Siehe Joel 4:1", "Joel 3,1-5"),
-        *("Maleachi 3,23-24", "Maleachi 4,6", "Joel 2,32", "Joel 4,1-3", "Hosea 14,10"),
+        *("Siehe Ps 18,51", "1. Mose 32,33", "Prediger 4,17", "Jona 2,11", "Ps 60,14"),
+        *("Siehe Joel 4:1", "Joel 3,1-5", "Joel 2,32", "Joel 4,1-3", "Hosea 14,10"),
+        *("Maleachi 3,23-24", "Maleachi 4,6"),
     ],
 )
 def test_both_numberings_exist_in_german(entry):

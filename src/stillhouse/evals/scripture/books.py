@@ -1,7 +1,7 @@
 """The 66 books with the verses of each chapter, as counted in the King James Version.
 
-Two chapters end one verse later in other editions; both endings exist here. Hebrew Bibles, and most
-German ones with them, end some chapters elsewhere, as in Joel, Malachi and the psalms with headings.
+Two chapters end one verse later in other editions; both endings exist here. Hebrew Bibles, and
+most German ones with them, end some chapters elsewhere, as in Joel, Malachi and many psalms.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Book:
         return last > 0 and (verse is None or 1 <= verse <= last)
 
     def last_verse(self, chapter: int, *, in_german: bool = False) -> int:
-        """The number of a chapter's last verse, 0 without such a chapter; in German by any count."""
+        """A chapter's last verse, 0 without such a chapter; in German the later of both counts."""
         counts = (self.verses, self.hebrew) if in_german else (self.verses,)
         return max((own[chapter - 1] for own in counts if 1 <= chapter <= len(own)), default=0)
 
