@@ -51,7 +51,7 @@ def test_a_difference_of_means_is_tested_by_swaps_and_agrees_with_its_interval()
     }
     found = compare_candidates("kl_to_teacher", candidates, ("student", "twin"), QUICK)
     assert found.test == "paired permutation"
-    assert found.p_value == pytest.approx(1 / 301)
+    assert found.p_value == pytest.approx(1 / 10_001)
     assert found.word == "superior"
 
 

@@ -58,9 +58,14 @@ class Metric:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Both ends of its scale, where it has both: its own, else that of its name."""
-        scale = self.scale or ((0.0, 1.0) if self.is_fraction else scale_of(self.name))
-        return scale if scale and all(map(math.isfinite, scale)) else None
+        """Both ends of its scale, where it has both."""
+        return self.reach if all(map(math.isfinite, self.reach)) else None
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the greatest value: its own scale, else its name's; else infinite."""
+        scale = self.scale or (SHARE if self.is_fraction else scale_of(self.name))
+        return scale or (-math.inf, math.inf)
 
     def columns(self, scores: Scores) -> NDArray[np.float64]:
         """(N, S), the columns that it needs."""
