@@ -53,7 +53,7 @@ def test_resamples_that_define_nothing_reach_to_the_ends_of_the_scale_and_no_fur
     # given six examples of which one alone is of the second class: a third of the resamples lack
     # it, and kappa is 0 / 0 there
     wanted = ["unsafe"] + ["safe"] * 5
-    one, two = score_labels(wanted, wanted), score_labels(["safe", "unsafe"] + wanted[2:], wanted)
+    one, two = score_labels(wanted, wanted), score_labels(["safe", "unsafe", *wanted[2:]], wanted)
     # when
     found = estimate("kappa.f", one)
     difference = compare(metric_by_name("kappa.f", one), one, two, "difference", QUICK)
