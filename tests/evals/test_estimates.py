@@ -46,7 +46,8 @@ def test_f1_of_few_positives_has_an_interval_on_its_scale(num_positive, num_all,
 def test_one_group_of_paraphrases_has_an_interval_on_its_scale():
     columns = {"group_pairs_equal": np.array([2.0, 0.0]), "group_pairs": np.array([3.0, 0.0])}
     found = estimate("paraphrase_pairs", scores_of(columns))
-    assert 0.0 <= found.low < found.value == pytest.approx(2 / 3) < found.high <= 1.0
+    assert found.value == pytest.approx(2 / 3)
+    assert 0.0 <= found.low < found.value < found.high <= 1.0
 
 
 def test_resamples_that_define_nothing_reach_to_the_ends_of_the_scale_and_no_further():

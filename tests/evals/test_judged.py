@@ -29,7 +29,7 @@ def value(name, scores):
 
 def errors_of(said, known):
     columns = error_columns([said], [known])
-    return {name for name in CATEGORIES if columns[f"error:{name}"][0]}
+    return {name for name in CATEGORIES if columns[f"category:{name}"][0]}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_an_item_whose_reference_has_no_score_is_not_asked():
     found = value("error.score_overestimate", table(columns))
     # then
     assert (found.value, found.n) == (0.5, 2)
-    assert columns["error:unreadable"].sum() == 0
+    assert columns["category:unreadable"].sum() == 0
 
 
 def test_christian_accuracy_is_not_had_by_always_saying_yes():

@@ -182,7 +182,7 @@ def test_the_engine_completes_the_last_user_turn_alone(engine, examples):
 def test_scoring_is_refused_by_name(engine, examples):
     can = engine.capabilities
 
-    assert (can.text, can.own_logprobs, can.scoring, can.full_logits) == (True, False, False, False)
+    assert (can.text, can.own_logprobs, can.scoring, can.full_logits) == (True, True, False, False)
     for scored in (engine.score(examples), engine.classify(examples, ["fox", "dog"])):
         with pytest.raises(ModelError, match="T5ForConditionalGeneration is an encoder-decoder"):
             next(scored)
