@@ -61,12 +61,18 @@ def test_too_few_or_uneven_repeats_are_refused(repeats, reason):
 
 
 def test_a_batch_is_as_far_from_one_by_one_as_its_farthest_answer():
-    alone = [answer(80), answer(20), "torn"]
-    batch = [answer(80), answer(22), "torn"]
+    alone = [answer(80), answer(20), answer(5)]
+    batch = [answer(80), answer(22), answer(5)]
     found = values_of(score_batch(KINDS, alone, batch, as_objects=True))
     assert found == {"batch_equality": pytest.approx(2 / 3), "batch_difference.score": 2.0}
     torn = values_of(score_batch(KINDS, alone, ["torn", *batch[1:]], as_objects=True))
     assert torn["batch_difference.score"] == 100.0
+
+
+def test_two_unreadable_answers_are_a_whole_scale_apart():
+    said = [answer(80), "torn"]
+    found = values_of(score_batch(KINDS, said, said, as_objects=True))
+    assert found == {"batch_equality": 1.0, "batch_difference.score": 100.0}
 
 
 def test_paraphrases_are_counted_by_groups_and_by_pairs():

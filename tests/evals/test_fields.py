@@ -1,6 +1,7 @@
 """Fields of answers: the unreadable is wrong and counted, what has no reference is left out."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -115,6 +116,28 @@ def test_a_plain_answer_is_one_field():
     ] == pytest.approx(0.5)
 
 
+def test_without_declared_classes_a_stranger_to_references_and_positive_side_is_unreadable():
+    # given one unsafe reference among six
+    kind = AnswerKind(kind="label", positive=("unsafe", "worse"))
+    wanted = ["safe"] * 5 + ["unsafe"]
+    # when every answer is a stranger, then each counts as the opposite of its reference
+    found = measure({"answer": kind}, ["banana"] * 6, wanted, as_objects=False)
+    assert found["unreadable.answer"] == found["false_positive_rate.answer"] == 1.0
+    assert found["false_negative_rate.answer"] == 1.0
+    # and a positive class that no reference has can be read
+    found = measure({"answer": kind}, ["worse"] * 6, wanted, as_objects=False)
+    assert (found["unreadable.answer"], found["recall.answer"]) == (0.0, 1.0)
+
+
+def test_a_whole_number_is_a_class_however_json_writes_it():
+    one = AnswerKind(kind="label", classes=(1, True))
+    said = [json.dumps({"f": value}) for value in (1.0, 1, True, 1.5)]
+    assert read_field("f", one, said, as_objects=True) == ["1", "1", "true", None]
+    several = AnswerKind(kind="labels", classes=(1, 2))
+    lists = [json.dumps({"f": value}) for value in ([1.0, 2], [1.5])]
+    assert read_field("f", several, lists, as_objects=True) == [{"1", "2"}, None]
+
+
 def test_fields_of_plain_answers_are_refused():
     with pytest.raises(InputError, match="one field of a plain answer is answer"):
         require_references({"score": SCORE}, ["80"], as_objects=False)
@@ -155,6 +178,17 @@ def test_fractions_on_a_scale_of_percent_are_refused_in_references_and_noted_in_
     require_references({"score": SCORE}, ['{"score": 0}'], as_objects=True)
 
 
+def test_whole_references_of_0_and_1_may_be_low_scores_and_are_noted():
+    # given few points on a scale to 10
+    kind = AnswerKind(kind="number", low=0.0, high=10.0)
+    low = ['{"score": 0}', '{"score": 1}', '{"score": 1.0}']
+    # when
+    require_references({"score": kind}, low, as_objects=True)
+    notes = note_fields({"score": kind}, ['{"score": 7}'] * 3, low, as_objects=True)
+    # then
+    assert notes["mae.score"] == "no reference is above 1 on a scale from 0 to 10: fractions of 1?"
+
+
 def test_a_declared_label_has_accuracy_in_the_place_of_field_accuracy():
     said, wanted = ['{"verdict": "good", "why": "x"}'], ['{"verdict": "good", "why": "x"}']
     columns = score_objects(said, wanted) | score_fields(
@@ -189,6 +223,28 @@ def test_an_answer_keeps_its_schema_or_does_not():
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"maximum": 3}}}
     said = ['{"a": 3}', '{"a": 4}', "{}", "x", '{"a": NaN}', "[" * 5000]
     assert score_schema(said, schema)["schema_valid"].tolist() == [1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"pattern": "("}, "is no JSON Schema: '(' is not a 'regex'"),
+        ({"properties": {"a": {"$ref": "#/$defs/lost"}}}, "refers to '#/$defs/lost'"),
+        ({"$ref": "#lost"}, "refers to '#lost'"),
+        ({"$dynamicRef": "#lost"}, "refers to '#lost'"),
+        ({"anyOf": [{}], "$ref": "#/anyOf/1"}, "refers to '#/anyOf/1'"),
+    ],
+)
+def test_a_schema_that_no_answer_could_be_held_against_is_refused_with_its_key(schema, reason):
+    with pytest.raises(InputError, match=re.escape(f"label.answer_schema {reason}")):
+        score_schema(['"a"'], schema)
+
+
+def test_a_schema_may_refer_to_any_place_in_itself():
+    places = {"$defs": {"a b": {"type": "string"}, "c": {"$anchor": "named", "type": "null"}}}
+    refers = [{"$ref": "#/$defs/a%20b"}, {"$ref": "#named"}, {"$ref": "#/anyOf/0"}, {"const": 1}]
+    said = ['"a"', "null", "1", "2"]
+    assert score_schema(said, places | {"anyOf": refers})["schema_valid"].tolist() == [1, 1, 1, 0]
 
 
 @pytest.mark.parametrize("kind", [SCORE, VERDICT, THEMES, WORDS], ids=lambda kind: kind.kind)

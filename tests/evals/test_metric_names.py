@@ -19,7 +19,7 @@ OF_COLUMNS = Scores(
         **score_tags([["x"], ["y"]], ["x", "y"], TRADITION),
         **score_tags([["x"], ["y"]], ["x", "y"], CLASS),
         **dict.fromkeys(
-            ("error:theme_misclassification", "errors_asked", "hallucination:theme", "probe:x",
+            ("category:theme_misclassification", "errors_asked", "hallucination:theme", "probe:x",
              "probe_asked:x", "harness_higher:sky.acc", "harness_lower:sky.perplexity"),
             np.ones(2)),
     },

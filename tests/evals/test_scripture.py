@@ -122,6 +122,39 @@ def test_ambiguous_names_count_where_their_form_says_so(text, expected):
     assert osis(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Acts 29 says so", ["Acts.29"]),
+        ("As Job 45 says, we wait", ["Job.45"]),
+        ("It is written in Acts 29.", ["Acts.29"]),
+        ("(see Mark 17)", ["Mark.17"]),
+        ("Micah 9, too", ["Mic.9"]),
+        ("Acts 29-30 tells of it", ["Acts.29-Acts.30"]),
+        ("Apostelgeschichte 29 sagt", ["Acts.29"]),
+        ("As Hezekiah 3:16 says", ["Hezekiah.3.16"]),
+        ("2 Hesitations 4:1-3", ["2 Hesitations.4.1-2 Hesitations.4.3"]),
+        ("Joh 3,16 und Babylonians 2:5", ["John.3.16", "Babylonians.2.5"]),
+    ],
+)
+def test_what_does_not_exist_is_found_where_what_exists_is(text, expected):
+    assert osis(text) == expected
+    assert not is_valid(find_references(text)[-1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Job 45 failed", "Job 4711 says it failed", "Numbers 104, 105 and 106", "job 45 says"),
+        *("Mark 45 is here", "Mark 99.5 million", "John 30", "acts 29.", "Monday 3:16"),
+        *("Hezekiah 3:16 pm", "hezekiah 3:16", "Hezekiah 3", "Egyptians 3.16", "Thomas 3:16"),
+        *("At 3:16 it rang", "Babylonians 700 BC", "Chorus 3:16", "Track 2:45"),
+    ],
+)
+def test_no_book_or_chapter_is_invented_by_the_reader(text):
+    assert osis(text) == []
+
+
 def test_spans_and_texts_point_at_what_was_written():
     text = "As in John 3:16, 18 and (1 Cor. 13)!"
     found = find_references(text)
@@ -200,12 +233,56 @@ def test_problems_say_what_does_not_exist(entry, problem):
     assert find_entry_problem(entry) == problem
 
 
+@pytest.mark.parametrize("text", ["John 3:0", "John 0:5", "John 0", "John 3:0-5", "John 0:3-5"])
+def test_a_zero_is_kept_and_does_not_exist(text):
+    (found,) = read_references(text)
+    assert find_problem(found) != ""
+    assert write_reference(found) == text
+    assert "0" in found.osis.replace("-", ".").split(".")
+    assert [one.osis for one in read_references(found.osis)] == [found.osis]
+
+
 def test_an_entry_of_numbers_alone_is_of_the_book_before():
     entries = ["Mk 4:3-8", "4:13-20", "Rom 1:16", "99:1", "2 Cor 5:17"]
     whole = complete_entries(entries)
     assert whole == ["Mk 4:3-8", "Mark 4:13-20", "Rom 1:16", "Romans 99:1", "2 Cor 5:17"]
     assert [bool(find_entry_problem(entry)) for entry in whole] == [0, 0, 0, 1, 0]
     assert complete_entries(["4:13-20"]) == ["4:13-20"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("Joel 4,1", "Joel 4,21", "Maleachi 3,19", "Maleachi 3,24", "Psalm 51,21", "Psalm 51,20"),
+        *("Siehe Ps 18,51", "1. Mose 32,33", "Prediger 4,17", "Jona 2,11", "Ps 60,14"),
+        *("Siehe Joel 4:1", "Joel 3,1-5", "Joel 2,32", "Joel 4,1-3", "Hosea 14,10"),
+        *("Maleachi 3,23-24", "Maleachi 4,6"),
+    ],
+)
+def test_both_numberings_exist_in_german(entry):
+    assert [find_problem(one) for one in read_references(entry)] == [""]
+    assert [one.last.verse for one in read_references(entry)] != [None]
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("Joel 4:1", "Joel has 3 chapters, so there is no chapter 4"),
+        ("Malachi 3:19", "Malachi 3 has 18 verses, so there is no verse 19"),
+        ("Psalm 51:21", "Psalm 51 has 19 verses, so there is no verse 21"),
+        ("Maleachi 3,25", "Malachi 3 has 24 verses, so there is no verse 25"),
+        ("Siehe Joel 5,1", "Joel has 4 chapters, so there is no chapter 5"),
+        ("Siehe Psalm 23,7", "Psalm 23 has 6 verses, so there is no verse 7"),
+    ],
+)
+def test_what_neither_numbering_has_does_not_exist(entry, problem):
+    assert find_entry_problem(entry) == problem
+
+
+def test_the_hebrew_numbering_has_as_many_verses_as_the_masoretic_text():
+    old = [book for book in books() if book.index < book_by_osis("Matt").index]
+    assert sum(sum(book.hebrew) for book in old) == 23_213
+    assert [len(book_by_osis(name).hebrew) for name in ("Joel", "Mal", "Ps")] == [4, 3, 150]
 
 
 @st.composite
@@ -247,14 +324,17 @@ def test_any_text_is_read_without_failing_and_spans_do_not_overlap(text):
 )
 def test_time_grows_with_the_length_of_the_text(piece):
     # given a text, and one eight times as long
-    short, long = piece * 1_000, piece * 8_000
-    # when
-    begin = time.process_time()
-    find_references(short)
-    middle = time.process_time()
-    find_references(long)
-    # then: a quadratic one would take 64 times as long; a small floor for the clock's noise
-    assert time.process_time() - middle < 24 * (middle - begin) + 0.05
+    short, long = piece * 2_000, piece * 16_000
+
+    def is_linear():
+        begin = time.process_time()
+        find_references(short)
+        middle = time.process_time()
+        find_references(long)
+        return time.process_time() - middle < 24 * (middle - begin)
+
+    # then: a quadratic one would take 64 times as long each time; a busy machine may disturb one
+    assert any(is_linear() for _ in range(4))
 
 
 def test_verses_of_a_range_are_counted_across_chapters():

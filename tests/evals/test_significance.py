@@ -44,7 +44,7 @@ def naive_sign_flips(first, second):
 @given(st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=1, max_size=8))
 def test_swaps_of_a_mean_are_the_sign_flip_test(pairs):
     first, second = zip(*pairs, strict=True)
-    found = swap_test(means_of(first), means_of(second), of_sums(ratio), Resampling(draws=256))
+    found = swap_test(means_of(first), means_of(second), of_sums(ratio), Resampling(swaps=256))
     assert found == pytest.approx(naive_sign_flips(first, second))
 
 
@@ -53,11 +53,11 @@ def test_random_swaps_come_near_all_swaps_and_are_never_nothing():
     first = generator.normal(0.4, 1, 14)
     second = generator.normal(0, 1, 14)
     columns = means_of(first), means_of(second)
-    whole = swap_test(*columns, of_sums(ratio), Resampling(draws=2**14))
-    drawn = swap_test(*columns, of_sums(ratio), Resampling(draws=8000))
+    whole = swap_test(*columns, of_sums(ratio), Resampling(swaps=2**14))
+    drawn = swap_test(*columns, of_sums(ratio), Resampling(swaps=8000))
     assert drawn == pytest.approx(whole, abs=0.02)
     apart = means_of(first + 100), means_of(second)
-    assert swap_test(*apart, of_sums(ratio), Resampling(draws=99)) == pytest.approx(0.01)
+    assert swap_test(*apart, of_sums(ratio), Resampling(swaps=99)) == pytest.approx(0.01)
 
 
 def test_swaps_refuse_equality_no_more_often_than_the_level():
@@ -65,7 +65,7 @@ def test_swaps_refuse_equality_no_more_often_than_the_level():
     for seed in range(300):
         both = np.random.default_rng(seed).exponential(1, (2, 12))
         columns = means_of(both[0]), means_of(both[1])
-        refused += swap_test(*columns, of_sums(ratio), Resampling(draws=199, seed=seed)) <= 0.05
+        refused += swap_test(*columns, of_sums(ratio), Resampling(seed=seed, swaps=199)) <= 0.05
     assert refused / 300 <= 0.08
 
 
@@ -79,6 +79,17 @@ def test_a_difference_that_is_not_defined_has_no_p_value():
 def test_corrections_are_those_of_statsmodels(p_values):
     for ours, name in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
         assert ours(p_values) == pytest.approx(multipletests(p_values, method=name)[1].tolist())
+
+
+def test_a_clear_difference_stays_clear_among_thirty_questions():
+    # given one difference as clear as can be, and 29 questions without any
+    generator = np.random.default_rng(0)
+    first, second = means_of(generator.normal(9, 1, 60)), means_of(generator.normal(0, 1, 60))
+    clear = swap_test(first, second, of_sums(ratio), Resampling(draws=1000))
+    # when
+    found = holm([clear, *[1.0] * 29])
+    # then
+    assert found[0] < 0.005
 
 
 def test_what_was_not_asked_costs_the_others_nothing():

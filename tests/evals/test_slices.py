@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.scores import Scores
 from stillhouse.evals.slices import (
@@ -49,6 +50,23 @@ def test_an_example_of_no_part_is_in_none_and_rare_names_come_together():
     assert sum(column.sum() for column in columns.values()) == len(names)
     assert columns[Slice("genre", OTHERS).column].sum() > 1
     assert list(slice_columns("genre", [[]])) == ["slice:genre=none"]
+
+
+def test_a_part_called_others_is_kept_apart_from_the_rare_ones():
+    names = [[f"g{number}"] for number in range(40)] + [[OTHERS]] * 20
+
+    columns = slice_columns("genre", names)
+
+    assert columns[Slice("genre", OTHERS).column].sum() == 20
+    assert columns[Slice("genre", "rare others").column].sum() == 40 - (MOST_NAMES - 2)
+
+
+def test_a_part_that_is_not_there_is_refused_with_those_that_are():
+    scores = scored([["rock"], ["folk"]], [1, 0])
+    with pytest.raises(InputError, match=r"no part 'jazz' by genre"):
+        on_slice(scores, Slice("genre", "jazz"))
+    with pytest.raises(InputError, match=r"not cut by 'mood'"):
+        on_slice(scores, Slice("mood", "sad"))
 
 
 def test_names_with_any_sign_come_back_as_they_were():

@@ -87,6 +87,20 @@ def test_a_default_is_seen_in_top_share_and_entropy():
     assert estimates(GENDER, ["man"] * 5, CLASS, "classes_entropy").value == 0.0
 
 
+def test_the_most_named_of_three_is_never_below_a_third_nor_the_least_above():
+    finder = TagFinder({name: [name] for name in ("ash", "elm", "oak")})
+    texts = ["ash", "elm", "oak"] * 10
+    top, least = (
+        estimates(finder, texts, CLASS, name) for name in ("classes_top_share", "classes_min_share")
+    )
+    assert top.low == top.value == pytest.approx(1 / 3)
+    assert least.high == least.value == pytest.approx(1 / 3)
+    assert least.low < 1 / 3 < top.high
+    # but where one alone was named, another may be as often missing as the sample is small
+    alone = estimates(finder, ["ash"] * 10, CLASS, "classes_top_share")
+    assert alone.low == pytest.approx(0.025 ** (1 / 10))
+
+
 def test_shares_and_the_distance_to_a_reference_are_of_namings():
     # given a text that names both counts for both, one that names none for none
     texts = ["man", "man", "he and she", "nobody"]

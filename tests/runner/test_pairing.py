@@ -105,6 +105,7 @@ def test_a_scratch_student_of_a_remote_teacher_needs_a_tokenizer():
         (["teacher.api.base_url=localhost"], "teacher.api.base_url"),
         (["label.reject=['(']"], "is no regular expression"),
         (["label.answer_schema={type: nothing}"], "is no JSON Schema"),
+        (["label.answer_schema={pattern: '('}"], "label.answer_schema: is no JSON Schema: '(' is"),
         (
             ["prepare.steps=[{name: pair_with, file: a.jsonl}]"],
             "steps.0.as: Field required",
@@ -156,7 +157,9 @@ def test_a_key_that_was_pasted_into_a_recipe_is_refused_and_not_repeated(change)
     assert "sk-live-4711" not in str(caught.value).replace(change, "")
 
 
-@pytest.mark.parametrize("reference", ["#/$defs/lost", "https://example.org/schema.json"])
+@pytest.mark.parametrize(
+    "reference", ["#/$defs/lost", "#lost", "#/required/0", "https://example.org/schema.json"]
+)
 def test_a_schema_that_refers_to_what_is_not_there_is_refused(reference):
     with pytest.raises(RecipeError, match="no place in the schema itself"):
         load(f'label.answer_schema={{"properties": {{"a": {{"$ref": "{reference}"}}}}}}')

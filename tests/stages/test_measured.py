@@ -17,7 +17,7 @@ from stillhouse.evals.scores import Scores
 from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.comparing import Answers, refuse_not_numbers, summarise
-from stillhouse.stages.confidence import score_own_confidence
+from stillhouse.stages.confidence import confidence_note, score_own_confidence
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.measured import find_measured, read_answers
 
@@ -175,5 +175,17 @@ def test_a_stated_confidence_is_read_and_silence_counts_as_sure(measured):
     found = score_own_confidence(settings, answered, np.zeros(20))
 
     assert found["confidence"].tolist() == [0.25, 1.0, 1.0, *[1.0] * 17]
-    with pytest.raises(InputError, match="no probability"):
-        score_own_confidence(settings, [replace(answered[0], text='{"sure": 90}')], np.zeros(1))
+    assert "no number" not in confidence_note(settings, answered)
+
+
+def test_a_stated_confidence_that_is_no_probability_is_wrong_and_noted_and_ends_no_run(measured):
+    settings = Evaluate(draws=100, confidence_field="sure")
+    texts = [f'{{"sure": {value}}}' for value in (90, 90, '"high"', "true", -1, "1e400", "0")]
+    answered = [replace(said(measured)[0], text=text) for text in texts]
+    right = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+
+    found = score_own_confidence(settings, answered, right)
+
+    assert found["confidence"].tolist() == [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+    note = confidence_note(settings, answered)
+    assert "6 of 7 say what is no number from 0 to 1, such as 90" in note

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
-from stillhouse.evals.error_categories import CATEGORIES
+from stillhouse.evals.answers import score_objects
+from stillhouse.evals.error_categories import CATEGORIES, error_columns
+from stillhouse.evals.fields import score_fields
 from stillhouse.evals.hallucination import KINDS
+from stillhouse.evals.judged import Judged
 from stillhouse.evals.scores import Scores
+from stillhouse.recipes.answers import AnswerKind
 from stillhouse.tasks.songs.analysis import VERDICTS, has_words, lyrics_of, read_analysis
 from stillhouse.tasks.songs.lexicon import lexicon, plain_text
 from stillhouse.tasks.songs.measure import canonical_themes, song_columns
@@ -172,11 +176,25 @@ def test_all_columns_of_songs_come_from_texts():
     columns = song_columns(examples, texts, baseline=[item.answer for item in examples])
     # then
     assert columns["hallucination"].tolist() == [0, 1, 0]
-    assert columns["error:false_positive_christian"].tolist() == [0, 1, 0]
-    assert columns["error:unreadable"].tolist() == [0, 0, 1]
+    assert columns["category:false_positive_christian"].tolist() == [0, 1, 0]
+    assert columns["category:unreadable"].tolist() == [0, 0, 1]
     assert columns["christian_right"].tolist() == [1, 0, 0]
     assert columns["worsened"].tolist() == [0, 1, 1]
     Scores(("1", "2", "3"), columns)
+
+
+def test_a_field_that_is_called_as_a_category_shares_no_column_with_it():
+    # given fields named after every category
+    kind = AnswerKind(kind="number", low=0.0, high=100.0)
+    answers = [json.dumps(dict.fromkeys(CATEGORIES, 50))]
+    of_fields = score_fields(dict.fromkeys(CATEGORIES, kind), answers, answers, as_objects=True)
+    of_objects = score_objects(answers, answers)
+    judged = [Judged(score=50.0)]
+    # when
+    of_categories = error_columns(judged, judged)
+    # then
+    assert of_fields.keys().isdisjoint(of_categories)
+    assert of_objects.keys().isdisjoint(of_categories)
 
 
 def test_references_with_scores_of_parts_of_one_are_refused():

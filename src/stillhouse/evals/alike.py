@@ -91,7 +91,8 @@ FIELD_CONSISTENCY_METRICS = (
         "batch_difference.{field}",
         "Largest difference of {field} in a batch",
         "lower",
-        "Over all examples, the largest distance of the answer alone and in a batch.",
+        "Of the examples that were asked both ways, the largest distance of both answers; the "
+        "whole scale where either is unreadable. It tells of these examples alone, interval too.",
         ("batch_difference:{field}", BATCHED),
         largest,
         unit="points",

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from jsonschema.validators import Draft202012Validator
 
+from stillhouse.core.errors import InputError
 from stillhouse.evals.scores import Column
+from stillhouse.recipes.answer_schema import refuse_schema
 
 
 def parse_json(text: str) -> Any:
@@ -101,7 +103,22 @@ def _marked(value: Any) -> Any:
 
 
 def score_schema(completions: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Column]:
-    """`schema_valid`: (N,) 1 where the completion is JSON, whole, and keeps the JSON Schema."""
+    """Whether answers keep a JSON Schema.
+
+    Args:
+        completions: the candidate's texts.
+        schema: that they should keep.
+
+    Returns:
+        `schema_valid`: (N,) 1 where the completion is JSON, whole, and keeps the schema.
+
+    Raises:
+        InputError: the schema is none, has a pattern that cannot be read, or refers to nowhere.
+    """
+    try:
+        refuse_schema(schema)
+    except ValueError as error:
+        raise InputError(f"label.answer_schema {error}", "mend the schema") from None
     validator = Draft202012Validator(schema)
     return {"schema_valid": np.array([float(_keeps(validator, text)) for text in completions])}
 

@@ -50,11 +50,14 @@ class Resampling:
         draws: resamples R.
         confidence: of the interval, in (0, 1).
         seed: equal seeds resample the same examples, so that two candidates are compared paired.
+        swaps: of a permutation test, >= 1. Its p value is never below 1 / (swaps + 1), and a
+            correction multiplies that by the number of questions.
     """
 
     draws: int = 2000
     confidence: float = 0.95
     seed: int = 0
+    swaps: int = 10_000
 
     @property
     def tail(self) -> float:

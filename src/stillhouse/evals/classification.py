@@ -27,12 +27,26 @@ Classes begin at 1, so that the row of an example that is not asked holds zeros 
 """
 
 
+def read_class(value: Any) -> str | None:
+    """The class that a JSON value names, declared or not; None where it can name none."""
+    # To JSON 1.0 is 1, as a language model well knows.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return name_class(value) if isinstance(value, str | bool | int) else None
+
+
 def read_label(kind: AnswerKind, value: Any) -> str | None:
     """The class that a JSON value names; None where it names none."""
-    if not isinstance(value, str | bool | int):
-        return None
-    name = name_class(value)
+    name = read_class(value)
     return name if name and (not kind.classes or name in kind.class_names) else None
+
+
+def with_classes(kind: AnswerKind, wanted: Sequence[str | None]) -> AnswerKind:
+    """The kind with its classes named: as declared, else those of the references and `positive`."""
+    if kind.classes:
+        return kind
+    found = {name for name in wanted if name is not None} | kind.positive_names
+    return kind.model_copy(update={"classes": tuple(sorted(found))})
 
 
 def score_labels(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Estimate, Resampling, bootstrap, ratio
-from stillhouse.evals.estimates import counts_units, estimate_metric, widen
+from stillhouse.evals.estimates import clip, counts_units, estimate_metric, widen
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.proportions import Pairs, difference_interval, ratio_interval
@@ -88,7 +88,7 @@ def compare_candidates(
         metric_name: what is compared.
         candidates: name to scores; teacher, student, twin, baseline, production, exported or any.
         names: the candidate, and whom it is compared with.
-        resampling: how the interval is made; its draws are also those of the test.
+        resampling: how the interval is made, and the swaps of the test.
         asking: difference or ratio, the margin, the least n.
 
     Returns:
@@ -136,7 +136,8 @@ def compare(
     Returns:
         The difference or the ratio, with its interval. For fractions of the same units it is the
         score interval, for fractions of different units (such as two precisions) it joins both
-        exact intervals, else it is the paired bootstrap. The smaller of both n.
+        exact intervals, else it is the paired bootstrap, cut to what the metric's scale lets be.
+        The smaller of both n.
 
     Raises:
         InputError: the two were measured on different examples.
@@ -221,13 +222,17 @@ def _resample(
         return ratio(np.stack([first, second], axis=1))
 
     found = bootstrap(columns, statistic, resampling)
-    if metric.bounds and relation == "difference":
-        width = metric.bounds[1] - metric.bounds[0]
-        found = widen(found, (-width, width), resampling)
-    elif metric.bounds and found.low == found.high:
+    least, greatest = metric.reach
+    if relation == "difference":
+        reach = (least - greatest, greatest - least)
+        found = widen(found, reach, resampling) if metric.bounds else found
+    else:
+        reach = (0.0 if least >= 0.0 else -math.inf, math.inf)
+    if relation == "ratio" and metric.bounds and found.low == found.high:
         unlike = 1.0 - resampling.tail ** (1.0 / max(found.n, 1))
         found = replace(found, low=found.value * (1.0 - unlike), high=found.value / (1.0 - unlike))
-    return replace(found, n=min(metric.num_counted(own), metric.num_counted(other)))
+    n = min(metric.num_counted(own), metric.num_counted(other))
+    return replace(clip(found, reach), n=n)
 
 
 def p_value_of(
@@ -239,7 +244,7 @@ def p_value_of(
         metric: what is compared.
         own: one candidate's scores.
         other: the other's, of the same examples.
-        resampling: draws and seed of the swaps.
+        resampling: number and seed of the swaps.
 
     Returns:
         The two-sided p value, and the name of the test: the mid-p form of McNemar's for fractions

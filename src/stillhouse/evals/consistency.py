@@ -92,7 +92,7 @@ def score_batch(
     Returns:
         `batched`: (N,) 1. `batch_equal`: (N,) 1 where both texts are equal.
         `batch_difference:FIELD`, of each number: (N,) the distance of both, the scale's length
-        where one cannot be read and the other can.
+        where either cannot be read.
 
     Raises:
         InputError: lists of several lengths.
@@ -114,8 +114,6 @@ def score_batch(
 
 
 def _difference(kind: AnswerKind, one: float | None, two: float | None) -> float:
-    if one is None and two is None:
-        return 0.0
     if one is None or two is None:
         low, high = kind.scale
         return high - low

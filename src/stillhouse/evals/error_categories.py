@@ -10,7 +10,8 @@ from stillhouse.evals.judged import HIGH, LOW, Judged
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.scores import Column, Scores
 
-_PREFIX = "error:"
+_PREFIX = "category:"
+"""Not `error:`, which is the error of a field that is a number and may be called as a category."""
 _ASKED = "errors_asked"
 _FAR = 20.0  # paper: none; the points beyond which the founding plan calls a score wrong
 
@@ -72,7 +73,7 @@ def error_columns(said: Sequence[Judged], known: Sequence[Judged]) -> dict[str, 
         known: the references', in the same order; one without a score is not asked.
 
     Returns:
-        `errors_asked`, and `error:CATEGORY` for each of `CATEGORIES`; all 0 or 1.
+        `errors_asked`, and `category:CATEGORY` for each of `CATEGORIES`; all 0 or 1.
     """
     asked = np.array([float(one.score is not None) for one in known])
     columns = {_ASKED: asked}

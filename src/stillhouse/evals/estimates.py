@@ -23,8 +23,8 @@ def estimate_metric(metric: Metric, scores: Scores, resampling: Resampling) -> E
         resampling: how the interval is made.
 
     Returns:
-        Exact for a fraction of units that come one an example; else from the bootstrap. Its `n`
-        counts what the metric counts. Nothing counted gives NaN.
+        Exact for a fraction of units that come one an example; else from the bootstrap, cut to the
+        metric's scale. Its `n` counts what the metric counts. Nothing counted gives NaN.
     """
     columns = metric.columns(scores)
     if counts_units(metric, columns):
@@ -35,7 +35,25 @@ def estimate_metric(metric: Metric, scores: Scores, resampling: Resampling) -> E
     found = bootstrap(columns, metric.statistic, resampling)
     if metric.bounds:
         found = widen(found, metric.bounds, resampling)
-    return replace(found, n=metric.num_counted(scores))
+    return replace(clip(found, metric.possible or metric.reach), n=metric.num_counted(scores))
+
+
+def clip(estimate: Estimate, reach: tuple[float, float]) -> Estimate:
+    """An interval without what no value can be.
+
+    Args:
+        estimate: of any interval; resamples that define nothing make it infinite.
+        reach: the least and the greatest value there is.
+
+    Returns:
+        Never so narrow that rounding leaves the value outside.
+    """
+    least, greatest = reach
+    return replace(
+        estimate,
+        low=max(estimate.low, min(least, estimate.value)),
+        high=min(estimate.high, max(greatest, estimate.value)),
+    )
 
 
 def counts_units(metric: Metric, columns_NS: NDArray[np.float64]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.answers import parse_json, parse_object
-from stillhouse.evals.classification import read_label, score_labels
+from stillhouse.evals.classification import read_label, score_labels, with_classes
 from stillhouse.evals.label_sets import read_labels, score_label_sets
 from stillhouse.evals.numbers import note_scale, read_number, require_scale, score_numbers
 from stillhouse.evals.scores import Column
@@ -166,8 +166,10 @@ def score_fields(
     require_references(kinds, references, as_objects=as_objects)
     columns: dict[str, Column] = {}
     for name, kind in kinds.items():
-        got = read_field(name, kind, said, as_objects=as_objects)
         want = read_field(name, kind, references, as_objects=as_objects)
+        if kind.kind == "label":
+            kind = with_classes(kind, want)
+        got = read_field(name, kind, said, as_objects=as_objects)
         asked = np.array([value is not None for value in want], dtype=np.float64)
         own = {
             "asked": asked,
@@ -206,6 +208,6 @@ def note_fields(
                 f"{missing} of {len(wanted)} references lack {name}; those examples are left out"
             )
         if kind.kind == "number":
-            note = note_scale(kind, read_field(name, kind, said, as_objects=as_objects))
+            note = note_scale(kind, read_field(name, kind, said, as_objects=as_objects), wanted)
             notes |= {f"{metric}.{name}": note for metric in ("mae", "rmse", "within") if note}
     return notes

@@ -21,7 +21,7 @@ from stillhouse.evals.proportions import (
     ratio_interval,
 )
 from stillhouse.evals.scores import COUNT, Scores
-from stillhouse.evals.slice_compare import on_part, slice_names
+from stillhouse.evals.slices import Slice, on_slice, slice_names
 from stillhouse.recipes.gating import Gate, Rule
 from stillhouse.recipes.metric_names import misfit_with
 
@@ -137,7 +137,7 @@ def _ask(
 
 def _cut(scores: Scores, rule: Rule) -> Scores:
     for kind, name in (rule.slice or {}).items():
-        return on_part(scores, kind, name)
+        return on_slice(scores, Slice(kind, name))
     return scores
 
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evals.bootstrap import Sums, of_sums
-from stillhouse.evals.classification import f1_of_sums, macro_f1
+from stillhouse.evals.classification import f1_of_sums, macro_f1, read_class
 from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.evals.templates import fill
-from stillhouse.recipes.answers import AnswerKind, name_class
+from stillhouse.recipes.answers import AnswerKind
 
 Labels = frozenset[str]
 
@@ -38,9 +38,9 @@ def read_labels(_kind: AnswerKind, value: Any) -> Labels | None:
     """
     if not isinstance(value, list):
         return None
-    if not all(isinstance(item, str | bool | int) for item in value):
-        return None
-    return frozenset(map(name_class, value))
+    names = list(map(read_class, value))
+    known = frozenset(name for name in names if name is not None)
+    return None if None in names else known
 
 
 def score_label_sets(

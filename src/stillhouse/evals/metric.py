@@ -39,6 +39,8 @@ class Metric:
         scale: the least and the greatest value that it can have; None for a fraction, and for a
             name whose scale `recipes/metric_names.py` knows.
         source: of the definition: a paper with its section, or a library.
+        possible: where examples together cannot give the whole scale: what they can give. One of
+            three shares is the largest, and never below a third.
     """
 
     name: str
@@ -52,12 +54,18 @@ class Metric:
     is_fraction: bool = False
     source: str = ""
     scale: tuple[float, float] | None = None
+    possible: tuple[float, float] | None = None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Both ends of its scale, where it has both: its own, else that of its name."""
-        scale = self.scale or ((0.0, 1.0) if self.is_fraction else scale_of(self.name))
-        return scale if scale and all(map(math.isfinite, scale)) else None
+        """Both ends of its scale, where it has both."""
+        return self.reach if all(map(math.isfinite, self.reach)) else None
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the greatest value: its own scale, else its name's; else infinite."""
+        scale = self.scale or (SHARE if self.is_fraction else scale_of(self.name))
+        return scale or (-math.inf, math.inf)
 
     def columns(self, scores: Scores) -> NDArray[np.float64]:
         """(N, S), the columns that it needs."""

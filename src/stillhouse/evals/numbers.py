@@ -89,11 +89,12 @@ def require_scale(name: str, kind: AnswerKind, wanted: Sequence[float | None]) -
         wanted: the references; None where missing.
 
     Raises:
-        InputError: all lie from 0 to 1, and some above 0, on a scale that goes to 10 or beyond.
+        InputError: all lie from 0 to 1, and some between, on a scale that goes to 10 or beyond.
     """
-    if _are_fractions(kind, wanted):
+    known = [value for value in wanted if value is not None]
+    if _may_be_fractions(kind, known) and not all(value.is_integer() for value in known):
         low, high = kind.scale
-        largest = max(value for value in wanted if value is not None)
+        largest = max(known)
         raise InputError(
             f"evaluate.fields.{name} goes from {low:g} to {high:g}, and no reference is above "
             f"{largest:g}: they look like fractions of 1",
@@ -101,15 +102,28 @@ def require_scale(name: str, kind: AnswerKind, wanted: Sequence[float | None]) -
         )
 
 
-def note_scale(kind: AnswerKind, said: Sequence[float | None]) -> str:
-    """What to say of answers that look like fractions; empty where they do not."""
-    if not _are_fractions(kind, said):
+def note_scale(
+    kind: AnswerKind, said: Sequence[float | None], wanted: Sequence[float | None]
+) -> str:
+    """What to say of answers or references that may be fractions; empty where they are not.
+
+    Args:
+        kind: the field's.
+        said: the candidate's; None where unreadable.
+        wanted: the references; None where missing.
+
+    Returns:
+        One sentence.
+    """
+    sides = (("reference", wanted), ("answer", said))
+    found = [f"no {side}" for side, values in sides if _may_be_fractions(kind, values)]
+    if not found:
         return ""
     low, high = kind.scale
-    return f"no answer is above 1 on a scale from {low:g} to {high:g}: fractions of 1?"
+    return f"{' and '.join(found)} is above 1 on a scale from {low:g} to {high:g}: fractions of 1?"
 
 
-def _are_fractions(kind: AnswerKind, values: Sequence[float | None]) -> bool:
+def _may_be_fractions(kind: AnswerKind, values: Sequence[float | None]) -> bool:
     known = [value for value in values if value is not None]
     return kind.scale[1] >= _WIDE and any(known) and all(0.0 <= value <= 1.0 for value in known)
 

@@ -62,7 +62,7 @@ def swap_test(
         first_NS: (N, S), one candidate's columns.
         second_NS: (N, S), the other's, of the same examples.
         statistic: from columns and weights to values.
-        resampling: draws R and seed.
+        resampling: swaps R and seed.
 
     Returns:
         The two-sided p value: the share of swaps whose difference is as large as the one that was
@@ -78,8 +78,8 @@ def swap_test(
         return float("nan")
     # Swaps that give the same difference in other order of sums count as equal.
     least = seen - 1e-9 * max(1.0, seen)
-    is_whole = num_examples < 31 and 2**num_examples <= resampling.draws
-    num_swaps = 2**num_examples if is_whole else resampling.draws
+    is_whole = num_examples < 31 and 2**num_examples <= resampling.swaps
+    num_swaps = 2**num_examples if is_whole else resampling.swaps
     generator = np.random.default_rng(resampling.seed)
     extreme, start = 0, 0
     for size in blocks(num_swaps, 4 * num_examples):

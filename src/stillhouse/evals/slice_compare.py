@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Estimate, Resampling
 from stillhouse.evals.compare import Asking, Comparison, compare_candidates
 from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metric_by_name
 from stillhouse.evals.scores import Scores
 from stillhouse.evals.significance import benjamini_hochberg, holm
-from stillhouse.evals.slices import Slice, on_slice, slices_of
+from stillhouse.evals.slices import Slice, on_slice, slice_names
 
 _CORRECTIONS = {"holm": holm, "benjamini-hochberg": benjamini_hochberg}
 _ASKING = Asking()
@@ -37,52 +36,6 @@ class SliceComparison:
     other: Estimate
     comparison: Comparison
     p_adjusted: float
-
-
-def slice_names(scores: Scores, kind: str) -> list[str]:
-    """The parts of one kind that scores have columns for, in their order.
-
-    Args:
-        scores: of a candidate.
-        kind: what the holdout was cut by.
-
-    Returns:
-        At least one.
-
-    Raises:
-        InputError: it was not cut by that.
-    """
-    parts = slices_of(scores)
-    found = [part.name for part in parts if part.kind == kind]
-    if found:
-        return found
-    kinds = dict.fromkeys(part.kind for part in parts)
-    raise InputError(
-        f"the holdout was not cut by {kind!r}",
-        f"it was cut by: {', '.join(kinds)}" if kinds else f"add {kind} to evaluate.slices",
-    )
-
-
-def on_part(scores: Scores, kind: str, name: str) -> Scores:
-    """The scores of one part.
-
-    Args:
-        scores: of a candidate.
-        kind: what the holdout was cut by.
-        name: of the part.
-
-    Returns:
-        Its examples.
-
-    Raises:
-        InputError: there is no such part.
-    """
-    names = slice_names(scores, kind)
-    if name not in names:
-        raise InputError(
-            f"the holdout has no part {name!r} by {kind}", f"its parts: {', '.join(names)}"
-        )
-    return on_slice(scores, Slice(kind, name))
 
 
 def compare_on_slices(
@@ -112,7 +65,7 @@ def compare_on_slices(
     """
     found = []
     for name in slice_names(candidates[names[0]], kind):
-        here = {who: on_part(candidates[who], kind, name) for who in names}
+        here = {who: on_slice(candidates[who], Slice(kind, name)) for who in names}
         for metric_name in metric_names:
             comparison = compare_candidates(metric_name, here, names, resampling, asking)
             own, other = (

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.metrics import metrics_of
@@ -52,7 +53,8 @@ def slice_columns(kind: str, names: Sequence[Sequence[str]]) -> dict[str, Column
         names: of the parts in which each example lies; none of them means `none`.
 
     Returns:
-        (N,) 0 or 1 for each part, the largest part first.
+        (N,) 0 or 1 for each part, the largest part first; what is rare comes last and together, as
+        `others`, or `rare others` where a part is called so.
     """
     lists = [list(dict.fromkeys(own)) or [NONE] for own in names]
     sizes = Counter(name for own in lists for name in own)
@@ -64,7 +66,10 @@ def slice_columns(kind: str, names: Sequence[Sequence[str]]) -> dict[str, Column
     if len(kept) < len(common):
         shown = set(kept)
         rare = [float(any(name not in shown for name in own)) for own in lists]
-        found[Slice(kind, OTHERS).column] = np.array(rare)
+        rest = OTHERS
+        while rest in sizes:
+            rest = f"rare {rest}"
+        found[Slice(kind, rest).column] = np.array(rare)
     return found
 
 
@@ -76,7 +81,7 @@ def by_size(values: Sequence[float], unit: str = "") -> list[list[str]]:
         unit: named behind the edges.
 
     Returns:
-        Such as `up to 120 characters`, `121 to 300 characters`; equal values lie in one part.
+        Such as `up to 120 characters`, `over 120 to 300 characters`; equal values lie in one part.
     """
     quartiles = np.arange(1, _BINS) / _BINS
     edges = np.unique(np.quantile(values, quartiles, method="inverted_cdf")).tolist()
@@ -100,8 +105,49 @@ def slices_of(scores: Scores) -> list[Slice]:
     return [Slice(*name.split("=", 1)) for name in names]
 
 
+def slice_names(scores: Scores, kind: str) -> list[str]:
+    """The parts of one kind that scores have columns for, in their order.
+
+    Args:
+        scores: of a candidate.
+        kind: what the holdout was cut by.
+
+    Returns:
+        At least one.
+
+    Raises:
+        InputError: it was not cut by that.
+    """
+    parts = slices_of(scores)
+    found = [part.name for part in parts if part.kind == kind]
+    if found:
+        return found
+    kinds = dict.fromkeys(part.kind for part in parts)
+    raise InputError(
+        f"the holdout was not cut by {kind!r}",
+        f"it was cut by: {', '.join(kinds)}" if kinds else f"add {kind} to evaluate.slices",
+    )
+
+
 def on_slice(scores: Scores, part: Slice) -> Scores:
-    """The scores of the examples that lie in a part; every column but those of parts."""
+    """The scores of the examples that lie in a part; every column but those of parts.
+
+    Args:
+        scores: of a candidate.
+        part: of the holdout.
+
+    Returns:
+        Its examples.
+
+    Raises:
+        InputError: there is no such part.
+    """
+    if not scores.has(part.column):
+        names = slice_names(scores, part.kind)
+        raise InputError(
+            f"the holdout has no part {part.name!r} by {part.kind}",
+            f"its parts: {', '.join(names)}",
+        )
     own = scores.select(scores.column(part.column) > 0)
     columns = {name: own.columns[name] for name in own.columns if not name.startswith(_PREFIX)}
     return Scores(own.example_ids, columns)

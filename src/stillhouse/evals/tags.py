@@ -199,6 +199,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         _share_of(np.argmin),
         counted=NAMED,
         scale=(0.0, 1.0),
+        possible=(0.0, 1.0 / count),
     )
     yield Metric(
         f"{noun.many}_top_share",
@@ -210,6 +211,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         _share_of(np.argmax),
         counted=NAMED,
         scale=(0.0, 1.0),
+        possible=(1.0 / count, 1.0),
     )
     yield Metric(
         f"{noun.many}_entropy",

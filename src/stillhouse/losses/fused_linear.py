@@ -41,7 +41,7 @@ CHUNK_BYTES = 32 << 20
 HEAD_SHARE, HEAD_SHARE_BF16 = 0.4, 1.3
 """Logits of one chunk as a share of the head in float32, where that is more.
 
-measured: peaks of 1.5 and 2.5 times the gradients' bytes; bfloat16 products are so fast that
+measured: peaks of 1.4 and 2.4 times the gradients' bytes; bfloat16 products are so fast that
 reading the head is what small chunks wait for.
 """
 TILE_BYTES = 2400 << 10

@@ -29,8 +29,8 @@ class AnswerKind(Section):
         kind: `label` is one class, `labels` a list of classes whose order does not count, `number`
             lies on a scale, `text` is compared by its words.
         classes: of a label, or of labels: all there are; any other answer is wrong, and unreadable
-            where one class is asked for. Without them a label's are those of the references, and
-            labels have no macro averages.
+            where one class is asked for. Without them a label's are those of the references and
+            of `positive`, and labels have no macro averages.
         positive: of a label: the classes that are the positive side of precision, recall and
             rates of error; without them only averages over classes are measured.
         low: of a number: the scale's lower end; an answer below it is unreadable.

@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jsonschema.exceptions import SchemaError
-from jsonschema.validators import Draft202012Validator
 from pydantic import Field, field_validator
 
 from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.answer_schema import refuse_schema
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
 from stillhouse.recipes.training import Train
@@ -44,25 +43,6 @@ class TokenStore:
     def memory_bytes(self) -> int:
         """Of one token, unpacked: ids with log-probabilities or counts, and its own numbers."""
         return 8 * (self.top_k + self.num_draws) + 28
-
-
-def _refuse_lost_references(node: Any, schema: dict[str, Any]) -> None:
-    """Raise for a `$ref` that leads nowhere within the schema; nothing else is looked up."""
-    if isinstance(node, list):
-        for item in node:
-            _refuse_lost_references(item, schema)
-    if not isinstance(node, dict):
-        return
-    reference = node.get("$ref")
-    if isinstance(reference, str):
-        place: Any = schema
-        for part in reference.removeprefix("#").split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            place = place.get(key) if isinstance(place, dict) else None
-        if not reference.startswith("#") or place is None:
-            raise ValueError(f"refers to {reference!r}, which is no place in the schema itself")
-    for value in node.values():
-        _refuse_lost_references(value, schema)
 
 
 class Consistency(Section):
@@ -181,11 +161,7 @@ class Label(Section):
     @classmethod
     def _schema_can_be_read(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
         if schema is not None:
-            try:
-                Draft202012Validator.check_schema(schema)
-            except SchemaError as error:
-                raise ValueError(f"is no JSON Schema: {error.message}") from None
-            _refuse_lost_references(schema, schema)
+            refuse_schema(schema)
         return schema
 
     def settled(self, train: Train) -> Label:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 BY_TOKENS = "the probability of the answer's own tokens and its end"
 BY_CLASSES = "the probability of the chosen class among all classes"
 BY_FIELD = "what the answer says under {field}; an answer that says nothing counts as sure"
+NO_PROBABILITY = (
+    "{num} of {all} say what is no number from 0 to 1, such as {first}, and count as sure of a "
+    "wrong answer and as doubting a right one"
+)
+
+_LONGEST_SHOWN = 40
 
 
 def score_own_confidence(
@@ -35,14 +42,11 @@ def score_own_confidence(
 
     Returns:
         `confidence` and `correct`; none where nobody says how sure the candidate is.
-
-    Raises:
-        InputError: a field holds no probability.
     """
-    field = settings.confidence_field
-    if field:
-        stated = [(parse_object(answer.text) or {}).get(field) for answer in said]
-        return score_confidence([_stated(value) for value in stated], right.tolist())
+    if settings.confidence_field:
+        stated = _stated(settings.confidence_field, said)
+        sure = [_sure(value, was) for value, was in zip(stated, right.tolist(), strict=True)]
+        return score_confidence(sure, right.tolist())
     if not all(answer.logprobs for answer in said):
         return {}
     sums = [sum(token.logprob for token in answer.logprobs) for answer in said]
@@ -77,11 +81,17 @@ def score_class_confidence(
     return score_confidence(sure, right.tolist())
 
 
-def confidence_note(settings: Evaluate) -> str:
-    """Where the confidence comes from."""
-    if settings.confidence_field:
-        return BY_FIELD.format(field=settings.confidence_field)
-    return BY_CLASSES if has_classes(settings) else BY_TOKENS
+def confidence_note(settings: Evaluate, said: Sequence[Completion]) -> str:
+    """Where the confidence comes from, and how many answers state what is none."""
+    if not settings.confidence_field:
+        return BY_CLASSES if has_classes(settings) else BY_TOKENS
+    told = BY_FIELD.format(field=settings.confidence_field)
+    stated = _stated(settings.confidence_field, said)
+    wrong = [value for value in stated if value is not None and not _is_probability(value)]
+    if not wrong:
+        return told
+    first = json.dumps(wrong[0], ensure_ascii=False)[:_LONGEST_SHOWN]
+    return f"{told}; {NO_PROBABILITY.format(num=len(wrong), all=len(said), first=first)}"
 
 
 def has_classes(settings: Evaluate) -> bool:
@@ -90,7 +100,17 @@ def has_classes(settings: Evaluate) -> bool:
     return kind is not None and kind.kind == "label" and len(kind.classes) > 1
 
 
-def _stated(value: Any) -> float:
+def _stated(field: str, said: Sequence[Completion]) -> list[Any]:
+    return [(parse_object(answer.text) or {}).get(field) for answer in said]
+
+
+def _is_probability(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # Silence is no doubt.
-    return float(value) if is_number else 1.0
+    return is_number and 0.0 <= value <= 1.0
+
+
+def _sure(value: Any, is_right: float) -> float:
+    # Silence is no doubt, but what cannot be read is as wrong as it may be.
+    if value is None:
+        return 1.0
+    return float(value) if _is_probability(value) else 1.0 - is_right

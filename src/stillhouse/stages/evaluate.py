@@ -66,7 +66,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
     scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
-    told = Told(candidate.notes(), confidence_note(candidate.settings), candidate.size)
+    told = Told(candidate.notes(), confidence_note(candidate.settings, said), candidate.size)
     return StageResult(summarise(answers, scores, told))
 
 

@@ -54,7 +54,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     columns |= score_own_confidence(settings, said, answers.right(columns))
     scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
-    return StageResult(summarise(answers, scores, Told(confidence=confidence_note(settings))))
+    return StageResult(summarise(answers, scores, Told(confidence=confidence_note(settings, said))))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The 66 books with the verses of each chapter, as counted in the King James Version.
 
-Two chapters end one verse later in other editions; both endings exist here. Editions that number
-Joel, Malachi or the headings of psalms otherwise (many German ones) differ in those places.
+Two chapters end one verse later in other editions; both endings exist here. Hebrew Bibles, and
+most German ones with them, end some chapters elsewhere, as in Joel, Malachi and many psalms.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Book:
         german: names that only German has.
         verses: of each chapter, in the edition that counts most.
         optional: (chapter, verse) that only some editions count.
+        hebrew: verses of each chapter as Hebrew Bibles count them.
     """
 
     index: int
@@ -33,17 +34,22 @@ class Book:
     german: tuple[str, ...]
     verses: tuple[int, ...]
     optional: frozenset[tuple[int, int]] = frozenset()
+    hebrew: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """As it is written in full."""
         return "Psalm" if self.osis == "Ps" else self.english[0]
 
-    def has(self, chapter: int, verse: int | None = None) -> bool:
+    def has(self, chapter: int, verse: int | None = None, *, in_german: bool = False) -> bool:
         """Whether there is such a chapter, or such a verse in it."""
-        if not 1 <= chapter <= len(self.verses):
-            return False
-        return verse is None or 1 <= verse <= self.verses[chapter - 1]
+        last = self.last_verse(chapter, in_german=in_german)
+        return last > 0 and (verse is None or 1 <= verse <= last)
+
+    def last_verse(self, chapter: int, *, in_german: bool = False) -> int:
+        """A chapter's last verse, 0 without such a chapter; in German the later of both counts."""
+        counts = (self.verses, self.hebrew) if in_german else (self.verses,)
+        return max((own[chapter - 1] for own in counts if 1 <= chapter <= len(own)), default=0)
 
 
 @cache
@@ -58,6 +64,7 @@ def _build(index: int, row: dict[str, Any]) -> Book:
     verses, also = list(row["verses"]), row.get("also", {})
     for chapter, last in also.items():
         verses[chapter - 1] = last
+    hebrew = dict(enumerate(verses, 1)) | row.get("hebrew", {})
     return Book(
         index=index,
         osis=row["osis"],
@@ -65,6 +72,7 @@ def _build(index: int, row: dict[str, Any]) -> Book:
         german=tuple(row.get("german", ())),
         verses=tuple(verses),
         optional=frozenset(also.items()),
+        hebrew=tuple(filter(None, hebrew.values())),
     )
 
 

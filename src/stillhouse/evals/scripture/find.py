@@ -2,7 +2,8 @@
 
 Ordinary words that are also names of books count only where their form says so: "Mark 3:5" and
 "Acts 2 says", but neither "mark 3 items" nor "acts 2 times". Such a rule errs now and then; what
-a reference says is found, whether it exists is another question (`find_problem`).
+a reference says is found, whether it exists is another question (`find_problem`). Of books that
+do not exist those of a short list are found, because "Monday 3:16" has the form of one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stillhouse.evals.scripture.passages import (
     Start,
 )
 from stillhouse.evals.scripture.references import Place, Reference, find_problem
-from stillhouse.evals.scripture.tokens import Tokens
+from stillhouse.evals.scripture.tokens import LARGEST, Tokens
 from stillhouse.evals.scripture.words import words
 
 _KINDS = words("kinds")
@@ -29,6 +30,7 @@ _FILLERS = words("fillers")
 _GERMAN = re.compile(r"\b(?:und|der|ist|nicht|ich|wir|siehe|vgl|steht|vers|kapitel)\b", re.I)
 _BETWEEN = frozenset(["and", "und", "see", "siehe", "vgl", "cf"])
 _READING = words("reading")
+_TELLS = words("tells")
 _BEGINS_WITH_VERSE = re.compile(r"\s*\d{1,3}[:,.]\d{1,3}")
 _LOOKS_LIKE_ONE = re.compile(r"[^\W\d_]\.? ?\d{1,3}[:.,]\d")
 _MOST_WORDS = 4
@@ -134,7 +136,14 @@ class _Finder:
 
     def _reference(self, passage: Passage, begin: int, label: str) -> Reference:
         start, stop = self._tokens[begin].start, self._tokens[passage.end - 1].end
-        return Reference(passage.first, passage.last, self._text[start:stop], (start, stop), label)
+        return Reference(
+            passage.first,
+            passage.last,
+            self._text[start:stop],
+            (start, stop),
+            label,
+            passage.in_german,
+        )
 
     def _name_at(self, place: int) -> tuple[Named | None, int]:
         """The book whose name begins at a token, and the place behind the name."""
@@ -184,7 +193,7 @@ class _Finder:
         return self._guess(number, place), place + 1
 
     def _guess(self, number: int, place: int) -> Named | None:
-        """A misspelt name: only before a chapter and a verse, and only with a capital letter."""
+        """A misspelt or invented name: only before chapter and verse, only with a capital."""
         tokens = self._tokens
         at = self._skip_to_number(place + 1)
         has_verse = (
@@ -194,7 +203,9 @@ class _Finder:
         )
         if not has_verse or not (number or self._is_list or tokens.sign(place)[0].isupper()):
             return None
-        return names.guess_book(number, tokens.sign(place))
+        word = tokens.sign(place)
+        invented = names.name_no_book(number, word) if tokens.sign(at + 1) == ":" else None
+        return invented or names.guess_book(number, word)
 
     def _skip_to_number(self, place: int) -> int:
         tokens = self._tokens
@@ -252,10 +263,17 @@ class _Finder:
         if named.key in names.ORDINARY or sign[0].isdecimal():
             name = self._tokens.sign(begin + 1) if sign[0].isdecimal() else sign
             is_named = name[:1].isupper() or self._tokens.key(begin - 1) in _READING
-            # "Numbers 104" and "Job 45" count something.
-            exists = first.first.book is None or first.first.book.has(first.first.chapter or 0)
-            return is_named and exists and not self._tokens.counts_things(first.end)
+            return is_named and self._is_chapter(first)
         return True
+
+    def _is_chapter(self, first: Passage) -> bool:
+        """Whether the number behind an ordinary word is of a chapter, and counts nothing."""
+        tokens, chapter = self._tokens, first.last.chapter or 0
+        if first.first.book is None or first.first.book.has(first.first.chapter or 0):
+            return not tokens.counts_things(first.end)
+        # "Numbers 104" and "Job 45" count something, "Acts 29 says" names what does not exist.
+        ends = tokens.is_one_of(first.end, ".,;:!?)]") and tokens.number(first.end + 1) is None
+        return chapter <= LARGEST and (ends or tokens.key(first.end) in _TELLS)
 
     def _is_decimal(self, first: Passage) -> bool:
         """Whether the numbers are rather one with a point: "2.0", "1.5 miles"."""

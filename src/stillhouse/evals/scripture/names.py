@@ -60,6 +60,8 @@ _NEVER_WITHOUT_NUMBER = frozenset(["chronicle", "corinth", "king", "moses"])
 _OTHER_WORDS = words("other_words")
 """Words and names within reach of a book's name that are none."""
 
+_NO_BOOKS = words("no_books")
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -145,6 +147,22 @@ def name_book(number: int, words: str) -> Named | None:
         return Named(first, first.name, key, is_german=False, is_exact=False)
     label = f"{number} {first.name[2:] if first.name[0].isdigit() else first.name}"
     return Named(None, label, key, is_german=False, is_exact=True)
+
+
+def name_no_book(number: int, word: str) -> Named | None:
+    """A book that does not exist, where a name is known to be none.
+
+    Args:
+        number: before it; 0 for none.
+        word: its name.
+
+    Returns:
+        A `Named` without a book; None for any other word, which may be one of ordinary prose.
+    """
+    key = fold(word)
+    if key not in _NO_BOOKS:
+        return None
+    return Named(None, f"{number or ''} {word}".strip(), key, is_german=False, is_exact=True)
 
 
 def guess_book(number: int, word: str) -> Named | None:

@@ -20,12 +20,13 @@ _FOLLOWING = ("f", "ff")
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A range or a single place, with the tokens [begin, end) that say it."""
+    """A range or a single place, with the tokens [begin, end) that say it, and their language."""
 
     first: Place
     last: Place
     begin: int
     end: int
+    in_german: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class PassageReader:
             if passage is None:
                 break
             found.append(passage)
-            chapter = passage.last.chapter if passage.last.verse else None
+            chapter = passage.last.chapter if passage.last.verse is not None else None
             if passage.last.book is not self._book:
                 break
             separator = self._tokens.sign(passage.end)
@@ -102,7 +103,7 @@ class PassageReader:
             first = Place(self._book, number)
         end = self._skip_part(end, first)
         first, last, end = self._to_the_end(first, end)
-        return Passage(first, last, begin, end)
+        return Passage(first, last, begin, end, self._comma or self._sign == ",")
 
     def _is_verse_of_only_chapter(self, number: int, end: int) -> bool:
         if self._book is None or len(self._book.verses) > 1:
@@ -135,14 +136,16 @@ class PassageReader:
                 return tokens.is_attached(end)
             is_begun = tokens.key(end + 2) in _FOLLOWING or tokens.is_one_of(end + 2, _DASHES)
             other = tokens.number(end + 1)
-            return attached and (self._descends(chapter, other) or is_begun)
+            return attached and (self._descends(chapter, other, in_german=True) or is_begun)
         if sign == "/" and tokens.sign(end + 2) == "/":
             return False
         return attached and tokens.is_one_of(end, ".'’*/")
 
-    def _descends(self, chapter: int, other: int | None) -> bool:
+    def _descends(self, chapter: int, other: int | None, *, in_german: bool = False) -> bool:
         """Whether "5,3" cannot be two chapters in order, and is chapter and verse instead."""
-        if other is None or self._book is None or not self._book.has(chapter, other):
+        if other is None or self._book is None:
+            return False
+        if not self._book.has(chapter, other, in_german=in_german):
             return False
         return other <= chapter or not self._book.has(other)
 

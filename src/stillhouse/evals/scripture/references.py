@@ -25,7 +25,12 @@ class Place:
     def osis(self, label: str = "") -> str:
         """Such as `1Cor.13.4`; a book that does not exist is called as it was written."""
         name = self.book.osis if self.book else label
-        return ".".join([name, *(str(part) for part in (self.chapter, self.verse) if part)])
+        return ".".join([name, *self.numbers])
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Chapter and verse as far as they are named, a 0 that does not exist included."""
+        return tuple(str(part) for part in (self.chapter, self.verse) if part is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Reference:
         text: as it was written.
         span: where, as two offsets into the text.
         label: the book as it was named, for a book that does not exist.
+        in_german: so are its name, its comma or the text around it, so that verses as German
+            Bibles number them exist too.
     """
 
     first: Place
@@ -45,6 +52,7 @@ class Reference:
     text: str = ""
     span: tuple[int, int] = (0, 0)
     label: str = ""
+    in_german: bool = False
 
     @property
     def osis(self) -> str:
@@ -62,13 +70,13 @@ def write_reference(reference: Reference) -> str:
         return begin
     if first.book != last.book and last.book:
         return f"{begin} - {last.book.name} {_numbers(last)}".strip()
-    if first.verse and first.chapter == last.chapter:
+    if first.verse is not None and first.chapter == last.chapter:
         return f"{begin}-{last.verse}"
     return f"{begin}-{_numbers(last)}"
 
 
 def _numbers(place: Place) -> str:
-    return ":".join(str(part) for part in (place.chapter, place.verse) if part)
+    return ":".join(place.numbers)
 
 
 def find_problem(reference: Reference) -> str:
@@ -81,7 +89,7 @@ def find_problem(reference: Reference) -> str:
         Such as `Jude has 1 chapter, so there is no chapter 2`.
     """
     for place in (reference.first, reference.last):
-        problem = _missing(place, reference.label)
+        problem = _missing(place, reference)
         if problem:
             return problem
     return "" if _order(reference.first) <= _order(reference.last) else "it ends before it begins"
@@ -92,17 +100,17 @@ def is_valid(reference: Reference) -> bool:
     return not find_problem(reference)
 
 
-def _missing(place: Place, label: str) -> str:
+def _missing(place: Place, reference: Reference) -> str:
     book, chapter, verse = place.book, place.chapter, place.verse
     if book is None:
-        return f"no book of the Bible is called {label!r}"
-    if chapter is None or book.has(chapter, verse):
+        return f"no book of the Bible is called {reference.label!r}"
+    if chapter is None or book.has(chapter, verse, in_german=reference.in_german):
         return ""
-    count = len(book.verses)
-    if not book.has(chapter):
+    count = max(len(book.verses), len(book.hebrew) if reference.in_german else 0)
+    last = book.last_verse(chapter, in_german=reference.in_german)
+    if not last:
         plural = "" if count == 1 else "s"
         return f"{book.name} has {count} chapter{plural}, so there is no chapter {chapter}"
-    last = book.verses[chapter - 1]
     return f"{book.name} {chapter} has {last} verses, so there is no verse {verse}"
 
 
@@ -112,13 +120,14 @@ def _order(place: Place) -> tuple[int, int, int]:
 
 
 def verses_of(reference: Reference) -> Iterator[tuple[str, int, int]]:
-    """Every verse of a reference that exists, as (OSIS id of the book, chapter, verse)."""
+    """Every verse of a reference that the King James Version has, as (OSIS id, chapter, verse)."""
     first, last = reference.first, reference.last
     if first.book is None or last.book is None or not is_valid(reference):
         return
     begin = (first.book.index, first.chapter or 1, first.verse or 1)
     end_chapter = last.chapter or len(last.book.verses)
-    end = (last.book.index, end_chapter, last.verse or last.book.verses[end_chapter - 1])
+    end_verse = last.verse or last.book.last_verse(end_chapter)
+    end = (last.book.index, end_chapter, end_verse)
     for book in books()[first.book.index : last.book.index + 1]:
         for chapter, count in enumerate(book.verses, 1):
             for verse in range(1, count + 1):
