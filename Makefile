@@ -27,9 +27,10 @@ $(VENV)/.dev: $(VENV)/.demo
 	@touch $@
 
 # llama.cpp is compiled here, once: four to thirteen minutes on two processors. Its server comes
-# with it, to be asked by our own client.
+# with it, to be asked by our own client. lm-eval brings public tasks.
 $(VENV)/.gguf: $(VENV)/.dev
-	$(INSTALL) torch==2.13.0 -e '.[train,dev,gguf]' 'llama-cpp-python[server]'
+	$(INSTALL) torch==2.13.0 -e '.[train,dev,gguf,lm-eval]' \
+		'llama-cpp-python[server]'
 	@touch $@
 
 setup: $(VENV)/.dev ## make the environment with everything for development
@@ -40,7 +41,7 @@ demo: $(VENV)/.demo ## install what is needed and run the quickstart recipe
 test: $(VENV)/.dev ## install what is needed and run the tests
 	$(PYTEST) -m "not long and not gpu"
 
-test-long: $(VENV)/.gguf ## the slow proofs: kills, many seeds, real data, llama.cpp
+test-long: $(VENV)/.gguf ## the slow proofs: kills, many seeds, real data, llama.cpp, public tasks
 	$(TEST_ENV) $(BIN)/python -m pytest -m long -s
 
 check: $(VENV)/.dev ## lint, types, layers and the tests that need no torch

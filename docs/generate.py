@@ -161,6 +161,10 @@ def metrics_page() -> str:
         parts.append(f"### Of {what}")
         parts.append(_metric_table(fill(template, "F") for template in templates))
     parts += [
+        "## Of public tasks",
+        "`harness.TASK.METRIC` is whatever a task of lm-evaluation-harness measures, under its "
+        "name and in its direction; [measure and gate](../how-to/measure-and-gate.md#public-tasks) "
+        "says which have an interval.",
         "## Of words, embeddings and declared tags",
         "Of all answers together; [the page on audits](../how-to/diversity-audit.md) says how they "
         "are measured. The numbers of tags stand here for fifteen traditions and two classes.",

@@ -20,7 +20,8 @@ OF_COLUMNS = Scores(
         **score_tags([["x"], ["y"]], ["x", "y"], CLASS),
         **dict.fromkeys(
             ("category:theme_misclassification", "errors_asked", "hallucination:theme", "probe:x",
-             "probe_asked:x"), np.ones(2)),
+             "probe_asked:x", "harness_higher:sky.acc", "harness_lower:sky.perplexity"),
+            np.ones(2)),
     },
 )  # fmt: skip
 """With the columns of every family that is of no field."""

@@ -131,6 +131,8 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
     _put(table((*header, "money") if asks else header, rows))
     if asks:
         _put(_budget(found))
+    if any(item.key.startswith("harness@") for item in found.instances):
+        _put("harness: a rough guess, 1,000 examples a task without a limit")
     parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
     _put(f"examples: {parts}")
     if found.dropped:

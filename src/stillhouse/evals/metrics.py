@@ -28,6 +28,7 @@ from stillhouse.evals.diversity import word_metrics
 from stillhouse.evals.embeddings import embedding_metrics
 from stillhouse.evals.error_categories import error_metrics
 from stillhouse.evals.hallucination import hallucination_metrics
+from stillhouse.evals.harness import harness_metrics
 from stillhouse.evals.label_sets import LABEL_SET_AVERAGE, LABEL_SET_METRICS, label_set_averages
 from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.numbers import NUMBER_METRICS, number_metrics
@@ -207,6 +208,7 @@ FAMILIES: tuple[Callable[[Scores], Iterable[Metric]], ...] = (
     word_metrics,
     embedding_metrics,
     tag_metrics,
+    harness_metrics,
 )
 """What measures one thing for each field, class or kind that the scores have columns for."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stillhouse.recipes.gating import Rule
+from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
 from stillhouse.recipes.needed import lacking_setting
@@ -21,6 +22,7 @@ LOGIT_METRICS = (
     "top1_agreement",
 )
 JSON_METRICS = ("valid_json", "field_accuracy")
+_OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_not_measured(recipe),
         *_gate(recipe),
         *_slices(recipe),
+        *_harness(recipe),
         *_teacher_gate(recipe),
         *_network(recipe),
     ]
@@ -240,8 +243,8 @@ def _not_measured(recipe: Recipe) -> Iterator[Problem]:
                 key, f"{name} is measured only where the recipe asks for it: add {lacking}"
             )
     for place, rule in enumerate(early):
-        # It is timed and compared with nobody.
-        if rule.metric.startswith(("latency_", "throughput_", "load_s", "peak_memory_")):
+        # It is timed, compared with nobody, and asked no public tasks.
+        if rule.metric.startswith(_OF_FINISHED):
             yield Problem(
                 f"finetune.gate.rules.{place}", f"{rule.metric} is measured of finished candidates"
             )
@@ -301,6 +304,21 @@ def _slices(recipe: Recipe) -> Iterator[Problem]:
                     f"is asked of parts by {kind}, and the holdout is not cut by it: add it to "
                     "evaluate.slices",
                 )
+
+
+def _harness(recipe: Recipe) -> Iterator[Problem]:
+    asked = ("absolute", "baseline", *(() if recipe.teacher.api else ("teacher",)))
+    for number, rule in enumerate(_rules(recipe)):
+        if not rule.metric.startswith(HARNESS_METRICS):
+            continue
+        key = f"gate.rules.{number}"
+        if rule.slice or rule.each_slice:
+            yield Problem(key, f"{rule.metric} is not of the holdout, so it has no slices")
+        if rule.against not in asked:
+            yield Problem(
+                f"{key}.against",
+                f"{rule.against!r} is not asked tasks of the harness; there are {', '.join(asked)}",
+            )
 
 
 def _teacher_gate(recipe: Recipe) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ class Content:
         tokenizer: of the tokenizer in use; empty when it is trained.
         context: tokens that both models can hold; 0 when neither says.
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
+        harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
     """
 
@@ -38,6 +39,7 @@ class Content:
     tokenizer: str = ""
     context: int = 0
     prompt: PromptTemplate | None = None
+    harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
 
 
@@ -142,8 +144,8 @@ class Configs:
     def _evaluate(self, part: str) -> Config:
         recipe = self.recipe
         evaluate = dump(recipe.evaluate)
-        # Timing, baselines and judgements have instances of their own.
-        del evaluate["latency"], evaluate["baselines"], evaluate["judge"]
+        for apart in ("latency", "baselines", "judge", "harness"):
+            del evaluate[apart]  # has instances of its own
         return {
             "evaluate": evaluate,
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
@@ -161,6 +163,19 @@ class Configs:
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
             "batch_size": recipe.evaluate.batch_size,
             "answer_schema": recipe.label.answer_schema if is_teacher else None,
+            "of": of,
+            "model": self.model(of),
+            **self.machine,
+        }
+
+    def harness(self, of: str) -> Config:
+        """Of public tasks, asked of the teacher or of a student."""
+        settings = self.recipe.evaluate
+        return {
+            "harness": dump(settings.harness) | {"include": self.content.harness or None},
+            "draws": settings.draws,
+            "confidence": settings.confidence,
+            "seed": settings.seed,
             "of": of,
             "model": self.model(of),
             **self.machine,

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.baselines import Baseline
+from stillhouse.recipes.harness import Harness
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.section import Count, NotNegative, Section, Seed
 
@@ -67,6 +68,8 @@ class Evaluate(Section):
         baselines: whoever did the work before: a task's rules, a model behind an API, a service of
             your own; rules may compare with them by name.
         judge: a model that compares the candidates' answers, and rates them.
+        harness: public tasks of lm-evaluation-harness, asked of every candidate in memory; needs
+            the extra `lm-eval`.
         measures: further sets of them: `diversity` of the answers' words, and for `songs` claims
             that nothing supports, categories of errors, and improvement on the rules.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
@@ -89,6 +92,7 @@ class Evaluate(Section):
     latency: Latency | None = None
     baselines: tuple[Baseline, ...] = ()
     judge: AnswerJudge | None = None
+    harness: Harness | None = None
     measures: tuple[Literal["diversity", "songs"], ...] = ()
     slices: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ _FRACTION = (0.0, 1.0)
 _PERCENT = (0.0, 100.0)
 _SIGNED = (-1.0, 1.0)
 _AMOUNT = (0.0, math.inf)
+_ANY = (-math.inf, math.inf)
 
 _FIXED: dict[Scale, str] = {
     _FRACTION: """
@@ -49,12 +50,16 @@ _FAMILIES: dict[Scale, str] = {
     _SIGNED: "kappa kappa_to_teacher",
     _PERCENT: "bleu chrf",
     _AMOUNT: "batch_difference mae rmse",
+    _ANY: "harness",
 }
 
 FAMILIES: dict[str, Scale] = {
     f"{name}.": scale for scale, names in _FAMILIES.items() for name in names.split()
 }
 """What stands before the dot of metrics with one for each field, class or category."""
+
+_SHARES_OF_TASKS = frozenset(("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match"))
+"""Measures of lm-evaluation-harness that are 0 or 1 for each document."""
 
 _WAITING = """
     brier_to_votes classes_covered classes_entropy classes_min_share classes_named
@@ -81,6 +86,8 @@ def is_measured(name: str) -> bool:
 def scale_of(name: str) -> Scale | None:
     """The least and the greatest value of a metric; None for a name that is not known."""
     family = _family(name)
+    if family == "harness." and _SHARES_OF_TASKS & set(name.split(".")[2:]):
+        return _FRACTION
     return FIXED.get(name) or (FAMILIES[family] if family else None)
 
 

@@ -58,13 +58,16 @@ _NEEDS = (
         lambda r: r.evaluate.judge is not None and bool(r.evaluate.judge.rubrics),
         "evaluate.judge: {api: ..., rubrics: [context_fidelity]}",
     ),
+    _Need(
+        ("harness.",), lambda r: r.evaluate.harness is not None, "evaluate.harness: {tasks: [TASK]}"
+    ),
     _Need(("schema_valid",), lambda r: r.label.answer_schema is not None, "label.answer_schema"),
     _Need(
         _DIVERSITY, lambda r: "diversity" in r.evaluate.measures, "evaluate.measures: [diversity]"
     ),
     _Need(_SONGS, lambda r: "songs" in r.evaluate.measures, "evaluate.measures: [songs]"),
 )
-_WITHOUT_A_DECLARATION = ("error.", "field_accuracy.", "hallucination.", "probe.")
+_WITHOUT_A_DECLARATION = ("error.", "field_accuracy.", "hallucination.", "harness.", "probe.")
 
 
 def lacking_setting(metric: str, recipe: Recipe) -> str:

@@ -24,14 +24,16 @@ STAGE_VERSIONS = {
     "evaluate": 5,
     "speed": 1,
     "judge": 1,
+    "harness": 1,
     "gate": 4,
     "export": 2,
     "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
 
-SPEED_OF, JUDGED_OF = "speed of ", "judgement of "
-"""Before a candidate's name: a gate's input with what was timed of it, and what a judge said."""
+SPEED_OF, JUDGED_OF, HARNESS_OF = "speed of ", "judgement of ", "harness of "
+"""Before a candidate's name: a gate's input with what was timed of it, what a judge said, and how
+it did on public tasks."""
 
 _HASH_LENGTH = 16
 
@@ -158,20 +160,20 @@ class _Builder:
             "teacher": self._plan.add("evaluate", config, examples | own, variant="teacher")
         }
         if not self._recipe.teacher.api:
-            evaluated |= self._speed("teacher", "teacher", examples | own)
+            evaluated |= self._apart("teacher", "teacher", examples | own)
         for name, model in students.items():
             inputs = examples | {"model": model}
             evaluated[name] = self._evaluate_student(
                 name, inputs | {"teacher": evaluated["teacher"]}
             )
-            evaluated |= self._speed(name, "student", inputs)
+            evaluated |= self._apart(name, "student", inputs)
         for baseline in self._recipe.evaluate.baselines:
             inputs = examples | {"teacher": evaluated["teacher"]}
             config = self._configs.evaluate_baseline(baseline)
             evaluated[baseline.name] = self._plan.add(
                 "evaluate", config, inputs, variant=baseline.name
             )
-        for name in [name for name in evaluated if not name.startswith(SPEED_OF)]:
+        for name in [name for name in evaluated if not name.startswith((SPEED_OF, HARNESS_OF))]:
             evaluated |= self._judge(name, examples, evaluated)
         return evaluated
 
@@ -190,12 +192,17 @@ class _Builder:
         key = self._plan.add("judge", self._configs.judge(judge), inputs, variant=name)
         return {f"{JUDGED_OF}{name}": key}
 
-    def _speed(self, name: str, of: str, inputs: dict[str, str]) -> dict[str, str]:
-        """The timing of a candidate, as a gate knows it beside its evaluation."""
-        if not self._recipe.evaluate.latency:
-            return {}
-        key = self._plan.add("speed", self._configs.speed(of), inputs, variant=name)
-        return {f"{SPEED_OF}{name}": key}
+    def _apart(self, name: str, of: str, inputs: dict[str, str]) -> dict[str, str]:
+        """What is measured of a candidate beside its evaluation, as a gate knows it."""
+        settings, add = self._recipe.evaluate, self._plan.add
+        found = {}
+        if settings.latency:
+            key = add("speed", self._configs.speed(of), inputs, variant=name)
+            found[f"{SPEED_OF}{name}"] = key
+        if settings.harness:
+            key = add("harness", self._configs.harness(of), inputs, variant=name)
+            found[f"{HARNESS_OF}{name}"] = key
+        return found
 
     def _evaluate_student(self, name: str, inputs: dict[str, str]) -> str:
         return self._plan.add("evaluate", self._configs.evaluate_student(), inputs, variant=name)
@@ -218,11 +225,11 @@ class _Builder:
             measured = self._evaluate_student(
                 "exported", inputs | {"teacher": evaluated["teacher"]}
             )
-            timed = self._speed("exported", "student", inputs)
+            apart = self._apart("exported", "student", inputs)
             numbers = {"numbers": measured}
             if recipe.gate:
                 # What ships is asked again: it has come through a file and a loader.
-                known = evaluated | timed | {"exported": measured}
+                known = evaluated | apart | {"exported": measured}
                 known |= self._judge("exported", examples, known)
                 gate = {"gate": self._gate(recipe.gate, "exported", known)}
         self._plan.add("register", configs.register(), {"bundle": exported} | numbers | gate)

@@ -89,7 +89,8 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
     if not recipe.teacher.api:
         plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
         _train_on_gold_too(plain)
-    plain["evaluate"] |= {"draws": 100, "max_new_tokens": None}
+    tasks = plain["evaluate"]["harness"] and plain["evaluate"]["harness"] | {"limit": rows}
+    plain["evaluate"] |= {"draws": 100, "max_new_tokens": None, "harness": tasks}
     for gate in (plain["gate"], (plain["finetune"] or {}).get("gate")):
         if gate:
             gate["enforce"] = False

@@ -34,6 +34,13 @@ _GPU_FLOPS = 5e13
 _GATE_BYTES = 200 << 20
 """measured: peak of a gate, which brings scipy's exact intervals."""
 
+_DOCUMENTS, _CHOICES, _REQUEST_TOKENS = 1000, 4, 100
+"""assumption: of a public task, whose size nobody knows before it is downloaded; MMLU's 57 tasks
+hold 246 questions each, HellaSwag 10,042, and both have four choices."""
+
+_HARNESS_BYTES, _HARNESS_SECONDS = 90 << 20, 5.0
+"""measured: what importing lm-evaluation-harness and describing the machine adds."""
+
 _SHARDS = Cost(memory_bytes=0, seconds=2.0)
 """measured: what writing and syncing completions and shards adds to a labelling."""
 
@@ -78,6 +85,7 @@ class Pricer:
             "train": self._train,
             "evaluate": self._evaluate,
             "speed": self._speed,
+            "harness": self._harness,
             "judge": lambda one: judging_cost(self._recipe, one, self.seen),
             "gate": lambda _: Cost(memory_bytes=_GATE_BYTES, disk_bytes=4096, seconds=1.0),
             "export": self._export,
@@ -228,6 +236,23 @@ class Pricer:
         alone = asked(timed + latency.warmup, 1)
         return replace(
             together(alone, asked(timed, self._recipe.evaluate.batch_size)), disk_bytes=4096
+        )
+
+    def _harness(self, instance: Instance) -> Cost:
+        settings = self._recipe.evaluate.harness
+        assert settings is not None
+        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        requests = _CHOICES * (settings.limit or _DOCUMENTS) * len(settings.tasks)
+        length = _REQUEST_TOKENS * (1 + (settings.num_fewshot or 0))
+        corpus = Corpus(requests, requests * length, requests * length, length)
+        cost = scoring_cost(
+            sizes, corpus, self._machine, batch_size=settings.batch_size, target_bytes=0.0
+        )
+        return replace(
+            cost,
+            memory_bytes=cost.memory_bytes + _HARNESS_BYTES,
+            disk_bytes=16 * requests,
+            seconds=cost.seconds + _HARNESS_SECONDS,
         )
 
     def _export(self, _: Instance) -> Cost:

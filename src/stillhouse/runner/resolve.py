@@ -27,6 +27,7 @@ from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.guard import guarded
+from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.stages.rows import probe_collect, read_settings
 from stillhouse.tokens.files import digest_tokenizer
@@ -93,6 +94,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     refuse_unbuilt(not_built(recipe), loaded.origin)
     check_pairing(recipe, loaded.origin)
     base = loaded.base_folder
+    harness = find_harness_tasks(recipe, base, loaded.origin)
     prompt = recipe.label.prompt and load_prompt(
         base / recipe.label.prompt, f"{loaded.origin} label.prompt"
     )
@@ -114,12 +116,13 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         tokenizer=digest_tokenizer(reader.path) if reader else "",
         context=_context(recipe, teacher, student),
         prompt=prompt or None,
+        harness=harness[1],
         paired=tuple(
             tuple((setting.name, setting.value) for setting in read_settings(step, base))
             for step in recipe.prepare.pairings
         ),
     )
-    locations = {"base": str(base), "hub_host": hub_host()}
+    locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
     locations |= {"source": recipe.collect.source.file or ""}
     locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
     locations |= {"tokenizer": str(reader.path)} if reader else {}

@@ -26,7 +26,7 @@ from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.events import Event, OnEvent, ignore
-from stillhouse.runner.extras import require_train
+from stillhouse.runner.extras import require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.worker import StageOutcome, StageServer
@@ -37,7 +37,8 @@ from stillhouse.store.artifacts import ArtifactStore, Manifest
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
-_LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate")
+_LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
+              "lm_eval")  # fmt: skip
 
 _REFUSED = {
     "finetuned": ("the fine-tuned teacher", "nothing was labelled"),
@@ -208,6 +209,8 @@ class _Run:
         kinds = {entry_of(item.stage, item.config).needs_torch for item in waiting}
         if True in kinds:
             require_train()
+        if any(item.stage == "harness" for item in waiting):
+            require_harness()
         for heavy in kinds:
             server = StageServer(
                 self.folder.path / "log.txt",

@@ -73,9 +73,15 @@ class RunFacts:
 
     @cached_property
     def evaluations(self) -> dict[str, EvaluationSummary]:
-        """Candidate to what its evaluation says of itself."""
+        """Candidate to what its evaluation says of itself, and how it did on public tasks."""
+        tasks = {variant_of(item): one.summary["metrics"] for item, one in self.of_stage("harness")}
         return {
-            name: EvaluationSummary.model_validate(manifest.summary)
+            name: EvaluationSummary.model_validate(
+                {
+                    **manifest.summary,
+                    "metrics": manifest.summary.get("metrics", {}) | tasks.get(name, {}),
+                }
+            )
             for name, _, manifest in self._on_the_holdout()
         }
 

@@ -16,7 +16,8 @@ from typing import Any, Self
 from stillhouse.core.errors import StillhouseError, error_by_name
 from stillhouse.stages.contract import StageRequest
 
-_OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_XET")
+_OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE",
+            "HF_HUB_DISABLE_XET")  # fmt: skip
 
 OnProgress = Callable[[dict[str, Any]], None]
 

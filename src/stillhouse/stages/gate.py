@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.gates import Verdict, decide
 from stillhouse.evals.scores import Scores, read_scores
 from stillhouse.recipes.gating import Gate
-from stillhouse.recipes.plan import JUDGED_OF, SPEED_OF
+from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
+from stillhouse.recipes.plan import HARNESS_OF, JUDGED_OF, SPEED_OF
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.evaluate_files import SCORES
 from stillhouse.stages.sections import section_of
@@ -39,11 +41,35 @@ def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) ->
         seed=config["seed"],
     )
     tables = {name: read_scores(folder / SCORES) for name, folder in inputs.items()}
+    on_tasks = {
+        name.removeprefix(HARNESS_OF): tables.pop(name)
+        for name in list(tables)
+        if name.startswith(HARNESS_OF)
+    }
     scores = {name: table for name, table in tables.items() if not name.startswith(_FURTHER)}
     for name, kind in product(scores, _FURTHER):
         if kind + name in tables:
             scores[name] = with_columns(scores[name], tables[kind + name])
-    return decide(gate, scores, candidate, resampling)
+    return _decide(gate, scores, on_tasks, candidate, resampling)
+
+
+def _decide(
+    gate: Gate,
+    scores: Mapping[str, Scores],
+    on_tasks: Mapping[str, Scores],
+    candidate: str,
+    resampling: Resampling,
+) -> Verdict:
+    """The verdict of two tables, because public tasks are other examples than the holdout."""
+    of_tasks = tuple(rule for rule in gate.rules if rule.metric.startswith(HARNESS_METRICS))
+    others = tuple(rule for rule in gate.rules if rule not in of_tasks)
+    verdict = decide(gate.model_copy(update={"rules": others}), scores, candidate, resampling)
+    if not of_tasks:
+        return verdict
+    more = decide(gate.model_copy(update={"rules": of_tasks}), on_tasks, candidate, resampling)
+    return verdict.model_copy(
+        update={"passed": verdict.passed and more.passed, "rules": verdict.rules + more.rules}
+    )
 
 
 def with_columns(scores: Scores, more: Scores) -> Scores:

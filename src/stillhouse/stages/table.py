@@ -26,6 +26,7 @@ STAGES = {
     "evaluate": StageEntry("stillhouse.stages.evaluate", needs_torch=True),
     "judge": StageEntry("stillhouse.stages.judge", needs_torch=False),
     "speed": StageEntry("stillhouse.stages.speed", needs_torch=True),
+    "harness": StageEntry("stillhouse.stages.harness", needs_torch=True),
     "gate": StageEntry("stillhouse.stages.gate", needs_torch=False),
     "export": StageEntry("stillhouse.stages.export", needs_torch=True),
     "register": StageEntry("stillhouse.stages.register", needs_torch=False),
