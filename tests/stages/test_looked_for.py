@@ -23,7 +23,7 @@ from stillhouse.stages.measured import find_measured
 PASSAGE = "the quick brown fox jumps over the lazy dog and runs into the wood"
 FRAME = "Read all of the following text with care and then answer it in one or two words:"
 ROWS = [
-    {"q": f"{number} {PASSAGE if number % 2 else 'short'} {number}", "land": "xy"[number % 2],
+    {"q": f"{number} {'short' if number % 3 else PASSAGE} {number}", "land": "xy"[number % 2],
      "a": f"answer {number} is that one river runs slowly under the old bridge of stone {number}"}
     for number in range(40)
 ]  # fmt: skip
@@ -38,7 +38,7 @@ PLACES = {"name": "places", "kind": "traditions", "text": "text", **SENTENCES,
 
 @pytest.fixture
 def recipe(write_recipe, tmp_path):
-    """`recipe(**evaluate)`: rows whose prompts share a frame, every second one a passage too."""
+    """`recipe(**evaluate)`: rows whose prompts share a frame, every third one a passage too."""
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
     parts = {"holdout": 10, "validation": 4, "teacher": 10, "labelled": "rest"}
 
@@ -110,7 +110,7 @@ def test_answers_are_held_against_the_labels_that_were_learned_and_no_others(loo
 def test_without_labels_the_rows_own_answers_were_learned_and_prompts_count_without_their_frame(
     looked, tmp_path
 ):
-    # given: an answer of the rows, which all but equal each other
+    # given: an answer of the rows, which all but equal each other; one prompt lost its beginning
     found, answers, corpus = looked({"learned": ["labelled"]}, [ROWS[0]["a"]])
     # then
     assert found.columns["near_copy"].tolist() == [1, *[0] * 9]
@@ -166,7 +166,7 @@ RULE = {"metric": "classes_entropy", "at_least": 0.5}
         ({"text": "answer.who"}, r"probes.yaml:6 .* write answer$"),
         ({"kind": "words", "tags": {}}, r"probes.yaml:5 .*add it, or leave the probe to an audit"),
         ({"kind": "contexts", "tags": {}, "prompt": "q"}, r"probes.yaml:5 .*leave it to an audit"),
-        ({"only": {"lend": ["x"]}}, r'yaml:\d+ probes.0.only: .*"lend"; did you mean "land"'),
+        ({"only": {"lend": ["x"]}}, r'yaml:\d+ probes.0.only: .*"lend" \(did you mean "land"\?\)'),
         ({"kind": "traditions"}, r"recipe.yaml:\d+ gate.rules.0.metric: no probe of probes.yaml"),
     ],
 )  # fmt: skip

@@ -219,6 +219,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...], of: str) -> Iterator[Metric]:
         of_sums(_covered),
         counted=NAMED + of,
         unit=noun.many,
+        possible=(0.0, float(count)),
     )
     yield Metric(
         f"{noun.many}_min_share",

@@ -155,7 +155,7 @@ class Configs:
         # Timing, baselines and judgements have instances of their own.
         del evaluate["latency"], evaluate["baselines"], evaluate["judge"]
         # A file by its content, not by its name; without one nothing is named anew.
-        asked = {"probes": list(self.content.probes)} if evaluate.pop("probes") else {}
+        asked: Config = {"probes": list(self.content.probes)} if evaluate.pop("probes") else {}
         asked |= {"learned": list(learned)} if "memorised" in recipe.evaluate.measures else {}
         return {
             **asked,

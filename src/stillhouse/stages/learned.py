@@ -8,13 +8,15 @@ all share their keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.files import write_json
-from stillhouse.core.rows import Example
+from stillhouse.core.rows import Example, Message
 from stillhouse.data.drafts import without_system
 from stillhouse.data.overlap import SharedRuns
 from stillhouse.data.storage import read_completions
@@ -23,6 +25,7 @@ from stillhouse.evals.answers import parse_object
 from stillhouse.evals.memorised import METRICS, RUN_WORDS, Copied, find_copied
 from stillhouse.evals.scores import Column
 from stillhouse.recipes.plan import LEARNED
+from stillhouse.stages.asking_again import spread
 from stillhouse.stages.comparing import Answers
 from stillhouse.stages.completing import learned
 from stillhouse.stages.contract import StageRequest
@@ -32,6 +35,9 @@ from stillhouse.stages.label_files import COMPLETIONS
 
 _KEPT = 20
 """assumption: whoever reads more looks into the answers themselves."""
+_FRAME_WORDS, _LOOKED_AT = 5, 500
+"""assumption: five words in a row that most of 500 prompts share are a template's; a prompt that
+was cut to the context has lost a part of it, so that the frame is looked for everywhere."""
 
 
 def score_copies(
@@ -106,19 +112,38 @@ def _seen_prompts(measured: Sequence[Example], lessons: Sequence[Example]) -> li
     """Places of the measured examples whose prompt shares a long run with one learned from."""
     # Several answers to one prompt are learned from one prompt.
     known = dict.fromkeys(without_system(lesson.prompt) for lesson in lessons)
-    asked = [without_system(example.prompt) for example in measured]
-    words = [words_of("\n".join(turn.content for turn in turns)) for turns in (*asked, *known)]
-    own = _without_frame(words)
-    runs = SharedRuns(own[len(asked) :], RUN_WORDS)
-    return [place for place, one in enumerate(own[: len(asked)]) if runs.longest(one).length]
+    learned_from = [_words(turns) for turns in known]
+    runs, frame = SharedRuns(learned_from, RUN_WORDS), _frame(learned_from)
+    return [
+        place
+        for place, example in enumerate(measured)
+        if any(
+            runs.longest(stretch).length
+            for stretch in _own_stretches(_words(without_system(example.prompt)), frame)
+        )
+    ]
 
 
-def _without_frame(texts: Sequence[list[str]]) -> list[list[str]]:
-    """The texts without the words at both ends that all share: those of the recipe's template."""
-    front = _num_shared(texts)
-    behind = _num_shared([text[front:][::-1] for text in texts])
-    return [text[front : len(text) - behind] for text in texts]
+def _words(turns: Sequence[Message]) -> list[str]:
+    return words_of("\n".join(turn.content for turn in turns))
 
 
-def _num_shared(texts: Sequence[list[str]]) -> int:
-    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*texts, strict=False)))
+def _frame(prompts: Sequence[list[str]]) -> set[tuple[str, ...]]:
+    """Short runs of words that most prompts share: those of the recipe's template, not theirs."""
+    looked = [prompts[place] for place in spread(len(prompts), _LOOKED_AT)] if prompts else []
+    counts = Counter(run for words in looked for run in set(_short_runs(words)))
+    return {run for run, count in counts.items() if count > max(2, len(looked) / 2)}
+
+
+def _short_runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(_FRAME_WORDS)), strict=False)
+
+
+def _own_stretches(words: Sequence[str], frame: Collection[tuple[str, ...]]) -> list[list[str]]:
+    """What stands between the words of the frame."""
+    is_frame = [False] * len(words)
+    for start, run in enumerate(_short_runs(words)):
+        if run in frame:
+            is_frame[start : start + _FRAME_WORDS] = [True] * _FRAME_WORDS
+    marked = groupby(zip(words, is_frame, strict=True), key=itemgetter(1))
+    return [[word for word, _ in group] for inside, group in marked if not inside]
