@@ -262,6 +262,8 @@ def test_an_override_is_applied_and_named_in_errors(write):
     assert load_recipe(path, ["train.seed=7"]).recipe.train.seed == 7
     assert load_recipe(path, ["gate={rules: [{metric: exact_match, at_least: 0.5}]}"]).recipe.gate
     assert "--set train.seed=x train.seed" in problems(path, "train.seed=x")
+    # quickstart has rules of its own, on lines that this call has replaced
+    assert "--set gate={set: qa} gate.rules.0: " in problems("quickstart", "gate={set: qa}")
     assert "not of the form a.b=c" in problems(path, "train.seed")
     assert "is a value, not a section" in problems(path, "name.x=1")
 

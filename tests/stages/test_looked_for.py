@@ -11,7 +11,10 @@ import stillhouse
 from stillhouse.core.errors import RecipeError
 from stillhouse.core.rows import Completion
 from stillhouse.data.storage import write_completions
+from stillhouse.evals.bootstrap import Resampling
+from stillhouse.evals.gates import decide
 from stillhouse.evals.probe_file import Probe
+from stillhouse.recipes.gating import Gate, Rule
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.recipes.plan import LEARNED
 from stillhouse.stages.comparing import Answers, summarise
@@ -147,13 +150,18 @@ def test_probes_count_in_fields_of_answers_and_each_kind_has_its_names(looked):
     assert found.columns["tags_texts@gender"].sum() == 10
     assert found.columns["class@form:round"].tolist() == [*in_x, *[0] * 8]
     assert found.columns["tags_texts@form"].tolist() == [2 * in_x[0], in_x[1], *[0] * 8]
-    told = summarise(answers, answers.scores(found.columns))["metrics"]
+    scores = answers.scores(found.columns)
+    told = summarise(answers, scores)["metrics"]
+    gate = Gate(rules=(Rule(metric="classes_top_share.gender", at_most=0.7, decide_by="point"),))
+    (rule,) = decide(gate, {"student": scores}, "student", QUICK).rules
+    assert (rule.decision, rule.n) == ("pass", 3)
     assert told["classes_top_share.gender"]["value"] == pytest.approx(2 / 3)
     assert told["traditions_covered"]["value"] == 1.0
     assert found.notes["traditions_covered"] == "What it says. What it does not say."
     assert {"classes_named.form", "traditions_named"} <= found.notes.keys()
 
 
+QUICK = Resampling(draws=100)
 RULE = {"metric": "classes_entropy", "at_least": 0.5}
 
 

@@ -122,7 +122,10 @@ def _read(
     plain: dict[str, Any] = plain_of(data)
     sources = {key: f"{origin}:{line}" for key, line in line_numbers(data)}
     for override in overrides:
-        sources[_apply(plain, override)] = f"--set {override}"
+        changed = _apply(plain, override)
+        # What stood below it in the file is no longer there.
+        sources = {key: at for key, at in sources.items() if key[: len(changed)] != changed}
+        sources[changed] = f"--set {override}"
     return plain, sources
 
 
