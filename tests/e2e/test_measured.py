@@ -25,6 +25,8 @@ def test_the_recipe_of_the_page_measures_what_it_names_and_gates_three_times(tmp
     student = EvaluationSummary.model_validate(stages["evaluate@student"])
     names = ("accuracy.product", "batch_equality", "answer_token_accuracy", "ece", "jsd_to_teacher")
     assert set(names) <= student.metrics.keys()
+    assert "answers that were learned" in student.metrics["near_copy_rate"].note
+    assert student.metrics["classes_named"].n == 12
     assert {one.kind for one in student.slices} == {
         "truth.mood", "length", "class of product", "class of urgency",
     }  # fmt: skip

@@ -25,11 +25,22 @@ OF_COLUMNS = Scores(
     },
 )  # fmt: skip
 """With the columns of every family that is of no field."""
+OF_PROBES = Scores(
+    ("a", "b"),
+    {
+        name: column
+        for probe in ("one", "other")
+        for kind in (TRADITION, CLASS)
+        for name, column in score_tags([["x"], ["y"]], ["x", "y"], kind, probe).items()
+    },
+)
+"""With the columns of two probes of each kind."""
 
 
 def defined():
     templates = [one for templates in FIELD_TEMPLATES.values() for one in templates]
-    return [*FIXED, *(fill(one, "F") for one in templates), *metrics_of(OF_COLUMNS)]
+    return [*FIXED, *(fill(one, "F") for one in templates),
+            *metrics_of(OF_COLUMNS), *metrics_of(OF_PROBES)]  # fmt: skip
 
 
 @pytest.mark.parametrize("metric", defined(), ids=lambda metric: metric.name)

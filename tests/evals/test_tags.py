@@ -19,6 +19,7 @@ from stillhouse.evals.tags import (
     distance_metric,
     score_tags,
     share_metric,
+    tag_metrics,
 )
 
 TRADITIONS = TagFinder(
@@ -99,6 +100,27 @@ def test_the_most_named_of_three_is_never_below_a_third_nor_the_least_above():
     # but where one alone was named, another may be as often missing as the sample is small
     alone = estimates(finder, ["ash"] * 10, CLASS, "classes_top_share")
     assert alone.low == pytest.approx(0.025 ** (1 / 10))
+
+
+def test_probes_of_one_kind_count_apart_and_name_their_metrics_by_themselves():
+    # given two probes of classes, the second of a text that the first does not see, and one of
+    # traditions
+    columns = (
+        score_tags([[{"man"}], [{"man"}]], ["woman", "man"], CLASS, "gender")
+        | score_tags([[{"old"}], []], ["old", "young"], CLASS, "age.of")
+        | score_tags([[set()], [set()]], ["a", "b"], TRADITION, "places")
+    )
+    scores = Scores(("0", "1"), columns)
+    # when
+    found = {
+        metric.name: (metric.num_counted(scores), estimate_metric(metric, scores, Resampling(100)))
+        for metric in tag_metrics(scores)
+    }
+    # then
+    assert found["classes_top_share.gender"][0] == 2
+    assert found["classes_named.age.of"][0] == found["classes_named.age.of"][1].value == 1
+    assert found["traditions_named"][1].value == 0.0
+    assert len(found) == 15
 
 
 def test_shares_and_the_distance_to_a_reference_are_of_namings():

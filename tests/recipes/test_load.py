@@ -113,6 +113,16 @@ def test_every_problem_is_told_at_once(write):
             "gate.rules.0: latency_p95_s is measured only where the recipe asks for it: add "
             "evaluate.latency",
         ),
+        (
+            "gate={rules: [{metric: memorised_rate, at_most: 0.1}]}",
+            "add evaluate.measures: [memorised]",
+        ),
+        (
+            "gate={rules: [{metric: traditions_covered, at_least: 15}]}",
+            "add evaluate.probes: FILE.yaml",
+        ),
+        ("evaluate.metrics=[classes_entropy.gender]", "add evaluate.probes: FILE.yaml"),
+        ("gate={set: prompts}", "gate.rules.2: context_fidelity is measured only where"),
         ("gate={rules: [{metric: mae.score, at_most: 1}]}", "add evaluate.fields: {score: ...}"),
         (
             "finetune={length: {steps: 1}, gate: {rules: [{metric: exact_match, at_least: 0}]}}",
@@ -252,6 +262,8 @@ def test_an_override_is_applied_and_named_in_errors(write):
     assert load_recipe(path, ["train.seed=7"]).recipe.train.seed == 7
     assert load_recipe(path, ["gate={rules: [{metric: exact_match, at_least: 0.5}]}"]).recipe.gate
     assert "--set train.seed=x train.seed" in problems(path, "train.seed=x")
+    # quickstart has rules of its own, on lines that this call has replaced
+    assert "--set gate={set: qa} gate.rules.0: " in problems("quickstart", "gate={set: qa}")
     assert "not of the form a.b=c" in problems(path, "train.seed")
     assert "is a value, not a section" in problems(path, "name.x=1")
 

@@ -56,6 +56,29 @@ def test_timing_has_instances_of_its_own_that_change_no_evaluation():
     assert plan["gate"].inputs["speed of twin"] == "speed@twin"
 
 
+def test_what_was_learned_is_an_input_where_it_is_asked_for_and_changes_nothing_before():
+    asked = "evaluate.measures=[memorised]"
+    evaluations = {f"evaluate@{who}" for who in ("teacher", "student", "twin", "exported")}
+
+    assert changed(asked) == {*evaluations, "gate", *RELEASE}
+    plan = build_plan(load_recipe("quickstart", [asked]).recipe, Content(source="rows"), CPU)
+    held = {key: plan[key].inputs.get("learned") for key in evaluations}
+    assert held == dict.fromkeys(evaluations, "label") | {"evaluate@twin": None}
+    assert plan["evaluate@student"].config["learned"] == ["unlabelled"]
+    assert plan["evaluate@twin"].config["learned"] == ["labelled"]
+
+
+def test_probes_count_by_what_they_are_and_not_by_their_files_name():
+    asked = "evaluate.probes=mine.yaml"
+    probes = Content(source="rows", probes=({"name": "a"},))
+
+    assert ids("evaluate.probes=other.yaml", content=probes) == ids(asked, content=probes)
+    other = Content(source="rows", probes=({"name": "b"},))
+    before, after = ids(asked, content=probes), ids(asked, content=other)
+    evaluations = {key for key in before if key.startswith("evaluate")}
+    assert {key for key in before if before[key] != after[key]} == {*evaluations, "gate", *RELEASE}
+
+
 def test_an_export_that_is_not_evaluated_is_registered_with_the_students_verdict():
     recipe = load_recipe("quickstart", ["export.evaluate=false"]).recipe
     plan = build_plan(recipe, Content(source="rows"), CPU)

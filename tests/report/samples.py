@@ -19,6 +19,8 @@ from stillhouse.report.findings import (
     CandidateCost,
     CandidateRow,
     CompressionView,
+    CopiedAnswer,
+    CopiedReport,
     CostView,
     Difference,
     ErrorCluster,
@@ -169,6 +171,16 @@ def _errors(*texts: str) -> ErrorReport:
     return ErrorReport(candidate="student", num_wrong=49, num_examples=400, clusters=clusters)
 
 
+def _copied(*texts: str) -> CopiedReport:
+    answers = tuple(
+        CopiedAnswer(example_id=f"holdout-{i}", learned_id=f"labelled-{i}", given=text,
+                     passage=text if i else "", num_words=13 * i, likeness=0.0 if i else 0.95)
+        for i, text in enumerate(texts)
+    )  # fmt: skip
+    return CopiedReport(candidate="student", num_copied=len(texts), num_examples=400,
+                        num_learned=1600, num_prompts_seen=3, answers=answers)  # fmt: skip
+
+
 def _costs() -> CostView:
     spent = Decimal("1.2345")
     return CostView(
@@ -290,6 +302,7 @@ def rich_report() -> RunReport:
         slices=_slices(("rock", "folk", "hip-hop", "gospel", "jazz", "opera")),
         calibration=_calibration("teacher", "student"),
         errors=_errors("My card has not come.", ARABIC, HOSTILE),
+        copied=_copied("Your card is on its way.", ARABIC, HOSTILE),
         costs=_costs(),
         compression=_compression(),
         row_flow=flow,
@@ -355,6 +368,7 @@ def extreme_report() -> RunReport:
         slices=_slices((LONG_WORD, ARABIC, CHINESE, HOSTILE, "", "x")),
         calibration=_calibration(LONG_WORD, HOSTILE),
         errors=_errors(LONG_WORD, ARABIC, HOSTILE, CHINESE * 9),
+        copied=_copied(LONG_WORD, ARABIC, HOSTILE, CHINESE * 9),
         costs=_costs(), compression=_compression(),
         parts={name: i for i, name in enumerate(CLASS_NAMES)},
         gate=GateView(passed=None, candidate=HOSTILE, rules=rules, fallback=LONG_WORD),

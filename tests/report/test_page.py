@@ -133,6 +133,7 @@ def test_every_table_has_a_caption_and_every_chart_a_title(drawn):
 @pytest.mark.parametrize(
     ("field", "section"),
     [("gate", "gate"), ("scorecard", "scorecard"), ("slices", "slices"), ("errors", "errors"),
+     ("copied", "copied"),
      ("calibration", "calibration"), ("costs", "costs"), ("compression", "compression"),
      ("curves", "losses"), ("stages", "stages"), ("examples", "examples"), ("facts", "facts"),
      ("recipe_yaml", "recipe")],

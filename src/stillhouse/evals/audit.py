@@ -212,7 +212,7 @@ def _measure(probe: Probe, texts: Mapping[str, list[str]], most: int) -> Scores:
     elif probe.kind == "style":
         columns = _summed(styles.score_styles([t for own in answers for t in own]), answers)
     else:
-        columns = _tag_columns(probe, answers)
+        columns = tag_columns(probe, answers)
     return Scores(tuple(texts), columns)
 
 
@@ -233,11 +233,23 @@ def _summed(columns: Mapping[str, Column], answers: Sequence[Sequence[str]]) -> 
     return summed | {TEXTS: counts.astype(np.float64)}
 
 
-def _tag_columns(probe: Probe, answers: Sequence[Sequence[str]]) -> dict[str, Column]:
+def tag_columns(
+    probe: Probe, answers: Sequence[Sequence[str]], name: str = ""
+) -> dict[str, Column]:
+    """The columns of a probe that counts tags or values.
+
+    Args:
+        probe: of the kind `classes` or `traditions`.
+        answers: of each prompt its texts.
+        name: as in `score_tags`.
+
+    Returns:
+        (N,) columns, one row a prompt.
+    """
     finder = TagFinder(probe.tags) if probe.tags else None
     names = set(probe.values)
     found = [[finder.find(text) if finder else {text} & names for text in own] for own in answers]
-    return score_tags(found, probe.names, _prefix(probe))
+    return score_tags(found, probe.names, _prefix(probe), name)
 
 
 def _prefix(probe: Probe) -> str:

@@ -16,16 +16,20 @@ probes:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import InputError, UsageError
+from stillhouse.evals.tags import TagFinder
 from stillhouse.recipes.section import NotNegative, Section
+from stillhouse.recipes.yaml_lines import Key, line_numbers, place_of_key, plain_of
 
 Words = tuple[str, ...]
 
@@ -59,6 +63,16 @@ class Probe(Section):
     reference: dict[str, NotNegative] = Field(default_factory=dict)
     means: str = Field(min_length=1)
     does_not_mean: str = Field(min_length=1)
+
+    @field_validator("tags")
+    @classmethod
+    def _tags_have_words(cls, tags: dict[str, Words]) -> dict[str, Words]:
+        if tags:
+            try:
+                TagFinder(tags)
+            except UsageError as error:
+                raise ValueError(error.message) from None
+        return tags
 
     @model_validator(mode="after")
     def _tags_fit_the_kind(self) -> Self:
@@ -107,6 +121,26 @@ def own_probes() -> Path:
     return Path(str(resources.files("stillhouse.evals") / "audits" / "texts.yaml"))
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeFile:
+    """The probes of a file, and where they stand.
+
+    Attributes:
+        probes: what it says.
+        path: of the file.
+        places: `FILE:LINE` of every key.
+    """
+
+    probes: Probes
+    path: Path
+    places: Mapping[Key, str]
+
+    def place_of(self, number: int, key: str) -> str:
+        """Where a probe says a key, as errors begin."""
+        where = place_of_key(("probes", number, key), self.places, f"{self.path}:1")
+        return f"{where} probes.{number}.{key}"
+
+
 def load_probes(path: Path) -> Probes:
     """The probes of a file.
 
@@ -117,20 +151,49 @@ def load_probes(path: Path) -> Probes:
         The probes.
 
     Raises:
-        InputError: no such file, or not of that form.
+        InputError: no such file, or not of that form; names the lines.
     """
+    return read_probes(path).probes
+
+
+def read_probes(path: Path) -> ProbeFile:
+    """The probes of a file, with the lines on which they stand.
+
+    Args:
+        path: a YAML file.
+
+    Returns:
+        The probes.
+
+    Raises:
+        InputError: no such file, or not of that form; names the lines.
+    """
+    data = _parse(path)
+    places: dict[Key, str] = {key: f"{path}:{line}" for key, line in line_numbers(data)}
     try:
-        plain = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return Probes.model_validate_json(json.dumps(plain))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, YAMLError, TypeError) as error:
+        found = Probes.model_validate_json(json.dumps(plain_of(data)))
+    except TypeError as error:
         raise InputError(f"{path} is no YAML text: {error}") from None
     except ValidationError as error:
-        lines = [
-            f"{path} {'.'.join(map(str, one['loc'])) or 'file'}: {one['msg']}"
-            for one in error.errors(include_url=False, include_input=False)
-        ]
         raise InputError(
-            "\n".join(lines), "write name, version and probes, each with means and does_not_mean"
+            "\n".join(
+                f"{place_of_key(one['loc'], places, f'{path}:1')} "
+                f"{'.'.join(map(str, one['loc'])) or 'file'}: "
+                f"{one['msg'].removeprefix('Value error, ')}"
+                for one in error.errors(include_url=False, include_input=False)
+            ),
+            "write name, version and probes, each with means and does_not_mean",
         ) from None
+    return ProbeFile(found, path, places)
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line} is no YAML text: {error.problem}") from None
+    except (UnicodeDecodeError, YAMLError) as error:
+        raise InputError(f"{path} is no YAML text: {error}") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ NAMED = "tags_named"
 """The column of texts that name any tag."""
 TEXTS = "tags_texts"
 """The column of texts that were looked into."""
+_OF = "@"
+"""Before the name of the probe that columns are of, where scores hold those of several."""
 
 
 class TagFinder:
@@ -81,7 +83,10 @@ def _alias(alias: str) -> str:
 
 
 def score_tags(
-    found: Sequence[Sequence[set[str]]], names: Sequence[str], kind: str = CLASS
+    found: Sequence[Sequence[set[str]]],
+    names: Sequence[str],
+    kind: str = CLASS,
+    probe: str = "",
 ) -> dict[str, Column]:
     """The columns of tags.
 
@@ -89,18 +94,23 @@ def score_tags(
         found: of each example one or several texts, each with the tags that it names.
         names: all declared tags.
         kind: `tradition:` or `class:`.
+        probe: whose tags they are, where scores hold those of several probes.
 
     Returns:
         `KIND:NAME`: (N,) texts that name that tag. `tags_named`: (N,) texts that name any.
-        `tags_texts`: (N,) texts.
+        `tags_texts`: (N,) texts. With a probe `KIND@PROBE:NAME`, `tags_named@PROBE` and
+        `tags_texts@PROBE`.
     """
+    of = f"{_OF}{probe}" if probe else ""
     counts = {
-        f"{kind}{name}": np.array([float(sum(name in one for one in own)) for own in found])
+        f"{kind.removesuffix(':')}{of}:{name}": np.array(
+            [float(sum(name in one for one in own)) for own in found]
+        )
         for name in names
     }
     return counts | {
-        NAMED: np.array([float(sum(map(bool, own))) for own in found]),
-        TEXTS: np.array([float(len(own)) for own in found]),
+        NAMED + of: np.array([float(sum(map(bool, own))) for own in found]),
+        TEXTS + of: np.array([float(len(own)) for own in found]),
     }
 
 
@@ -170,14 +180,34 @@ _NOUNS = (
 
 
 def tag_metrics(scores: Scores) -> Iterator[Metric]:
-    """What the columns of `score_tags` tell, for traditions and for classes."""
+    """What the columns of `score_tags` tell, for traditions and for classes.
+
+    Where there are several probes of a kind, a metric's name ends with that of its probe, such as
+    `classes_entropy.gender`.
+    """
     for noun in _NOUNS:
-        needs = tuple(name for name in scores.columns if name.startswith(noun.prefix))
-        if len(needs) > 1:
-            yield from _metrics(noun, needs)
+        probes = _columns_by_probe(noun, scores)
+        for probe, needs in probes.items():
+            if len(needs) > 1:
+                found = _metrics(noun, needs, f"{_OF}{probe}" if probe else "")
+                yield from found if len(probes) == 1 else (_named_for(one, probe) for one in found)
 
 
-def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
+def _columns_by_probe(noun: _Noun, scores: Scores) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for column in scores.columns:
+        head, colon, _ = column.partition(":")
+        kind, _, probe = head.partition(_OF)
+        if colon and kind + colon == noun.prefix:
+            found[probe] = (*found.get(probe, ()), column)
+    return found
+
+
+def _named_for(metric: Metric, probe: str) -> Metric:
+    return replace(metric, name=f"{metric.name}.{probe}", title=f"{metric.title}: {probe}")
+
+
+def _metrics(noun: _Noun, needs: tuple[str, ...], of: str) -> Iterator[Metric]:
     count = len(needs)
     yield Metric(
         f"{noun.many}_covered",
@@ -187,8 +217,9 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         "would be if the examples were drawn anew: what rests on one text may be missing then.",
         needs,
         of_sums(_covered),
-        counted=NAMED,
+        counted=NAMED + of,
         unit=noun.many,
+        possible=(0.0, float(count)),
     )
     yield Metric(
         f"{noun.many}_min_share",
@@ -197,7 +228,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         f"Share in all namings of the one of {count} {noun.title} that is named least.",
         needs,
         _share_of(np.argmin),
-        counted=NAMED,
+        counted=NAMED + of,
         scale=(0.0, 1.0),
         possible=(0.0, 1.0 / count),
     )
@@ -209,7 +240,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         f"the default is; {1 / count:.3f} if all were named alike.",
         needs,
         _share_of(np.argmax),
-        counted=NAMED,
+        counted=NAMED + of,
         scale=(0.0, 1.0),
         possible=(1.0 / count, 1.0),
     )
@@ -221,7 +252,7 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         "where only one is.",
         needs,
         EVENNESS,
-        counted=NAMED,
+        counted=NAMED + of,
         scale=(0.0, 1.0),
     )
     yield Metric(
@@ -229,9 +260,9 @@ def _metrics(noun: _Noun, needs: tuple[str, ...]) -> Iterator[Metric]:
         f"Texts that name any of the {noun.title}",
         "higher",
         f"Share of texts that name one of the declared {noun.title}.",
-        (NAMED, TEXTS),
+        (NAMED + of, TEXTS + of),
         RATIO,
-        counted=TEXTS,
+        counted=TEXTS + of,
         is_fraction=True,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Content:
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
+        probes: those of the file that `evaluate.probes` names, as JSON values.
     """
 
     source: str
@@ -41,6 +43,7 @@ class Content:
     prompt: PromptTemplate | None = None
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    probes: tuple[Config, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +130,37 @@ class Configs:
         """Of an evaluation of the teacher, who is held to what labels are held to."""
         # As the labels are asked for: some providers take no temperature but their own.
         asking = {"temperature": self.recipe.label.temperature} if self.recipe.teacher.api else {}
-        return {**self._evaluate(part), **asking, "of": "teacher", **self.teacher()}
+        finetune = self.recipe.finetune
+        # Before it labels there is nothing to learn from it, so that its own lessons count.
+        own = finetune.parts if finetune and part != "holdout" else ()
+        config = self._evaluate(part, own or self.recipe.train.parts)
+        return {**config, **asking, "of": "teacher", **self.teacher()}
 
-    def evaluate_student(self) -> Config:
+    def evaluate_student(self, name: str) -> Config:
         """Of an evaluation of the student, its twin or what ships."""
-        return {**self._evaluate("holdout"), "of": "student", **self.machine}
+        train = self.recipe.train
+        learned = train.twin.parts if train.twin and name == "twin" else train.parts
+        return {**self._evaluate("holdout", learned), "of": "student", **self.machine}
 
     def evaluate_baseline(self, baseline: Baseline) -> Config:
         """Of an evaluation of a baseline."""
-        return {**self._evaluate("holdout"), "of": "baseline", "baseline": baseline.identity()}
+        config = self._evaluate("holdout", self.recipe.train.parts)
+        return {**config, "of": "baseline", "baseline": baseline.identity()}
 
     def judge(self, judge: AnswerJudge) -> Config:
         """Of the judgements on a candidate."""
         return {"judge": judge.identity()}
 
-    def _evaluate(self, part: str) -> Config:
+    def _evaluate(self, part: str, learned: Sequence[str]) -> Config:
         recipe = self.recipe
         evaluate = dump(recipe.evaluate)
         for apart in ("latency", "baselines", "judge", "harness"):
             del evaluate[apart]  # has instances of its own
+        # A file by its content, not by its name; without one nothing is named anew.
+        asked: Config = {"probes": list(self.content.probes)} if evaluate.pop("probes") else {}
+        asked |= {"learned": list(learned)} if "memorised" in recipe.evaluate.measures else {}
         return {
+            **asked,
             "evaluate": evaluate,
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
             "answer_format": recipe.prepare.answer_format,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,15 +13,14 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.contradictions import find_contradictions
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.section import Section
-
-Key = tuple[str | int, ...]
+from stillhouse.recipes.yaml_lines import Key, line_numbers, place_of_key, plain_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,13 @@ def _read(
 ) -> tuple[dict[str, Any], dict[Key, str]]:
     """The recipe's values, and where each stands."""
     data = _parse(text, origin)
-    plain: dict[str, Any] = _plain(data)
-    sources = {key: f"{origin}:{line}" for key, line in _line_numbers(data, ())}
+    plain: dict[str, Any] = plain_of(data)
+    sources = {key: f"{origin}:{line}" for key, line in line_numbers(data)}
     for override in overrides:
-        sources[_apply(plain, override)] = f"--set {override}"
+        changed = _apply(plain, override)
+        # What stood below it in the file is no longer there.
+        sources = {key: at for key, at in sources.items() if key[: len(changed)] != changed}
+        sources[changed] = f"--set {override}"
     return plain, sources
 
 
@@ -144,25 +146,6 @@ def _parse(text: str, origin: str) -> CommentedMap:
     return data
 
 
-def _line_numbers(node: Any, at: Key) -> Iterator[tuple[Key, int]]:
-    if isinstance(node, CommentedMap):
-        for key, value in node.items():
-            yield (*at, key), node.lc.key(key)[0] + 1
-            yield from _line_numbers(value, (*at, key))
-    elif isinstance(node, CommentedSeq):
-        for index, value in enumerate(node):
-            yield (*at, index), node.lc.item(index)[0] + 1
-            yield from _line_numbers(value, (*at, index))
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    return node
-
-
 def _apply(data: dict[str, Any], override: str) -> Key:
     name, equals, text = override.partition("=")
     if not equals or not name.strip():
@@ -171,7 +154,7 @@ def _apply(data: dict[str, Any], override: str) -> Key:
         )
     keys = _override_keys(data, name.strip().split("."), override)
     try:
-        value = _plain(YAML(typ="rt", pure=True).load(text)) if text.strip() else None
+        value = plain_of(YAML(typ="rt", pure=True).load(text)) if text.strip() else None
     except YAMLError:
         value = text
     node: Any = data
@@ -261,10 +244,7 @@ def _describe(error: ErrorDetails, sources: dict[Key, str], origin: str) -> str:
 
 
 def _where(key: Key, sources: dict[Key, str], origin: str) -> str:
-    for length in range(len(key), 0, -1):
-        if key[:length] in sources:
-            return sources[key[:length]]
-    return f"{origin}:1"
+    return place_of_key(key, sources, f"{origin}:1")
 
 
 def _path(dotted: str) -> Key:

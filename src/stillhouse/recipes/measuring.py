@@ -70,8 +70,11 @@ class Evaluate(Section):
         judge: a model that compares the candidates' answers, and rates them.
         harness: public tasks of lm-evaluation-harness, asked of every candidate in memory; needs
             the extra `lm-eval`.
-        measures: further sets of them: `diversity` of the answers' words, and for `songs` claims
-            that nothing supports, categories of errors, and improvement on the rules.
+        measures: further sets of them: `diversity` of the answers' words; `memorised`, passages
+            that answers share with what was learned; for `songs` claims that nothing supports,
+            categories of errors, and improvement on the rules.
+        probes: a YAML file of declared probes, as for an audit: which classes and traditions the
+            answers name. Each example is a prompt of its own.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """
@@ -93,7 +96,8 @@ class Evaluate(Section):
     baselines: tuple[Baseline, ...] = ()
     judge: AnswerJudge | None = None
     harness: Harness | None = None
-    measures: tuple[Literal["diversity", "songs"], ...] = ()
+    measures: tuple[Literal["diversity", "memorised", "songs"], ...] = ()
+    probes: str | None = None
     slices: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -43,36 +43,39 @@ FIXED: dict[str, Scale] = {name: scale for scale, names in _FIXED.items() for na
 
 _FAMILIES: dict[Scale, str] = {
     _FRACTION: """
-        accuracy agreement error f1 false_negative_rate false_positive_rate field_accuracy
-        flip_rate hallucination macro_f1 macro_precision macro_recall micro_f1 micro_precision
-        micro_recall precision probe recall repeat_range rouge_l subset_accuracy unreadable within
+        accuracy agreement classes_entropy classes_min_share classes_named classes_top_share
+        error f1 false_negative_rate false_positive_rate field_accuracy flip_rate hallucination
+        macro_f1 macro_precision macro_recall micro_f1 micro_precision micro_recall precision probe
+        recall repeat_range rouge_l subset_accuracy traditions_entropy traditions_min_share
+        traditions_named traditions_top_share unreadable within
     """,
     _SIGNED: "kappa kappa_to_teacher",
     _PERCENT: "bleu chrf",
-    _AMOUNT: "batch_difference mae rmse",
+    _AMOUNT: "batch_difference classes_covered mae rmse traditions_covered",
     _ANY: "harness",
 }
 
 FAMILIES: dict[str, Scale] = {
     f"{name}.": scale for scale, names in _FAMILIES.items() for name in names.split()
 }
-"""What stands before the dot of metrics with one for each field, class or category."""
+"""What stands before the dot of metrics with one for each field, class, category or probe."""
 
 _SHARES_OF_TASKS = frozenset(("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match"))
 """Measures of lm-evaluation-harness that are 0 or 1 for each document."""
 
 _WAITING = """
-    brier_to_votes classes_covered classes_entropy classes_min_share classes_named
-    classes_top_share ece_to_votes embedding_distance entropy_correlation
-    entropy_correlation_linear jsd_to_votes kl_to_votes majority_accuracy memorised_rate
-    near_copy_rate traditions_covered traditions_entropy traditions_min_share traditions_named
-    traditions_top_share
+    brier_to_votes ece_to_votes embedding_distance entropy_correlation entropy_correlation_linear
+    jsd_to_votes kl_to_votes majority_accuracy
 """
 
 WAITING = frozenset(_WAITING.split())
 """Of both, those that no evaluation of a run measures yet."""
 
 WAITING_FAMILIES = frozenset({"probe."})
+
+
+OF_TAGS = ("classes_", "traditions_")
+"""What the names of metrics of declared probes begin with."""
 
 
 def is_measured(name: str) -> bool:

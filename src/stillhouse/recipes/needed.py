@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stillhouse.recipes.metric_names import FAMILIES
+from stillhouse.recipes.metric_names import FAMILIES, OF_TAGS
 from stillhouse.recipes.schema import Recipe
 
 
@@ -65,9 +65,17 @@ _NEEDS = (
     _Need(
         _DIVERSITY, lambda r: "diversity" in r.evaluate.measures, "evaluate.measures: [diversity]"
     ),
+    _Need(
+        ("memorised_rate", "near_copy_rate"),
+        lambda r: "memorised" in r.evaluate.measures,
+        "evaluate.measures: [memorised]",
+    ),
+    _Need(OF_TAGS, lambda r: r.evaluate.probes is not None, "evaluate.probes: FILE.yaml"),
     _Need(_SONGS, lambda r: "songs" in r.evaluate.measures, "evaluate.measures: [songs]"),
 )
-_WITHOUT_A_DECLARATION = ("error.", "field_accuracy.", "hallucination.", "harness.", "probe.")
+_WITHOUT_A_DECLARATION = (
+    "error.", "field_accuracy.", "hallucination.", "harness.", "probe.", *OF_TAGS,
+)  # fmt: skip
 
 
 def lacking_setting(metric: str, recipe: Recipe) -> str:
@@ -84,7 +92,7 @@ def lacking_setting(metric: str, recipe: Recipe) -> str:
         if metric.startswith(need.begins) and not need.is_met(recipe):
             return need.add
     family, dot, field = metric.partition(".")
-    is_declared = family + dot in FAMILIES and family + dot not in _WITHOUT_A_DECLARATION
+    is_declared = family + dot in FAMILIES and not metric.startswith(_WITHOUT_A_DECLARATION)
     if dot and is_declared and field not in recipe.evaluate.fields:
         return f"evaluate.fields: {{{field}: ...}}"
     return ""

@@ -35,6 +35,9 @@ SPEED_OF, JUDGED_OF, HARNESS_OF = "speed of ", "judgement of ", "harness of "
 """Before a candidate's name: a gate's input with what was timed of it, what a judge said, and how
 it did on public tasks."""
 
+LEARNED = "learned"
+"""An evaluation's input: the labels that the student learned from."""
+
 _HASH_LENGTH = 16
 
 
@@ -120,6 +123,8 @@ class _Builder:
         self._recipe = recipe
         self._configs = configs
         self._plan = Plan()
+        # What answers are held against, where the recipe asks what was learned by heart.
+        self._learned: dict[str, str] = {}
 
     def build(self) -> Plan:
         add, configs = self._plan.add, self._configs
@@ -127,6 +132,8 @@ class _Builder:
         examples = {"examples": add("prepare", configs.prepare(), {"rows": rows})}
         teacher = self._teacher(examples)
         labelled = add("label", configs.label(), examples | teacher)
+        if "memorised" in self._recipe.evaluate.measures:
+            self._learned = {LEARNED: labelled}
         students = {
             "student": add(
                 "train", configs.student(), examples | {"targets": labelled}, variant="student"
@@ -157,7 +164,9 @@ class _Builder:
         own = {"model": teacher["teacher"]} if teacher else {}
         config = self._configs.evaluate_teacher()
         evaluated = {
-            "teacher": self._plan.add("evaluate", config, examples | own, variant="teacher")
+            "teacher": self._plan.add(
+                "evaluate", config, examples | own | self._learned, variant="teacher"
+            )
         }
         if not self._recipe.teacher.api:
             evaluated |= self._apart("teacher", "teacher", examples | own)
@@ -168,7 +177,7 @@ class _Builder:
             )
             evaluated |= self._apart(name, "student", inputs)
         for baseline in self._recipe.evaluate.baselines:
-            inputs = examples | {"teacher": evaluated["teacher"]}
+            inputs = examples | {"teacher": evaluated["teacher"]} | self._learned
             config = self._configs.evaluate_baseline(baseline)
             evaluated[baseline.name] = self._plan.add(
                 "evaluate", config, inputs, variant=baseline.name
@@ -205,7 +214,10 @@ class _Builder:
         return found
 
     def _evaluate_student(self, name: str, inputs: dict[str, str]) -> str:
-        return self._plan.add("evaluate", self._configs.evaluate_student(), inputs, variant=name)
+        # A twin learns the rows' own answers, which lie with the examples.
+        learned = {} if name == "twin" else self._learned
+        config = self._configs.evaluate_student(name)
+        return self._plan.add("evaluate", config, inputs | learned, variant=name)
 
     def _gate(self, gate: Gate, candidate: str, evaluated: dict[str, str]) -> str:
         variant = "" if candidate == "student" else candidate

@@ -12,6 +12,7 @@ from pydantic import Field
 from stillhouse.report.findings import (
     CandidateRow,
     CompressionView,
+    CopiedReport,
     CostView,
     Difference,
     ErrorReport,
@@ -154,6 +155,7 @@ class RunReport(Content):
         slices: metrics on parts of the holdout.
         calibration: stated probabilities against how often they are right.
         errors: the student's wrong answers.
+        copied: what the student says as it was learned; None where the recipe does not ask.
         costs: money; None where no model behind an API was asked.
         compression: sizes and speeds.
         gate: the verdict that decided: the student's, or of whoever was refused before it.
@@ -177,6 +179,7 @@ class RunReport(Content):
     slices: tuple[SliceTable, ...] = ()
     calibration: tuple[Reliability, ...] = ()
     errors: ErrorReport | None = None
+    copied: CopiedReport | None = None
     costs: CostView | None = None
     compression: CompressionView | None = None
     scorecard: Scorecard | None = None

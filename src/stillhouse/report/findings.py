@@ -151,6 +151,46 @@ class ErrorReport(Content):
     clusters: tuple[ErrorCluster, ...] = ()
 
 
+class CopiedAnswer(Content):
+    """An answer that shares a long passage with one that was learned, or nearly is one.
+
+    Attributes:
+        example_id: of the example that was asked.
+        learned_id: of the example whose answer was learned.
+        passage: what they share; empty for a near copy without so long a passage.
+        num_words: of the passage.
+        likeness: of both whole, in [0, 1]; 0 where they are not near copies.
+        given: the answer.
+    """
+
+    example_id: Text
+    learned_id: Text
+    passage: Text
+    num_words: int
+    likeness: Number
+    given: Text
+
+
+class CopiedReport(Content):
+    """What a candidate says word for word as it was learned.
+
+    Attributes:
+        candidate: whose answers they are.
+        num_copied: answers that share a passage or nearly are copies.
+        num_examples: answers in all.
+        num_learned: answers that were learned.
+        num_prompts_seen: prompts that share a long passage with one that was learned from.
+        answers: some that are copied, the longest passage first.
+    """
+
+    candidate: Text
+    num_copied: int
+    num_examples: int
+    num_learned: int
+    num_prompts_seen: int
+    answers: tuple[CopiedAnswer, ...] = ()
+
+
 class SpendingRow(Content):
     """What one stage spent on models behind an API."""
 

@@ -208,6 +208,29 @@ def _errors(content: RunReport) -> Iterator[str]:
         )
 
 
+def _copied(content: RunReport) -> Iterator[str]:
+    copied = content.copied
+    if copied is None:
+        return
+    yield (
+        f"{markdown_text(copied.candidate)} says {count_text(copied.num_copied)} of "
+        f"{count_text(copied.num_examples)} answers as one of {count_text(copied.num_learned)} "
+        f"that were learned; {count_text(copied.num_prompts_seen)} prompts share a long passage "
+        "with one that was learned from."
+    )
+    rows = [
+        (
+            markdown_text(one.example_id),
+            markdown_text(one.learned_id),
+            count_text(one.num_words),
+            markdown_text(one.passage or one.given),
+        )
+        for one in copied.answers
+    ]
+    if rows:
+        yield markdown_table(("example", "learned", "words in a row", "text"), rows)
+
+
 def _costs(content: RunReport) -> Iterator[str]:
     costs = content.costs
     if costs is None:
@@ -315,6 +338,7 @@ _SECTIONS: dict[str, Callable[[RunReport], Iterator[str]]] = {
     "slices": _slices,
     "calibration": _calibration,
     "errors": _errors,
+    "copied": _copied,
     "costs": _costs,
     "compression": _compression,
     "diversity": _diversity,

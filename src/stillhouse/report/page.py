@@ -64,6 +64,7 @@ SECTIONS = (
     Section("slices", "Slices", lambda r: bool(r.slices)),
     Section("calibration", "Calibration", lambda r: bool(r.calibration)),
     Section("errors", "Errors", lambda r: r.errors is not None),
+    Section("copied", "Learned by heart", lambda r: r.copied is not None),
     Section("costs", "Costs", lambda r: r.costs is not None),
     Section("compression", "Size and speed", lambda r: r.compression is not None),
     Section("diversity", "Diversity", lambda r: bool(_of_group(r, "diversity"))),

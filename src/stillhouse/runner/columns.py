@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.core.rows import Row
 from stillhouse.data.nearest import did_you_mean, some_of
 from stillhouse.data.paths import MISSING, find, paths_of
+from stillhouse.evals.probe_file import ProbeFile
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.measuring import CLASS, LENGTH
 from stillhouse.recipes.schema import Recipe
 
+_Named = tuple[Callable[[], str], str]
+"""Where a column is named, to be found only where it must be told, and the column."""
 
-def check_columns(recipe: Recipe, loaded: Loaded, rows: Sequence[Row]) -> None:
+
+def check_columns(
+    recipe: Recipe, loaded: Loaded, rows: Sequence[Row], probes: ProbeFile | None = None
+) -> None:
     """Refuse a recipe whose `evaluate` names a column that no row has.
 
     Args:
         recipe: the effective recipe.
         loaded: where it says so.
         rows: those that were looked at, columns applied.
+        probes: of the recipe.
 
     Raises:
         RecipeError: names the line and the nearest column.
     """
     made = {name for step in recipe.prepare.pairings for name in (step.as_, f"{step.as_}_id")}
-    for key, column in _named(recipe):
+    for place, column in [*_named(recipe, loaded), *_of_probes(probes)]:
         if column in made or any(find(row.fields, column) is not MISSING for row in rows):
             continue
         there = dict.fromkeys(path for row in rows[:20] for path in paths_of(row.fields))
-        names = [*there, *made, *((LENGTH, CLASS) if "slices" in key else ())]
+        names = [*there, *made, *((LENGTH, CLASS) if "slices" in place() else ())]
         raise RecipeError(
-            f'{place_of(loaded, key)}: the rows have no column "{column}"'
-            f"{did_you_mean(column, names)}",
+            f'{place()}: the rows have no column "{column}"{did_you_mean(column, names)}',
             f"they have: {some_of(names)}",
         )
 
 
-def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
+def _named(recipe: Recipe, loaded: Loaded) -> Iterator[_Named]:
     for number, column in enumerate(recipe.evaluate.slices):
         if column not in (LENGTH, CLASS):
-            yield f"evaluate.slices.{number}", column
+            yield partial(place_of, loaded, f"evaluate.slices.{number}"), column
     if recipe.evaluate.paraphrases:
-        yield "evaluate.paraphrases", recipe.evaluate.paraphrases
+        yield partial(place_of, loaded, "evaluate.paraphrases"), recipe.evaluate.paraphrases
+
+
+def _of_probes(file: ProbeFile | None) -> Iterator[_Named]:
+    if file is None:
+        return
+    for number, probe in enumerate(file.probes.probes):
+        for column in probe.only:
+            yield partial(file.place_of, number, "only"), column

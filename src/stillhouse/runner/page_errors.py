@@ -1,15 +1,23 @@
-"""The student's wrong answers on a run's page."""
+"""The student's answers that are wrong, or learned by heart, on a run's page."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from stillhouse.core.rows import Example
 from stillhouse.data.drafts import without_system
 from stillhouse.evals.errors import Answered, can_be_wrong, cluster_errors
 from stillhouse.evals.scores import Scores
-from stillhouse.report.findings import ErrorCluster, ErrorExample, ErrorReport
+from stillhouse.report.findings import (
+    CopiedAnswer,
+    CopiedReport,
+    ErrorCluster,
+    ErrorExample,
+    ErrorReport,
+)
 from stillhouse.runner.run_facts import STUDENT, RunFacts
+from stillhouse.stages.evaluate_files import COPIED
 
 _SHOWN = 5
 _RIGHT = "exact"
@@ -40,6 +48,25 @@ def error_report(facts: RunFacts, candidate: str = STUDENT) -> ErrorReport | Non
                 examples=tuple(map(_shown, one.wrong[:_SHOWN])),
             )
             for one in clusters
+        ),
+    )
+
+
+def copied_report(facts: RunFacts, candidate: str = STUDENT) -> CopiedReport | None:
+    """What the candidate says as it was learned; None where the recipe does not ask."""
+    folder = facts.evaluated.get(candidate)
+    if folder is None or not (folder / COPIED).is_file():
+        return None
+    found = json.loads((folder / COPIED).read_bytes())
+    said = facts.completions[candidate]
+    return CopiedReport(
+        candidate=candidate,
+        num_copied=found["num_copied"],
+        num_examples=len(said),
+        num_learned=found["learned"],
+        num_prompts_seen=len(found["prompts_seen"]),
+        answers=tuple(
+            CopiedAnswer(**one, given=said[one["example_id"]].text) for one in found["copied"]
         ),
     )
 

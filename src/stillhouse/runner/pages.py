@@ -27,7 +27,7 @@ from stillhouse.report.content import (
 from stillhouse.report.page import write_report
 from stillhouse.report.scorecard import scorecard
 from stillhouse.runner.page_costs import compression_view, cost_view
-from stillhouse.runner.page_errors import error_report
+from stillhouse.runner.page_errors import copied_report, error_report
 from stillhouse.runner.page_numbers import candidates, metric_rows, reliabilities, slice_tables
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
 from stillhouse.store.artifacts import ArtifactStore
@@ -71,6 +71,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         slices=slice_tables(facts),
         calibration=reliabilities(facts),
         errors=error_report(facts),
+        copied=copied_report(facts),
         costs=cost_view(facts),
         compression=compression_view(facts, metrics),
         row_flow=tuple(FlowStep.model_validate(step) for step in flow),

@@ -29,6 +29,7 @@ from stillhouse.runner.columns import check_columns
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.pairing import check_pairing
+from stillhouse.runner.probe_files import find_probes
 from stillhouse.stages.rows import probe_collect, read_settings
 from stillhouse.tokens.files import digest_tokenizer
 
@@ -98,11 +99,12 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     prompt = recipe.label.prompt and load_prompt(
         base / recipe.label.prompt, f"{loaded.origin} label.prompt"
     )
+    probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
         source = probe_collect(recipe.collect, base)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
-    check_columns(recipe, loaded, source.rows)
+    check_columns(recipe, loaded, source.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
     if teacher and student:
@@ -121,6 +123,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
             tuple((setting.name, setting.value) for setting in read_settings(step, base))
             for step in recipe.prepare.pairings
         ),
+        probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
     locations |= {"source": recipe.collect.source.file or ""}

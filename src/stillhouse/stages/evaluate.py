@@ -29,6 +29,7 @@ from stillhouse.stages.confidence import (
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
+from stillhouse.stages.looked_for import look_for
 from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.weights import use_compute
@@ -63,10 +64,14 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     )
     columns = answers.compared() | _compared(request, answers) | candidate.score()
     columns |= candidate.asked_again(answers)
+    found = look_for(request, corpus, answers)
+    columns |= found.columns
     columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
     scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
-    told = Told(candidate.notes(), confidence_note(candidate.settings, said), candidate.size)
+    told = Told(
+        candidate.notes() | found.notes, confidence_note(candidate.settings, said), candidate.size
+    )
     return StageResult(summarise(answers, scores, told))
 
 

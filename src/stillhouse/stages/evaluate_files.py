@@ -3,3 +3,4 @@
 COMPLETIONS = "completions.parquet"
 SCORES = "scores.parquet"
 TARGETS = "targets"
+COPIED = "copied.json"

@@ -18,6 +18,7 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import open_teacher, refuse_deferred
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
+from stillhouse.stages.looked_for import look_for
 from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
 
@@ -26,7 +27,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and `scores.parquet`."""
     config = request.config
     prepared = request.inputs["examples"]
-    measured = find_measured(open_corpus(prepared), prepared)
+    corpus = open_corpus(prepared)
+    measured = find_measured(corpus, prepared)
     settings = section_of(Evaluate, config["evaluate"])
     as_objects = config["answer_format"] == "json"
     # Asked before answers are paid for.
@@ -46,6 +48,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     write_completions(request.out / COMPLETIONS, said)
     columns |= answers.compared() | answers.of_the_teacher()
     columns |= score_own_confidence(settings, said, answers.right(columns))
-    scores = answers.scores(columns)
+    found = look_for(request, corpus, answers)
+    scores = answers.scores(columns | found.columns)
     write_scores(request.out / SCORES, scores)
-    return StageResult(summarise(answers, scores, Told(confidence=confidence_note(settings, said))))
+    told = Told(found.notes, confidence_note(settings, said))
+    return StageResult(summarise(answers, scores, told))

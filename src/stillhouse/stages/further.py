@@ -13,6 +13,8 @@ from stillhouse.evals.styles import score_styles
 from stillhouse.tasks.songs.measure import song_columns
 from stillhouse.tasks.songs.rules import RuleBaseline
 
+MEMORISED = "memorised"
+"""The set that needs more than the answers: see learned.py."""
 _LONGEST = 1 << 20
 _Measure = Callable[[Sequence[Example], Sequence[str]], dict[str, Column]]
 
@@ -44,5 +46,6 @@ def further_columns(
     """
     found: dict[str, Column] = {}
     for name in names:
-        found |= _MEASURES[name](examples, texts)
+        if name != MEMORISED:
+            found |= _MEASURES[name](examples, texts)
     return found
