@@ -192,6 +192,16 @@ def test_a_file_of_probes_that_cannot_be_meant_is_refused(tmp_path, kind, more, 
         load_probes(path)
 
 
+def test_a_probe_may_take_over_keys_of_another_and_errors_still_name_a_line(tmp_path):
+    text = FILE.replace("- {", "- &one {").replace("KIND", "style").replace("MORE", "")
+    path = tmp_path / "probes.yaml"
+    path.write_text(f"{text}  - {{<<: *one, name: b}}\n")
+    assert [probe.kind for probe in load_probes(path).probes] == ["style", "style"]
+    path.write_text(f"{text}  - {{<<: *one, name: B}}\n")
+    with pytest.raises(InputError, match=r"probes.yaml:6 probes.1.name"):
+        load_probes(path)
+
+
 def test_two_probes_of_one_name_are_refused(tmp_path):
     text = FILE.replace("KIND", "style").replace("MORE", "")
     (tmp_path / "probes.yaml").write_text(text + text.splitlines()[-1])

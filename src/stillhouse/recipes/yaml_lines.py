@@ -13,8 +13,11 @@ Key = tuple[str | int, ...]
 def line_numbers(node: Any, at: Key = ()) -> Iterator[tuple[Key, int]]:
     """Every key and list item below a node of a round-trip parse, with its line from 1."""
     if isinstance(node, CommentedMap):
+        # A key that `<<` merged in stands elsewhere; what is below it has its line.
+        lines = node.lc.data or {}
         for key, value in node.items():
-            yield (*at, key), node.lc.key(key)[0] + 1
+            if key in lines:
+                yield (*at, key), lines[key][0] + 1
             yield from line_numbers(value, (*at, key))
     elif isinstance(node, CommentedSeq):
         for index, value in enumerate(node):
