@@ -70,7 +70,8 @@ def _put_metrics(status: RunStatus) -> None:
 def _interval(metric: dict[str, Any] | None) -> str:
     if metric is None:
         return "-"
-    return f"{metric['value']:.4g} [{metric['low']:.4g}, {metric['high']:.4g}]"
+    value, low, high = (metric[name] for name in ("value", "low", "high"))
+    return f"{value:.4g}" if low == high else f"{value:.4g} [{low:.4g}, {high:.4g}]"
 
 
 def show_status(status: RunStatus, *, as_json: bool) -> None:
