@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Sums = NDArray[np.float64]
 """(R, S), each column summed with the weights of each resample."""
@@ -96,10 +96,10 @@ def bootstrap(
         return Estimate(value, -np.inf, np.inf, n)
     drawn = _draw(telling_NS, statistic, resampling)
     bias, skew = _bias(drawn, value), _acceleration(telling_NS, statistic)
-    reach = np.sqrt(n / (n - 1)) * stats.t.ppf(resampling.tail, n - 1)
-    share, corrected = float(stats.norm.cdf(reach)), _adjusted(bias, skew, reach)
+    reach = np.sqrt(n / (n - 1)) * special.stdtrit(n - 1, resampling.tail)
+    share, corrected = float(special.ndtr(reach)), _adjusted(bias, skew, reach)
     low = _quantile(drawn, min(share, corrected), -np.inf)
-    share, corrected = float(stats.norm.cdf(-reach)), _adjusted(bias, skew, -reach)
+    share, corrected = float(special.ndtr(-reach)), _adjusted(bias, skew, -reach)
     high = _quantile(drawn, max(share, corrected), np.inf)
     return Estimate(value, low, high, n)
 
@@ -133,7 +133,7 @@ def _bias(drawn: NDArray[np.float64], value: float) -> float:
     half = np.count_nonzero((drawn == value) | np.isnan(drawn))
     below = np.count_nonzero(drawn < value) + 0.5 * half
     edge = 0.5 / len(drawn)
-    return float(stats.norm.ppf(np.clip(below / len(drawn), edge, 1.0 - edge)))
+    return float(special.ndtri(np.clip(below / len(drawn), edge, 1.0 - edge)))
 
 
 def _acceleration(columns_NS: NDArray[np.float64], statistic: Statistic) -> float:
@@ -159,7 +159,7 @@ def _acceleration(columns_NS: NDArray[np.float64], statistic: Statistic) -> floa
 def _adjusted(bias: float, skew: float, z: float) -> float:
     """The share of resamples below a bound."""
     shifted = bias + z
-    return float(stats.norm.cdf(bias + shifted / max(1.0 - skew * shifted, 0.05)))
+    return float(special.ndtr(bias + shifted / max(1.0 - skew * shifted, 0.05)))
 
 
 def _quantile(drawn: NDArray[np.float64], share: float, edge: float) -> float:

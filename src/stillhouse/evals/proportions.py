@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special
 
 _HALVINGS = 60
 _MOST_EXAMPLES = 10_000_000
@@ -59,8 +59,8 @@ def exact_interval(successes: float, n: float, confidence: float) -> tuple[float
     """
     tail = (1.0 - confidence) / 2.0
     failures = n - successes
-    low = float(stats.beta.ppf(tail, successes, failures + 1.0)) if successes > 0 else 0.0
-    high = float(stats.beta.ppf(1.0 - tail, successes + 1.0, failures)) if failures > 0 else 1.0
+    low = float(special.betaincinv(successes, failures + 1.0, tail)) if successes > 0 else 0.0
+    high = float(special.betaincinv(successes + 1.0, failures, 1.0 - tail)) if failures > 0 else 1.0
     return low, high
 
 
@@ -127,7 +127,7 @@ def ratio_interval(pairs: Pairs, confidence: float) -> tuple[float, float]:
 
 
 def _two_sided(confidence: float) -> float:
-    return float(stats.norm.ppf(0.5 + confidence / 2.0))
+    return float(special.ndtri(0.5 + confidence / 2.0))
 
 
 def _is_far(distance: float, variance: float, z: float) -> bool:

@@ -5,12 +5,13 @@ Legend: N examples, S columns, R swaps, M questions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from stillhouse.evals.bootstrap import Resampling, Statistic, blocks
 
@@ -45,8 +46,10 @@ def mcnemar(first: int, second: int) -> McNemar:
     if n == 0:
         return McNemar(1.0, 1.0)
     least = min(first, second)
-    tail = float(stats.binom.cdf(least, n, 0.5))
-    at = float(stats.binom.pmf(least, n, 0.5))
+    tail = float(special.bdtr(least, n, 0.5))
+    at = math.exp(
+        math.lgamma(n + 1) - math.lgamma(least + 1) - math.lgamma(n - least + 1) - n * math.log(2)
+    )
     return McNemar(min(1.0, 2.0 * tail), min(1.0, 2.0 * tail - at))
 
 
