@@ -9,7 +9,6 @@ import time
 import pytest
 from tests.faults.killed_runs import COMMAND, ENVIRONMENT, contents, differing, instances, run
 
-from stillhouse.cli.main import main
 from stillhouse.cli.show import show_verdict
 from stillhouse.evals.gates import RuleVerdict, Verdict
 
@@ -34,20 +33,6 @@ COMMANDS = [
     ["targets", "forecast"],
     ["targets", "import"],
 ]
-
-
-@pytest.fixture
-def called(monkeypatch, capsys):
-    """Call the command line in this process; gives code, standard output, standard error."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["stillhouse", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return call
 
 
 @pytest.fixture

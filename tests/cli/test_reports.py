@@ -3,32 +3,16 @@
 import json
 import re
 import shutil
-import sys
 from dataclasses import replace
 
 import pytest
 
 import stillhouse
-from stillhouse.cli.main import main
 from stillhouse.core.errors import InputError, UsageError
 from stillhouse.data.storage import read_examples, read_rows_file, write_examples
 from stillhouse.evals.scores import read_scores
 
 pytestmark = pytest.mark.xdist_group("e2e")
-
-
-@pytest.fixture
-def called(monkeypatch, capsys):
-    """Call the command line in this process; gives code, standard output, standard error."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["stillhouse", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return call
 
 
 @pytest.fixture
