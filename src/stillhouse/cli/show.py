@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from stillhouse.cli.tables import in_bytes, in_count, in_time, in_usd, table
@@ -134,13 +135,8 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         _put(_budget(found))
     if any(item.key.startswith("harness@") for item in found.instances):
         _put("harness: a rough guess, 1,000 examples a task without a limit")
-    parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
-    _put(f"examples: {parts}")
-    if found.dropped:
-        dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
-        _put(f"rows dropped: {dropped}")
-    if found.cut_prompts:
-        _put(f"prompts cut to the context: {in_count(found.cut_prompts)}")
+    for line in _counts(found):
+        _put(line)
     if found.terms:
         _put(f"teacher's terms: {found.terms}")
     elif asks:
@@ -152,6 +148,19 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         f"{in_bytes(found.free_disk_bytes)} disk, {in_bytes(found.memory_bytes)} of "
         f"{in_bytes(found.free_memory_bytes)} memory (estimates)"
     )
+
+
+def _counts(found: CheckReport) -> Iterator[str]:
+    parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
+    yield f"examples: {parts}"
+    if found.dropped:
+        dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
+        yield f"rows dropped: {dropped}"
+    if found.cut_prompts:
+        yield f"prompts cut to the context: {in_count(found.cut_prompts)}"
+    for item in found.instances:
+        if item.cost.steps:
+            yield f"{item.key}: {in_count(item.cost.steps)} steps, {item.cost.epochs:.3g} epochs"
 
 
 def _money(cost: Cost) -> str:

@@ -5,7 +5,6 @@ Legend: N parameters, V vocabulary, H width, T tokens.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from stillhouse.recipes.sizes import Sizes
@@ -119,6 +118,8 @@ class Cost:
         calls: of a model behind an API.
         likely_usd: what these cost if prompts and answers are as long as such texts mostly are.
         most_usd: what they cost if every answer is as long as it may be, each asked once.
+        steps: of the optimizer, of a training.
+        epochs: passes over its examples that these make.
     """
 
     tokens: int = 0
@@ -130,19 +131,8 @@ class Cost:
     calls: int = 0
     likely_usd: float = 0.0
     most_usd: float = 0.0
-
-
-def steps_per_pass(training: Training, examples: int) -> int:
-    """Optimizer steps of one pass; the last may be short of rows and is filled with empty ones."""
-    return max(1, math.ceil(examples / (training.length.batch_size * training.length.accumulation)))
-
-
-def training_steps(training: Training, examples: int) -> int:
-    """Optimizer steps of a training on that many examples."""
-    length = training.length
-    if length.steps:
-        return length.steps
-    return max(1, math.ceil((length.epochs or 0.0) * steps_per_pass(training, examples)))
+    steps: int = 0
+    epochs: float = 0.0
 
 
 def training_cost(
@@ -161,8 +151,8 @@ def training_cost(
         The price of the whole training, validation and checkpoints included.
     """
     length = training.length
-    steps = training_steps(training, corpus.examples)
-    rows = steps * corpus.examples / steps_per_pass(training, corpus.examples)
+    steps, epochs = length.num_steps(corpus.examples), length.num_epochs(corpus.examples)
+    rows = epochs * corpus.examples
     width = corpus.longest_of(length.batch_size)
     held = rows * corpus.held_by(length.batch_size) / length.batch_size
     tokens = rows * corpus.mean
@@ -194,6 +184,8 @@ def training_cost(
         # Weights and two moments, in each of the checkpoints that are kept.
         scratch_bytes=int(_KEPT_CHECKPOINTS * trained * 12),
         seconds=2.0 + overhead + flops / (machine.flops * _EFFICIENCY),
+        steps=steps,
+        epochs=epochs,
     )
 
 

@@ -108,7 +108,7 @@ class Configs:
         return {"training": training, "model": self.model("student"), **self.machine}
 
     def twin(self) -> Config:
-        """Of the twin's training; with epochs its steps are those of the student."""
+        """Of the twin's training; its steps are those of the student."""
         train, label = self.recipe.train, self.recipe.label
         assert train.twin is not None
         own = {
@@ -121,7 +121,7 @@ class Configs:
         student = self.student()
         return student | {
             "training": student["training"] | own,
-            "student_parts": list(train.parts) if train.length.epochs else [],
+            "student_parts": [] if train.length.steps else list(train.parts),
             "student_samples": label.samples,
             "keeps_gold": label.completions == "gold",
         }

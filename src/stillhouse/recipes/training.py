@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -83,11 +84,14 @@ class EarlyStopping(Section):
 
 
 class Length(Section):
-    """How long training lasts; exactly one of `steps` and `epochs`.
+    """How long training lasts; exactly one of `steps`, `epochs` and `one_step_per`.
 
     Attributes:
         steps: of the optimizer.
         epochs: passes over the examples.
+        one_step_per: examples that each step stands for, whatever its batch: 10 gives n // 10
+            steps.
+        most_steps: ends a training of `epochs` or `one_step_per` that would be longer.
         batch_size: examples that stand in memory at once.
         accumulation: batches of one step, which sees `batch_size * accumulation` examples.
         checkpoint_every: steps between two checkpoints; a tenth of the training when absent.
@@ -95,15 +99,51 @@ class Length(Section):
 
     steps: Count | None = None
     epochs: Positive | None = None
+    one_step_per: Count | None = None
+    most_steps: Count | None = None
     batch_size: Count = 8
     accumulation: Count = 1
     checkpoint_every: Count | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give exactly one of steps and epochs")
+        if sum(one is not None for one in (self.steps, self.epochs, self.one_step_per)) != 1:
+            raise ValueError("give exactly one of steps, epochs and one_step_per")
+        if self.steps and self.most_steps:
+            raise ValueError("most_steps caps epochs or one_step_per; steps is a number of its own")
         return self
+
+    def of_steps(self, steps: int) -> Self:
+        """The same batches for a number of steps that is known."""
+        said = {"steps": steps, "epochs": None, "one_step_per": None, "most_steps": None}
+        return self.model_copy(update=said)
+
+    def steps_per_pass(self, examples: int, processes: int = 1) -> int:
+        """Steps that see every example once; the last may be short of rows."""
+        return max(1, math.ceil(examples / (self.batch_size * self.accumulation * processes)))
+
+    def num_steps(self, examples: int, processes: int = 1) -> int:
+        """Steps of the optimizer.
+
+        Args:
+            examples: what is trained on, >= 0.
+            processes: that train side by side, each with its own batches.
+
+        Returns:
+            At least 1: what is said, or `most_steps` where that comes first.
+        """
+        if self.steps:
+            return self.steps
+        if self.one_step_per:
+            wanted = examples // self.one_step_per
+        else:
+            wanted = math.ceil((self.epochs or 0.0) * self.steps_per_pass(examples, processes))
+        return max(1, min(wanted, self.most_steps or wanted))
+
+    def num_epochs(self, examples: int, processes: int = 1) -> float:
+        """Passes over the examples that this many steps make."""
+        steps = self.num_steps(examples, processes)
+        return steps / self.steps_per_pass(examples, processes)
 
 
 class Training(Section):

@@ -22,7 +22,6 @@ from stillhouse.losses.divergences import (
     SkewReverseKL,
 )
 from stillhouse.losses.terms import Objective
-from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
 from stillhouse.stages.completing import learned
 from stillhouse.stages.contract import StageRequest, StageResult
@@ -86,7 +85,7 @@ def objective_of(training: Train) -> Objective:
 
 
 def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Corpus) -> Train:
-    """The twin's training with the student's number of steps, where the recipe says epochs."""
+    """The twin's training with the student's number of steps, where examples decide that."""
     parts = config["student_parts"]
     if not parts:
         return training
@@ -94,8 +93,7 @@ def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Cor
         1 if example.answer is not None and config["keeps_gold"] else config["student_samples"]
         for example in corpus.of_parts(parts)
     )
-    steps = training_steps(training, examples)
-    length = training.length.model_copy(update={"steps": steps, "epochs": None})
+    length = training.length.of_steps(training.length.num_steps(examples))
     return training.model_copy(update={"length": length})
 
 

@@ -81,6 +81,7 @@ def train_and_save(
     return {
         "examples": len(learning.data.train),
         "steps": result.steps,
+        "epochs": round(result.steps / training.length.steps_per_pass(len(learning.data.train)), 3),
         "best_step": result.best_step,
         "stopped_early": result.stopped_early,
         "tokens_trained": result.tokens_trained,

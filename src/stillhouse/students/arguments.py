@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from transformers import TrainingArguments
@@ -16,23 +15,6 @@ _OPTIMIZERS = {"adamw": "adamw_torch_fused"}
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _CHECKPOINTS = 10
 """How many a training writes when the recipe does not say; assumption: a tenth may be lost."""
-
-
-def count_steps(training: Training, layout: Layout, num_examples: int) -> int:
-    """Steps of a training; a pass over the examples ends in a step that may be short of rows.
-
-    Args:
-        training: the recipe's section.
-        layout: how the rows of one step are laid out.
-        num_examples: what is trained on.
-
-    Returns:
-        Steps of the optimizer.
-    """
-    length = training.length
-    if length.steps is not None:
-        return length.steps
-    return math.ceil((length.epochs or 0) * layout.steps_per_pass(num_examples))
 
 
 def check_optimizer(training: Training) -> None:
@@ -107,7 +89,7 @@ def training_arguments(
         # places, so one card trains; torchrun uses them all.
         args._n_gpu = 1
     layout = Layout(length.batch_size, length.accumulation, args.world_size, args.process_index)
-    args.max_steps = count_steps(training, layout, num_train)
+    args.max_steps = length.num_steps(num_train, args.world_size)
     stopping = training.early_stopping
     tenth = length.checkpoint_every or max(1, args.max_steps // _CHECKPOINTS)
     args.save_steps = args.eval_steps = stopping.every_steps if stopping else tenth
