@@ -124,7 +124,7 @@ def test_songs_sft_learns_annotations_alone():
     assert (training.optimizer.learning_rate, training.optimizer.warmup_steps) == (2e-4, 500)
     assert training.length.batch_size * training.length.accumulation == 64
     assert (training.length.epochs, training.length.checkpoint_every) == (3.0, 1000)
-    assert training.early_stopping.every_steps == 500
+    assert training.validation.every_steps == 500
 
 
 def test_accounting_qa_keeps_the_values_that_a_search_had_found():

@@ -101,7 +101,7 @@ def test_every_problem_is_told_at_once(write):
         ("label.kd_temperatures=[1.0, .inf]", "label.kd_temperatures"),
         ("label.kd_temperatures=[]", "label.kd_temperatures"),
         ("train.parts=[]", "train.parts"),
-        ("train.early_stopping={every_steps: 1}", "train.early_stopping: needs a validation part"),
+        ("train.early_stopping={patience: 1}", "train.early_stopping: needs a validation part"),
         ("export.formats=[adapter]", "asks for an adapter, but train.lora is not set"),
         (
             "gate={rules: [{metric: exact_match, against: baseline, at_least: 0}]}",

@@ -18,9 +18,9 @@ from stillhouse.recipes.schema import Recipe
 STAGE_VERSIONS = {
     "collect": 2,
     "prepare": 4,
-    "finetune": 2,
+    "finetune": 3,
     "label": 5,
-    "train": 4,
+    "train": 5,
     "evaluate": 5,
     "speed": 1,
     "judge": 1,

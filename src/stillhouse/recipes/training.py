@@ -69,16 +69,35 @@ class Optimizer(Section):
     galore: Galore | None = None
 
 
-class EarlyStopping(Section):
-    """Stop when the validation loss has not improved for `patience` measurements.
+class Validation(Section):
+    """What is measured on the part validation while a training runs; kept in `kd_metrics.json`.
+
+    The loss and each of its terms are measured on all of it. With `examples` the first so many of
+    it are also asked, and their answers measured as `evaluate` does; the texts that are learned
+    are compared with the teacher token by token.
 
     Attributes:
-        every_steps: between two measurements on the part validation.
+        every_steps: between two measurements; a tenth of the training when absent.
+        examples: that are asked; 0 measures the loss alone.
+        metrics: of these, by the names of `evaluate.metrics`; all that are measured when empty.
+    """
+
+    every_steps: Count | None = None
+    examples: int = Field(default=0, ge=0)
+    metrics: tuple[str, ...] = ()
+
+
+class EarlyStopping(Section):
+    """Stop when a metric of the part validation has not improved for `patience` measurements.
+
+    Attributes:
+        metric: `loss`, a loss term, or any metric that `validation.examples` measures; its own
+            direction says what an improvement is.
         patience: measurements without an improvement.
         min_delta: a smaller improvement does not count.
     """
 
-    every_steps: Count
+    metric: str = "loss"
     patience: Count = 4
     min_delta: NotNegative = 0.0
 
@@ -155,8 +174,8 @@ class Training(Section):
         length: how long.
         optimizer: how steps are taken.
         lora: train an adapter instead of all weights.
-        early_stopping: when to stop before the end; the weights of the lowest validation loss are
-            kept.
+        validation: what is measured while it runs, and how often.
+        early_stopping: when to stop before the end; the weights of the best measurement are kept.
         gradient_checkpointing: compute activations twice and keep few of them.
     """
 
@@ -165,6 +184,7 @@ class Training(Section):
     length: Length
     optimizer: Optimizer = Optimizer()
     lora: Lora | None = None
+    validation: Validation = Validation()
     early_stopping: EarlyStopping | None = None
     gradient_checkpointing: bool = False
 

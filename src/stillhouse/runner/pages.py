@@ -13,7 +13,6 @@ from typing import Any
 from stillhouse.core.hashing import digest_value
 from stillhouse.evals.gates import Verdict
 from stillhouse.report.content import (
-    Curve,
     ExampleRow,
     FlowStep,
     GateView,
@@ -27,6 +26,7 @@ from stillhouse.report.content import (
 from stillhouse.report.page import write_report
 from stillhouse.report.scorecard import scorecard
 from stillhouse.runner.page_costs import compression_view, cost_view
+from stillhouse.runner.page_curves import training_curves
 from stillhouse.runner.page_errors import copied_report, error_report
 from stillhouse.runner.page_numbers import candidates, metric_rows, reliabilities, slice_tables
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
@@ -66,7 +66,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         headline=_headline(facts, metrics),
         candidates=candidates(facts),
         stages=tuple(_stage(facts, item) for item in facts.record.instances),
-        curves=tuple(_curves(facts)),
+        curves=tuple(training_curves(facts)),
         metrics=metrics,
         slices=slice_tables(facts),
         calibration=reliabilities(facts),
@@ -135,17 +135,6 @@ def _in_words(summary: dict[str, Any]) -> str:
         if isinstance(value, int | str) and not isinstance(value, bool) and value != ""
     }
     return ", ".join(f"{name} {value}" for name, value in plain.items())
-
-
-def _curves(facts: RunFacts) -> Iterator[Curve]:
-    for stage in ("finetune", "train"):
-        for item, _ in facts.of_stage(stage):
-            name = variant_of(item) or TEACHER
-            plain = facts.read_json(item, "curve.json")
-            yield Curve(name=name, points=tuple(map(tuple, plain["train"])), kind="train")
-            if plain["validation"]:
-                points = tuple(map(tuple, plain["validation"]))
-                yield Curve(name=name, points=points, kind="validation")
 
 
 def decisive_gate(facts: RunFacts) -> GateView | None:

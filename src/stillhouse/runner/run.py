@@ -248,7 +248,7 @@ class _Run:
                 outcome = self._run_process(instance, work)
                 outcome.measured["seconds"] = time.monotonic() - started
                 manifest = self.store.seal(self._manifest(instance, outcome))
-                self.store.write_measured(instance.artifact_id, outcome.measured)
+                self.store.write_measured(instance.artifact_id, outcome.measured, outcome.series)
         seconds = time.monotonic() - started
         self.tell(Event("done", instance.key, {"seconds": round(seconds, 2)}))
         return manifest

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stillhouse.core.kd_metrics import Series
 from stillhouse.core.protocols import Progress
 
 
@@ -64,10 +65,12 @@ class StageResult:
     Attributes:
         summary: JSON values, equal in every run of the same artifact.
         measured: what may differ from run to run.
+        series: of the same kind, columns over the steps of a training.
     """
 
     summary: dict[str, Any]
     measured: dict[str, float] = field(default_factory=dict)
+    series: Series = field(default_factory=dict)
 
 
 StageFunction = Callable[[StageRequest, Progress], StageResult]

@@ -10,6 +10,7 @@ from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.recipes.training import Finetune
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
+from stillhouse.stages.examining import questions
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.training import Learning, train_and_save
 from stillhouse.students.examples import EncodedExample
@@ -17,7 +18,7 @@ from stillhouse.students.trainer import TrainingData
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write the teacher (`model`, or `adapter`) and `curve.json`."""
+    """Write the teacher (`model`, or `adapter`) and `kd_metrics.json`."""
     training = section_of(Finetune, request.config["training"])
     corpus = open_corpus(request.inputs["examples"])
     data = TrainingData(
@@ -25,8 +26,9 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         encode_gold(corpus, corpus.of_parts(["validation"]), ()),
         vocab_size=corpus.tokenizer.vocab_size,
     )
-    learning = Learning(data, CROSS_ENTROPY, training, request.locations.get("teacher"))
-    return StageResult(train_and_save(request, corpus, learning, progress))
+    asked = questions(request.config, request.inputs["examples"], corpus, training)
+    learning = Learning(data, CROSS_ENTROPY, training, request.locations.get("teacher"), asked)
+    return train_and_save(request, corpus, learning, progress)
 
 
 def encode_gold(

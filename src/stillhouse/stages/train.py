@@ -26,6 +26,7 @@ from stillhouse.recipes.training import Train
 from stillhouse.stages.completing import learned
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
+from stillhouse.stages.examining import Learned, beside_teacher, questions
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
@@ -38,10 +39,11 @@ from stillhouse.tokens.encode import EncodedConversation
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write the student (`model`, or `adapter`) and `curve.json`."""
+    """Write the student (`model`, or `adapter`) and `kd_metrics.json`."""
     training = section_of(Train, request.config["training"])
     corpus = open_corpus(request.inputs["examples"])
     column = 0
+    asked = questions(request.config, request.inputs["examples"], corpus, training)
     if "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         wanted = corpus.of_parts(training.parts)
@@ -54,13 +56,16 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             )
         validation = labels.encode(corpus.of_parts(["validation"]))
         column = labels.column
+        if asked:
+            asked = beside_teacher(asked, request.inputs["targets"], labels.learned)
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
         training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
     data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
-    learning = Learning(data, objective_of(training), training, request.locations.get("student"))
-    return StageResult(train_and_save(request, corpus, learning, progress))
+    folder = request.locations.get("student")
+    learning = Learning(data, objective_of(training), training, folder, asked)
+    return train_and_save(request, corpus, learning, progress)
 
 
 def objective_of(training: Train) -> Objective:
@@ -127,6 +132,17 @@ class _Labels:
             EncodedExample(item.ids, item.is_trained, self._targets(example.example_id, item))
             for example, item in zip(known, encoded, strict=True)
         ]
+
+    def learned(self, example_ids: Sequence[str]) -> Learned:
+        """What is learned of these examples, with the teacher's targets; empty without such."""
+        if self._reader is None or not self._reader.header.top_k:
+            return (), ()
+        named = {example.example_id: example for example in self._corpus.examples}
+        answers = {one.example_id: one for one in self._answers if not one.sample_index}
+        wanted = [answers[name] for name in example_ids if name in answers]
+        known = learned([named[one.example_id] for one in wanted], wanted)
+        texts = [(example.example_id, self._corpus.encode(example)) for example in known]
+        return texts, [self._reader.get(name) for name, _ in texts]
 
     def _targets(self, example_id: str, encoded: EncodedConversation) -> TokenTargets | None:
         if self._reader is None:

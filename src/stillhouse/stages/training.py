@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 from peft import PeftModel
 
 from stillhouse.core.files import write_json
+from stillhouse.core.kd_metrics import KD_METRICS, Trend
 from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
 from stillhouse.losses.terms import Objective
@@ -16,14 +15,13 @@ from stillhouse.models.adapters import add_lora, trainable_count
 from stillhouse.models.scratch import save_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
-from stillhouse.stages.contract import StageRequest
+from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
+from stillhouse.stages.examining import Questions
 from stillhouse.stages.weights import ADAPTER, MODEL, starting_model, use_compute
 from stillhouse.students.checkpoints import delete_checkpoints
-from stillhouse.students.train import Setting, TrainResult, train_model
+from stillhouse.students.train import Setting, train_model
 from stillhouse.students.trainer import TrainingData
-
-CURVE = "curve.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +33,20 @@ class Learning:
         objective: what is minimised.
         training: the recipe's section.
         folder: of the starting weights on this machine; None for a scratch model.
+        asked: of the model while it trains; None asks nothing.
     """
 
     data: TrainingData
     objective: Objective
     training: Training
     folder: str | None
+    asked: Questions | None = None
 
 
 def train_and_save(
     request: StageRequest, corpus: Corpus, learning: Learning, progress: Progress
-) -> dict[str, Any]:
-    """Train, then write the model (or adapter) and `curve.json`; gives the summary.
+) -> StageResult:
+    """Train, then write the model (or adapter) and `kd_metrics.json`.
 
     Args:
         request: where, and the digest that a resume must match.
@@ -55,7 +55,7 @@ def train_and_save(
         progress: hears of every step.
 
     Returns:
-        JSON values, equal in every run of the same artifact.
+        The summary, and what differs from run to run.
     """
     config = request.config
     use_compute(config)
@@ -69,16 +69,19 @@ def train_and_save(
         request.artifact_id,
         progress,
     )
-    result = train_model(model, learning.data, learning.objective, training, setting)
+    data = learning.data
+    if learning.asked:
+        data = replace(data, examiner=learning.asked.of(model))
+    result = train_model(model, data, learning.objective, training, setting)
     if isinstance(model, PeftModel):
         write_adapter(model, request.out / ADAPTER, f"../{MODEL}")
         start = model.unload()
     if not training.lora or config["model"]["scratch"]:
         # Nobody else has the base of a scratch model.
         save_model(start, corpus.tokenizer_folder, request.out / MODEL)
-    _write_curve(request.out / CURVE, result)
+    write_json(request.out / KD_METRICS, result.record.model_dump(mode="json"))
     delete_checkpoints(request.scratch)
-    return {
+    summary = {
         "examples": len(learning.data.train),
         "steps": result.steps,
         "epochs": round(result.steps / training.length.steps_per_pass(len(learning.data.train)), 3),
@@ -88,14 +91,15 @@ def train_and_save(
         "rows": "packed" if result.is_packed else "padded",
         "trainable_parameters": trainable,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "loss": _told(result.record.trend),
     }
+    return StageResult(summary, series=result.series)
 
 
-def _write_curve(path: Path, result: TrainResult) -> None:
-    train = [[point.step, point.loss] for point in result.curve if point.loss is not None]
-    validation = [
-        [point.step, point.validation_loss]
-        for point in result.curve
-        if point.validation_loss is not None
-    ]
-    write_json(path, {"train": train, "validation": validation})
+def _told(trend: Trend | None) -> str:
+    """The trend of the training loss, in words."""
+    if trend is None:
+        return ""
+    verb = "falls" if trend.falls else "does not fall steadily"
+    level = f", level since step {trend.level_since}" if trend.level_since is not None else ""
+    return f"{verb} from {trend.first_loss:.4g} to {trend.last_loss:.4g}{level}"

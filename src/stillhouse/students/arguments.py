@@ -74,7 +74,6 @@ def training_arguments(
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=compute.device == "cuda",
         eval_strategy="steps" if num_validation else "no",
-        metric_for_best_model="eval_loss" if num_validation else None,
         greater_is_better=False,
         save_strategy="steps",
         logging_strategy="steps",
@@ -92,5 +91,7 @@ def training_arguments(
     args.max_steps = length.num_steps(num_train, args.world_size)
     stopping = training.early_stopping
     tenth = length.checkpoint_every or max(1, args.max_steps // _CHECKPOINTS)
-    args.save_steps = args.eval_steps = stopping.every_steps if stopping else tenth
+    args.eval_steps = training.validation.every_steps or tenth
+    # The best measurement must have its checkpoint.
+    args.save_steps = args.eval_steps if stopping else tenth
     return args, layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState
 
 from stillhouse.core.errors import InputError, ModelError
+from stillhouse.core.kd_metrics import KdMetrics, Series
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
@@ -28,7 +29,8 @@ from stillhouse.students.checkpoints import (
     load_trainable,
 )
 from stillhouse.students.examples import check_examples
-from stillhouse.students.trainer import Assignment, StudentTrainer, TrainingData, has_stalled
+from stillhouse.students.trainer import Assignment, StudentTrainer, TrainingData
+from stillhouse.students.watching import has_stalled, record_of, series_of, stopping_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """What was measured at one step; losses in nats per token, None where not measured."""
+    """The losses of one step, nats per token; None where not measured."""
 
     step: int
     loss: float | None
@@ -63,21 +65,31 @@ class TrainResult:
     """How a training went.
 
     Attributes:
-        curve: one point a step.
+        record: what was measured, step by step.
+        series: seconds and memory beside it, which differ from run to run.
         steps: steps taken.
         best_step: the step that the model's weights are of.
-        stopped_early: the validation loss had stalled.
+        stopped_early: what early stopping watches had stalled.
         tokens_trained: trained tokens over all steps, counted as often as they were seen.
         is_packed: several examples shared a row; False where the model cannot read such rows, so
             that each had one, padded.
     """
 
-    curve: tuple[CurvePoint, ...]
+    record: KdMetrics
+    series: Series = field(compare=False)
     steps: int
     best_step: int
     stopped_early: bool
     tokens_trained: int
     is_packed: bool
+
+    @property
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """The losses, one point a step."""
+        losses = {one.step: one.loss for one in self.record.steps}
+        measured = {one.step: one.loss for one in self.record.validation}
+        steps = sorted(losses.keys() | measured.keys())
+        return tuple(CurvePoint(step, losses.get(step), measured.get(step)) for step in steps)
 
 
 def train_model(
@@ -91,7 +103,7 @@ def train_model(
 
     The same model, data, training and compute give the same weights, bit for bit, however often
     the process was killed on the way. With early stopping the model ends with the weights of its
-    lowest validation loss. Checkpoints stay: `checkpoints.delete_checkpoints` removes them once
+    best measurement. Checkpoints stay: `checkpoints.delete_checkpoints` removes them once
     the model is saved.
 
     Args:
@@ -103,7 +115,7 @@ def train_model(
         setting: machine, folder, digest and progress.
 
     Returns:
-        The curve and what was reached.
+        What was measured and what was reached.
 
     Raises:
         InputError: an example that cannot be trained on, or early stopping without validation.
@@ -116,7 +128,7 @@ def train_model(
     with _ready_to_train(model, training, data.vocab_size) as is_packed:
         trainer = _build_trainer(model, data, objective, training, setting, is_packed)
         newest = _newest_checkpoint(trainer, setting)
-        if newest and _is_done(newest, training):
+        if newest and _is_done(newest, training, trainer.stopping_key):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
             load_trainable(model, newest)
         else:
@@ -158,6 +170,8 @@ def _build_trainer(
     folder = setting.workdir / FOLDER
     counts = (len(data.train), len(data.validation))
     args, layout = training_arguments(training, setting.compute, folder, counts)
+    if data.validation:
+        args.metric_for_best_model = stopping_key(training.early_stopping, objective)
     assignment = Assignment(
         data=data,
         objective=objective,
@@ -178,11 +192,11 @@ def _newest_checkpoint(trainer: StudentTrainer, setting: Setting) -> Path | None
     return latest_sealed(setting.workdir, setting.plan_digest)
 
 
-def _is_done(checkpoint: Path, training: Training) -> bool:
+def _is_done(checkpoint: Path, training: Training, key: str) -> bool:
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+    values = [entry[key] for entry in state.log_history if key in entry]
     stopping = training.early_stopping
-    return state.global_step >= state.max_steps or bool(stopping and has_stalled(losses, stopping))
+    return state.global_step >= state.max_steps or bool(stopping and has_stalled(values, stopping))
 
 
 def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> TrainResult:
@@ -190,22 +204,16 @@ def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> Tr
     best = state.best_global_step if stopping else None
     if best:
         load_trainable(trainer.student, checkpoint_folder(setting.workdir, best))
-    curve = _curve(state)
+    objective = trainer.assignment.objective
     return TrainResult(
-        curve=curve,
+        record=record_of(state.log_history, objective, trainer.args.max_steps),
+        series=series_of(state.log_history),
         steps=state.global_step,
         best_step=best or state.global_step,
-        stopped_early=bool(stopping and has_stalled(trainer.validation_losses(), stopping)),
+        stopped_early=bool(stopping and has_stalled(trainer.stopping_values(), stopping)),
         tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
         is_packed=trainer.collator.is_packed,
     )
-
-
-def _curve(state: TrainerState) -> tuple[CurvePoint, ...]:
-    losses = {int(e["step"]): e["loss"] for e in state.log_history if "loss" in e}
-    measured = {int(e["step"]): e["eval_loss"] for e in state.log_history if "eval_loss" in e}
-    steps = sorted(losses.keys() | measured.keys())
-    return tuple(CurvePoint(step, losses.get(step), measured.get(step)) for step in steps)
 
 
 @contextmanager

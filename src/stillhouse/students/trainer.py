@@ -5,20 +5,22 @@ It knows no mode by name: an `Objective` says what is minimised, batches say fro
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from stillhouse.core.errors import TrainingError
-from stillhouse.core.protocols import Progress, no_progress
-from stillhouse.losses.terms import Objective
+from stillhouse.core.protocols import Examiner, Progress, Reading, no_progress
+from stillhouse.losses.terms import CE, Objective
 from stillhouse.recipes.training import EarlyStopping
 from stillhouse.students.batches import Collator, ExampleDataset, load_batches
 from stillhouse.students.checkpoints import (
@@ -30,6 +32,18 @@ from stillhouse.students.checkpoints import (
 )
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.order import FixedSampler, Layout, StepSampler
+from stillhouse.students.watching import (
+    EVAL,
+    LOSS,
+    PERPLEXITY,
+    WATCHED,
+    StepWatch,
+    has_stalled,
+    stopping_key,
+)
+
+_HIGHEST_EXPONENT = 700.0
+"""Of a perplexity that a float still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +55,14 @@ class TrainingData:
         validation: measured, never learned; may be empty.
         log_z_column: the column of log Z that belongs to the objective's kd_temperature.
         vocab_size: ids of the tokenizer; 0 takes the rows of the student's head.
+        examiner: asks the student at each measurement; None measures the loss alone.
     """
 
     train: Sequence[EncodedExample]
     validation: Sequence[EncodedExample] = ()
     log_z_column: int = 0
     vocab_size: int = 0
+    examiner: Examiner | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +88,19 @@ class Assignment:
     progress: Progress = no_progress
 
 
-def has_stalled(losses: Sequence[float], stopping: EarlyStopping) -> bool:
-    """Whether the last `patience` validation losses brought no improvement above `min_delta`."""
-    best, since = math.inf, 0
-    for loss in losses:
-        if loss < best - stopping.min_delta:
-            best, since = loss, 0
-        else:
-            since += 1
-    return since >= stopping.patience
+def _turned(found: Mapping[str, Reading], metric: str) -> float:
+    """The value of the metric that decides, turned so that lower is better."""
+    if metric not in found:
+        near = difflib.get_close_matches(metric, found, n=1)
+        guess = f'did you mean "{near[0]}"? ' if near else ""
+        raise TrainingError(
+            f"early_stopping.metric is {metric!r}, which was not measured",
+            f"{guess}measured: {', '.join(found) or 'nothing but the loss and its terms'}",
+        )
+    reading = found[metric]
+    if math.isnan(reading.value):
+        return math.inf
+    return -reading.value if reading.is_higher_better else reading.value
 
 
 class StudentTrainer(Trainer):
@@ -113,6 +133,8 @@ class StudentTrainer(Trainer):
         temperature = assignment.objective.kd_temperature
         self.collator = Collator(column, assignment.is_packed, temperature)
         self.step_tokens = 0
+        self.watch = StepWatch(assignment.objective, args.max_steps)
+        self.stopping_key = stopping_key(assignment.stopping, assignment.objective)
 
     def get_train_dataloader(self) -> DataLoader[EncodedExample]:
         """Every batch of the whole training, in one pass of the Trainer."""
@@ -125,6 +147,7 @@ class StudentTrainer(Trainer):
         self, batch_samples: list[dict[str, Any]], device: torch.device
     ) -> Tensor:
         """() int64: trained tokens of this step over accumulation and processes."""
+        self.watch.start_step()
         tokens = sum(len(batch["targets"]["token_ids"]) for batch in batch_samples)
         count = torch.tensor(tokens, device=device)
         if self.layout.num_processes > 1:
@@ -152,6 +175,7 @@ class StudentTrainer(Trainer):
                 f"step {self.state.global_step + 1}: no trainable parameter reaches the loss",
                 "unfreeze a layer below the head, or name other modules in lora.modules",
             )
+        self.watch.add_batch(outputs.per_token)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
@@ -197,10 +221,11 @@ class StudentTrainer(Trainer):
             **_kwargs: the Trainer's own, not used.
 
         Returns:
-            `eval_loss`, and `eval_NAME` of each active loss term, in nats per token.
+            `eval_loss`, `eval_NAME` of each active loss term, in nats per token, and of each metric
+            that the examiner finds.
 
         Raises:
-            TrainingError: the loss is not finite.
+            TrainingError: the loss is not finite, or what decides when to stop was not measured.
         """
         rows = self.assignment.data.validation
         sampler = FixedSampler([len(row.ids) for row in rows], self.layout)
@@ -226,27 +251,48 @@ class StudentTrainer(Trainer):
         loss = sum(weight * means[name] for name, weight in weights.items())
         if not math.isfinite(loss):
             raise TrainingError(f"step {self.state.global_step}: the validation loss is {loss}")
-        metrics = {"eval_loss": loss} | {f"eval_{name}": mean for name, mean in means.items()}
-        self.log(metrics)
+        if CE in means:
+            means[PERPLEXITY] = math.exp(min(means[CE], _HIGHEST_EXPONENT))
+        metrics = self._examined() | {f"{EVAL}{name}": mean for name, mean in means.items()}
+        metrics[EVAL + LOSS] = loss
+        self.log({name: value for name, value in metrics.items() if not math.isnan(value)})
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         stopping = self.assignment.stopping
-        if stopping and has_stalled(self.validation_losses(), stopping):
+        if stopping and has_stalled(self.stopping_values(), stopping):
             self.control.should_training_stop = True
         return metrics
 
-    def validation_losses(self) -> list[float]:
-        """Every validation loss so far, also of the time before a crash."""
-        return [entry["eval_loss"] for entry in self.state.log_history if "eval_loss" in entry]
+    def _examined(self) -> dict[str, float]:
+        """What the examiner finds, by one process for all; with what decides, if that is of it."""
+        examiner, stopping = self.assignment.data.examiner, self.assignment.stopping
+        found = dict(examiner()) if examiner and self.is_world_process_zero() else {}
+        if self.layout.num_processes > 1:
+            found = broadcast_object_list([found])[0]
+        values = {f"{EVAL}{name}": reading.value for name, reading in found.items()}
+        if stopping and self.stopping_key == EVAL + WATCHED:
+            values[self.stopping_key] = _turned(found, stopping.metric)
+        return values
+
+    def stopping_values(self) -> list[float]:
+        """What decides when to stop, of every measurement so far, also before a crash."""
+        log = self.state.log_history
+        return [entry[self.stopping_key] for entry in log if self.stopping_key in entry]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Keep the values for the curve, and say how far training is."""
+        """Keep the values for the record, and say how far training is."""
         if "loss" in logs:
-            logs["tokens"] = self.step_tokens
+            sums = self.watch.sums
+            if self.layout.num_processes > 1:
+                sums = self.accelerator.reduce(sums.to(self.args.device), "sum").cpu()
+            logs |= {"tokens": self.step_tokens, **self.watch.terms(sums, self.step_tokens)}
+        if "loss" in logs or EVAL + LOSS in logs:
+            logs |= self.watch.of_the_day()
         super().log(logs, start_time)
-        named = {"loss": "loss", "learning_rate": "learning_rate", "eval_loss": "validation_loss"}
-        shown = {name: logs[key] for key, name in named.items() if key in logs}
+        if "loss" in logs:
+            self.watch.follow(self.state.log_history)
+        shown = self.watch.shown(logs)
         if shown and self.is_world_process_zero():
             self.assignment.progress(self.state.global_step, self.args.max_steps, "steps", **shown)
 
