@@ -86,7 +86,7 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
         if section:
             section["length"] |= _SMOKE_LENGTH
             section["length"]["batch_size"] = min(rows, section["length"]["batch_size"])
-            section["early_stopping"] = None
+            section |= {"early_stopping": None, "validation": {}}
     if not recipe.teacher.api:
         plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
         _train_on_gold_too(plain)
