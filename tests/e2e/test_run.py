@@ -136,7 +136,7 @@ def test_every_stored_target_belongs_to_the_text_that_the_student_learned(manife
     for example in whole:
         encoded = corpus.encode(example, said[example.example_id].text)
         key = TargetKey(example.example_id, encoded.completion_digest, encoded.view_digest)
-        reader.check_key(key)
+        reader.get_for(key)
     assert reader.num_tokens == manifests["label"].summary["target_tokens"]
     assert reader.header.weights_digest
     assert len(asked) - len(whole) == manifests["label"].summary["cut"]

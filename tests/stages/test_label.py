@@ -257,7 +257,7 @@ def test_another_system_prompt_is_refused(bench, labelled):
         encoded = corpus.encode(replace(example, prompt=prompt))
         key = TargetKey(example.example_id, encoded.completion_digest, encoded.view_digest)
         with pytest.raises(ArtifactError, match=r"saw example '.*' otherwise: view_digest is"):
-            reader.check_key(key)
+            reader.get_for(key)
 
 
 def test_a_shorter_and_a_longer_answer_share_their_beginning(bench, labelled):

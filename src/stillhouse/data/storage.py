@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from stillhouse.core.files import disk_full_is_clear, sync_folder
 from stillhouse.core.rows import Completion, Drop, Example, Message, Row
 
 _GROUP_ROWS = 8192  # assumption: a row group of short texts stays at some megabytes
+_BATCH_ROWS = 1024  # assumption: a thousand rows as Python objects stay at some megabytes
+_HINT = "delete the folder it stands in; the next run makes it again"
 _TEXT: pa.DataType = pa.string()
 _ROWS = pa.schema(
     {
@@ -122,17 +125,52 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         ArtifactError: the file is missing or torn.
     """
-    return [
-        Example(
-            example_id=record["example_id"],
-            part=record["part"],
-            prompt=tuple(Message(role, content) for role, content in json.loads(record["prompt"])),
-            answer=record["answer"],
-            reference=record["reference"],
-            group=record["group"],
-        )
-        for record in _read(path, _EXAMPLES)
-    ]
+    return list(iterate_examples(path))
+
+
+def iterate_examples(path: Path) -> Iterator[Example]:
+    """The same as `read_examples`, a group of rows at a time."""
+    return map(_example, _iterate(path, _EXAMPLES))
+
+
+class ExampleReader:
+    """The examples of some parts by their ids, a group of rows at a time in memory.
+
+    Args:
+        path: that `write_examples` wrote.
+        parts: whose examples are found.
+
+    Raises:
+        ArtifactError: the file is missing or torn.
+    """
+
+    def __init__(self, path: Path, parts: Iterable[str]) -> None:
+        wanted = set(parts)
+        self._path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        self._group, self._rows = -1, pa.table({})
+        with _torn_is_clear(path):
+            self._file = pq.ParquetFile(path)
+            for group in range(self._file.num_row_groups):
+                named = self._file.read_row_group(group, columns=["example_id", "part"])
+                pairs = zip(*(named[name].to_pylist() for name in named.column_names), strict=True)
+                for row, (example_id, part) in enumerate(pairs):
+                    if part in wanted:
+                        self._places[example_id] = group, row
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, example_id: str) -> Example | None:
+        """The example of that name; None where it is of another part."""
+        place = self._places.get(example_id)
+        if place is None:
+            return None
+        group, row = place
+        if group != self._group:
+            with _torn_is_clear(self._path):
+                self._group, self._rows = group, self._file.read_row_group(group)
+        return _example(self._rows.slice(row, 1).to_pylist()[0])
 
 
 def write_completions(path: Path, completions: Iterable[Completion]) -> None:
@@ -149,7 +187,12 @@ def write_completions(path: Path, completions: Iterable[Completion]) -> None:
 
 def read_completions(path: Path) -> list[Completion]:
     """The completions that `write_completions` wrote."""
-    return [Completion(**record) for record in _read(path, _COMPLETIONS)]
+    return list(iterate_completions(path))
+
+
+def iterate_completions(path: Path) -> Iterator[Completion]:
+    """The same as `read_completions`, a group of rows at a time."""
+    return (Completion(**record) for record in _iterate(path, _COMPLETIONS))
 
 
 def _row_record(row: Row) -> _Record:
@@ -181,6 +224,17 @@ def _example_record(example: Example) -> _Record:
         "reference": example.reference,
         "group": example.group,
     }
+
+
+def _example(record: Mapping[str, Any]) -> Example:
+    return Example(
+        example_id=record["example_id"],
+        part=record["part"],
+        prompt=tuple(Message(role, content) for role, content in json.loads(record["prompt"])),
+        answer=record["answer"],
+        reference=record["reference"],
+        group=record["group"],
+    )
 
 
 def _json(value: Any) -> str:
@@ -229,14 +283,22 @@ def _is_storable(record: Mapping[str, Any]) -> bool:
 
 
 def _read(path: Path, schema: pa.Schema) -> list[_Record]:
-    hint = "delete the folder it stands in; the next run makes it again"
+    return list(_iterate(path, schema))
+
+
+def _iterate(path: Path, schema: pa.Schema) -> Iterator[_Record]:
+    with _torn_is_clear(path), pq.ParquetFile(path) as file:
+        found = file.schema_arrow
+        if found != schema:
+            raise ArtifactError(f"{path} holds other columns: {', '.join(found.names)}", _HINT)
+        for batch in file.iter_batches(_BATCH_ROWS):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _torn_is_clear(path: Path) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
+        yield
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} is missing or torn: {reason}", hint) from None
-    if table.schema != schema:
-        raise ArtifactError(f"{path} holds other columns: {', '.join(table.column_names)}", hint)
-    records: list[_Record] = table.to_pylist()
-    return records
+        raise ArtifactError(f"{path} is missing or torn: {reason}", _HINT) from None

@@ -120,13 +120,12 @@ def learned(examples: Sequence[Example], done: Sequence[Completion]) -> list[Exa
     and further completions of an example have ids of their own.
     """
     by_id = {example.example_id: example for example in examples}
-    return [
-        dataclasses.replace(
-            by_id[completion.example_id], example_id=text_id(completion), answer=completion.text
-        )
-        for completion in done
-        if completion.finish == "stop"
-    ]
+    return [answered(by_id[one.example_id], one) for one in done if one.finish == "stop"]
+
+
+def answered(example: Example, completion: Completion) -> Example:
+    """An example with one of its completions, under a name of its own."""
+    return dataclasses.replace(example, example_id=text_id(completion), answer=completion.text)
 
 
 def text_id(completion: Completion) -> str:

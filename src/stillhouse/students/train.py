@@ -29,6 +29,7 @@ from stillhouse.students.checkpoints import (
     latest_sealed,
     load_trainable,
 )
+from stillhouse.students.example_file import lengths_of
 from stillhouse.students.examples import check_examples
 from stillhouse.students.target_sources import NOTHING, OpenSource
 from stillhouse.students.trainer import StudentTrainer
@@ -173,7 +174,7 @@ def _check(model: PreTrainedModel | PeftModel, data: TrainingData, training: Tra
 
 
 def _check_context(data: TrainingData, teacher: OpenSource) -> None:
-    longest = max(len(example.ids) for example in (*data.train, *data.validation))
+    longest = max(int(lengths_of(part).max()) for part in (data.train, data.validation) if part)
     if teacher.context and longest > teacher.context:
         raise InputError(
             f"an example has {longest:,} tokens, but the teacher has positions for "

@@ -29,6 +29,7 @@ from stillhouse.students.checkpoints import (
     save_trainable,
     seal,
 )
+from stillhouse.students.example_file import lengths_of
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.order import FixedSampler, Layout, StepSampler
 from stillhouse.students.watching import (
@@ -95,8 +96,7 @@ class StudentTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[EncodedExample]:
         """Every batch of the whole training, in one pass of the Trainer."""
         rows = self.assignment.data.train
-        lengths = [len(row.ids) for row in rows]
-        sampler = StepSampler(lengths, self.layout, self.args.max_steps, self.args.seed)
+        sampler = StepSampler(lengths_of(rows), self.layout, self.args.max_steps, self.args.seed)
         return load_batches(ExampleDataset(rows), sampler, self.collator)
 
     def _get_num_items_in_batch(
@@ -200,7 +200,7 @@ class StudentTrainer(Trainer):
             TrainingError: the loss is not finite, or what decides when to stop was not measured.
         """
         rows = self.assignment.data.validation
-        sampler = FixedSampler([len(row.ids) for row in rows], self.layout)
+        sampler = FixedSampler(lengths_of(rows), self.layout)
         # On the CPU: Apple's GPUs have no float64.
         sums = torch.zeros(len(self.assignment.objective.weights) + 1, dtype=torch.float64)
         self.student.eval()
