@@ -9,6 +9,7 @@ one example.
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import weakref
@@ -70,7 +71,7 @@ class ExampleFile(Sequence[EncodedExample]):
         parts, offset = [], 0
         for part in layout:
             kind, shape = part
-            values: NDArray[Any] = np.frombuffer(record, kind, int(np.prod(shape)), offset)
+            values: NDArray[Any] = np.frombuffer(record, kind, math.prod(shape), offset)
             parts.append(values.reshape(shape))
             offset += _num_bytes(part)
         ids, *soft, is_trained = parts
@@ -126,7 +127,7 @@ def _layout(tokens: int, trained: int, kept: int, columns: int, drawn: int) -> l
 
 
 def _num_bytes(part: Part) -> int:
-    return np.dtype(part[0]).itemsize * int(np.prod(part[1]))
+    return np.dtype(part[0]).itemsize * math.prod(part[1])
 
 
 def _sizes(example: EncodedExample) -> tuple[int, int, int, int, int]:
