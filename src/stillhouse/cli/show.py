@@ -158,6 +158,9 @@ def _counts(found: CheckReport) -> Iterator[str]:
         yield f"rows dropped: {dropped}"
     if found.cut_prompts:
         yield f"prompts cut to the context: {in_count(found.cut_prompts)}"
+    long, answers = found.long_answers
+    if long:
+        yield f"answers longer than max_new_tokens: {in_count(long)} of {in_count(answers)}"
     for item in found.instances:
         if item.cost.steps:
             yield f"{item.key}: {in_count(item.cost.steps)} steps, {item.cost.epochs:.3g} epochs"

@@ -218,7 +218,9 @@ class Prepare(Section):
             is there, see below.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
-            user message.
+            user message, an answer never.
+        too_long_at_most: share of the examples that may be dropped because their answer does not
+            fit beside a prompt that was cut; above it nothing is prepared.
     """
 
     shape: Literal["template", "messages", "prompt_completion", "sharegpt"] = "template"
@@ -234,6 +236,7 @@ class Prepare(Section):
     steps: tuple[dict[str, Any], ...] = ()
     split: Split
     max_tokens: Count | None = None
+    too_long_at_most: Fraction = 0.2
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:

@@ -26,6 +26,8 @@ class Recipe(Section):
         network: `none`, `hub`, or the hosts that may be reached; enforced in every process.
         teacher: the model that is imitated.
         student: the model that learns.
+        report_to: trackers that hear every training while it runs; changes no hash. They write into
+            the run's folder, unless their own environment variables say where.
         domains: names of the domains that the stages run for, one adapter each.
         serve: how the student is served; read by later versions.
         monitor: what is watched while it serves; read by later versions.
@@ -38,6 +40,7 @@ class Recipe(Section):
     compute: Compute = Compute()
     teacher: ModelSource
     student: ModelSource
+    report_to: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = ()
     domains: tuple[str, ...] = ()
     collect: Collect
     prepare: Prepare

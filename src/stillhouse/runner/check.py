@@ -47,6 +47,9 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
+        cut_prompts: prompts that were cut to the context, likewise.
+        long_answers: gold answers that are longer than a model may write, and how many were looked
+            at.
         terms: what the teacher's terms say of training on its answers; empty if not known.
         likely_usd: of what is still to be asked of a teacher behind an API.
         most_usd: of the same, if every prompt and every answer is as long as it may be.
@@ -63,6 +66,7 @@ class CheckReport:
     parts: dict[str, int]
     dropped: dict[str, int]
     cut_prompts: int
+    long_answers: tuple[int, int]
     compute: ResolvedCompute
     terms: str
     likely_usd: float
@@ -135,6 +139,7 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
+        long_answers=seen.long_answers(_most_written(resolved.recipe)),
         compute=resolved.compute,
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
@@ -156,6 +161,11 @@ def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:
     if references:
         as_objects = recipe.prepare.answer_format == "json"
         require_references(recipe.evaluate.fields, references, as_objects=as_objects)
+
+
+def _most_written(recipe: Recipe) -> int:
+    """Tokens that the student may write when it is measured."""
+    return recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens
 
 
 def _budget(recipe: Recipe) -> float | None:

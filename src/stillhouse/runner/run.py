@@ -29,6 +29,7 @@ from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.trackers import tracker_request
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
@@ -39,6 +40,8 @@ from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
               "lm_eval")  # fmt: skip
+
+_TRAININGS = ("finetune", "train")
 
 _REFUSED = {
     "finetuned": ("the fine-tuned teacher", "nothing was labelled"),
@@ -140,6 +143,7 @@ class _Run:
         self.store = place.store
         self._on_event = on_event
         self._servers: dict[bool, StageServer] = {}
+        self._trackers: dict[str, Any] = {}
         self._at = ""
         instances = tuple(
             RunInstance(
@@ -200,7 +204,9 @@ class _Run:
                     self._obey(manifest)
 
     def _find_keys(self, waiting: list[Instance]) -> None:
-        """Miss a key before the first stage, not after hours of work."""
+        """Miss a key or a tracker before the first stage, not after hours of work."""
+        if any(instance.stage in _TRAININGS for instance in waiting):
+            self._trackers = tracker_request(self.resolved.recipe, self.folder.path)
         if any(self._access(instance) for instance in waiting):
             for api in self.resolved.recipe.endpoints.values():
                 find_keys(api.key_names, self.resolved.loaded.base_folder)
@@ -269,6 +275,7 @@ class _Run:
             locations=self.resolved.locations | {"registry": str(self.place.root / "registry")},
             network=network if isinstance(network, str) else list(network),
             access=self._access(instance),
+            trackers=self._trackers if instance.stage in _TRAININGS else {},
         )
         server = self._servers[entry_of(instance.stage, instance.config).needs_torch]
         try:

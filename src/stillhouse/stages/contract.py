@@ -28,6 +28,7 @@ class StageRequest:
         access: how models behind an API are reached: the recipe's `api` of teacher and judges,
             where the account lies, the run's name; empty where none is asked. What shapes answers
             stands in `config`.
+        trackers: who hears a training, see `runner/trackers.py`; empty without any.
     """
 
     stage: str
@@ -40,6 +41,7 @@ class StageRequest:
     locations: dict[str, str] = field(default_factory=dict)
     network: str | list[str] = "none"
     access: dict[str, Any] = field(default_factory=dict)
+    trackers: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a pipe."""

@@ -94,6 +94,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     template = build_template(wanted.template, tokenizer)
     fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
+    _refuse_many_too_long(fits, wanted)
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
     if not any(fit.example.part == "holdout" for fit in kept):
@@ -180,6 +181,19 @@ def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTo
     prompt = fitted.messages if example.answer is None else fitted.messages[:-1]
     is_cut = fitted.num_cut_chars > 0
     return _Fit(dataclasses.replace(example, prompt=prompt), fitted.num_tokens, is_cut)
+
+
+def _refuse_many_too_long(fits: list[_Fit], wanted: Wanted) -> None:
+    """An answer is never cut: an example that does not fit with its prompt cut is lost."""
+    lost, allowed = sum(fit.reason == TOO_LONG for fit in fits), wanted.prepare.too_long_at_most
+    if lost > allowed * len(fits):
+        raise InputError(
+            f"{lost:,} of {len(fits):,} examples are longer than {wanted.max_tokens:,} tokens even "
+            "with their prompts cut, and answers are never cut; prepare.too_long_at_most allows "
+            f"{allowed:.0%}",
+            "raise prepare.max_tokens as far as the models' context allows, lower "
+            "label.max_new_tokens and evaluate.max_new_tokens, or allow more to be dropped",
+        )
 
 
 def _end_leaks(fits: list[_Fit]) -> list[_Fit]:

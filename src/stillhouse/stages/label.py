@@ -13,7 +13,7 @@ from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.labels import Label
-from stillhouse.stages.completing import label_examples, learned, summary
+from stillhouse.stages.completing import label_examples, learned, refuse_many_cut, summary
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.judging import judge_answers
@@ -41,6 +41,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         done += teacher.complete(shard, number)
         seen += len(shard)
         progress(seen, 2 * len(examples), "examples")
+    refuse_many_cut(examples, label, done)
     done = _judge(request, label, examples, done, progress)
     write_completions(request.out / COMPLETIONS, done)
     told = summary(examples, label, done)

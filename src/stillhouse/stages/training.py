@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from peft import PeftModel
 
@@ -21,6 +22,7 @@ from stillhouse.stages.examining import Questions
 from stillhouse.stages.weights import ADAPTER, MODEL, starting_model, use_compute
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.checkpoints import delete_checkpoints
+from stillhouse.students.trackers import NO_TRACKERS, Trackers
 from stillhouse.students.train import Setting, train_model
 
 
@@ -68,6 +70,7 @@ def train_and_save(
         request.scratch,
         request.artifact_id,
         progress,
+        _trackers(request),
     )
     data = learning.data
     if learning.asked:
@@ -94,6 +97,16 @@ def train_and_save(
         "loss": _told(result.record.trend),
     }
     return StageResult(summary, series=result.series)
+
+
+def _trackers(request: StageRequest) -> Trackers:
+    told = request.trackers
+    if not told:
+        return NO_TRACKERS
+    name = f"{request.stage}-{request.variant}" if request.variant else request.stage
+    return Trackers(
+        tuple(told["names"]), Path(told["folder"]), told["project"], name, told["environment"]
+    )
 
 
 def _told(trend: Trend | None) -> str:

@@ -32,6 +32,7 @@ from stillhouse.students.checkpoints import (
 from stillhouse.students.example_file import lengths_of
 from stillhouse.students.examples import check_examples
 from stillhouse.students.target_sources import NOTHING, OpenSource
+from stillhouse.students.trackers import NO_TRACKERS, Trackers
 from stillhouse.students.trainer import StudentTrainer
 from stillhouse.students.watching import has_stalled, record_of, series_of, stopping_key
 
@@ -46,12 +47,14 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
+        trackers: so do they.
     """
 
     compute: ResolvedCompute
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    trackers: Trackers = NO_TRACKERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,8 @@ def train_model(
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
             load_trainable(model, newest)
         else:
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+            with setting.trackers.listening(trainer):
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         return _finish(trainer, training, setting)
 
 
@@ -193,6 +197,7 @@ def _build_trainer(
     counts = (len(data.train), len(data.validation))
     folder = setting.workdir / FOLDER
     args, layout = training_arguments(training, setting.compute, folder, counts)
+    setting.trackers.tell(args)
     if data.validation:
         args.metric_for_best_model = stopping_key(training.early_stopping, assignment.objective)
     return StudentTrainer(model, args, layout, assignment)
