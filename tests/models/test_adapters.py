@@ -178,7 +178,7 @@ def test_a_router_is_never_adapted():
     model = AutoModelForCausalLM.from_config(config)
     names = resolve_modules(model, "all-linear")
     assert {name.rpartition(".")[2] for name in names} == {"q_proj", "k_proj", "v_proj", "o_proj"}
-    with pytest.raises(ModelError, match="'mlp.gate' is a router"):
+    with pytest.raises(ModelError, match=r"'mlp\.gate' is a router"):
         add_lora(model, Lora(rank=2, modules=("mlp.gate",)), seed=0)
 
 

@@ -4,12 +4,10 @@ import warnings
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.families import FAMILIES
 from stillhouse.recipes.sizes import sizes_of
 
@@ -84,34 +82,3 @@ def test_what_a_config_leaves_out_is_what_its_class_fills_in(kind):
 
 def config_of_class(kind):
     return AutoConfig.for_model(kind)
-
-
-@pytest.mark.parametrize("bias", ["none", "lora_only", "all"])
-@pytest.mark.parametrize("modules", ["all-linear", "some"])
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gpt_oss"])
-def test_an_adapter_has_the_counted_weights(kind, modules, bias):
-    config = config_of(kind)
-    sizes, model = sizes_of(config.to_dict()), on_meta(config)
-    names = [one.name.rpartition(".")[2] for one in sizes.linears]
-    chosen = names if modules == "all-linear" else names[:1]
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        adapted = get_peft_model(
-            model,
-            LoraConfig(r=5, target_modules=chosen, bias=bias, fan_in_fan_out=kind == "gpt2"),
-        )
-    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    asked = modules if modules == "all-linear" else tuple(chosen)
-    assert sizes.lora_parameters(5, asked, bias) == trained
-
-
-@pytest.mark.parametrize(
-    ("model_id", "rank", "modules", "trained"),
-    [
-        ("unsloth/gpt-oss-20b-BF16", 16, ("q_proj", "k_proj", "v_proj", "o_proj"), 7_962_624),
-        ("Qwen/Qwen3-4B", 32, "all-linear", 66_060_288),
-    ],
-)
-def test_the_founding_adapters_have_so_many_weights(model_id, rank, modules, trained):
-    sizes = sizes_of(facts_for(model_id).shape.config())
-    assert sizes.lora_parameters(rank, modules) == trained

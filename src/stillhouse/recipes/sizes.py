@@ -54,13 +54,6 @@ class Linear:
         """Of matrix and bias."""
         return self.weights + self.outputs * self.has_bias
 
-    def is_meant_by(self, modules: str | tuple[str, ...]) -> bool:
-        """Whether `lora.modules` names it: `all-linear`, or the end of its name."""
-        if modules == "all-linear":
-            return True
-        names = (modules,) if isinstance(modules, str) else modules
-        return any(f".{self.name}".endswith(f".{name}") for name in names)
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -170,6 +163,15 @@ class Sizes:
         """Every weight; exact for the families of `families.FAMILIES`."""
         return self.body_parameters + self.table_parameters
 
+    @property
+    def bias_parameters(self) -> int:
+        """Every bias but those of experts and of what chooses them."""
+        of_linears = sum(one.outputs for one in self.linears if one.has_bias)
+        of_norms = self.family.norms * self.hidden if self.family.norms_have_bias else 0
+        last = self.hidden if self.family.norms_have_bias else 0
+        head = self.vocab if self.family.has_head_bias else 0
+        return self.layers * (of_linears + of_norms) + last + head
+
     def forward_flops(self, tokens: int, head_tokens: int, context: float) -> float:
         """Operations of one forward pass.
 
@@ -184,28 +186,6 @@ class Sizes:
         attention = 4.0 * self.layers * self.queries * context
         blocks = tokens * (2.0 * self.active_body_parameters + attention)
         return blocks + 2.0 * head_tokens * self.head_parameters
-
-    def lora_parameters(
-        self, rank: int, modules: str | tuple[str, ...] = "all-linear", bias: str = "none"
-    ) -> int:
-        """What training changes with an adapter.
-
-        Args:
-            rank: of the two small matrices.
-            modules: as `lora.modules`.
-            bias: as `lora.bias`: which biases of the model learn too.
-
-        Returns:
-            rank * (inputs + outputs) of each linear layer that is meant, and its biases.
-        """
-        meant = [one for one in self.linears if one.is_meant_by(modules)]
-        small = self.layers * sum(rank * (one.inputs + one.outputs) for one in meant)
-        biases = {
-            "none": 0,
-            "lora_only": self.layers * sum(one.outputs for one in meant if one.has_bias),
-            "all": self._all_biases(),
-        }
-        return small + biases[bias]
 
     def of_layers(self, layers: int) -> Sizes:
         """The same model with so many blocks."""
@@ -266,15 +246,6 @@ class Sizes:
         heads = {"none": 0, "head": 2 * self.head_dim, "wide": self.queries + self.keys}
         sinks = self.heads if self.family.has_sinks else 0
         return self.family.norms * self._norm + heads[self.family.head_norm] + sinks
-
-    def _all_biases(self) -> int:
-        of_linears = sum(one.outputs for one in self.linears if one.has_bias)
-        of_norms = self.family.norms * self.hidden if self.family.norms_have_bias else 0
-        # Of experts, PEFT finds the router's bias alone: theirs are named otherwise.
-        of_routers = self.experts if self.experts > 1 and self.family.has_router_bias else 0
-        last = self.hidden if self.family.norms_have_bias else 0
-        head = self.vocab if self.family.has_head_bias else 0
-        return self.layers * (of_linears + of_norms + of_routers) + last + head
 
 
 def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
