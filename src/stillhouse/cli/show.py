@@ -110,6 +110,15 @@ def show_verdict(verdict: Verdict, *, as_json: bool) -> None:
         _put(f"use instead: {verdict.fallback}")
 
 
+def _show_notes(found: CheckReport, *, asks: bool) -> None:
+    for notice in found.notices:
+        _put(f"note: {notice}")
+    if found.terms:
+        _put(f"teacher's terms: {found.terms}")
+    elif asks:
+        _put("teacher's terms: not known; read what its provider says of training on its answers")
+
+
 def show_check(found: CheckReport, *, as_json: bool) -> None:
     """What a run would do and cost."""
     if as_json:
@@ -141,10 +150,7 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         _put(f"rows dropped: {dropped}")
     if found.cut_prompts:
         _put(f"prompts cut to the context: {in_count(found.cut_prompts)}")
-    if found.terms:
-        _put(f"teacher's terms: {found.terms}")
-    elif asks:
-        _put("teacher's terms: not known; read what its provider says of training on its answers")
+    _show_notes(found, asks=asks)
     compute = found.compute
     _put(f"compute: {compute.device}, {compute.dtype}, {compute.threads} threads")
     _put(

@@ -64,12 +64,15 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
         return get_peft_model(model, config)
 
 
-def resolve_modules(model: PreTrainedModel, modules: str | tuple[str, ...]) -> list[str]:
+def resolve_modules(
+    model: PreTrainedModel, modules: str | tuple[str, ...], key: str = "lora.modules"
+) -> list[str]:
     """Full names of the linear layers that `modules` means, in the model's own order.
 
     Args:
         model: a causal language model.
         modules: `all-linear`, or names: a full name, or its end after a dot (`q_proj`).
+        key: of the recipe that says so, for the error.
 
     Returns:
         Never the head.
@@ -83,7 +86,7 @@ def resolve_modules(model: PreTrainedModel, modules: str | tuple[str, ...]) -> l
     wanted = (modules,) if isinstance(modules, str) else modules
     for pattern in wanted:
         if not any(_matches(name, pattern) for name in linear):
-            raise ModelError(*_no_such_module(pattern, linear))
+            raise ModelError(*_no_such_module(pattern, linear, key))
     return [name for name in linear if any(_matches(name, pattern) for pattern in wanted)]
 
 
@@ -110,8 +113,10 @@ def _sizes(module: nn.Linear | Conv1D) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
-def _no_such_module(pattern: str, linear: dict[str, nn.Linear | Conv1D]) -> tuple[str, str]:
+def _no_such_module(
+    pattern: str, linear: dict[str, nn.Linear | Conv1D], key: str
+) -> tuple[str, str]:
     ends = sorted({name.rpartition(".")[2] for name in linear})
     near = difflib.get_close_matches(pattern, [*ends, *linear], n=3, cutoff=0.4) or ends
-    message = f"lora.modules: {pattern!r} matches no linear layer below the head"
+    message = f"{key}: {pattern!r} matches no linear layer below the head"
     return message, f"did you mean {', '.join(near)}? Or use all-linear"

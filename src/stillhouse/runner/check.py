@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from stillhouse.core.errors import ArtifactError, CapacityError
 from stillhouse.core.rows import Example
 from stillhouse.evals.fields import require_references
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.estimate import Cost
+from stillhouse.recipes.estimate import Cost, training_steps
+from stillhouse.recipes.optimizer_problems import optimizer_notices
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.pairing import terms_of
-from stillhouse.runner.preview import preview
+from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.run import Place
@@ -47,6 +48,7 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
+        notices: settings that do less than they seem to, one sentence each.
         terms: what the teacher's terms say of training on its answers; empty if not known.
         likely_usd: of what is still to be asked of a teacher behind an API.
         most_usd: of the same, if every prompt and every answer is as long as it may be.
@@ -63,6 +65,7 @@ class CheckReport:
     parts: dict[str, int]
     dropped: dict[str, int]
     cut_prompts: int
+    notices: tuple[str, ...]
     compute: ResolvedCompute
     terms: str
     likely_usd: float
@@ -135,6 +138,7 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
+        notices=tuple(_notices(resolved.recipe, seen)),
         compute=resolved.compute,
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
@@ -147,6 +151,17 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         free_memory_bytes=resolved.host.memory_bytes,
         free_disk_bytes=_free_disk(place.root),
     )
+
+
+def _notices(recipe: Recipe, seen: Preview) -> Iterator[str]:
+    trainings = (
+        ("finetune", recipe.finetune, 1),
+        ("train", recipe.train, recipe.label.samples),
+    )
+    for name, training, samples in trainings:
+        if training:
+            examples = seen.count(training.parts, 0.0).examples * samples
+            yield from optimizer_notices(name, training, training_steps(training, examples))
 
 
 def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:

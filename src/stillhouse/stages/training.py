@@ -87,6 +87,7 @@ def train_and_save(
         "rows": "packed" if result.is_packed else "padded",
         "trainable_parameters": trainable,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **result.optimizer.in_words(training.optimizer, result.steps),
     }
 
 
