@@ -61,8 +61,7 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs",
             {
-                "teacher.thinking", "student.hub", "finetune.optimizer.name",
-                "finetune.optimizer.galore", "label.targets", "label.classes",
+                "teacher.thinking", "student.hub", "label.targets", "label.classes",
                 "label.class_field", "export.formats", "serve",
             },
         ),

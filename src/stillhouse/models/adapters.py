@@ -64,12 +64,15 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     return adapted
 
 
-def resolve_modules(model: PreTrainedModel, modules: str | tuple[str, ...]) -> list[str]:
+def resolve_modules(
+    model: PreTrainedModel, modules: str | tuple[str, ...], key: str = "lora.modules"
+) -> list[str]:
     """Full names of the linear layers that `modules` means, in the model's own order.
 
     Args:
         model: a causal language model.
         modules: `all-linear`, or names: a full name, or its end after a dot (`q_proj`).
+        key: of the recipe that says so, for the error.
 
     Returns:
         Never the head, and never a router.
@@ -81,7 +84,7 @@ def resolve_modules(model: PreTrainedModel, modules: str | tuple[str, ...]) -> l
     if modules == "all-linear":
         return list(linear)
     wanted = (modules,) if isinstance(modules, str) else modules
-    return _resolve(wanted, linear, "lora.modules", "no linear layer below the head")
+    return _resolve(wanted, linear, key, "no linear layer below the head")
 
 
 def trainable_count(model: nn.Module) -> int:

@@ -11,6 +11,7 @@ from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
 from stillhouse.recipes.needed import lacking_setting
+from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
@@ -33,6 +34,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
+        *_optimizers(recipe),
         *_targets_not_stored(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
@@ -84,6 +86,12 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "train.parts",
                 f"the teacher is not asked about the part {part!r}: add it to label.parts",
             )
+
+
+def _optimizers(recipe: Recipe) -> Iterator[Problem]:
+    for name, training in (("finetune", recipe.finetune), ("train", recipe.train)):
+        if training:
+            yield from (Problem(*found) for found in optimizer_problems(name, training))
 
 
 def _missing_validation(recipe: Recipe) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from stillhouse.core.rows import Example
 from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.estimate import Cost
+from stillhouse.recipes.estimate import Cost, training_steps
+from stillhouse.recipes.optimizer_problems import optimizer_notices
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.pairing import terms_of
-from stillhouse.runner.preview import preview
+from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.run import Place
@@ -139,7 +140,7 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
         compute=resolved.compute,
-        cautions=cautions(resolved.recipe),
+        cautions=(*cautions(resolved.recipe), *_notices(resolved.recipe, seen)),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
@@ -151,6 +152,17 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         free_memory_bytes=resolved.host.memory_bytes,
         free_disk_bytes=_free_disk(place.root),
     )
+
+
+def _notices(recipe: Recipe, seen: Preview) -> Iterator[str]:
+    trainings = (
+        ("finetune", recipe.finetune, 1),
+        ("train", recipe.train, recipe.label.samples),
+    )
+    for name, training, samples in trainings:
+        if training:
+            examples = seen.count(training.parts, 0.0).examples * samples
+            yield from optimizer_notices(name, training, training_steps(training, examples))
 
 
 def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:

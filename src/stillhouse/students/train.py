@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from stillhouse.students.checkpoints import (
     load_trainable,
 )
 from stillhouse.students.examples import check_examples
+from stillhouse.students.optimizers import OptimizerFacts, optimizer_facts
 from stillhouse.students.trainer import Assignment, StudentTrainer, TrainingData, has_stalled
 
 
@@ -74,6 +75,7 @@ class TrainResult:
         tokens_trained: trained tokens over all steps, counted as often as they were seen.
         is_packed: several examples shared a row; False where the model cannot read such rows, so
             that each had one, padded.
+        optimizer: what the optimizer holds.
     """
 
     curve: tuple[CurvePoint, ...]
@@ -82,6 +84,7 @@ class TrainResult:
     stopped_early: bool
     tokens_trained: int
     is_packed: bool
+    optimizer: OptimizerFacts
 
 
 def train_model(
@@ -112,13 +115,15 @@ def train_model(
     Raises:
         InputError: an example that cannot be trained on, or early stopping without validation.
         ModelError: a model whose head is not known, or trainable weights in half precision.
-        NotBuiltError: an optimizer that this version does not have.
+        UsageError: an optimizer that this machine does not have.
         TrainingError: NaN, missing or zero gradients; names the step.
     """
     _check(model, data, objective, training)
     torch.set_num_threads(setting.compute.threads)
-    with _ready_to_train(model, training, data.vocab_size) as is_packed:
-        trainer = _build_trainer(model, data, objective, training, setting, is_packed)
+    with (
+        _ready_to_train(model, training, data.vocab_size) as is_packed,
+        closing(_build_trainer(model, data, objective, training, setting, is_packed)) as trainer,
+    ):
         newest = _newest_checkpoint(trainer, setting)
         if newest and _is_done(newest, training):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
@@ -167,6 +172,7 @@ def _build_trainer(
     assignment = Assignment(
         data=data,
         objective=objective,
+        optimizer=training.optimizer,
         stopping=training.early_stopping,
         workdir=setting.workdir,
         plan_digest=setting.plan_digest,
@@ -204,6 +210,7 @@ def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> Tr
         stopped_early=bool(stopping and has_stalled(trainer.validation_losses(), stopping)),
         tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
         is_packed=trainer.collator.is_packed,
+        optimizer=optimizer_facts(trainer.student, training.optimizer),
     )
 
 
