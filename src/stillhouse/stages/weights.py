@@ -10,7 +10,7 @@ import torch
 from stillhouse.core.errors import ModelError
 from stillhouse.export.merge import merge_student
 from stillhouse.models.layers import take_layers
-from stillhouse.models.load import LoadOptions, load_model
+from stillhouse.models.load import LoadOptions, load_model, use_attention
 from stillhouse.models.scratch import build_scratch
 from stillhouse.recipes.models import Scratch
 from stillhouse.stages.contract import StageRequest
@@ -63,8 +63,7 @@ def new_base(request: StageRequest, corpus: Corpus) -> PreTrainedModel:
         whole = {"device": "cpu", "dtype": "float32", "model": model["of"]}
         artifact, folder = request.inputs.get("teacher"), request.locations.get("teacher")
         new = take_layers(merge_student(finished_model(whole, artifact, folder)), model["layers"])
-    if attention != "auto":
-        new.set_attn_implementation(attention)
+    use_attention(new, attention)
     return new
 
 

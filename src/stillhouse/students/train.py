@@ -17,6 +17,7 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
+from stillhouse.models.quantised import keep_unpacked, refuse_repacked
 from stillhouse.models.source import context_tokens
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
@@ -140,6 +141,8 @@ def _check(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
+    keep_unpacked(model)
+    refuse_repacked(model)
     known = data.vocab_size or find_head(model).num_used
     columns = data.log_z_column + 1 if objective.needs_teacher else 0
     longest = context_tokens(plain_model(model).config.to_dict()) or 0
