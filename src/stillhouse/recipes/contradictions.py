@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
+from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
@@ -25,19 +26,6 @@ JSON_METRICS = ("valid_json", "field_accuracy")
 _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One contradiction.
-
-    Attributes:
-        key: the dotted key that people would change.
-        text: what it contradicts, and what to do.
-    """
-
-    key: str
-    text: str
-
-
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
@@ -45,6 +33,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
         *_targets_not_stored(recipe),
+        *find_mode_problems(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
@@ -87,7 +76,7 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "the answers of the part 'unlabelled' are hidden, and this learns gold answers: "
                 "name a part that has them",
             )
-    if recipe.train.mode != "cached":
+    if recipe.train.mode == "on_policy":
         return
     for part in recipe.train.parts:
         if part in recipe.prepare.split.parts and part not in recipe.label.parts:

@@ -134,11 +134,10 @@ class _Builder:
         labelled = add("label", configs.label(), examples | teacher)
         if "memorised" in self._recipe.evaluate.measures:
             self._learned = {LEARNED: labelled}
-        students = {
-            "student": add(
-                "train", configs.student(), examples | {"targets": labelled}, variant="student"
-            )
-        }
+        taught = examples | {"targets": labelled}
+        if self._recipe.train.mode == "live":
+            taught |= teacher
+        students = {"student": add("train", configs.student(), taught, variant="student")}
         if self._recipe.train.twin:
             students["twin"] = add("train", configs.twin(), examples, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)
