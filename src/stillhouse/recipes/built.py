@@ -155,19 +155,9 @@ _TABLE: tuple[_Row, ...] = (
         "the student reads with the teacher's tokenizer; remove the key",
     ),
     _Row(
-        "domains",
-        lambda r: [", ".join(r.domains)] if r.domains else [],
-        "one run trains one student; write one recipe a domain",
-    ),
-    _Row(
         "collect.source.provider",
         lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
         "nothing is fetched from providers yet; give a file or a dataset",
-    ),
-    _Row(
-        "prepare.domain_field",
-        lambda r: _unless(r.prepare.domain_field, None),
-        "rows are not dealt out to domains yet",
     ),
     _Row(
         "prepare.steps",

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stillhouse.recipes.domains import DOMAIN, domain_problems
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.measuring import CLASS
@@ -41,6 +42,7 @@ class Problem:
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
+        *(Problem(*found) for found in domain_problems(recipe)),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
@@ -294,7 +296,7 @@ def _fields(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _slices(recipe: Recipe) -> Iterator[Problem]:
-    known = recipe.evaluate.slices
+    known = (*recipe.evaluate.slices, *((DOMAIN,) if recipe.domains else ()))
     for number, rule in enumerate(_rules(recipe)):
         for kind in (*(rule.slice or ()), *([rule.each_slice] if rule.each_slice else [])):
             # `class of FIELD` is cut for the slice `class`.

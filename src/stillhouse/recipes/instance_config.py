@@ -88,6 +88,7 @@ class Configs:
             ),
             "asked_parts": sorted(relabelled | {"holdout"}),
             "paired": [[list(setting) for setting in each] for each in content.paired],
+            **({"domains": _domains(recipe)} if recipe.domains else {}),
         }
 
     def finetune(self) -> Config:
@@ -105,7 +106,8 @@ class Configs:
     def student(self) -> Config:
         """Of the student's training."""
         training = dump(self.recipe.train) | {"twin": None}
-        return {"training": training, "model": self.model("student"), **self.machine}
+        names = {"domains": list(self.recipe.domains)} if self.recipe.domains else {}
+        return {"training": training, "model": self.model("student"), **names, **self.machine}
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
@@ -263,6 +265,11 @@ def _origin(source: ModelSource) -> str:
     if source.scratch:
         return f"a {source.scratch.model_type} model of random weights"
     return source.hub or Path(source.path or "").name
+
+
+def _domains(recipe: Recipe) -> list[list[Any]]:
+    """Names and settings in their order, which the keys of a hashed mapping would lose."""
+    return [[name, dump(domain)] for name, domain in recipe.domains.items()]
 
 
 def dump(section: Any) -> Config:

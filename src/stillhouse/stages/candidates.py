@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.core.errors import ArtifactError
 from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
+from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
 from stillhouse.stages.contract import StageRequest
-from stillhouse.stages.corpus import Corpus
+from stillhouse.stages.corpus import TOKENIZER, Corpus
 from stillhouse.stages.export import BUNDLE
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model
+from stillhouse.stages.weights import (
+    ADAPTER,
+    ADAPTERS,
+    MODEL,
+    adapter_folders,
+    finished_model,
+)
 from stillhouse.tokens.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -44,14 +51,15 @@ def _exported_model(
         corpus: whose tokenizer the bundle's must be.
 
     Returns:
-        The merged model where there is one, else the adapter on its base.
+        The merged model where there is one, else the adapter or adapters on their base.
 
     Raises:
         ArtifactError: the bundle's tokenizer is another.
     """
     device, dtype = config["device"], config["dtype"]
-    is_merged = (bundle / MERGED).is_dir()
-    shipped = bundle / (MERGED if is_merged else ADAPTER)
+    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
+    is_merged, has_domains = (bundle / MERGED).is_dir(), (bundle / ADAPTERS).is_dir()
+    shipped = bundle / (MERGED if is_merged else TOKENIZER if has_domains else ADAPTER)
     if load_tokenizer(shipped).digest != corpus.tokenizer.digest:
         raise ArtifactError(
             f"{shipped}: its tokenizer is not the one that the student learned with",
@@ -59,7 +67,8 @@ def _exported_model(
         )
     if is_merged:
         return load_model(shipped, device=device, dtype=dtype)
-    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
+    if has_domains:
+        return load_domains(adapter_folders(bundle), base, device=device, dtype=dtype)
     return load_model(shipped, device=device, dtype=dtype, base=base)
 
 
@@ -72,10 +81,10 @@ def weight_folders(request: StageRequest) -> list[Path]:
     root = artifact / BUNDLE if (artifact / BUNDLE).is_dir() else artifact
     if (root / MERGED).is_dir():
         return [root / MERGED]
-    if not (root / ADAPTER).is_dir():
-        return [root / MODEL]
-    bases = [root / name for name in (BASE, MODEL) if (root / name).is_dir()]
-    return [root / ADAPTER, *(bases or own)]
+    bases = [root / name for name in (BASE, MODEL) if (root / name).is_dir()] or own
+    if (root / ADAPTERS).is_dir():
+        return [*adapter_folders(root).values(), *bases]
+    return [root / ADAPTER, *bases] if (root / ADAPTER).is_dir() else [root / MODEL]
 
 
 def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: str) -> SizeSummary:

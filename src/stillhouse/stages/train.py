@@ -30,6 +30,7 @@ from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.trainer import TrainingData
@@ -39,9 +40,16 @@ from stillhouse.tokens.encode import EncodedConversation
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write the student (`model`, or `adapter`) and `curve.json`."""
-    training = section_of(Train, request.config["training"])
+    """Write the student (`model`, `adapter` or `adapters_kd`) and its curve."""
     corpus = open_corpus(request.inputs["examples"])
+    if request.config.get("domains"):
+        return train_domains(request, corpus, _learning, progress)
+    return StageResult(train_and_save(request, corpus, _learning(request, corpus), progress))
+
+
+def _learning(request: StageRequest, corpus: Corpus) -> Learning:
+    """What is learned from the examples of a corpus."""
+    training = section_of(Train, request.config["training"])
     column = 0
     if "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
@@ -60,8 +68,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
     data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
-    learning = Learning(data, objective_of(training), training, request.locations.get("student"))
-    return StageResult(train_and_save(request, corpus, learning, progress))
+    return Learning(data, objective_of(training), training, request.locations.get("student"))
 
 
 def objective_of(training: Train) -> Objective:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
@@ -76,7 +75,7 @@ def train_and_save(
     if not training.lora or config["model"]["scratch"]:
         # Nobody else has the base of a scratch model.
         save_model(start, corpus.tokenizer_folder, request.out / MODEL)
-    _write_curve(request.out / CURVE, result)
+    write_json(request.out / CURVE, curve_of(result))
     delete_checkpoints(request.scratch)
     return {
         "examples": len(learning.data.train),
@@ -90,11 +89,12 @@ def train_and_save(
     }
 
 
-def _write_curve(path: Path, result: TrainResult) -> None:
+def curve_of(result: TrainResult) -> dict[str, Any]:
+    """A training's losses as [step, value], `train` and `validation`."""
     train = [[point.step, point.loss] for point in result.curve if point.loss is not None]
     validation = [
         [point.step, point.validation_loss]
         for point in result.curve
         if point.validation_loss is not None
     ]
-    write_json(path, {"train": train, "validation": validation})
+    return {"train": train, "validation": validation}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from stillhouse.core.errors import ModelError
+from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
 from stillhouse.models.scratch import build_scratch
 from stillhouse.recipes.models import Scratch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MODEL = "model"
 ADAPTER = "adapter"
+ADAPTERS = "adapters_kd"
+"""In a student with domains: one adapter's folder for each."""
 
 
 def use_compute(config: dict[str, Any]) -> None:
@@ -55,7 +58,7 @@ def finished_model(
 
     Args:
         config: with `device` and `dtype`.
-        artifact: a finetune or train artifact; an adapter lies beside its base there.
+        artifact: a finetune or train artifact; adapters lie beside their base there.
         folder: the recipe's own folder.
 
     Returns:
@@ -66,7 +69,14 @@ def finished_model(
         if folder is None:
             raise ModelError("the plan names a model whose folder is not known here")
         return load_model(Path(folder), device=device, dtype=dtype)
+    base = artifact / MODEL if (artifact / MODEL).is_dir() else Path(str(folder))
+    if (artifact / ADAPTERS).is_dir():
+        return load_domains(adapter_folders(artifact), base, device=device, dtype=dtype)
     if (artifact / ADAPTER).is_dir():
-        base = artifact / MODEL if (artifact / MODEL).is_dir() else Path(str(folder))
         return load_model(artifact / ADAPTER, device=device, dtype=dtype, base=base)
     return load_model(artifact / MODEL, device=device, dtype=dtype)
+
+
+def adapter_folders(root: Path) -> dict[str, Path]:
+    """The folder of each domain's adapter in an artifact or a bundle, by domain, sorted."""
+    return {folder.name: folder for folder in sorted((root / ADAPTERS).iterdir())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +41,15 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
+        snapshot: is told the step of every checkpoint before it is sealed, when the model holds
+            its weights; told again after a crash in between.
     """
 
     compute: ResolvedCompute
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    snapshot: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ def _build_trainer(
         plan_digest=setting.plan_digest,
         is_packed=is_packed,
         progress=setting.progress,
+        snapshot=setting.snapshot,
     )
     return StudentTrainer(model, args, layout, assignment)
 

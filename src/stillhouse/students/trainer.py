@@ -6,7 +6,7 @@ It knows no mode by name: an `Objective` says what is minimised, batches say fro
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class Assignment:
         plan_digest: whose checkpoints these are.
         is_packed: several examples share a row.
         progress: hears of every step.
+        snapshot: is told the step of every checkpoint before it is sealed.
     """
 
     data: TrainingData
@@ -70,6 +71,7 @@ class Assignment:
     plan_digest: str
     is_packed: bool
     progress: Progress = no_progress
+    snapshot: Callable[[int], None] | None = None
 
 
 def has_stalled(losses: Sequence[float], stopping: EarlyStopping) -> bool:
@@ -263,6 +265,8 @@ class StudentTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             workdir = self.assignment.workdir
+            if self.assignment.snapshot:
+                self.assignment.snapshot(self.state.global_step)
             seal(checkpoint_folder(workdir, self.state.global_step), self.assignment.plan_digest)
             drop_old(workdir, self.state.best_global_step)
 
