@@ -46,8 +46,9 @@ _CAN = {
 class TransformersEngine:
     """Completes and scores with a model in memory.
 
-    A model of `load_domains` answers each example with the adapter of its domain. With `with_logprobs` set, greedy completions come with the log-probability of each of their
-    tokens, the one that ended it among them; under a schema among the tokens that it allows.
+    A model of `load_domains` answers each example with the adapter of its domain. With
+    `with_logprobs` set, greedy completions come with the log-probability of each of their tokens,
+    the one that ended it among them; under a schema among the tokens that it allows.
 
     Args:
         model: a causal language model, or an encoder-decoder, which only completes; with or without

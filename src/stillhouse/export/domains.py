@@ -14,6 +14,7 @@ from stillhouse.core.hashing import digest_file
 from stillhouse.export.bundle import BASE, ExportReport
 from stillhouse.export.model_card import CardFacts, write_model_card
 from stillhouse.export.parity import ParityReport
+from stillhouse.models.fingerprint import BASE_MARK
 from stillhouse.models.load import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from stillhouse.models.source import read_header
 from stillhouse.tokens.files import copy_tokenizer
@@ -72,7 +73,7 @@ def export_domains(student: DomainStudent, folder: Path) -> ExportReport:
 
 def _copy(source: Path, target: Path, student: DomainStudent) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    for name in (ADAPTER_WEIGHTS, *student.further):
+    for name in (ADAPTER_WEIGHTS, BASE_MARK, *student.further):
         shutil.copyfile(source / name, target / name)
     config = json.loads((source / ADAPTER_CONFIG).read_bytes())
     write_json(target / ADAPTER_CONFIG, config | {"base_model_name_or_path": student.base})

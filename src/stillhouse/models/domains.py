@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeGuard
 from transformers import PreTrainedModel
 
 from stillhouse.core.errors import InputError
-from stillhouse.models.load import load_model, put_adapter
+from stillhouse.models.fingerprint import check_base
+from stillhouse.models.load import PLAIN, LoadOptions, load_model, put_adapter
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -23,7 +24,12 @@ _PREFIX = "domain-"
 
 
 def load_domains(
-    folders: Mapping[str, Path], base: Path, *, device: str = "cpu", dtype: str = "float32"
+    folders: Mapping[str, Path],
+    base: Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    options: LoadOptions = PLAIN,
 ) -> PeftModel:
     """The base, loaded once, with every adapter on it; all of them are off.
 
@@ -32,14 +38,18 @@ def load_domains(
         base: a model folder.
         device: `cpu`, `cuda`, `mps`.
         dtype: as for `load_model`.
+        options: of the base.
 
     Returns:
         A model in eval mode.
 
     Raises:
-        ModelError: the base cannot be used, or an adapter does not fit it.
+        ModelError: the base cannot be used, or an adapter was not trained on it.
     """
-    return put_domains(load_model(base, device=device, dtype=dtype), folders, device)
+    for folder in folders.values():
+        check_base(folder, base)
+    model = load_model(base, device=device, dtype=dtype, options=options)
+    return put_domains(model, folders, device)
 
 
 def put_domains(

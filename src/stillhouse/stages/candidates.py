@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
 from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
+from stillhouse.models.quantised import parameter_count
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import TOKENIZER, Corpus
 from stillhouse.stages.export import BUNDLE
@@ -20,6 +22,7 @@ from stillhouse.stages.weights import (
     MODEL,
     adapter_folders,
     finished_model,
+    load_options,
 )
 from stillhouse.tokens.tokenizer import load_tokenizer
 
@@ -65,11 +68,14 @@ def _exported_model(
             f"{shipped}: its tokenizer is not the one that the student learned with",
             "delete the export; the next run makes it again",
         )
+    # What ships is not quantised, whatever the student was trained over.
+    options = replace(load_options(config), quantization="none")
     if is_merged:
-        return load_model(shipped, device=device, dtype=dtype)
+        return load_model(shipped, device=device, dtype=dtype, options=options)
     if has_domains:
-        return load_domains(adapter_folders(bundle), base, device=device, dtype=dtype)
-    return load_model(shipped, device=device, dtype=dtype, base=base)
+        folders = adapter_folders(bundle)
+        return load_domains(folders, base, device=device, dtype=dtype, options=options)
+    return load_model(shipped, device=device, dtype=dtype, base=base, options=options)
 
 
 def weight_folders(request: StageRequest) -> list[Path]:
@@ -98,7 +104,7 @@ def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: 
     Returns:
         Parameters, bytes of the weights in each dtype, and of its files as they are.
     """
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = parameter_count(model)
     files = [path for folder in folders for path in folder.glob("*.safetensors")]
     return SizeSummary(
         parameters=parameters,

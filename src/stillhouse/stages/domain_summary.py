@@ -51,10 +51,8 @@ def _sums(model: PeftModel, lessons: Sequence[EncodedExample], vocab_size: int) 
     known = [one for one in targets if one is not None and one.top_ids.shape[1]]
     if len(known) < len(lessons):
         scored = score_batch(model, texts, Scoring(vocab_size, top_k=1, batch_size=_BATCH))
-        return {
-            "tokens": float(sum(len(one.token_ids) for one in scored)),
-            "cross_entropy": -float(sum(one.observed_logprobs.sum(dtype=np.float64) for one in scored)),
-        }
+        logprobs = np.concatenate([one.observed_logprobs for one in scored])
+        return {"tokens": float(len(logprobs)), "cross_entropy": -float(logprobs.sum(dtype=float))}
     found = score_against(model, texts, known, vocab_size=vocab_size, batch_size=_BATCH)
     return {
         "tokens": float(sum(one.num_tokens for one in found)),
@@ -65,7 +63,7 @@ def _sums(model: PeftModel, lessons: Sequence[EncodedExample], vocab_size: int) 
 
 
 def _conversation(lesson: EncodedExample) -> EncodedConversation:
-    """The ids again as a conversation; that the targets are theirs was checked when they were read."""
+    """The ids as a conversation; that the targets are theirs was checked when they were read."""
     digest = lesson.targets.key.completion_digest if lesson.targets else ""
     nowhere = np.zeros((len(lesson.ids), 2), np.int32)
     return EncodedConversation(lesson.ids, lesson.is_trained, nowhere, "", "", digest, 0)

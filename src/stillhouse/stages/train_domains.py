@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,43 +26,20 @@ from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
 from stillhouse.models.adapters import add_lora, trainable_count
 from stillhouse.models.domains import put_domains
-from stillhouse.models.scratch import save_model
+from stillhouse.models.quantised import parameter_count
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Train
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.domain_files import KD_CONFIG, KD_METRICS, KD_SUMMARY
 from stillhouse.stages.domain_summary import measure, summarise
-from stillhouse.stages.training import Learning, curve_of
-from stillhouse.stages.weights import (
-    ADAPTERS,
-    MODEL,
-    adapter_folders,
-    starting_model,
-    use_compute,
-)
+from stillhouse.stages.training import Learning, curve_of, frozen_base
+from stillhouse.stages.weights import ADAPTERS, MODEL, adapter_folders, use_compute
 from stillhouse.students.checkpoints import delete_checkpoints
-from stillhouse.students.examples import EncodedExample
 from stillhouse.students.train import Setting, TrainResult, train_model
 
-_SEED_DIGITS = 8
-
 LearningOf = Callable[[StageRequest, Corpus], Learning]
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What the seal of a finished adapter tells.
-
-    Attributes:
-        artifact_id: what it was trained for.
-        seconds: of its training, since the last start.
-        told: of the training: JSON values, equal in every run of the same artifact.
-    """
-
-    artifact_id: str
-    seconds: float
-    told: dict[str, Any]
+_SEED_DIGITS = 8
 
 
 def train_domains(
@@ -81,29 +59,24 @@ def train_domains(
     Raises:
         InputError: a domain has nothing to learn from; names it.
     """
-    config = request.config
-    use_compute(config)
-    base = starting_model(config, corpus, request.locations.get("student"))
+    use_compute(request.config)
+    lessons = {}
+    for name in request.config["domains"]:
+        with _named(name):
+            lessons[name] = learning_of(request, corpus.of_domain(name))
+    base, base_folder = frozen_base(request, corpus, next(iter(lessons.values())))
+    work = _Work(request, base_folder, progress)
     done: dict[str, _Done] = {}
-    validation: dict[str, list[EncodedExample]] = {}
-    for name in config["domains"]:
-        learning = _learning(learning_of, request, corpus, name)
-        validation[name] = list(learning.data.validation)
-        known = _find_done(request, name)
-        if known is None:
-            base, known = _train(request, name, base, learning, progress)
-        done[name] = known
+    for name, learning in lessons.items():
+        done[name] = work.find(name) or work.train(name, base, learning)
     # Copied, not moved: after a crash from here on they must be found again.
     shutil.copytree(
         request.scratch / ADAPTERS, request.out / ADAPTERS, copy_function=shutil.copyfile
     )
-    if config["model"]["scratch"]:
-        # Nobody else has the base of a scratch model.
-        save_model(base, corpus.tokenizer_folder, request.out / MODEL)
-    adapted = put_domains(base, adapter_folders(request.out), config["device"])
+    adapted = put_domains(base, adapter_folders(request.out), request.config["device"])
     distances = {
-        name: measure(adapted, name, own, corpus.tokenizer.vocab_size)
-        for name, own in validation.items()
+        name: measure(adapted, name, learning.data.validation, corpus.tokenizer.vocab_size)
+        for name, learning in lessons.items()
     }
     summary = summarise({name: one.told for name, one in done.items()}, distances)
     write_json(request.out / KD_SUMMARY, summary)
@@ -116,55 +89,95 @@ def seed_of(seed: int, domain: str) -> int:
     return int(digest_value([seed, domain])[:_SEED_DIGITS], 16)
 
 
-def _learning(
-    learning_of: LearningOf, request: StageRequest, corpus: Corpus, name: str
-) -> Learning:
+@contextmanager
+def _named(domain: str) -> Iterator[None]:
     try:
-        return learning_of(request, corpus.of_domain(name))
+        yield
     except InputError as error:
-        raise InputError(f"the domain {name!r}: {error.message}", error.hint) from error
+        raise InputError(f"the domain {domain!r}: {error.message}", error.hint) from error
 
 
-def _train(
-    request: StageRequest,
-    name: str,
-    base: PreTrainedModel,
-    learning: Learning,
-    progress: Progress,
-) -> tuple[PreTrainedModel, _Done]:
-    """The base without an adapter again, and what was learned; the adapter's folder is sealed."""
-    started, config = time.monotonic(), request.config
-    training = learning.training.model_copy(
-        update={"seed": seed_of(learning.training.seed, name)}
-    )
-    assert isinstance(training, Train)
-    assert training.lora is not None
-    folder, workdir = request.scratch / ADAPTERS / name, request.scratch / "training" / name
-    model = add_lora(base, training.lora, training.seed)
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What the seal of a finished adapter tells.
 
-    def snapshot(step: int) -> None:
-        if training.length.checkpoint_every:
-            write_adapter(model, folder / f"checkpoint_{step}", f"../../../{MODEL}")
+    Attributes:
+        artifact_id: what it was trained for.
+        seconds: of its training, since the last start.
+        told: of the training: JSON values, equal in every run of the same artifact.
+    """
 
-    def tell(step: int, steps: int, unit: str, **values: float) -> None:
-        progress(step, steps, f"{unit} of {name}", **values)
+    artifact_id: str
+    seconds: float
+    told: dict[str, Any]
 
-    setting = Setting(
-        ResolvedCompute(config["device"], config["dtype"], config["threads"]),
-        workdir,
-        f"{request.artifact_id} {name}",
-        tell,
-        snapshot,
-    )
-    result = train_model(model, learning.data, learning.objective, training, setting)
-    told = _told(learning, training, model, result)
-    write_adapter(model, folder, f"../../{MODEL}")
-    write_json(folder / KD_CONFIG, _kd_config(name, training))
-    write_json(folder / KD_METRICS, curve_of(result))
-    done = _Done(request.artifact_id, time.monotonic() - started, told)
-    _seal(request, name, done)
-    delete_checkpoints(workdir)
-    return model.unload(), done
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The scratch folder of a training: `adapters_kd` with what is learned, `done` with seals."""
+
+    request: StageRequest
+    base_folder: Path | None
+    progress: Progress
+
+    def find(self, name: str) -> _Done | None:
+        """What is sealed of a domain."""
+        path = self._seal(name)
+        if not path.is_file():
+            return None
+        done = _Done(**json.loads(path.read_bytes()))
+        return done if done.artifact_id == self.request.artifact_id else None
+
+    def train(self, name: str, base: PreTrainedModel, learning: Learning) -> _Done:
+        """Write and seal the adapter of a domain; the base is as it was before."""
+        started = time.monotonic()
+        section = learning.training
+        training = section.model_copy(update={"seed": seed_of(section.seed, name)})
+        assert isinstance(training, Train)
+        assert training.lora is not None
+        model = add_lora(base, training.lora, training.seed)
+        setting = self._setting(name, model, training)
+        result = train_model(model, learning.data, learning.objective, training, setting)
+        folder = self._folder(name)
+        write_adapter(model, folder, f"../../{MODEL}", self.base_folder)
+        write_json(folder / KD_CONFIG, _kd_config(name, training))
+        write_json(folder / KD_METRICS, curve_of(result))
+        told = _told(learning, training, model, result)
+        sync_tree(folder)
+        done = _Done(self.request.artifact_id, time.monotonic() - started, told)
+        self._seal(name).parent.mkdir(exist_ok=True)
+        write_json(self._seal(name), asdict(done))
+        delete_checkpoints(setting.workdir)
+        model.unload()
+        return done
+
+    def _setting(self, name: str, model: PeftModel, training: Train) -> Setting:
+        config, folder = self.request.config, self._folder(name)
+        names: list[str] = config["domains"]
+        place = names.index(name)
+
+        def snapshot(step: int) -> None:
+            if training.length.checkpoint_every:
+                write_adapter(model, folder / f"checkpoint_{step}", f"../../../{MODEL}")
+
+        def tell(step: int, steps: int, unit: str, **values: float) -> None:
+            # As if all were as long as this one.
+            self.progress(place * steps + step, len(names) * steps, unit, **values)
+
+        return Setting(
+            ResolvedCompute(config["device"], config["dtype"], config["threads"]),
+            self.request.scratch / "training" / name,
+            f"{self.request.artifact_id} {name}",
+            tell,
+            config.get("deepspeed"),
+            snapshot,
+        )
+
+    def _folder(self, name: str) -> Path:
+        return self.request.scratch / ADAPTERS / name
+
+    def _seal(self, name: str) -> Path:
+        return self.request.scratch / "done" / f"{name}.json"
 
 
 def _told(
@@ -178,12 +191,12 @@ def _told(
         "tokens_trained": result.tokens_trained,
         "seed": training.seed,
         "trainable_parameters": trainable_count(model),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": parameter_count(model),
     }
 
 
 def _kd_config(name: str, training: Train) -> dict[str, Any]:
-    """The training as it was, with the numbers that other tools call alpha and scale."""
+    """The training as it was, with the two numbers that other tools call alpha and scale."""
     assert training.lora is not None
     weights = dict(training.weights)
     taught = sum(weights.values()) - weights["cross_entropy"]
@@ -193,22 +206,3 @@ def _kd_config(name: str, training: Train) -> dict[str, Any]:
         "lora_scale": training.lora.alpha / training.lora.rank,
         "training": training.model_dump(mode="json", by_alias=True),
     }
-
-
-def _seal_path(request: StageRequest, name: str) -> Path:
-    return request.scratch / "done" / f"{name}.json"
-
-
-def _seal(request: StageRequest, name: str, done: _Done) -> None:
-    path = _seal_path(request, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sync_tree(request.scratch / ADAPTERS / name)
-    write_json(path, asdict(done))
-
-
-def _find_done(request: StageRequest, name: str) -> _Done | None:
-    path = _seal_path(request, name)
-    if not path.is_file():
-        return None
-    done = _Done(**json.loads(path.read_bytes()))
-    return done if done.artifact_id == request.artifact_id else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -41,6 +42,7 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
+        deepspeed: its configuration, where one is used.
         snapshot: is told the step of every checkpoint before it is sealed, when the model holds
             its weights; told again after a crash in between.
     """
@@ -49,6 +51,7 @@ class Setting:
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    deepspeed: dict[str, Any] | None = None
     snapshot: Callable[[int], None] | None = None
 
 
@@ -160,7 +163,7 @@ def _build_trainer(
 ) -> StudentTrainer:
     folder = setting.workdir / FOLDER
     counts = (len(data.train), len(data.validation))
-    args, layout = training_arguments(training, setting.compute, folder, counts)
+    args, layout = training_arguments(training, setting.compute, folder, counts, setting.deepspeed)
     assignment = Assignment(
         data=data,
         objective=objective,
