@@ -19,9 +19,9 @@ from stillhouse.recipes.training import Training
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.weights import ADAPTER, MODEL, starting_model, use_compute
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.checkpoints import delete_checkpoints
 from stillhouse.students.train import Setting, TrainResult, train_model
-from stillhouse.students.trainer import TrainingData
 
 CURVE = "curve.json"
 

@@ -20,11 +20,11 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from stillhouse.losses.fused_linear import fused_linear_loss
-from stillhouse.losses.soft_targets import SampledTargets, SparseTargets
 from stillhouse.losses.terms import Objective
-from stillhouse.models.head import check_head, find_head, last_hidden
+from stillhouse.models.head import check_head, find_head
 from stillhouse.models.inference import plain_model
-from stillhouse.models.packing import find_packed_reader
+from stillhouse.models.packing import answer_hidden, find_packed_reader
+from stillhouse.students.target_sources import Asked, stored_targets
 
 
 @dataclass
@@ -44,7 +44,8 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
     """Give the model's own `forward` the branch; `remove_branch` takes it away again.
 
     The branch takes what `students.batches.Collator` makes, rows and `targets`, and beside it
-    `objective` and `token_weights`, (N,) or a scalar.
+    `objective`, `token_weights`, (N,) or a scalar, and `ask`, which tells what the teacher says of
+    them; left out, they have brought it along.
 
     Args:
         model: a causal language model, with or without an adapter around it.
@@ -66,24 +67,23 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
     def forward(
         *args: Any,
         targets: Mapping[str, Tensor] | None = None,
+        ask: Asked = stored_targets,
         objective: Objective | None = None,
         token_weights: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         if targets is None or objective is None or token_weights is None:
             return plain(*args, **kwargs)
-        if read_packed and "position_ids" in kwargs:
-            hidden_RWH = read_packed(inner, kwargs["input_ids"], kwargs["position_ids"])
-        else:
-            hidden_RWH = last_hidden(inner, kwargs["input_ids"], kwargs["attention_mask"])
-        hidden_NH = hidden_RWH.flatten(0, 1).index_select(0, targets["positions"])
+        # Before the student's activations are there: a live teacher's then lie in their room.
+        soft = ask(kwargs, targets)
+        hidden_NH = answer_hidden(inner, read_packed, kwargs, targets["positions"])
         _gather_head(inner)
         head = find_head(inner)
         fused = fused_linear_loss(
             hidden_NH,
             replace(head, vocab_size=vocab_size or head.vocab_size),
             targets["token_ids"],
-            _soft(targets),
+            soft,
             objective,
             token_weights.expand(len(hidden_NH)),
         )
@@ -104,11 +104,3 @@ def remove_branch(model: PreTrainedModel | PeftModel) -> None:
     """Put back the `forward` of the model's class, on the model and on an adapter around it."""
     for part in (model, plain_model(model)):
         vars(part).pop("forward", None)
-
-
-def _soft(targets: Mapping[str, Tensor]) -> SparseTargets | SampledTargets | None:
-    if "drawn_ids" in targets:
-        return SampledTargets(targets["drawn_ids"], targets["drawn_probs"], targets["entropy"])
-    if "top_ids" not in targets:
-        return None
-    return SparseTargets(targets["top_ids"], targets["top_logprobs"], targets["log_z"])

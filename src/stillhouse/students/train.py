@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from stillhouse.models.source import context_tokens
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.students.arguments import training_arguments
+from stillhouse.students.assignment import Assignment, TrainingData
 from stillhouse.students.branch import install_branch, remove_branch
 from stillhouse.students.checkpoints import (
     FOLDER,
@@ -28,7 +29,8 @@ from stillhouse.students.checkpoints import (
     load_trainable,
 )
 from stillhouse.students.examples import check_examples
-from stillhouse.students.trainer import Assignment, StudentTrainer, TrainingData, has_stalled
+from stillhouse.students.target_sources import NOTHING, OpenSource
+from stillhouse.students.trainer import StudentTrainer, has_stalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def train_model(
     Args:
         model: a causal language model, or a PEFT model around it; as at the beginning, also when
             a training is resumed.
-        data: examples; with targets on each when `objective.needs_teacher`.
+        data: examples, and where the teacher's distribution comes from if the objective needs it.
         objective: what is minimised.
         training: the recipe's section; its `lora` and `parts` have been applied by the caller.
         setting: machine, folder, digest and progress.
@@ -111,10 +113,23 @@ def train_model(
         NotBuiltError: an optimizer that this version does not have.
         TrainingError: NaN, missing or zero gradients; names the step.
     """
-    _check(model, data, objective, training)
+    data = data if objective.needs_teacher else replace(data, source=NOTHING)
+    _check(model, data, training)
     torch.set_num_threads(setting.compute.threads)
     with _ready_to_train(model, training, data.vocab_size) as is_packed:
-        trainer = _build_trainer(model, data, objective, training, setting, is_packed)
+        teacher = data.source.open(model, data.vocab_size)
+        _check_context(data, teacher)
+        assignment = Assignment(
+            data=data,
+            objective=objective,
+            teacher=teacher,
+            stopping=training.early_stopping,
+            workdir=setting.workdir,
+            plan_digest=setting.plan_digest,
+            is_packed=is_packed and teacher.reads_packed,
+            progress=setting.progress,
+        )
+        trainer = _build_trainer(model, assignment, training, setting)
         newest = _newest_checkpoint(trainer, setting)
         if newest and _is_done(newest, training):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
@@ -124,16 +139,14 @@ def train_model(
         return _finish(trainer, training, setting)
 
 
-def _check(
-    model: PreTrainedModel | PeftModel, data: TrainingData, objective: Objective, training: Training
-) -> None:
+def _check(model: PreTrainedModel | PeftModel, data: TrainingData, training: Training) -> None:
     if training.early_stopping and not data.validation:
         raise InputError(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
     known = data.vocab_size or find_head(model).num_used
-    columns = data.log_z_column + 1 if objective.needs_teacher else 0
+    columns = data.source.log_z_column + 1
     longest = context_tokens(plain_model(model).config.to_dict()) or 0
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
@@ -147,26 +160,26 @@ def _check(
             )
 
 
+def _check_context(data: TrainingData, teacher: OpenSource) -> None:
+    longest = max(len(example.ids) for example in (*data.train, *data.validation))
+    if teacher.context and longest > teacher.context:
+        raise InputError(
+            f"an example has {longest:,} tokens, but the teacher has positions for "
+            f"{teacher.context:,}",
+            f"set prepare.max_tokens to {teacher.context}, or take a teacher of a longer context",
+        )
+
+
 def _build_trainer(
     model: PreTrainedModel | PeftModel,
-    data: TrainingData,
-    objective: Objective,
+    assignment: Assignment,
     training: Training,
     setting: Setting,
-    is_packed: bool,
 ) -> StudentTrainer:
-    folder = setting.workdir / FOLDER
+    data = assignment.data
     counts = (len(data.train), len(data.validation))
+    folder = setting.workdir / FOLDER
     args, layout = training_arguments(training, setting.compute, folder, counts)
-    assignment = Assignment(
-        data=data,
-        objective=objective,
-        stopping=training.early_stopping,
-        workdir=setting.workdir,
-        plan_digest=setting.plan_digest,
-        is_packed=is_packed,
-        progress=setting.progress,
-    )
     return StudentTrainer(model, args, layout, assignment)
 
 

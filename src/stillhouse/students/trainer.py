@@ -1,13 +1,12 @@
 """The loop: `transformers.Trainer` with an exact denominator, an exact validation loss, a guard.
 
-It knows no mode by name: an `Objective` says what is minimised, batches say from which targets.
+It knows no mode by name: an `Objective` says what is minimised, a source what the teacher says.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from stillhouse.core.errors import TrainingError
-from stillhouse.core.protocols import Progress, no_progress
-from stillhouse.losses.terms import Objective
 from stillhouse.recipes.training import EarlyStopping
+from stillhouse.students.assignment import Assignment
 from stillhouse.students.batches import Collator, ExampleDataset, load_batches
 from stillhouse.students.checkpoints import (
     checkpoint_folder,
@@ -30,46 +28,6 @@ from stillhouse.students.checkpoints import (
 )
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.order import FixedSampler, Layout, StepSampler
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """What is learned from.
-
-    Attributes:
-        train: the examples.
-        validation: measured, never learned; may be empty.
-        log_z_column: the column of log Z that belongs to the objective's kd_temperature.
-        vocab_size: ids of the tokenizer; 0 takes the rows of the student's head.
-    """
-
-    train: Sequence[EncodedExample]
-    validation: Sequence[EncodedExample] = ()
-    log_z_column: int = 0
-    vocab_size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What a `StudentTrainer` is told beside the Trainer's own arguments.
-
-    Attributes:
-        data: what is learned from.
-        objective: what is minimised.
-        stopping: when to stop early, or None.
-        workdir: where checkpoints go.
-        plan_digest: whose checkpoints these are.
-        is_packed: several examples share a row.
-        progress: hears of every step.
-    """
-
-    data: TrainingData
-    objective: Objective
-    stopping: EarlyStopping | None
-    workdir: Path
-    plan_digest: str
-    is_packed: bool
-    progress: Progress = no_progress
 
 
 def has_stalled(losses: Sequence[float], stopping: EarlyStopping) -> bool:
@@ -108,9 +66,8 @@ class StudentTrainer(Trainer):
         self.student = model
         self.layout = layout
         self.assignment = assignment
-        is_taught = assignment.objective.needs_teacher
-        column = assignment.data.log_z_column if is_taught else -1
         temperature = assignment.objective.kd_temperature
+        column = assignment.data.source.log_z_column
         self.collator = Collator(column, assignment.is_packed, temperature)
         self.step_tokens = 0
 
@@ -141,18 +98,34 @@ class StudentTrainer(Trainer):
     ) -> Any:
         """This batch's part of the step's token mean; DDP's mean over processes is undone."""
         weight = self.layout.num_processes / max(self.step_tokens, 1)
-        device = inputs["input_ids"].device
-        outputs = model(
-            **inputs,
-            objective=self.assignment.objective,
-            token_weights=torch.tensor(weight, device=device),
-        )
-        if not outputs.loss.requires_grad:
+        loss, per_token = self.losses_of(model, inputs, weight)
+        if not loss.requires_grad:
             raise TrainingError(
                 f"step {self.state.global_step + 1}: no trainable parameter reaches the loss",
                 "unfreeze a layer below the head, or name other modules in lora.modules",
             )
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        return (loss, per_token) if return_outputs else loss
+
+    def losses_of(
+        self, model: nn.Module, batch: dict[str, Any], weight: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The losses of a batch, each trained token weighted alike.
+
+        Args:
+            model: the student, or what the Trainer has wrapped around it.
+            batch: as the collator makes it, on the student's device.
+            weight: of each token; 0 where only its losses are wanted.
+
+        Returns:
+            (), the weighted sum; name of each loss term -> (N,) nats per token, detached.
+        """
+        outputs = model(
+            **batch,
+            ask=self.assignment.teacher.ask,
+            objective=self.assignment.objective,
+            token_weights=torch.tensor(weight, device=batch["input_ids"].device),
+        )
+        return outputs.loss, outputs.per_token
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The gradient's norm; stops the run where it or the loss cannot be trusted."""
@@ -208,12 +181,8 @@ class StudentTrainer(Trainer):
         sums = torch.zeros(len(self.assignment.objective.weights) + 1, dtype=torch.float64)
         self.student.eval()
         for batch in load_batches(ExampleDataset(rows), sampler, self.collator):
-            outputs = self.student(
-                **self._prepare_inputs(batch),
-                objective=self.assignment.objective,
-                token_weights=torch.zeros((), device=self.args.device),
-            )
-            terms = [term.cpu().double() for term in outputs.per_token.values()]
+            _, per_token = self.losses_of(self.student, self._prepare_inputs(batch), 0.0)
+            terms = [term.cpu().double() for term in per_token.values()]
             sums += torch.stack([*(term.sum() for term in terms), sums.new_tensor(len(terms[0]))])
         self.student.train()
         if self.layout.num_processes > 1:
