@@ -3,7 +3,7 @@
 import torch
 
 from stillhouse.losses.class_level import class_divergence
-from stillhouse.losses.class_terms import ClassRows, ClassWeights, class_linear_loss
+from stillhouse.losses.class_terms import ClassRows, class_linear_loss
 from stillhouse.losses.dense import dense_divergence
 from stillhouse.losses.divergences import (
     AKL,
@@ -19,7 +19,7 @@ from stillhouse.losses.fused_linear import fused_linear_loss
 from stillhouse.losses.head import HeadTensors
 from stillhouse.losses.soft_targets import LiveTeacher, SampledTargets, SparseTargets
 from stillhouse.losses.sparse import sampled_forward_kl, sparse_divergence
-from stillhouse.losses.terms import CROSS_ENTROPY, Objective
+from stillhouse.losses.terms import CROSS_ENTROPY, Objective, UnitWeights
 from stillhouse.testing import losses as claimed
 
 DIVERGENCES = {
@@ -160,7 +160,7 @@ class _PerExample(torch.autograd.Function):
             eye = torch.eye(classes, dtype=student.dtype, device=student.device)
             repeated = hidden.repeat_interleave(classes, 0)
             found = class_linear_loss(
-                repeated, HeadTensors(eye), rows, objective, ClassWeights(1.0, 1.0)
+                repeated, HeadTensors(eye), rows, objective, UnitWeights(1.0, 1.0)
             )
             (ctx.gradient,) = torch.autograd.grad(found.loss, hidden)
         return found.per_token["class_kl"].clone()

@@ -6,14 +6,14 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 from stillhouse.core.errors import ShapeError, UsageError
 from stillhouse.losses.class_level import class_divergence
-from stillhouse.losses.class_terms import ClassRows, ClassWeights, class_linear_loss, class_scores
+from stillhouse.losses.class_terms import ClassRows, class_linear_loss, class_scores
 from stillhouse.losses.divergences import ForwardKL
 from stillhouse.losses.head import HeadTensors, LowRank
-from stillhouse.losses.terms import Objective
+from stillhouse.losses.terms import Objective, UnitWeights
 
 HIDDEN, VOCAB, EXAMPLES, CLASSES = 7, 19, 3, 4
 BOTH = Objective((), 0.3, 4.0, class_kl=0.7)
-WEIGHTS = ClassWeights(example=1 / 8, token=1 / 11)
+WEIGHTS = UnitWeights(example=1 / 8, token=1 / 11)
 ANSWERS = ((0, 1), (0, 2, 3), (4,), (4, 5, 6, 7))
 """The scored tokens of each class, of which two and two share their first."""
 
@@ -89,7 +89,7 @@ def test_values_are_told_by_example_and_by_token():
     assert values["class_kl"].shape == (EXAMPLES,)
     assert values["cross_entropy"].shape == rows.hard_tokens.shape
     alone = Objective((), 1.0)
-    whole = naive(hidden, head, rows, alone, ClassWeights(0.0, 1.0))
+    whole = naive(hidden, head, rows, alone, UnitWeights(1.0))
     assert values["cross_entropy"].sum().item() == pytest.approx(whole.item())
 
 
@@ -102,7 +102,7 @@ def test_over_answers_of_one_token_it_is_the_formula_for_class_logits():
     hidden = logits.repeat_interleave(6, 0).requires_grad_()
     head = HeadTensors(torch.eye(6, dtype=torch.float64))
 
-    fused = class_linear_loss(hidden, head, rows, BOTH, ClassWeights(1 / 5, 1 / 5))
+    fused = class_linear_loss(hidden, head, rows, BOTH, UnitWeights(1 / 5, 1 / 5))
 
     soft = kl_div(log_softmax(logits / 4, -1), softmax(teacher / 4, -1), reduction="batchmean")
     expected = 0.7 * soft * 16 + 0.3 * cross_entropy(logits, labels)

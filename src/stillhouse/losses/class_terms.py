@@ -23,7 +23,7 @@ from stillhouse.losses.class_level import class_divergence
 from stillhouse.losses.divergences import ForwardKL
 from stillhouse.losses.fused_linear import FusedLoss, fused_linear_loss
 from stillhouse.losses.head import HeadTensors
-from stillhouse.losses.terms import CE, CLASS_KL, CROSS_ENTROPY, Objective
+from stillhouse.losses.terms import CE, CLASS_KL, CROSS_ENTROPY, Objective, UnitWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +46,12 @@ class ClassRows:
     hard_tokens: Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class ClassWeights:
-    """Final weights of what is counted, each most often 1 / (their number in the global batch).
-
-    Attributes:
-        example: of each example.
-        token: of each token of a hard answer.
-    """
-
-    example: float
-    token: float
-
-
 def class_linear_loss(
     hidden_NH: Tensor,
     head: HeadTensors,
     rows: ClassRows,
     objective: Objective,
-    weights: ClassWeights,
+    weights: UnitWeights,
 ) -> FusedLoss:
     """The weighted sum of `class_kl` over examples and `cross_entropy` over hard answers' tokens.
 
@@ -128,7 +115,7 @@ def _values(nll_N: Tensor, rows: ClassRows, objective: Objective) -> dict[str, T
         found[CLASS_KL] = class_divergence(
             ForwardKL(),
             class_scores(nll_N, rows),
-            rows.teacher_probs,
+            rows.teacher_probs.to(nll_N.dtype),
             kd_temperature=objective.kd_temperature,
             t2_scaling=objective.t2_scaling,
         )

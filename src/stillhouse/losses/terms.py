@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from stillhouse.core.errors import UsageError
 from stillhouse.losses.divergences import Divergence, ForwardKL
 
@@ -48,9 +50,9 @@ class Objective:
         if not any(numbers):
             raise UsageError("every loss weight is 0, so nothing would be learned")
         if self.class_kl and self.active:
-            names = ", ".join(divergence.name for divergence, _ in self.active)
+            others = ", ".join(divergence.name for divergence, _ in self.active)
             raise UsageError(
-                f"class_kl is learned from whole answers, {names} from tokens, and an example has "
+                f"class_kl is learned from whole answers, {others} from tokens, and an example has "
                 "targets of one kind",
                 "leave one of them out",
             )
@@ -81,6 +83,19 @@ class Objective:
     def kd_factor(self) -> float:
         """What the divergences are multiplied by: kd_temperature**2, or 1."""
         return self.kd_temperature**2 if self.t2_scaling else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnitWeights:
+    """Final weights of what is counted, each most often 1 / (their number in the global batch).
+
+    Attributes:
+        token: of each trained token; of answers that are classes, of each token of the hard one.
+        example: of each example that `class_kl` is taken of.
+    """
+
+    token: float | Tensor
+    example: float | Tensor = 0.0
 
 
 CROSS_ENTROPY = Objective(divergences=(), cross_entropy=1.0)
