@@ -18,6 +18,7 @@ from stillhouse.models.load import PLAIN, LoadOptions, load_model, put_adapter
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from peft.tuners.tuners_utils import BaseTuner
 
 _PREFIX = "domain-"
 """Of an adapter's name inside PEFT: a domain that is called as a module would be taken for one."""
@@ -68,10 +69,12 @@ def put_domains(
     Raises:
         ModelError: an adapter does not fit.
     """
-    for name, folder in folders.items():
-        base = put_adapter(base, folder, device, name=_PREFIX + name)
-    _switch_off(base)
-    return base.eval()  # type: ignore[return-value]
+    first, *others = folders
+    model = put_adapter(base, folders[first], device, name=_PREFIX + first)
+    for name in others:
+        model = put_adapter(model, folders[name], device, name=_PREFIX + name)
+    _tuner(model).disable_adapter_layers()
+    return model.eval()
 
 
 def has_domains(model: PreTrainedModel | PeftModel) -> TypeGuard[PeftModel]:
@@ -102,12 +105,14 @@ def using(model: PreTrainedModel | PeftModel, domain: str) -> Iterator[None]:
             f"the student has no adapter for the domain {domain!r}", f"it has adapters for: {known}"
         )
     try:
-        model.base_model.enable_adapter_layers()
+        _tuner(model).enable_adapter_layers()
         model.set_adapter(name, inference_mode=True)
         yield
     finally:
-        _switch_off(model)
+        _tuner(model).disable_adapter_layers()
 
 
-def _switch_off(model: PreTrainedModel | PeftModel) -> None:
-    model.base_model.disable_adapter_layers()
+def _tuner(model: PeftModel) -> BaseTuner:
+    """What switches adapters on and off; PEFT's own switch says that it would train the one on."""
+    tuner: BaseTuner = model.base_model
+    return tuner

@@ -11,6 +11,7 @@ from stillhouse.models.distance import score_against
 from stillhouse.models.domains import using
 from stillhouse.models.score import score_batch
 from stillhouse.models.scoring import Scoring
+from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
 from stillhouse.tokens.encode import EncodedConversation
 
@@ -23,14 +24,18 @@ _ADDED = ("examples", "steps", "tokens_trained", "trainable_parameters")
 
 
 def measure(
-    model: PeftModel, domain: str, validation: Sequence[EncodedExample], vocab_size: int
+    model: PeftModel,
+    domain: str,
+    validation: Sequence[EncodedExample] | Sequence[ClassExample],
+    vocab_size: int,
 ) -> dict[str, Sums]:
     """Sums over the trained tokens of one domain's validation examples.
 
     Args:
         model: of `put_domains`.
         domain: whose adapter is asked.
-        validation: with the teacher's targets, or without; may be empty.
+        validation: with the teacher's targets, or without; may be empty, and whoever learns classes
+            is not measured here.
         vocab_size: ids of the tokenizer.
 
     Returns:
@@ -38,11 +43,12 @@ def measure(
         and where targets hold the teacher's likeliest tokens `kl_to_teacher` in nats at
         temperature 1 and `top1_agreement`. Empty without examples.
     """
-    if not validation:
+    lessons = [one for one in validation if isinstance(one, EncodedExample)]
+    if not lessons:
         return {}
-    before = _sums(model, validation, vocab_size)
+    before = _sums(model, lessons, vocab_size)
     with using(model, domain):
-        return {"before": before, "after": _sums(model, validation, vocab_size)}
+        return {"before": before, "after": _sums(model, lessons, vocab_size)}
 
 
 def _sums(model: PeftModel, lessons: Sequence[EncodedExample], vocab_size: int) -> Sums:

@@ -32,8 +32,9 @@ from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
-from stillhouse.students.trainer import TrainingData
+from stillhouse.students.target_sources import BROUGHT, Cached
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation
@@ -50,7 +51,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
 def _learning(request: StageRequest, corpus: Corpus) -> Learning:
     """What is learned from the examples of a corpus."""
     training = section_of(Train, request.config["training"])
-    column = 0
+    source = BROUGHT
     if "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         wanted = corpus.of_parts(training.parts)
@@ -62,12 +63,12 @@ def _learning(request: StageRequest, corpus: Corpus) -> Learning:
                 "raise label.max_new_tokens, or train the teacher for longer",
             )
         validation = labels.encode(corpus.of_parts(["validation"]))
-        column = labels.column
+        source = Cached(labels.column)
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
         training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
-    data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
+    data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
     return Learning(data, objective_of(training), training, request.locations.get("student"))
 
 

@@ -160,9 +160,9 @@ class _Work:
             if training.length.checkpoint_every:
                 write_adapter(model, folder / f"checkpoint_{step}", f"../../../{MODEL}")
 
-        def tell(step: int, steps: int, unit: str, **values: float) -> None:
+        def tell(done: int, total: int, unit: str, **values: float) -> None:
             # As if all were as long as this one.
-            self.progress(place * steps + step, len(names) * steps, unit, **values)
+            self.progress(place * total + done, len(names) * total, unit, **values)
 
         return Setting(
             ResolvedCompute(config["device"], config["dtype"], config["threads"]),

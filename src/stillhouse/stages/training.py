@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
@@ -27,9 +28,9 @@ from stillhouse.stages.weights import (
     starting_model,
     use_compute,
 )
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.checkpoints import delete_checkpoints
 from stillhouse.students.train import Setting, TrainResult, train_model
-from stillhouse.students.trainer import TrainingData
 
 CURVE = "curve.json"
 

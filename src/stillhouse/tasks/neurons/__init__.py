@@ -1,1 +1,1 @@
-"""Six kinds of short tasks, one for each specialist of an agent, each with a form of its answers."""
+"""Six kinds of short tasks, one for each specialist of an agent, answered in six forms."""

@@ -1,4 +1,4 @@
-"""Sample rows of the neurons task: in turn a prompt for each of six specialists, with its answer."""
+"""Sample rows of the neurons task: in turn a prompt for each of six specialists, and its answer."""
 
 from __future__ import annotations
 
