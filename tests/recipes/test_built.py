@@ -80,6 +80,7 @@ def test_a_plain_recipe_asks_for_nothing_in_vain():
         {"finetune": None, "gate": None, "register": None},
         {"student": {"hub": "acme/own-model"}},
         {"teacher__template": {"user": "Q: {content}"}},
+        {"domains": ["a", "b"], "prepare__domain_field": "domain"},
     ],
 )
 def test_what_is_built_is_not_named(changes):
@@ -103,13 +104,11 @@ def test_what_is_built_is_not_named(changes):
             "student.scratch.tokenizer",
             "trained",
         ),
-        ({"domains": ["a", "b"]}, "domains", "a, b"),
         (
             {"collect__source": {"provider": {"kind": "lrclib"}}},
             "collect.source.provider",
             "lrclib",
         ),
-        ({"prepare__domain_field": "domain"}, "prepare.domain_field", "domain"),
         ({"prepare__steps": [{"name": "augment"}]}, "prepare.steps", "augment"),
         ({"finetune__optimizer": {"name": "galore_adamw"}}, "finetune.optimizer.name",
          "galore_adamw"),

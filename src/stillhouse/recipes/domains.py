@@ -28,7 +28,9 @@ class Domain(Section):
 
 
 def _named(value: Any) -> Any:
-    """A mapping, also where the names alone are listed."""
+    """A mapping, also where the names alone are listed or a name has nothing behind it."""
+    if isinstance(value, dict):
+        return {name: {} if own is None else own for name, own in value.items()}
     if not isinstance(value, list):
         return value
     twice = next((name for name in value if value.count(name) > 1), None)
@@ -56,6 +58,11 @@ def domain_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "domains", "no row says which one it belongs to: add prepare.domain_field"
     if not recipe.train.lora:
         yield "domains", "are adapters on one frozen base: add train.lora"
+    elif recipe.train.lora.bias != "none":
+        yield (
+            "train.lora.bias",
+            f"{recipe.train.lora.bias} trains weights of the base, which all domains share: none",
+        )
     if recipe.export.formats != ("adapter",):
         yield (
             "export.formats",

@@ -43,10 +43,15 @@ class Preview:
     num_cut: int
     dropped: dict[str, int]
 
-    def count(self, parts: Iterable[str], answer_tokens: float) -> Corpus:
-        """Token counts of those parts; unlabelled answers count as `answer_tokens` each."""
+    def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
+        """Token counts of those parts, of all domains or of one; unlabelled answers count as
+        `answer_tokens` each."""
         wanted = set(parts)
-        chosen = [example for example in self.examples if example.part in wanted]
+        chosen = [
+            example
+            for example in self.examples
+            if example.part in wanted and domain in ("", example.domain)
+        ]
         if not chosen:
             return Corpus(0, 0, 0, 1)
         spread = max(1, len(chosen) // _MOST_ENCODED)
