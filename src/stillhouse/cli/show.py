@@ -154,6 +154,9 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
         yield f"rows dropped: {dropped}"
     if found.cut_prompts:
         yield f"prompts cut to the context: {in_count(found.cut_prompts)}"
+    for item in found.instances:
+        if item.cost.trainable_parameters:
+            yield f"{item.key} trains {item.cost.trainable_parameters:,} parameters"
     for caution in found.cautions:
         yield f"take care: {caution}"
     if found.terms:
