@@ -17,15 +17,19 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import stillhouse
 from stillhouse.core.hashing import digest_file
+from stillhouse.evals.scores import read_scores
 from stillhouse.recipes.training import Train
 from stillhouse.registry.versions import Registry
-from stillhouse.stages.candidates import model_of
+from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.table import stage_function
 from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.tasks.neurons.rows import DOMAINS
 
 pytestmark = pytest.mark.xdist_group("e2e")
+PROGRESS_OF_ONE = 15
+"""Twelve steps and three measurements of validation."""
 RECIPE = Path(__file__).parent / "six_domains.yaml"
 OF_AN_ADAPTER = {
     "adapter_config.json",
@@ -186,7 +190,7 @@ def test_each_holdout_example_is_answered_by_its_own_domains_adapter(six):
     corpus = open_corpus(six.folders["prepare"])
     holdout = corpus.of_parts(["holdout"])
     base_folder = six.runs.parent / "student"
-    scores = stillhouse_scores(six, "evaluate@student")
+    scores = read_scores(six.folders["evaluate@student"] / "scores.parquet")
     for name in DOMAINS:
         own = next(one for one in holdout if one.domain == name)
         ids = torch.from_numpy(corpus.encode(own).ids).long()
@@ -199,12 +203,6 @@ def test_each_holdout_example_is_answered_by_its_own_domains_adapter(six):
         naive = -logprobs[:-1].gather(1, ids[1:, None])[:, 0][trained].sum()
         place = scores.example_ids.index(own.example_id)
         assert scores.columns["nll"][place] == pytest.approx(float(naive), rel=1e-4)
-
-
-def stillhouse_scores(six, key):
-    from stillhouse.evals.scores import read_scores
-
-    return read_scores(six.folders[key] / "scores.parquet")
 
 
 @pytest.mark.parametrize("who", ["teacher", "student", "exported"])
@@ -278,8 +276,70 @@ def test_check_prices_six_trainings_where_one_domain_has_one(six, tmp_path):
     assert 0.5 < whole["train@student"].disk_bytes / made < 2.0
 
 
+@pytest.mark.long
 def test_smoke_runs_the_whole_chain_of_a_recipe_with_domains(six, tmp_path):
     recipe = str(six.runs.parent / "six.yaml")
     status = stillhouse.run(recipe, stillhouse.Call(runs=str(tmp_path), smoke=2))
     trained = next(one for one in status.stages if one.key == "train@student")
     assert trained.summary["domains"] == 6
+
+
+class Stopped(Exception):
+    """The training is interrupted here."""
+
+
+def train_again(six, root, *, stop_at=0, **changes):
+    """The stage's own work once more, in folders of its own; gives where it wrote."""
+    manifest = json.loads((six.trained / "manifest.json").read_text())
+    seen = []
+
+    def progress(done, total, unit, **values):
+        seen.append(done)
+        if len(seen) == stop_at:
+            raise Stopped
+
+    shutil.rmtree(root / "out", ignore_errors=True)
+    for name in ("out", "scratch"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    request = StageRequest(
+        stage="train",
+        variant="student",
+        artifact_id=manifest["artifact_id"],
+        config=manifest["config"] | changes,
+        inputs={
+            name: six.trained.parent / artifact_id
+            for name, artifact_id in manifest["inputs"].items()
+        },
+        out=root / "out",
+        scratch=root / "scratch",
+        locations={"student": str(six.runs.parent / "student")},
+    )
+    stage_function("train", request.config)(request, progress)
+    return root / "out", len(seen)
+
+
+def digests(folder):
+    return {name: digest_file(folder / name) for name in files_of(folder) - {"manifest.json"}}
+
+
+def test_a_training_that_was_stopped_in_the_third_domain_goes_on_there_to_the_same_bytes(
+    six, tmp_path
+):
+    with pytest.raises(Stopped):
+        train_again(six, tmp_path, stop_at=2 * PROGRESS_OF_ONE + 7)
+
+    sealed = sorted(path.stem for path in (tmp_path / "scratch" / "done").iterdir())
+    out, told = train_again(six, tmp_path)
+
+    assert sealed == sorted(DOMAINS[:2])
+    assert digests(out) == digests(six.trained)
+    # Two domains and a checkpoint of the third were not trained again.
+    assert told < 4 * PROGRESS_OF_ONE
+
+
+def test_neither_order_nor_company_changes_a_bit_of_an_adapter(six, tmp_path):
+    out, _ = train_again(six, tmp_path, domains=["memory", "thinking"])
+
+    for name in ("memory", "thinking"):
+        place = f"adapters_kd/{name}"
+        assert digests(out / place) == digests(six.trained / place)
