@@ -125,7 +125,7 @@ def test_the_training_leaves_the_tree_that_other_tools_look_for(six):
     assert files_of(six.trained) == expected
 
 
-def test_every_adapter_and_every_snapshot_of_it_is_loaded_by_plain_peft(six):
+def test_every_adapter_and_every_checkpoint_of_it_is_loaded_by_plain_peft(six):
     corpus = open_corpus(six.folders["prepare"])
     example = corpus.of_parts(["holdout"])[0]
     ids = torch.from_numpy(corpus.encode(example).ids).long()[None]

@@ -156,7 +156,7 @@ class _Work:
         names: list[str] = config["domains"]
         place = names.index(name)
 
-        def snapshot(step: int) -> None:
+        def keep(step: int) -> None:
             if training.length.checkpoint_every:
                 write_adapter(model, folder / f"checkpoint_{step}", f"../../../{MODEL}")
 
@@ -170,7 +170,7 @@ class _Work:
             f"{self.request.artifact_id} {name}",
             tell,
             config.get("deepspeed"),
-            snapshot,
+            keep,
         )
 
     def _folder(self, name: str) -> Path:

@@ -45,7 +45,7 @@ class Assignment:
         plan_digest: whose checkpoints these are.
         collator: lays the examples out as the student can read them.
         progress: hears of every step.
-        snapshot: is told the step of every checkpoint before it is sealed.
+        at_checkpoint: is told the step of every checkpoint before it is sealed.
     """
 
     data: TrainingData
@@ -56,4 +56,4 @@ class Assignment:
     plan_digest: str
     collator: BatchMaker
     progress: Progress = no_progress
-    snapshot: Callable[[int], None] | None = None
+    at_checkpoint: Callable[[int], None] | None = None

@@ -49,7 +49,7 @@ class Setting:
             same digest are resumed.
         progress: hears of every step.
         deepspeed: its configuration, where one is used.
-        snapshot: is told the step of every checkpoint before it is sealed, when the model holds
+        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model holds
             its weights; told again after a crash in between.
     """
 
@@ -58,7 +58,7 @@ class Setting:
     plan_digest: str
     progress: Progress = no_progress
     deepspeed: dict[str, Any] | None = None
-    snapshot: Callable[[int], None] | None = None
+    at_checkpoint: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def train_model(
             plan_digest=setting.plan_digest,
             collator=_collator(model, data, objective, is_packed and teacher.reads_packed),
             progress=setting.progress,
-            snapshot=setting.snapshot,
+            at_checkpoint=setting.at_checkpoint,
         )
         trainer = _build_trainer(model, assignment, training, setting)
         newest = _newest_checkpoint(trainer, setting)
