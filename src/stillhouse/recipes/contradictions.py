@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from stillhouse.recipes.domains import DOMAIN, domain_problems
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
+from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
 from stillhouse.recipes.modes import find_mode_problems
@@ -29,6 +31,8 @@ _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_MET
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
+        *(Problem(*found) for found in domain_problems(recipe)),
+        *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
@@ -283,7 +287,7 @@ def _fields(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _slices(recipe: Recipe) -> Iterator[Problem]:
-    known = recipe.evaluate.slices
+    known = (*recipe.evaluate.slices, *((DOMAIN,) if recipe.domains else ()))
     for number, rule in enumerate(_rules(recipe)):
         for kind in (*(rule.slice or ()), *([rule.each_slice] if rule.each_slice else [])):
             # `class of FIELD` is cut for the slice `class`.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -17,10 +18,12 @@ from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
 from stillhouse.models.source import context_tokens
+from stillhouse.models.trees import can_read_trees
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.students.arguments import training_arguments
 from stillhouse.students.assignment import Assignment, TrainingData
+from stillhouse.students.batches import BatchMaker, Collator, Learned
 from stillhouse.students.branch import install_branch, remove_branch
 from stillhouse.students.checkpoints import (
     FOLDER,
@@ -28,7 +31,9 @@ from stillhouse.students.checkpoints import (
     latest_sealed,
     load_trainable,
 )
-from stillhouse.students.examples import check_examples
+from stillhouse.students.class_batches import ClassCollator
+from stillhouse.students.class_examples import ClassExample, check_class_examples
+from stillhouse.students.examples import EncodedExample, check_examples
 from stillhouse.students.target_sources import NOTHING, OpenSource
 from stillhouse.students.trainer import StudentTrainer, has_stalled
 
@@ -43,12 +48,17 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
+        deepspeed: its configuration, where one is used.
+        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model holds
+            its weights; told again after a crash in between.
     """
 
     compute: ResolvedCompute
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    deepspeed: dict[str, Any] | None = None
+    at_checkpoint: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,7 @@ def train_model(
         TrainingError: NaN, missing or zero gradients; names the step.
     """
     data = data if objective.needs_teacher else replace(data, source=NOTHING)
-    _check(model, data, training)
+    _check(model, data, objective, training)
     torch.set_num_threads(setting.compute.threads)
     with _ready_to_train(model, training, data.vocab_size) as is_packed:
         teacher = data.source.open(model, data.vocab_size)
@@ -126,8 +136,9 @@ def train_model(
             stopping=training.early_stopping,
             workdir=setting.workdir,
             plan_digest=setting.plan_digest,
-            is_packed=is_packed and teacher.reads_packed,
+            collator=_collator(model, data, objective, is_packed and teacher.reads_packed),
             progress=setting.progress,
+            at_checkpoint=setting.at_checkpoint,
         )
         trainer = _build_trainer(model, assignment, training, setting)
         newest = _newest_checkpoint(trainer, setting)
@@ -139,18 +150,17 @@ def train_model(
         return _finish(trainer, training, setting)
 
 
-def _check(model: PreTrainedModel | PeftModel, data: TrainingData, training: Training) -> None:
+def _check(
+    model: PreTrainedModel | PeftModel, data: TrainingData, objective: Objective, training: Training
+) -> None:
     if training.early_stopping and not data.validation:
         raise InputError(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
-    known = data.vocab_size or find_head(model).num_used
-    columns = data.source.log_z_column + 1
-    longest = context_tokens(plain_model(model).config.to_dict()) or 0
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
-            check_examples(examples, known, columns, longest)
+            _check_examples(model, examples, data, objective)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             raise ModelError(
@@ -158,6 +168,36 @@ def _check(model: PreTrainedModel | PeftModel, data: TrainingData, training: Tra
                 "load the model in float32; compute.dtype: bfloat16 still runs its products in "
                 "bfloat16",
             )
+
+
+def _check_examples(
+    model: PreTrainedModel | PeftModel,
+    examples: Sequence[Learned],
+    data: TrainingData,
+    objective: Objective,
+) -> None:
+    known = data.vocab_size or find_head(model).num_used
+    longest = context_tokens(plain_model(model).config.to_dict()) or 0
+    classes = [one for one in examples if isinstance(one, ClassExample)]
+    texts = [one for one in examples if isinstance(one, EncodedExample)]
+    if (bool(classes) == bool(texts) and examples) or bool(classes) != bool(objective.class_kl):
+        raise InputError(
+            "class_kl is learned from examples with named answers, and other terms from text",
+            "pass ClassExample for an objective with class_kl, else EncodedExample",
+        )
+    if classes:
+        needs_labels = objective.cross_entropy > 0 and examples is data.train
+        check_class_examples(classes, known, needs_labels=needs_labels, max_length=longest)
+    else:
+        check_examples(texts, known, data.source.log_z_column + 1, longest)
+
+
+def _collator(
+    model: PreTrainedModel | PeftModel, data: TrainingData, objective: Objective, is_packed: bool
+) -> BatchMaker:
+    if objective.class_kl:
+        return ClassCollator(can_read_trees(model))
+    return Collator(data.source.log_z_column, is_packed, objective.kd_temperature)
 
 
 def _check_context(data: TrainingData, teacher: OpenSource) -> None:
@@ -179,7 +219,7 @@ def _build_trainer(
     data = assignment.data
     counts = (len(data.train), len(data.validation))
     folder = setting.workdir / FOLDER
-    args, layout = training_arguments(training, setting.compute, folder, counts)
+    args, layout = training_arguments(training, setting.compute, folder, counts, setting.deepspeed)
     return StudentTrainer(model, args, layout, assignment)
 
 
