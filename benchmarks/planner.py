@@ -7,13 +7,13 @@ own. Memory counts above an idle process with the same imports; time is of the s
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from measure import Child, Goal, Turns, child_spec, parser, print_line, resident_bytes
-
 from stillhouse.recipes.activations import Batch
 from stillhouse.recipes.memory import HEAVY_BYTES, Beside, Held, training_memory
 from stillhouse.recipes.sizes import sizes_of
@@ -124,7 +124,8 @@ def main() -> None:
         f"{name}, planned over measured": Goal(found["ratio"], at_least=0.85, at_most=1.15)
         for name, found in figures.items()
     }
-    print_line("planner", {"weights": "random", "threads": told.threads, **figures}, goals, told.quick)  # fmt: skip
+    shared = {"weights": "random", "threads": told.threads}
+    print_line("planner", shared | figures, goals, told.quick)
 
 
 def _measure(name: str, folder: Path, threads: int) -> dict[str, Any]:
@@ -137,6 +138,7 @@ def _measure(name: str, folder: Path, threads: int) -> dict[str, Any]:
         found = trainer.turn()
     planned = case.planned()
     total = sum(size for part, size in planned.items() if part != "process")
+    print(f"{name}: planned {total / 1e6:.0f} MB, {found}", file=sys.stderr)
     return {
         "parameters": sizes_of(MODELS[case.model]).parameters,
         "planned_mb": round(total / 1e6),
