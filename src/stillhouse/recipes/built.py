@@ -179,21 +179,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row("finetune.optimizer.name", lambda r: _optimizer(r, "finetune"), _OPTIMIZER),
     _Row("finetune.optimizer.galore", lambda r: _galore(r, "finetune"), _GALORE),
     _Row(
-        "label.targets",
-        lambda r: ["classes"] if r.label.targets == "classes" else [],
-        "targets over named classes are not stored yet; use top_k or none",
-    ),
-    _Row(
-        "label.classes",
-        lambda r: [", ".join(r.label.classes)] if r.label.classes else [],
-        "are read by targets of the kind classes, which are not built",
-    ),
-    _Row(
-        "label.class_field",
-        lambda r: _unless(r.label.class_field, None),
-        "is read by targets of the kind classes, which are not built",
-    ),
-    _Row(
         "train.mode",
         lambda r: _unless(r.train.mode, "cached"),
         "targets are read from the store only: cached",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from stillhouse.recipes.class_contradictions import find_class_contradictions
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.measuring import CLASS
-from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.metric_names import OF_CLASSES, is_measured
 from stillhouse.recipes.needed import lacking_setting
+from stillhouse.recipes.problems import Problem
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
@@ -20,22 +21,10 @@ LOGIT_METRICS = (
     "acceptance_rate",
     "acceptance_length",
     "top1_agreement",
+    *OF_CLASSES,
 )
 JSON_METRICS = ("valid_json", "field_accuracy")
 _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One contradiction.
-
-    Attributes:
-        key: the dotted key that people would change.
-        text: what it contradicts, and what to do.
-    """
-
-    key: str
-    text: str
 
 
 def find_contradictions(recipe: Recipe) -> list[Problem]:
@@ -45,6 +34,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
         *_targets_not_stored(recipe),
+        *find_class_contradictions(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
@@ -211,9 +201,7 @@ def _rules(recipe: Recipe) -> tuple[Rule, ...]:
 
 
 def _taught_terms(recipe: Recipe) -> str:
-    weights = dict(recipe.train.weights)
-    names = [name for name, weight in weights.items() if weight and name != "cross_entropy"]
-    return " and ".join(f"train.weights.{name}" for name in names)
+    return " and ".join(f"train.weights.{name}" for name in recipe.train.weights.of_tokens)
 
 
 def _gate(recipe: Recipe) -> Iterator[Problem]:

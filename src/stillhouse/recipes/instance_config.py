@@ -105,7 +105,8 @@ class Configs:
     def student(self) -> Config:
         """Of the student's training."""
         training = dump(self.recipe.train) | {"twin": None}
-        return {"training": training, "model": self.model("student"), **self.machine}
+        named = self._named() if self.recipe.train.weights.class_kl else {}
+        return {"training": training, "model": self.model("student"), **named, **self.machine}
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
@@ -123,7 +124,7 @@ class Configs:
             "training": student["training"] | own,
             "student_parts": list(train.parts) if train.length.epochs else [],
             "student_samples": label.samples,
-            "keeps_gold": label.completions == "gold",
+            "keeps_gold": label.completions != "teacher",
         }
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
@@ -166,7 +167,15 @@ class Configs:
             "answer_format": recipe.prepare.answer_format,
             "answer_schema": recipe.label.answer_schema,
             "part": part,
+            **self._named(),
         }
+
+    def _named(self) -> Config:
+        """The named answers, where the recipe has some; without any nothing is named anew."""
+        label = self.recipe.label
+        if not label.classes:
+            return {}
+        return {"named": {"classes": list(label.classes), "field": label.class_field}}
 
     def speed(self, of: str) -> Config:
         """Of the timing of the teacher or of a student."""

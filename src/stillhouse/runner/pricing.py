@@ -157,7 +157,7 @@ class Pricer:
             * min(1.0, label.shard_examples / max(1, corpus.examples))
             * corpus.answer_tokens,
         )
-        asked = parts if label.completions == "teacher" else ("unlabelled",)
+        asked = {"teacher": parts, "gold": ()}.get(label.completions, ("unlabelled",))
         prompts = _repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
         if not prompts.examples:
             return together(scoring, _SHARDS)
