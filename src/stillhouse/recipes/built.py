@@ -125,7 +125,6 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-_QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
 _OPTIMIZER = "only adamw is built"
 _GALORE = "is read by galore_adamw, which is not built; remove the section"
 _THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
@@ -135,8 +134,6 @@ _METRIC = (
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
-    _Row("teacher.quantization", lambda r: _unless(r.teacher.quantization, "none"), _QUANTIZED),
-    _Row("student.quantization", lambda r: _unless(r.student.quantization, "none"), _QUANTIZED),
     _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
     _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
@@ -155,19 +152,9 @@ _TABLE: tuple[_Row, ...] = (
         "the student reads with the teacher's tokenizer; remove the key",
     ),
     _Row(
-        "domains",
-        lambda r: [", ".join(r.domains)] if r.domains else [],
-        "one run trains one student; write one recipe a domain",
-    ),
-    _Row(
         "collect.source.provider",
         lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
         "nothing is fetched from providers yet; give a file or a dataset",
-    ),
-    _Row(
-        "prepare.domain_field",
-        lambda r: _unless(r.prepare.domain_field, None),
-        "rows are not dealt out to domains yet",
     ),
     _Row(
         "prepare.steps",
@@ -180,8 +167,8 @@ _TABLE: tuple[_Row, ...] = (
     _Row("finetune.optimizer.galore", lambda r: _galore(r, "finetune"), _GALORE),
     _Row(
         "train.mode",
-        lambda r: _unless(r.train.mode, "cached"),
-        "targets are read from the store only: cached",
+        lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
+        "the student's own text is not learned from yet: cached, live or base",
     ),
     _Row("train.optimizer.name", lambda r: _optimizer(r, "train"), _OPTIMIZER),
     _Row("train.optimizer.galore", lambda r: _galore(r, "train"), _GALORE),

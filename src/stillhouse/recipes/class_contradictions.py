@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stillhouse.recipes.problems import Problem
+from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
 
 _STORED = "label.targets: classes, or votes"
@@ -93,6 +93,12 @@ def _terms(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(
             "train.mode",
             f"{recipe.train.mode}, but class_kl is learned from stored targets: cached",
+        )
+    if weights.class_kl and recipe.domains:
+        yield Problem(
+            "train.weights.class_kl",
+            "is not learned by domains, whose distance to the teacher is taken of tokens: learn "
+            "forward_kl, or write one recipe a domain",
         )
     if label.stores_classes and others and recipe.train.mode == "cached":
         yield Problem(

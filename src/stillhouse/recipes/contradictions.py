@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterator
 
 from stillhouse.recipes.class_contradictions import find_class_contradictions
+from stillhouse.recipes.domains import DOMAIN, domain_problems
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
+from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import OF_CLASSES, is_measured
+from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
-from stillhouse.recipes.problems import Problem
+from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
@@ -30,11 +33,14 @@ _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_MET
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
+        *(Problem(*found) for found in domain_problems(recipe)),
+        *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
         *_targets_not_stored(recipe),
         *find_class_contradictions(recipe),
+        *find_mode_problems(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
@@ -77,7 +83,7 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "the answers of the part 'unlabelled' are hidden, and this learns gold answers: "
                 "name a part that has them",
             )
-    if recipe.train.mode != "cached":
+    if recipe.train.mode == "on_policy":
         return
     for part in recipe.train.parts:
         if part in recipe.prepare.split.parts and part not in recipe.label.parts:
@@ -282,7 +288,7 @@ def _fields(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _slices(recipe: Recipe) -> Iterator[Problem]:
-    known = recipe.evaluate.slices
+    known = (*recipe.evaluate.slices, *((DOMAIN,) if recipe.domains else ()))
     for number, rule in enumerate(_rules(recipe)):
         for kind in (*(rule.slice or ()), *([rule.each_slice] if rule.each_slice else [])):
             # `class of FIELD` is cut for the slice `class`.

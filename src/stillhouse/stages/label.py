@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.hashing import digest_folder, digest_value
 from stillhouse.core.protocols import Progress
@@ -29,7 +30,13 @@ from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.voted import PeoplesVotes
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
+from stillhouse.stages.weights import (
+    ADAPTER,
+    MODEL,
+    finished_model,
+    load_options,
+    use_compute,
+)
 from stillhouse.targets.class_store import ClassHeader
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.write import TargetWriter
@@ -147,7 +154,7 @@ class _Teacher:
             num_draws=store.num_draws,
             kd_temperatures=label.temperatures,
             codec=store.codec,
-            dtype=config["dtype"],
+            dtype=_dtype(config),
         )
 
     def complete_all(self, examples: Sequence[Example], progress: Progress) -> list[Completion]:
@@ -194,6 +201,11 @@ class _Teacher:
         stored = sum(path.stat().st_size for path in folder.iterdir())
         tokens = sum(self._corpus.encode(example).num_trained for example in examples)
         return {"target_tokens": tokens, "target_bytes": stored, "top_k": header.top_k}
+
+
+def _dtype(config: dict[str, Any]) -> str:
+    quantization = load_options(config).quantization
+    return config["dtype"] if quantization == "none" else f"{config['dtype']}, {quantization}"
 
 
 def teacher_digest(request: StageRequest) -> str:

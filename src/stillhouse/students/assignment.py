@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Assignment:
         plan_digest: whose checkpoints these are.
         collator: lays the examples out as the student can read them.
         progress: hears of every step.
+        at_checkpoint: is told the step of every checkpoint before it is sealed.
     """
 
     data: TrainingData
@@ -55,3 +56,4 @@ class Assignment:
     plan_digest: str
     collator: BatchMaker
     progress: Progress = no_progress
+    at_checkpoint: Callable[[int], None] | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -47,12 +48,17 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
+        deepspeed: its configuration, where one is used.
+        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model holds
+            its weights; told again after a crash in between.
     """
 
     compute: ResolvedCompute
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    deepspeed: dict[str, Any] | None = None
+    at_checkpoint: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,7 @@ def train_model(
             plan_digest=setting.plan_digest,
             collator=_collator(model, data, objective, is_packed and teacher.reads_packed),
             progress=setting.progress,
+            at_checkpoint=setting.at_checkpoint,
         )
         trainer = _build_trainer(model, assignment, training, setting)
         newest = _newest_checkpoint(trainer, setting)
@@ -212,7 +219,7 @@ def _build_trainer(
     data = assignment.data
     counts = (len(data.train), len(data.validation))
     folder = setting.workdir / FOLDER
-    args, layout = training_arguments(training, setting.compute, folder, counts)
+    args, layout = training_arguments(training, setting.compute, folder, counts, setting.deepspeed)
     return StudentTrainer(model, args, layout, assignment)
 
 

@@ -236,6 +236,8 @@ class StudentTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             workdir = self.assignment.workdir
+            if self.assignment.at_checkpoint:
+                self.assignment.at_checkpoint(self.state.global_step)
             seal(checkpoint_folder(workdir, self.state.global_step), self.assignment.plan_digest)
             drop_old(workdir, self.state.best_global_step)
 

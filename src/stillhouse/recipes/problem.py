@@ -1,4 +1,4 @@
-"""One thing that a recipe says and that cannot hold."""
+"""One contradiction of a recipe, as it is told."""
 
 from __future__ import annotations
 
