@@ -63,11 +63,6 @@ def losses(folder, part="train"):
     return [loss for _, loss in curve(folder)[part]]
 
 
-def weights(folder):
-    stored = load_file(folder / MODEL / "model.safetensors")
-    return np.concatenate([stored[name].ravel() for name in sorted(stored)])
-
-
 @pytest.mark.parametrize("lora", [None, {"rank": 4}], ids=["tuned whole", "adapted"])
 def test_a_live_teacher_gives_the_student_of_its_full_targets(stages, lora, tmp_path):
     students = {}
@@ -89,7 +84,6 @@ def test_a_live_teacher_gives_the_student_of_its_full_targets(stages, lora, tmp_
     assert told == also
     assert losses(live) == pytest.approx(losses(cached), rel=1e-4)
     assert losses(live, "validation") == pytest.approx(losses(cached, "validation"), rel=1e-4)
-    np.testing.assert_allclose(weights(live), weights(cached), atol=1e-4)
 
 
 def test_a_base_holds_its_adapter_back(stages, tmp_path):
