@@ -74,6 +74,9 @@ def test_a_plain_recipe_asks_for_nothing_in_vain():
         {"teacher": {"api": {"kind": "anthropic", "model": "m"}}},
         {"prepare__steps": [{"name": "pair_with", "file": "c.jsonl", "as": "context"}]},
         {"train__lora": None},
+        {"teacher__quantization": "int8", "finetune__lora": {"rank": 4}},
+        {"student__quantization": "nf4"},
+        {"student": {"layers_of_teacher": [0, 2]}},
         {"finetune": None, "gate": None, "register": None},
         {"student": {"hub": "acme/own-model"}},
         {"teacher__template": {"user": "Q: {content}"}},
@@ -87,8 +90,6 @@ def test_what_is_built_is_not_named(changes):
     ("changes", "key", "value"),
     [
         ({"student": {"api": {"kind": "openai", "model": "m"}}}, "student.api", "openai m"),
-        ({"teacher__quantization": "int8"}, "teacher.quantization", "int8"),
-        ({"student__quantization": "nf4"}, "student.quantization", "nf4"),
         ({"teacher__thinking": "off"}, "teacher.thinking", "off"),
         ({"student__thinking": "off"}, "student.thinking", "off"),
         (

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
+from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
+from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import OPTION_TERMS
 
@@ -26,26 +27,14 @@ JSON_METRICS = ("valid_json", "field_accuracy")
 _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One contradiction.
-
-    Attributes:
-        key: the dotted key that people would change.
-        text: what it contradicts, and what to do.
-    """
-
-    key: str
-    text: str
-
-
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
+        *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
-        *_optimizers(recipe),
+        *optimizer_problems(recipe),
         *_targets_not_stored(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
@@ -97,12 +86,6 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "train.parts",
                 f"the teacher is not asked about the part {part!r}: add it to label.parts",
             )
-
-
-def _optimizers(recipe: Recipe) -> Iterator[Problem]:
-    for name, training in (("finetune", recipe.finetune), ("train", recipe.train)):
-        if training:
-            yield from (Problem(*found) for found in optimizer_problems(name, training))
 
 
 def _missing_validation(recipe: Recipe) -> Iterator[Problem]:

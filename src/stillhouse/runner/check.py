@@ -11,9 +11,10 @@ from typing import Any
 from stillhouse.core.errors import ArtifactError, CapacityError
 from stillhouse.core.rows import Example
 from stillhouse.evals.fields import require_references
+from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import Cost, training_steps
-from stillhouse.recipes.optimizer_problems import optimizer_notices
+from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
@@ -48,7 +49,7 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
-        notices: settings that do less than they seem to, one sentence each.
+        cautions: what the run would do that is worth a thought.
         terms: what the teacher's terms say of training on its answers; empty if not known.
         likely_usd: of what is still to be asked of a teacher behind an API.
         most_usd: of the same, if every prompt and every answer is as long as it may be.
@@ -65,8 +66,8 @@ class CheckReport:
     parts: dict[str, int]
     dropped: dict[str, int]
     cut_prompts: int
-    notices: tuple[str, ...]
     compute: ResolvedCompute
+    cautions: tuple[str, ...]
     terms: str
     likely_usd: float
     most_usd: float
@@ -138,8 +139,8 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
-        notices=tuple(_notices(resolved.recipe, seen)),
         compute=resolved.compute,
+        cautions=(*cautions(resolved.recipe), *_of_optimizers(resolved.recipe, seen)),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
@@ -153,7 +154,7 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
     )
 
 
-def _notices(recipe: Recipe, seen: Preview) -> Iterator[str]:
+def _of_optimizers(recipe: Recipe, seen: Preview) -> Iterator[str]:
     trainings = (
         ("finetune", recipe.finetune, 1),
         ("train", recipe.train, recipe.label.samples),
@@ -161,7 +162,7 @@ def _notices(recipe: Recipe, seen: Preview) -> Iterator[str]:
     for name, training, samples in trainings:
         if training:
             examples = seen.count(training.parts, 0.0).examples * samples
-            yield from optimizer_notices(name, training, training_steps(training, examples))
+            yield from optimizer_cautions(name, training, training_steps(training, examples))
 
 
 def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:

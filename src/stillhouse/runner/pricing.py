@@ -94,6 +94,9 @@ class Pricer:
         return table[instance.stage](instance)
 
     def _sizes(self, which: str) -> Sizes:
+        layers = getattr(self._recipe, which).layers_of_teacher
+        if layers:
+            return replace(self._sizes("teacher"), layers=len(layers))
         folder = getattr(self._resolved, which)
         if folder:
             return sizes_of(folder.config)

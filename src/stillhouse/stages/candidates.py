@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ from stillhouse.core.errors import ArtifactError
 from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
 from stillhouse.models.load import load_model
+from stillhouse.models.quantised import parameter_count
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.export import BUNDLE
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model
+from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, load_options
 from stillhouse.tokens.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -57,10 +59,12 @@ def _exported_model(
             f"{shipped}: its tokenizer is not the one that the student learned with",
             "delete the export; the next run makes it again",
         )
+    # What ships is not quantised, whatever the student was trained over.
+    options = replace(load_options(config), quantization="none")
     if is_merged:
-        return load_model(shipped, device=device, dtype=dtype)
+        return load_model(shipped, device=device, dtype=dtype, options=options)
     base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
-    return load_model(shipped, device=device, dtype=dtype, base=base)
+    return load_model(shipped, device=device, dtype=dtype, base=base, options=options)
 
 
 def weight_folders(request: StageRequest) -> list[Path]:
@@ -89,7 +93,7 @@ def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: 
     Returns:
         Parameters, bytes of the weights in each dtype, and of its files as they are.
     """
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = parameter_count(model)
     files = [path for folder in folders for path in folder.glob("*.safetensors")]
     return SizeSummary(
         parameters=parameters,

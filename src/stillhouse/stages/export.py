@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stillhouse.core.protocols import Progress
 from stillhouse.export.bundle import BASE, Student, export_student
 from stillhouse.export.model_card import CardFacts
+from stillhouse.export.parity import largest_difference
 from stillhouse.recipes.measuring import Export
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
+from stillhouse.stages.weights import (
+    ADAPTER,
+    MODEL,
+    finished_model,
+    load_options,
+    use_compute,
+)
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 BUNDLE = "bundle"
 _PROBES = 8
+_WHOLE = {"quantization": "none"}
+"""An adapter is merged into the weights that were quantised, not into what became of them."""
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
@@ -29,7 +46,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     holdout = corpus.of_parts(["holdout"])[:_PROBES]
     folder = request.locations.get("student")
     # In float32, as it was trained: what ships must not lose the last bits to the run's dtype.
-    model = finished_model(config | {"dtype": "float32"}, request.inputs["model"], folder)
+    whole = config | {"dtype": "float32", "model": {**config.get("model", {}), **_WHOLE}}
+    model = finished_model(whole, request.inputs["model"], folder)
     card = config["card"]
     # A train artifact holds a base beside its adapter where nobody else has it.
     own_base = _own_base(request.inputs["model"])
@@ -46,18 +64,32 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             licences=card["licences"],
         ),
         own_base,
+        load_options(whole),
+        own_base or (Path(folder) if folder else None),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
     progress(1, 1, "bundles")
     size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
-    return StageResult(
-        {
-            "formats": list(report.formats),
-            "parity": [dataclasses.asdict(item) for item in report.parity],
-            "bytes": size,
-        }
-    )
+    parity = [dataclasses.asdict(item) for item in report.parity]
+    summary = {"formats": list(report.formats), "parity": parity, "bytes": size}
+    return StageResult(summary | _trained_over(request, model, probes))
+
+
+def _trained_over(
+    request: StageRequest, shipped: PreTrainedModel | PeftModel, probes: Sequence[NDArray[np.int32]]
+) -> dict[str, Any]:
+    """What quantised weights the student was trained over, and how far what ships is from that."""
+    config, folder = request.config, request.locations.get("student")
+    quantization = load_options(config).quantization
+    if quantization == "none":
+        return {}
+    trained = finished_model(config | {"dtype": "float32"}, request.inputs["model"], folder)
+    return {
+        "trained_over": quantization,
+        "ships_over": "the base as it was before it was quantised",
+        "max_logit_difference": largest_difference(trained, shipped, probes),
+    }
 
 
 def _own_base(trained: Path) -> Path | None:

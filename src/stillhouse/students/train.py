@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -42,12 +43,14 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
+        deepspeed: its configuration, where one is used.
     """
 
     compute: ResolvedCompute
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    deepspeed: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ def _build_trainer(
 ) -> StudentTrainer:
     folder = setting.workdir / FOLDER
     counts = (len(data.train), len(data.validation))
-    args, layout = training_arguments(training, setting.compute, folder, counts)
+    args, layout = training_arguments(training, setting.compute, folder, counts, setting.deepspeed)
     assignment = Assignment(
         data=data,
         objective=objective,
