@@ -20,8 +20,10 @@ from tiny_students import BOTH, ONE_THREAD, build, data_of, draw_examples, quick
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.losses.terms import CROSS_ENTROPY
+from stillhouse.models.adapters import add_lora
+from stillhouse.models.load import LoadOptions, load_model
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.training import EarlyStopping, Galore, Optimizer
+from stillhouse.recipes.training import EarlyStopping, Galore, Lora, Optimizer
 from stillhouse.students import trainer as trainer_module
 from stillhouse.students.galore import GaloreAdamW
 from stillhouse.students.train import Setting, train_model
@@ -65,9 +67,19 @@ OPTIMIZERS = {
         galore=Galore(rank=4, update_gap=7, layerwise=True),
     ),
 }
+
+
+def quantised(folder):
+    """An adapter over weights in 4 bits."""
+    build("llama", **WIDE).save_pretrained(folder / "base")
+    base = load_model(folder / "base", options=LoadOptions("nf4"))
+    return add_lora(base, Lora(rank=4, dropout=0.1), 0)
+
+
 WEIGHTS = {
-    "full": lambda: build("llama", **WIDE),
-    "lora": lambda: build("llama", lora=True, **WIDE),
+    "full": lambda _: build("llama", **WIDE),
+    "lora": lambda _: build("llama", lora=True, **WIDE),
+    "qlora": quantised,
 }
 """Of a model with dropout, so that the state of the random numbers counts."""
 
@@ -115,7 +127,7 @@ def train(case, workdir, steps):
 def train_cell(cell, workdir, steps):
     """The same for a cell of the matrix."""
     mode, weights, optimizer = cell.split("/")
-    student = WEIGHTS[weights]()
+    student = WEIGHTS[weights](workdir)
     data, objective = MODES[mode]()
     accumulation = 1 if optimizer == "layerwise" else 2
     section = quick(steps, 3, accumulation, checkpoint_every=3)
