@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -250,3 +251,29 @@ def test_the_planners_bytes_are_those_of_the_model(kind, name, lora):
         except CapacityError:
             real = 0
         assert abs(galore_rank(budget, shapes) - real) <= 1
+
+
+def test_the_numbers_of_the_page_are_those_of_the_formula():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "little-memory.md").read_text()
+    config = {"model_type": "qwen3", "hidden_size": 4096, "num_hidden_layers": 36,
+              "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+              "intermediate_size": 12288, "vocab_size": 151936}  # fmt: skip
+    sizes = sizes_of(config)
+
+    def bytes_of(lora=None, **optimizer):
+        section = quick(lora=lora).model_copy(update={"optimizer": Optimizer(**optimizer)})
+        return state_bytes(section.optimizer, trained_shapes(sizes, section)) / 1e9
+
+    galore = {"name": "galore_adamw"}
+    for row, size in (
+        ("| `adamw` | {:.1f} GB", bytes_of()),
+        ("| `adamw_8bit` | {:.1f} GB", bytes_of(name="adamw_8bit")),
+        ("rank 512 | {:.1f} GB", bytes_of(**galore, galore=Galore(rank=512))),
+        ("rank 128 | {:.1f} GB", bytes_of(**galore, galore=Galore(rank=128))),
+        ("rank 16 on every linear layer | {:.2f} GB", bytes_of(Lora(rank=16))),
+    ):
+        assert row.format(size) in page
+    budget = Galore(rank=512, memory_gb=14.0)
+    section = quick().model_copy(update={"optimizer": Optimizer(**galore, galore=budget)})
+    rank = galore_rank(budget, trained_shapes(sizes, section))
+    assert f"to {rank} for Qwen3-8B" in page
