@@ -16,7 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import transformers
-from tiny_students import BOTH, ONE_THREAD, build, data_of, draw_examples, quick, weights_of
+from modes import live_teacher
+from tiny_classes import BY_CLASS, draw_class_examples
+from tiny_students import (
+    BOTH,
+    ONE_THREAD,
+    VOCAB,
+    build,
+    data_of,
+    draw_examples,
+    quick,
+    weights_of,
+)
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.losses.terms import CROSS_ENTROPY
@@ -25,7 +36,9 @@ from stillhouse.models.load import LoadOptions, load_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import EarlyStopping, Galore, Lora, Optimizer
 from stillhouse.students import trainer as trainer_module
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.galore import GaloreAdamW
+from stillhouse.students.target_sources import NOTHING, AdapterOff, Live
 from stillhouse.students.train import Setting, train_model
 from stillhouse.students.trainer import StudentTrainer
 
@@ -84,19 +97,24 @@ WEIGHTS = {
 """Of a model with dropout, so that the state of the random numbers counts."""
 
 MODES = {
-    "cached": lambda: (data_of(draw_examples(18)), BOTH),
-    "cross-entropy": lambda: (data_of(draw_examples(18, soft=False)), CROSS_ENTROPY),
+    "cached": (lambda: data_of(draw_examples(18)), BOTH),
+    "live": (lambda: TrainingData(draw_examples(18), (), Live(live_teacher()), VOCAB), BOTH),
+    "base": (lambda: TrainingData(draw_examples(18), (), AdapterOff(), VOCAB), BOTH),
+    "classes": (lambda: TrainingData(draw_class_examples(18), (), NOTHING, VOCAB), BY_CLASS),
+    "text": (lambda: data_of(draw_examples(18, soft=False)), CROSS_ENTROPY),
 }
+"""What is learned, and what is minimised."""
+
 MATRIX_STEPS, MATRIX_KILLS = 41, 20
 
 
 def matrix(mode):
-    """The cells of a mode: GaLore trains whole weights alone."""
+    """The cells of a mode: GaLore trains whole weights alone, and a base needs an adapter on it."""
     return [
         f"{mode}/{weights}/{optimizer}"
         for weights in WEIGHTS
         for optimizer in OPTIMIZERS
-        if weights == "full" or not OPTIMIZERS[optimizer].galore
+        if (mode != "base" if weights == "full" else not OPTIMIZERS[optimizer].galore)
     ]
 
 
@@ -128,11 +146,11 @@ def train_cell(cell, workdir, steps):
     """The same for a cell of the matrix."""
     mode, weights, optimizer = cell.split("/")
     student = WEIGHTS[weights](workdir)
-    data, objective = MODES[mode]()
+    learned, objective = MODES[mode]
     accumulation = 1 if optimizer == "layerwise" else 2
     section = quick(steps, 3, accumulation, checkpoint_every=3)
     section = section.model_copy(update={"optimizer": OPTIMIZERS[optimizer]})
-    result = train_model(student, data, objective, section, Setting(ONE_THREAD, workdir, cell))
+    result = train_model(student, learned(), objective, section, Setting(ONE_THREAD, workdir, cell))
     return told_of(student, result)
 
 
