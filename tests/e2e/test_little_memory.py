@@ -10,7 +10,7 @@ import stillhouse
 from stillhouse.recipes.load import load_recipe
 from stillhouse.recipes.optimizer_state import state_bytes
 from stillhouse.recipes.sizes import sizes_of
-from stillhouse.recipes.trainable import trained_shapes
+from stillhouse.recipes.trained_shapes import trained_shapes
 
 pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.usefixtures("in_this_process")]
 RECIPE = "docs/how-to/little-memory.yaml"

@@ -12,7 +12,7 @@ from stillhouse.core.errors import CapacityError, TrainingError, UsageError
 from stillhouse.models.adapters import add_lora
 from stillhouse.recipes.optimizer_state import galore_rank, state_bytes
 from stillhouse.recipes.sizes import sizes_of
-from stillhouse.recipes.trainable import trained_shapes
+from stillhouse.recipes.trained_shapes import trained_shapes
 from stillhouse.recipes.training import Galore, Lora, Optimizer
 from stillhouse.students import optimizers as optimizers_module
 from stillhouse.students.optimizers import build_optimizer, optimizer_facts, require_8bit

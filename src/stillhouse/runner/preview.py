@@ -44,9 +44,7 @@ class Preview:
     dropped: dict[str, int]
 
     def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
-        """Token counts of those parts, of all domains or of one; unlabelled answers count as
-        `answer_tokens` each.
-        """
+        """Token counts of some parts, of one domain or all; no answer counts `answer_tokens`."""
         wanted = set(parts)
         chosen = [
             example

@@ -39,8 +39,8 @@ class Assignment:
     Attributes:
         data: what is learned from.
         objective: what is minimised.
-        optimizer: how steps are taken.
         teacher: the source of `data`, opened.
+        optimizer: how steps are taken.
         stopping: when to stop early, or None.
         workdir: where checkpoints go.
         plan_digest: whose checkpoints these are.
@@ -51,8 +51,8 @@ class Assignment:
 
     data: TrainingData
     objective: Objective
-    optimizer: Optimizer
     teacher: OpenSource
+    optimizer: Optimizer
     stopping: EarlyStopping | None
     workdir: Path
     plan_digest: str

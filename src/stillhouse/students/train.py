@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
+from stillhouse.models.quantised import keep_unpacked, refuse_repacked
 from stillhouse.models.source import context_tokens
 from stillhouse.models.trees import can_read_trees
 from stillhouse.recipes.compute import ResolvedCompute
@@ -50,8 +51,8 @@ class Setting:
             same digest are resumed.
         progress: hears of every step.
         deepspeed: its configuration, where one is used.
-        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model holds
-            its weights; told again after a crash in between.
+        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model
+            holds its weights; told again after a crash in between.
     """
 
     compute: ResolvedCompute
@@ -129,14 +130,15 @@ def train_model(
     data = data if objective.needs_teacher else replace(data, source=NOTHING)
     _check(model, data, objective, training)
     torch.set_num_threads(setting.compute.threads)
-    with _ready_to_train(model, training, data.vocab_size) as is_packed:
+    with ExitStack() as stack:
+        is_packed = stack.enter_context(_ready_to_train(model, training, data.vocab_size))
         teacher = data.source.open(model, data.vocab_size)
         _check_context(data, teacher)
         assignment = Assignment(
             data=data,
             objective=objective,
-            optimizer=training.optimizer,
             teacher=teacher,
+            optimizer=training.optimizer,
             stopping=training.early_stopping,
             workdir=setting.workdir,
             plan_digest=setting.plan_digest,
@@ -144,14 +146,14 @@ def train_model(
             progress=setting.progress,
             at_checkpoint=setting.at_checkpoint,
         )
-        with closing(_build_trainer(model, assignment, training, setting)) as trainer:
-            newest = _newest_checkpoint(trainer, setting)
-            if newest and _is_done(newest, training):
-                trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
-                load_trainable(model, newest)
-            else:
-                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-            return _finish(trainer, training, setting)
+        trainer = stack.enter_context(closing(_build_trainer(model, assignment, training, setting)))
+        newest = _newest_checkpoint(trainer, setting)
+        if newest and _is_done(newest, training):
+            trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
+            load_trainable(model, newest)
+        else:
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        return _finish(trainer, training, setting)
 
 
 def _check(
@@ -162,6 +164,8 @@ def _check(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
+    keep_unpacked(model)
+    refuse_repacked(model)
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
             _check_examples(model, examples, data, objective)
