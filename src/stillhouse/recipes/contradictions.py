@@ -39,7 +39,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
-        *_optimizers(recipe),
+        *optimizer_problems(recipe),
         *_targets_not_stored(recipe),
         *find_class_contradictions(recipe),
         *find_mode_problems(recipe),
@@ -93,12 +93,6 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "train.parts",
                 f"the teacher is not asked about the part {part!r}: add it to label.parts",
             )
-
-
-def _optimizers(recipe: Recipe) -> Iterator[Problem]:
-    for name, training in (("finetune", recipe.finetune), ("train", recipe.train)):
-        if training:
-            yield from (Problem(*found) for found in optimizer_problems(name, training))
 
 
 def _missing_validation(recipe: Recipe) -> Iterator[Problem]:
