@@ -182,8 +182,8 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row(
         "train.mode",
-        lambda r: _unless(r.train.mode, "cached"),
-        "targets are read from the store only: cached",
+        lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
+        "the student's own text is not learned from yet: cached, live or base",
     ),
     _Row("train.optimizer.name", lambda r: _optimizer(r, "train"), _OPTIMIZER),
     _Row("train.optimizer.galore", lambda r: _galore(r, "train"), _GALORE),

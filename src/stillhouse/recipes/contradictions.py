@@ -11,6 +11,7 @@ from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
@@ -30,12 +31,13 @@ _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_MET
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
-        *(Problem(*found) for found in domain_problems(recipe)),
+        *domain_problems(recipe),
         *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
         *_targets_not_stored(recipe),
+        *find_mode_problems(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
@@ -78,7 +80,7 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "the answers of the part 'unlabelled' are hidden, and this learns gold answers: "
                 "name a part that has them",
             )
-    if recipe.train.mode != "cached":
+    if recipe.train.mode == "on_policy":
         return
     for part in recipe.train.parts:
         if part in recipe.prepare.split.parts and part not in recipe.label.parts:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.section import Section
 
 if TYPE_CHECKING:
@@ -48,26 +49,32 @@ Domains = Annotated[
 """Name to settings, in the order of work; a list of names is read as well."""
 
 
-def domain_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What of a recipe contradicts its domains, as keys with what to do."""
+def domain_problems(recipe: Recipe) -> Iterator[Problem]:
+    """What of a recipe contradicts its domains."""
     if not recipe.domains:
         if recipe.prepare.domain_field:
-            yield "prepare.domain_field", "deals rows out to domains, and the recipe has none"
+            yield Problem(
+                "prepare.domain_field", "deals rows out to domains, and the recipe has none"
+            )
         return
     if not recipe.prepare.domain_field:
-        yield "domains", "no row says which one it belongs to: add prepare.domain_field"
+        yield Problem("domains", "no row says which one it belongs to: add prepare.domain_field")
+    if recipe.train.mode == "live":
+        yield Problem(
+            "train.mode", "live, but domains learn from what one teacher said of them all: cached"
+        )
     if not recipe.train.lora:
-        yield "domains", "are adapters on one frozen base: add train.lora"
+        yield Problem("domains", "are adapters on one frozen base: add train.lora")
     elif recipe.train.lora.bias != "none":
-        yield (
+        yield Problem(
             "train.lora.bias",
             f"{recipe.train.lora.bias} trains weights of the base, which all domains share: none",
         )
     if recipe.export.formats != ("adapter",):
-        yield (
+        yield Problem(
             "export.formats",
             f"[{', '.join(recipe.export.formats)}], but every domain has an adapter of its own, "
             "which no merged model can hold: write [adapter]",
         )
     if recipe.evaluate.harness:
-        yield "evaluate.harness", "its tasks belong to no domain, so that no adapter is asked them"
+        yield Problem("evaluate.harness", "its tasks belong to no domain, so no adapter is asked")

@@ -106,25 +106,30 @@ class Configs:
         return {"label": dump(label) | {"prompt": None, "judges": judges}, **self.teacher()}
 
     def student(self) -> Config:
-        """Of the student's training."""
-        training = dump(self.recipe.train) | {"twin": None}
+        """Of the student's training; a live teacher is a part of it."""
+        train = self.recipe.train
+        training = dump(train) | {"twin": None}
+        beside = {"teacher": self.model("teacher")} if train.mode == "live" else {}
         names = {"domains": list(self.recipe.domains)} if self.recipe.domains else {}
-        return self._training("train", training, self.model("student")) | names
+        return self._training("train", training, self.model("student")) | beside | names
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
         train, label = self.recipe.train, self.recipe.label
         assert train.twin is not None
         own = {
+            "mode": "cached",
             "weights": {"forward_kl": 0.0, "cross_entropy": 1.0},
             "loss_options": dump(LossOptions()),
             "parts": list(train.twin.parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
         }
-        student = self.student()
-        return student | {
-            "training": student["training"] | own,
+        training = dump(train) | {"twin": None}
+        return {
+            "training": training | own,
+            "model": self.model("student"),
+            **self.machine,
             "student_parts": list(train.parts) if train.length.epochs else [],
             "student_samples": label.samples,
             "keeps_gold": label.completions == "gold",

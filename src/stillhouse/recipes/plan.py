@@ -136,11 +136,10 @@ class _Builder:
             self._learned = {LEARNED: labelled}
         # A student of the teacher's layers starts from the weights that finetune made.
         start = examples | (teacher if self._recipe.student.layers_of_teacher else {})
-        students = {
-            "student": add(
-                "train", configs.student(), start | {"targets": labelled}, variant="student"
-            )
-        }
+        taught = start | {"targets": labelled}
+        if self._recipe.train.mode == "live":
+            taught |= teacher
+        students = {"student": add("train", configs.student(), taught, variant="student")}
         if self._recipe.train.twin:
             students["twin"] = add("train", configs.twin(), start, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)

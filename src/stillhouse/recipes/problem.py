@@ -1,4 +1,4 @@
-"""One contradiction of a recipe, as it is told."""
+"""One thing of a recipe that cannot hold beside another."""
 
 from __future__ import annotations
 

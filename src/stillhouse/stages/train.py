@@ -1,4 +1,4 @@
-"""Train: the student learns from stored targets, its twin from gold answers alone."""
+"""Train: the student learns what its teacher says of each token, its twin gold answers alone."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
+from stillhouse.stages.weights import finished_model, use_compute
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
-from stillhouse.students.target_sources import BROUGHT, Cached
+from stillhouse.students.target_sources import BROUGHT, AdapterOff, Cached, Live, TargetSource
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation
@@ -51,7 +52,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
 def _learning(request: StageRequest, corpus: Corpus) -> Learning:
     """What is learned from the examples of a corpus."""
     training = section_of(Train, request.config["training"])
-    source = BROUGHT
+    source: TargetSource = BROUGHT
     if "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         wanted = corpus.of_parts(training.parts)
@@ -63,13 +64,25 @@ def _learning(request: StageRequest, corpus: Corpus) -> Learning:
                 "raise label.max_new_tokens, or train the teacher for longer",
             )
         validation = labels.encode(corpus.of_parts(["validation"]))
-        source = Cached(labels.column)
+        source = _source(request, training, labels)
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
         training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
     data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
     return Learning(data, objective_of(training), training, request.locations.get("student"))
+
+
+def _source(request: StageRequest, training: Train, labels: _Labels) -> TargetSource:
+    """Who says what the teacher's distribution is, by the recipe's `train.mode`."""
+    if training.mode == "base":
+        return AdapterOff()
+    if training.mode == "live":
+        use_compute(request.config)
+        config = request.config | {"model": request.config["teacher"]}
+        folder = request.locations.get("teacher")
+        return Live(finished_model(config, request.inputs.get("teacher"), folder))
+    return Cached(labels.column)
 
 
 def objective_of(training: Train) -> Objective:
@@ -108,7 +121,7 @@ def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Cor
 
 
 class _Labels:
-    """What `label` stored: completions, and targets that must belong to this very text."""
+    """What `label` stored: completions, and the targets of this very text if they are learned."""
 
     def __init__(self, folder: Path, corpus: Corpus, training: Train) -> None:
         self._corpus = corpus
@@ -116,7 +129,7 @@ class _Labels:
         self._answers = read_completions(folder / COMPLETIONS)
         self._reader: TargetReader | None = None
         self.column = 0
-        if training.weights.needs_teacher:
+        if training.weights.needs_teacher and training.mode == "cached":
             expected: dict[str, Any] = {
                 "tokenizer_digest": corpus.tokenizer.digest,
                 "template_digest": corpus.template.digest,
@@ -126,7 +139,7 @@ class _Labels:
             self.column = _column(self._reader.header, training)
 
     def encode(self, examples: Sequence[Example]) -> list[EncodedExample]:
-        """The examples that have a completion, with targets where the objective needs them."""
+        """The examples that have a completion, with targets where those are learned."""
         wanted = {example.example_id for example in examples}
         answers = [answer for answer in self._answers if answer.example_id in wanted]
         known = learned(examples, answers)
