@@ -59,6 +59,18 @@ def domain_problems(recipe: Recipe) -> Iterator[Problem]:
         return
     if not recipe.prepare.domain_field:
         yield Problem("domains", "no row says which one it belongs to: add prepare.domain_field")
+    yield from _training_problems(recipe)
+    if recipe.export.formats != ("adapter",):
+        yield Problem(
+            "export.formats",
+            f"[{', '.join(recipe.export.formats)}], but every domain has an adapter of its own, "
+            "which no merged model can hold: write [adapter]",
+        )
+    if recipe.evaluate.harness:
+        yield Problem("evaluate.harness", "its tasks belong to no domain, so no adapter is asked")
+
+
+def _training_problems(recipe: Recipe) -> Iterator[Problem]:
     if recipe.train.mode == "live":
         yield Problem(
             "train.mode", "live, but domains learn from what one teacher said of them all: cached"
@@ -70,11 +82,3 @@ def domain_problems(recipe: Recipe) -> Iterator[Problem]:
             "train.lora.bias",
             f"{recipe.train.lora.bias} trains weights of the base, which all domains share: none",
         )
-    if recipe.export.formats != ("adapter",):
-        yield Problem(
-            "export.formats",
-            f"[{', '.join(recipe.export.formats)}], but every domain has an adapter of its own, "
-            "which no merged model can hold: write [adapter]",
-        )
-    if recipe.evaluate.harness:
-        yield Problem("evaluate.harness", "its tasks belong to no domain, so no adapter is asked")

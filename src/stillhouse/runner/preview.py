@@ -44,8 +44,10 @@ class Preview:
     dropped: dict[str, int]
 
     def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
-        """Token counts of those parts, of all domains or of one; unlabelled answers count as
-        `answer_tokens` each."""
+        """Token counts of those parts, of one domain or of all.
+
+        Unlabelled answers count as `answer_tokens` each.
+        """
         wanted = set(parts)
         chosen = [
             example

@@ -40,6 +40,9 @@ from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
               "lm_eval")  # fmt: skip
 
+_TOLD = ("trainable_parameters", "parameters")
+"""Of a stage's summary, what people hear when it is done."""
+
 _REFUSED = {
     "finetuned": ("the fine-tuned teacher", "nothing was labelled"),
     "student": ("the student", "nothing was exported"),
@@ -250,7 +253,8 @@ class _Run:
                 manifest = self.store.seal(self._manifest(instance, outcome))
                 self.store.write_measured(instance.artifact_id, outcome.measured)
         seconds = time.monotonic() - started
-        self.tell(Event("done", instance.key, {"seconds": round(seconds, 2)}))
+        told = {name: manifest.summary[name] for name in _TOLD if name in manifest.summary}
+        self.tell(Event("done", instance.key, {"seconds": round(seconds, 2), **told}))
         return manifest
 
     def _run_process(self, instance: Instance, work: Path) -> StageOutcome:

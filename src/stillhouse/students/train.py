@@ -17,6 +17,7 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
+from stillhouse.models.quantised import keep_unpacked, refuse_repacked
 from stillhouse.models.source import context_tokens
 from stillhouse.models.trees import can_read_trees
 from stillhouse.recipes.compute import ResolvedCompute
@@ -158,6 +159,8 @@ def _check(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
+    keep_unpacked(model)
+    refuse_repacked(model)
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
             _check_examples(model, examples, data, objective)
