@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from stillhouse.recipes.domains import DOMAIN, domain_problems
+from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
@@ -15,6 +15,7 @@ from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS
 
 LOGIT_METRICS = (

@@ -50,8 +50,8 @@ class Setting:
             same digest are resumed.
         progress: hears of every step.
         deepspeed: its configuration, where one is used.
-        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model holds
-            its weights; told again after a crash in between.
+        at_checkpoint: is told the step of every checkpoint before it is sealed, while the model
+            holds its weights; told again after a crash in between.
     """
 
     compute: ResolvedCompute
