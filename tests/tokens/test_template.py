@@ -5,6 +5,7 @@ import pytest
 from stillhouse.core.errors import InputError, ModelError
 from stillhouse.core.rows import Message
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
+from stillhouse.tokens.spans import NEVER_ASKED, REWRITTEN, LeftOut
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate, SourceTemplate
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
@@ -129,7 +130,10 @@ def test_trained_spans_are_content_and_end_of_turn(tiny, conversation, name):
 
     said = [rendered.text[start:end] for start, end in rendered.trained]
     answers = [message.content for message in conversation if message.role == "assistant"]
-    assert said == [shape.format(answer) for answer in answers]
+    # Told not to think, it is asked with an empty thought that its history does not keep.
+    learned = answers[-1:] if name == "thinking" else answers
+    assert said == [shape.format(answer) for answer in learned]
+    assert len(said) + len(rendered.left_out) == len(answers)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -141,7 +145,7 @@ def test_a_trained_span_starts_where_the_prompt_ends(tiny, conversation, name):
     assert rendered.text[: rendered.trained[-1][0]] == template.prompt_text(conversation[:-1])
 
 
-def test_thinking_of_earlier_turns_is_dropped_and_the_answer_found(tiny):
+def test_an_answer_whose_thought_the_template_drops_is_not_learned(tiny):
     messages = (
         Message("user", "is it yes?"),
         Message("assistant", "<think>\nhm\n</think>\n\nyes"),
@@ -152,11 +156,11 @@ def test_thinking_of_earlier_turns_is_dropped_and_the_answer_found(tiny):
     rendered = chat("{% set no_thinking = 1 %}" + THINKING, tiny).render(messages)
 
     said = [rendered.text[start:end] for start, end in rendered.trained]
-    assert said == ["yes<|im_end|>", "<think>\nso\n</think>\n\nno<|im_end|>"]
-    assert rendered.trained[0][0] > rendered.text.index("is it yes?")
+    assert said == ["<think>\nso\n</think>\n\nno<|im_end|>"]
+    assert rendered.left_out == (LeftOut(1, REWRITTEN),)
 
 
-def test_a_template_that_refuses_beginnings_still_shows_its_answers(tiny):
+def test_an_answer_that_the_template_never_asks_for_is_not_learned(tiny):
     needs_two = "{% if messages | length < 3 %}{{ raise_exception('too few') }}{% endif %}"
     messages = (
         Message("user", "is it yes?"),
@@ -168,8 +172,8 @@ def test_a_template_that_refuses_beginnings_still_shows_its_answers(tiny):
     rendered = chat(needs_two + CHATML, tiny).render(messages)
 
     said = [rendered.text[start:end] for start, end in rendered.trained]
-    assert said == ["yes", "\nsure\n<|im_end|>"]
-    assert rendered.trained[0][0] > rendered.text.index("is it yes?") + 5
+    assert said == ["\nsure\n<|im_end|>"]
+    assert rendered.left_out == (LeftOut(1, NEVER_ASKED),)
 
 
 def test_white_space_of_the_answer_itself_is_kept(tiny):
@@ -209,6 +213,12 @@ def test_an_answer_that_the_template_hides_is_named_by_its_turn(tiny):
         "{{ cycler.__init__.__globals__ }}",
         "{{ 1 / 0 }}",
         "{{ 'a' + 1 }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{{ 'a' * 999 }}{% endfor %}",
+        "{{ 'a' * 10 ** 9 }}",
+        "{{ 'a' * 999999999 }}",
+        "{{ 99 ** 99 ** 99 }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
     ],
 )
 def test_template_cannot_leave_the_sandbox_or_crash_the_caller(tiny, source):
