@@ -89,8 +89,6 @@ def test_what_is_built_is_not_named(changes):
         ({"student": {"api": {"kind": "openai", "model": "m"}}}, "student.api", "openai m"),
         ({"teacher__quantization": "int8"}, "teacher.quantization", "int8"),
         ({"student__quantization": "nf4"}, "student.quantization", "nf4"),
-        ({"teacher__thinking": "off"}, "teacher.thinking", "off"),
-        ({"student__thinking": "off"}, "student.thinking", "off"),
         (
             {"student__hub": "openai/gpt-oss-20b"},
             "student.hub",

@@ -61,7 +61,7 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs",
             {
-                "teacher.thinking", "student.hub", "finetune.optimizer.name",
+                "student.hub", "finetune.optimizer.name",
                 "finetune.optimizer.galore", "label.targets", "label.classes",
                 "label.class_field", "export.formats", "serve",
             },
@@ -69,14 +69,14 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs-sft",
             {
-                "teacher.thinking", "student.hub", "gate.rules.against", "export.formats", "serve",
+                "student.hub", "gate.rules.against", "export.formats", "serve",
             },
         ),
         ("accounting-qa", {"prepare.steps"}),
         (
             "prompt-transform",
             {
-                "teacher.thinking", "student.quantization", "gate.rules.against",
+                "student.quantization", "gate.rules.against",
                 "export.formats", "serve", "monitor",
             },
         ),

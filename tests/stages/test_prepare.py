@@ -122,6 +122,48 @@ def test_every_answer_of_a_conversation_is_learned_and_nothing_else(
         assert trained_text(corpus, example) == [answer + end for answer in answers]
 
 
+def test_thinking_off_is_sealed_in_the_tokenizer_that_every_later_stage_reads(
+    write_recipe, prepare, tmp_path
+):
+    from tests.models.tiny_models import build
+    from tests.tokens.model_families import FAMILIES, open_family
+    from transformers import AutoTokenizer
+
+    family = next(one for one in FAMILIES if one.name == "qwen3")
+    tokenizer, _ = open_family(family)
+    folder = tmp_path / "teacher"
+    build("qwen3", tokenizer, max_position_embeddings=1024).save_pretrained(folder)
+    tokenizer._backend.save(str(folder / "tokenizer.json"))
+    config = {**tokenizer.specials, "chat_template": family.source}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    rows = [as_messages(turns_of(number)) for number in range(NUM_ROWS)]
+
+    def run(**teacher):
+        recipe = write_recipe(
+            collect={"source": save_jsonl(rows, tmp_path)},
+            prepare={"shape": "messages", "split": PARTS},
+            teacher={"path": "teacher", **teacher},
+        )
+        return prepare(recipe).corpus, resolve(*open_recipe(str(recipe))).plan["prepare"]
+
+    told, told_plan = run(thinking="off")
+    untold, untold_plan = run()
+
+    empty = "<think>\n\n</think>\n\n"
+    assert told_plan.artifact_id != untold_plan.artifact_id
+    assert "thinking" not in untold_plan.config
+    assert told.template.digest != untold.template.digest
+    for corpus, expected in ((told, empty), (untold, "")):
+        header = "<|im_start|>assistant\n" + expected
+        shipped = AutoTokenizer.from_pretrained(corpus.tokenizer_folder)
+        for example in corpus.examples:
+            asked = [{"role": turn.role, "content": turn.content} for turn in example.prompt]
+            text = shipped.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+            assert text == corpus.template.prompt_text(example.prompt)
+            assert text.endswith(header)
+            assert not any("think" in run for run in trained_text(corpus, example))
+
+
 def test_a_column_of_a_table_is_asked_and_another_answers(write_recipe, prepare, tmp_path):
     lines = ["question,reply", *(f"how much is {n} and 1?,{n + 1}" for n in range(NUM_ROWS))]
     (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")

@@ -128,7 +128,6 @@ def _production_rules(recipe: Recipe) -> list[str]:
 _QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
 _OPTIMIZER = "only adamw is built"
 _GALORE = "is read by galore_adamw, which is not built; remove the section"
-_THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
@@ -137,8 +136,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
     _Row("teacher.quantization", lambda r: _unless(r.teacher.quantization, "none"), _QUANTIZED),
     _Row("student.quantization", lambda r: _unless(r.student.quantization, "none"), _QUANTIZED),
-    _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
-    _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
         "student.hub",
         _other_tokenizer,

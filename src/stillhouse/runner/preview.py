@@ -96,6 +96,7 @@ def preview(resolved: Resolved) -> Preview:
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
         paired=config["paired"],
+        is_silent=config.get("thinking") == "off",
     )
     with tempfile.TemporaryDirectory() as folder:
         made = make_examples(rows, wanted, Path(folder))

@@ -18,6 +18,7 @@ from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.corpus import build_template
 from stillhouse.tokens.fit import TOO_LONG, fit_to_context
+from stillhouse.tokens.silence import silence
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
@@ -41,6 +42,7 @@ class Wanted:
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
         paired: the settings of each `pair_with` step, as name and value.
+        is_silent: thinking is switched off in the tokenizer's own template.
     """
 
     prepare: Prepare
@@ -51,6 +53,7 @@ class Wanted:
     room_for_answer: int
     asked_parts: tuple[str, ...]
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    is_silent: bool = False
 
     @property
     def max_tokens(self) -> int:
@@ -92,8 +95,10 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     settings = [[Setting(*one) for one in each] for each in wanted.paired]
     prepared = prepare_rows(collected, wanted.prepare, settings)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
+    if wanted.is_silent:
+        tokenizer = silence(tokenizer)
     template = build_template(wanted.template, tokenizer)
-    fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
+    fits = [_fit_named(example, wanted, template, tokenizer) for example in prepared.examples]
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
     if not any(fit.example.part == "holdout" for fit in kept):
@@ -160,6 +165,15 @@ class _Fit:
     is_cut: bool = False
     reason: str = ""
     evidence: str = ""
+
+
+def _fit_named(
+    example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer
+) -> _Fit:
+    try:
+        return _fit(example, wanted, template, tokenizer)
+    except InputError as error:
+        raise InputError(f"row {example.example_id}: {error.message}", error.hint) from error
 
 
 def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer) -> _Fit:

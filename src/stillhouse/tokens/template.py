@@ -15,6 +15,7 @@ from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Message
 from stillhouse.tokens.sandbox import compile_template, render_template
 from stillhouse.tokens.spans import Ends, Written, mark_answers, usual_end
+from stillhouse.tokens.thoughts import is_closed
 from stillhouse.tokens.tokenizer import TextTokenizer
 from stillhouse.tokens.turns import require_written, turns_for
 
@@ -268,6 +269,16 @@ class ChatTemplate:
         """The text after which the model writes its answer."""
         require_written(messages, self._write)
         return self._write(messages, True)
+
+    @cached_property
+    def is_silent(self) -> bool:
+        """Whether its prompts tell the model not to think."""
+        return is_closed(self._write((Message("user", "a"),), True))
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether its model writes thought and answer into channels, as gpt-oss does."""
+        return "<|channel|>" in self.source
 
     @cached_property
     def _ends(self) -> Ends:

@@ -42,6 +42,21 @@ def join_thought(thought: str, said: str) -> str:
     return f"{OPENED}\n{thought}\n{CLOSED}\n\n{said}" if thought else said
 
 
+def drop_thought(content: str) -> tuple[str, str]:
+    """An answer without its thought, and the thought.
+
+    Args:
+        content: what was written; a thought that was cut short has no end.
+
+    Returns:
+        Answer and thought, either of them empty where there is none.
+    """
+    if CLOSED not in content and content.lstrip().startswith(OPENED):
+        return "", content.lstrip().removeprefix(OPENED).strip("\n")
+    thought, said = part_thought(content)
+    return said, thought
+
+
 def empty_thought(written: str) -> int:
     """How many characters an empty thought at the beginning takes, white space included."""
     found = _EMPTY.match(written)
