@@ -138,30 +138,27 @@ def test_thinking_off_is_sealed_in_the_tokenizer_that_every_later_stage_reads(
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     rows = [as_messages(turns_of(number)) for number in range(NUM_ROWS)]
 
-    def run(**teacher):
+    def write(**teacher):
         recipe = write_recipe(
             collect={"source": save_jsonl(rows, tmp_path)},
             prepare={"shape": "messages", "split": PARTS},
             teacher={"path": "teacher", **teacher},
         )
-        return prepare(recipe).corpus, resolve(*open_recipe(str(recipe))).plan["prepare"]
+        return recipe, resolve(*open_recipe(str(recipe))).plan["prepare"]
 
-    told, told_plan = run(thinking="off")
-    untold, untold_plan = run()
+    _, untold_plan = write()
+    recipe, told_plan = write(thinking="off")
+    told = prepare(recipe).corpus
 
-    empty = "<think>\n\n</think>\n\n"
     assert told_plan.artifact_id != untold_plan.artifact_id
     assert "thinking" not in untold_plan.config
-    assert told.template.digest != untold.template.digest
-    for corpus, expected in ((told, empty), (untold, "")):
-        header = "<|im_start|>assistant\n" + expected
-        shipped = AutoTokenizer.from_pretrained(corpus.tokenizer_folder)
-        for example in corpus.examples:
-            asked = [{"role": turn.role, "content": turn.content} for turn in example.prompt]
-            text = shipped.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-            assert text == corpus.template.prompt_text(example.prompt)
-            assert text.endswith(header)
-            assert not any("think" in run for run in trained_text(corpus, example))
+    shipped = AutoTokenizer.from_pretrained(told.tokenizer_folder)
+    for example in told.examples:
+        asked = [{"role": turn.role, "content": turn.content} for turn in example.prompt]
+        text = shipped.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        assert text == told.template.prompt_text(example.prompt)
+        assert text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+        assert trained_text(told, example) == [example.answer + "<|im_end|>"]
 
 
 def test_a_column_of_a_table_is_asked_and_another_answers(write_recipe, prepare, tmp_path):

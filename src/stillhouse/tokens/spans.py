@@ -30,7 +30,15 @@ NEVER_ASKED = "the template writes no prompt that asks for it"
 OTHER_PROMPT = "what stands before it here is not the prompt that the model is given"
 REWRITTEN = "the template writes it otherwise here than the model would"
 NOT_TO_THINK = "it holds a thought, and the prompt before it tells the model not to think"
+NO_THOUGHT = f"it holds no {CLOSED}, and the prompt before it opens a thought"
 NOT_ENDED = "the template does not end it as it ends other answers"
+
+_SPLIT = "split the conversation so that this turn is the last, or take another template"
+_MENDS = {
+    NOT_TO_THINK: "say thinking: template, or take the thoughts out of the answers",
+    NO_THOUGHT: f"this model always thinks: give it answers with their thought (text, {CLOSED}, "
+    "answer), let a teacher that thinks write them, or take a model that need not think",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +154,7 @@ def mark_answers(messages: Sequence[Message], write: Write, ends: Ends) -> Writt
     text = last.text if isinstance(last, _Answer) else write(messages, False)
     spans, left_out = [], []
     for turn, answer in answers.items():
-        found = _span(text, answer, answer is last)
+        found = _span(text, answer)
         if isinstance(found, str):
             left_out.append(LeftOut(turn, found))
         else:
@@ -156,24 +164,26 @@ def mark_answers(messages: Sequence[Message], write: Write, ends: Ends) -> Writt
         raise InputError(
             f"turn {one.turn} (assistant) cannot be learned: {one.why}: "
             f"{messages[one.turn].content[:60]!r}",
-            "split the conversation so that this turn is the last, or take another template",
+            _MENDS.get(one.why, _SPLIT),
         )
     inserted = len(last.inserted) if last else 0
     return Written(text, tuple(spans), tuple(left_out), inserted)
 
 
-def _span(text: str, answer: _Answer | str, is_last: bool) -> tuple[int, int] | str:
+def _span(text: str, answer: _Answer | str) -> tuple[int, int] | str:
     """Where an answer stands in the text, or why it is not learned there."""
     if isinstance(answer, str):
         return answer
-    before = answer.prompt + answer.inserted if is_last else answer.prompt
-    if not text.startswith(before):
+    if not text.startswith(answer.prompt):
         return OTHER_PROMPT
-    if not text.startswith(answer.own, len(before)):
+    # A history may lack the empty thought that the template puts before a last answer.
+    with_empty = answer.prompt + answer.inserted
+    start = len(with_empty if text.startswith(with_empty) else answer.prompt)
+    if not text.startswith(answer.own, start):
         return REWRITTEN
-    end = len(before) + len(answer.own)
+    end = start + len(answer.own)
     # In a history harmony writes `<|end|>` for the `<|return|>` with which the model ends.
-    return len(before), end + len(answer.ending) * text.startswith(answer.ending, end)
+    return start, end + len(answer.ending) * text.startswith(answer.ending, end)
 
 
 def _answer(turn: int, messages: Sequence[Message], write: Write, ends: Ends) -> _Answer | str:
@@ -191,15 +201,21 @@ def _answer(turn: int, messages: Sequence[Message], write: Write, ends: Ends) ->
     if ends.usual and ending not in ends.specials:
         return NOT_ENDED
     if is_kept:
-        inserted = 0 if CLOSED in message.content else empty_thought(body)
+        inserted = 0 if part_thought(message.content)[0] else empty_thought(body)
         return _Answer(prompt, body[:inserted], body[inserted:], ending, rest)
+    own, why = _own_words(prompt, alone, message)
+    return why or _Answer(prompt, "", own, ending, rest)
+
+
+def _own_words(prompt: str, alone: str, message: Message) -> tuple[str, str]:
+    """An answer of which the template drops the thought; or why it cannot be learned."""
     if message.tool_calls:
-        return REWRITTEN
+        return "", REWRITTEN
     if is_open(prompt):
-        return _Answer(prompt, "", continue_thought(message.content, turn), ending, rest)
-    if alone.startswith(prompt) and _holds(written, message, thought=False):
-        return _Answer(prompt, "", message.content, ending, rest)
-    return REWRITTEN
+        is_whole = CLOSED in message.content
+        return continue_thought(message.content), "" if is_whole else NO_THOUGHT
+    is_written = alone.startswith(prompt) and _holds(alone[len(prompt) :], message, thought=False)
+    return message.content, "" if is_written else REWRITTEN
 
 
 def _holds(written: str, message: Message, *, thought: bool = True) -> bool:

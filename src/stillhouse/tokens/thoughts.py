@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import re
 
-from stillhouse.core.errors import InputError
-
 OPENED, CLOSED = "<think>", "</think>"
 
-_EMPTY = re.compile(rf"\n*{OPENED}\s*{CLOSED}\n*")
+_EMPTY = re.compile(rf"\s*{OPENED}\s*{CLOSED}\n*")
 _OPEN_END = re.compile(rf"{OPENED}\s*\Z")
 _CLOSED_END = re.compile(rf"{CLOSED}\s*\Z")
 _HARMONY = re.compile(
@@ -92,24 +90,6 @@ def read_channels(written: str) -> str:
     return join_thought(thought, "".join(text for channel, text in found if channel == "final"))
 
 
-def continue_thought(content: str, turn: int) -> str:
-    """The answer without the `<think>` that its prompt has already written.
-
-    Args:
-        content: thought and answer.
-        turn: its number, for the error.
-
-    Returns:
-        What the model itself writes.
-
-    Raises:
-        InputError: the answer closes no thought, although its prompt opens one.
-    """
-    if CLOSED not in content:
-        raise InputError(
-            f"turn {turn} (assistant) holds no {CLOSED}, and the prompt before it opens a thought: "
-            "this model always thinks",
-            f"give it answers with their thought (text, {CLOSED}, answer), let a teacher that "
-            "thinks write them, or take a model that need not think",
-        )
+def continue_thought(content: str) -> str:
+    """Thought and answer without the `<think>` that the prompt has already written."""
     return content.lstrip().removeprefix(OPENED).lstrip("\n")

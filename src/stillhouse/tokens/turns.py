@@ -115,4 +115,4 @@ def _is_left_out(
 
 def _thought_apart(content: str) -> dict[str, str]:
     thought, said = part_thought(content)
-    return {"content": said, "thinking": thought} if thought else {}
+    return {"content": said, **({"thinking": thought} if thought else {})}
