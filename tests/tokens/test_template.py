@@ -330,3 +330,42 @@ def test_the_source_is_the_last_user_turn_and_the_target_is_learned(tiny):
 def test_a_conversation_without_a_source_is_refused(tiny):
     with pytest.raises(InputError, match="no user turn, which is what an encoder reads"):
         SourceTemplate.of(tiny).prompt_text((Message("system", "s"),))
+
+
+def test_a_thought_is_given_apart_to_a_template_that_asks_for_it_so(tiny):
+    apart = (
+        "{% for message in messages %}{% if message.role == 'assistant' %}"
+        "A{% if message.reasoning_content %}({{ message.reasoning_content }}){% endif %}"
+        "{% else %}U{% endif %}{{ message.content }}{{ eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}A{% endif %}"
+    )
+    messages = (Message("user", "?"), Message("assistant", "<think>\nso\n</think>\n\nyes"))
+
+    assert chat(apart, tiny).render(messages).text == "U?<|end|>A(so)yes<|end|>"
+
+
+def test_an_answer_without_the_thought_that_its_prompt_opens_is_refused(tiny):
+    # like Qwen 3.5: the template closes the thought that the prompt has opened
+    closing = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}A<think>\n\n</think>\n\n{% endif %}"
+        "{{ m.content }}{{ eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}A<think>\n{% endif %}"
+    )
+
+    with pytest.raises(InputError, match="holds no </think>, and the prompt before it opens"):
+        chat(closing, tiny).render((Message("user", "?"), Message("assistant", "yes")))
+
+
+@pytest.mark.parametrize("role", ["system", "user", "tool"])
+def test_a_turn_that_the_template_leaves_out_is_refused(tiny, role):
+    # like templates of models that see: they write the parts of a content that is a list
+    parts = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}{{ eos_token }}"
+        "{% else %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"
+    )
+    messages = (Message(role, "seen"), Message("assistant", "yes"))
+
+    with pytest.raises(InputError, match=rf"leaves out turn 0 \({role}\): 'seen'"):
+        chat(parts, tiny).render(messages)
+    with pytest.raises(InputError, match="leaves out turn 0"):
+        chat(parts, tiny).prompt_text(messages[:1])

@@ -95,13 +95,15 @@ def explain_mask(
         )
         for position, (token_id, is_trained, (start, end)) in enumerate(columns)
     )
-    left_out = [f"turn {one.turn} is not learned: {one.why}" for one in encoded.left_out]
+    notes = [f"turn {one.turn} is not learned: {one.why}" for one in encoded.left_out]
     if encoded.inserted:
-        left_out.append(
+        notes.append(
             "the template puts an empty thought before the last answer, which a model that is "
             "asked does not get; say thinking: off to ask with it"
         )
-    return MaskView(tokens, tuple(left_out))
+    if not template.ending:
+        notes.append("no special token ends an answer, so the model does not learn where to stop")
+    return MaskView(tokens, tuple(notes))
 
 
 _Words = tuple[int, int, str]

@@ -195,6 +195,8 @@ def _answer(turn: int, messages: Sequence[Message], write: Write, ends: Ends) ->
     message = messages[turn]
     if is_closed(prompt) and part_thought(message.content)[0]:
         return NOT_TO_THINK
+    if is_open(prompt) and CLOSED not in message.content:
+        return NO_THOUGHT
     is_kept = alone.startswith(prompt) and _holds(alone[len(prompt) :], message)
     written = alone[len(prompt) :] if is_kept else alone
     body, ending, rest = _part_ending(written, message.content, ends)
@@ -212,8 +214,7 @@ def _own_words(prompt: str, alone: str, message: Message) -> tuple[str, str]:
     if message.tool_calls:
         return "", REWRITTEN
     if is_open(prompt):
-        is_whole = CLOSED in message.content
-        return continue_thought(message.content), "" if is_whole else NO_THOUGHT
+        return continue_thought(message.content), ""
     is_written = alone.startswith(prompt) and _holds(alone[len(prompt) :], message, thought=False)
     return message.content, "" if is_written else REWRITTEN
 

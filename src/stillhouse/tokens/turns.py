@@ -12,11 +12,14 @@ from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message
 from stillhouse.tokens.thoughts import part_thought
 
-# gpt-oss's template takes the thought apart from the answer, and refuses it inside.
-_TAKES_THOUGHT_APART = re.compile(r"message\.thinking|[\"']thinking[\"'] in message")
-
-# DeepSeek's writes the calls only of a turn that says nothing at all; others fail on a null.
-_ASKS_FOR_NULL = re.compile(r"content[\"']?\]? is (not )?none")
+# A template takes the thought out of an answer itself (Qwen 3, DeepSeek), or is given it apart:
+# gpt-oss's as `thinking`, Qwen 3.8's as `reasoning_content`.
+_PARTS_THOUGHTS = re.compile(r"split\([\"']</think>")
+_THOUGHT_APART = re.compile(
+    r"message(?:\.|\[[\"'])(thinking|reasoning_content)\b|[\"'](thinking)[\"'] in message"
+)
+# DeepSeek V3's writes the calls only of a turn that says nothing at all; others fail on a null.
+_ASKS_FOR_NULL = re.compile(r"and \w+\[[\"']content[\"']\] is none")
 
 
 class _Arguments(dict[str, Any]):
@@ -47,13 +50,13 @@ def turns_for(messages: Sequence[Message], source: str) -> list[dict[str, Any]]:
         Role and content; calls with ids of nine letters and digits, which Mistral's asks for; the
         results with id and name of their call.
     """
-    apart = _TAKES_THOUGHT_APART.search(source) is not None
+    apart = None if _PARTS_THOUGHTS.search(source) else _THOUGHT_APART.search(source)
     takes_null = _ASKS_FOR_NULL.search(source) is not None
     turns, calls, num_calls = [], [], 0
     for message in messages:
         turn: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.role == "assistant" and apart:
-            turn |= _thought_apart(message.content)
+            turn |= _thought_apart(message.content, apart[1] or apart[2])
         if message.tool_calls:
             turn["content"] = message.content or (None if takes_null else "")
             turn["tool_calls"] = [
@@ -113,6 +116,6 @@ def _is_left_out(
     return write([*messages[:number], other, *messages[number + 1 :]], False) == text
 
 
-def _thought_apart(content: str) -> dict[str, str]:
+def _thought_apart(content: str, name: str) -> dict[str, str]:
     thought, said = part_thought(content)
-    return {"content": said, **({"thinking": thought} if thought else {})}
+    return {"content": said, **({name: thought} if thought else {})}
