@@ -10,6 +10,7 @@ from stillhouse.data.columns import select_columns
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.data.readers import build_rows, read_rows
 from stillhouse.recipes import rows as recipe
+from stillhouse.recipes.data_steps import Augment
 from stillhouse.recipes.rows import Prepare, Source, Split
 
 PARTS = {"holdout": 10, "validation": 5, "labelled": 20, "teacher": 20, "unlabelled": "rest"}
@@ -121,7 +122,7 @@ def test_a_column_that_the_recipe_does_not_name_changes_no_part(num_rows, split)
 
 
 def test_further_steps_are_not_built_yet():
-    prepare = Prepare(user="{q}", steps=({"name": "augment"},), split=Split(parts={"holdout": 1}))
+    prepare = Prepare(user="{q}", steps=(Augment(),), split=Split(parts={"holdout": 1}))
 
     with pytest.raises(NotBuiltError, match=r"prepare\.steps asks for 'augment'") as caught:
         prepare_rows(rows_of(3), prepare)

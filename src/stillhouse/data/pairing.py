@@ -12,7 +12,7 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_text
 from stillhouse.core.rows import Emit, Outcome, Row
-from stillhouse.recipes.rows import PairWith
+from stillhouse.recipes.data_steps import PairWith
 
 _ID_LENGTH = 20
 

@@ -9,11 +9,13 @@ from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import Drop, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
 from stillhouse.data.conversations import build_shaper
+from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.drafts import Draft, drafts_of
 from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.shares import UNLABELLED
 from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
+from stillhouse.recipes.data_steps import ConvertBlanks, ConvertChoices, DropWhere, PairWith
 from stillhouse.recipes.rows import Prepare
 
 _MEASURED = ("validation", "holdout")
@@ -54,15 +56,9 @@ def prepare_rows(
 
     Raises:
         InputError: rows that do not fit the recipe, or not enough of them.
-        NotBuiltError: `prepare.steps` names a step that is not there.
+        NotBuiltError: `prepare.steps` names a step that this version cannot do.
         AccountingError: a row was lost.
     """
-    unknown = [step for step in prepare.steps if step.get("name") != "pair_with"]
-    if unknown:
-        name = unknown[0].get("step") or unknown[0].get("name") or unknown[0]
-        raise NotBuiltError(
-            f"prepare.steps asks for {name!r}, which is not built yet", "remove prepare.steps"
-        )
     collected = list(rows)
     _check_ids_differ(collected)
     current, dropped, counts = collected, list[Drop](), list[StepCount]()
@@ -96,12 +92,33 @@ def build_steps(prepare: Prepare, paired: Sequence[Sequence[Setting]] = ()) -> l
     """
     return [
         CleanStep(prepare.clean),
-        *map(PairStep, prepare.pairings, paired),
+        *_named_steps(prepare, paired),
         ShapeStep(build_shaper(prepare)),
         DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
         DedupStep(prepare.drop),
         SplitStep(prepare.split),
     ]
+
+
+def _named_steps(prepare: Prepare, paired: Sequence[Sequence[Setting]]) -> list[Step]:
+    settings = iter(paired)
+    steps: list[Step] = []
+    for wanted in prepare.steps:
+        match wanted:
+            case PairWith():
+                steps.append(PairStep(wanted, next(settings)))
+            case DropWhere():
+                steps.append(DropWhereStep(wanted))
+            case ConvertBlanks():
+                steps.append(ConvertBlanksStep(wanted))
+            case ConvertChoices():
+                steps.append(ConvertChoicesStep(wanted))
+            case _:
+                raise NotBuiltError(
+                    f"prepare.steps asks for {wanted.name!r}, which is not built yet",
+                    "remove the step",
+                )
+    return steps
 
 
 def _example(draft: Draft) -> Example:

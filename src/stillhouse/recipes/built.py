@@ -17,6 +17,7 @@ from stillhouse.recipes.metric_names import (
     is_measured,
 )
 from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.rows import Prepare
 from stillhouse.recipes.schema import Recipe
 
 METRICS = frozenset(FIXED) - WAITING
@@ -125,6 +126,11 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
+def _unbuilt_steps(prepare: Prepare) -> list[str]:
+    built = ("pair_with", "drop_where", "convert_blanks", "convert_choices")
+    return [step.name for step in prepare.steps if step.name not in built]
+
+
 _QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
 _OPTIMIZER = "only adamw is built"
 _GALORE = "is read by galore_adamw, which is not built; remove the section"
@@ -169,13 +175,7 @@ _TABLE: tuple[_Row, ...] = (
         lambda r: _unless(r.prepare.domain_field, None),
         "rows are not dealt out to domains yet",
     ),
-    _Row(
-        "prepare.steps",
-        lambda r: [
-            step.get("name", step) for step in r.prepare.steps if step.get("name") != "pair_with"
-        ],
-        "no such step is built; pair_with is, beside clean, drop and split",
-    ),
+    _Row("prepare.steps", lambda r: _unbuilt_steps(r.prepare), "no such step is built yet"),
     _Row("finetune.optimizer.name", lambda r: _optimizer(r, "finetune"), _OPTIMIZER),
     _Row("finetune.optimizer.galore", lambda r: _galore(r, "finetune"), _GALORE),
     _Row(
