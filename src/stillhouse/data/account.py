@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stillhouse.core.errors import AccountingError
-from stillhouse.core.rows import Drop, Emit, Outcome, Row, StepCount
+from stillhouse.core.rows import Defer, Drop, Emit, Ended, Keep, Merge, Outcome, Row, StepCount
 
 
 class Step(Protocol):
@@ -29,15 +29,15 @@ class Step(Protocol):
         """One outcome per row, in the order of the rows."""
 
 
-def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Drop], StepCount]:
-    """What a step keeps and drops, counted.
+def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Ended], StepCount]:
+    """What a step keeps and ends, counted.
 
     Args:
         step: any step.
         rows: all rows.
 
     Returns:
-        (rows that go on, in order; drops, in order; the count).
+        (rows that go on, in order; those that ended or wait, in order; the count).
 
     Raises:
         AccountingError: a row has no outcome, or an outcome has no row.
@@ -45,21 +45,62 @@ def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Drop], St
     outcomes = step.process(rows)
     _check_one_outcome_a_row(step.name, rows, outcomes)
     kept: list[Row] = []
-    dropped: list[Drop] = []
+    ended: list[Ended] = []
     changed = emitted = 0
     for row, outcome in zip(rows, outcomes, strict=True):
-        if isinstance(outcome, Drop):
-            dropped.append(outcome)
-        elif isinstance(outcome, Emit):
+        if isinstance(outcome, Emit):
             _check_emitted(step.name, outcome)
             kept += outcome.rows
             emitted += len(outcome.rows) - 1
-        else:
+        elif isinstance(outcome, Keep):
             kept.append(outcome.row)
             changed += outcome.row.fields != row.fields
-    reasons = dict(sorted(Counter(drop.reason for drop in dropped).items()))
-    count = StepCount(step.name, len(rows), len(kept), reasons, changed, emitted)
-    return kept, dropped, count
+        else:
+            ended.append(outcome)
+    return kept, ended, _count(step.name, len(rows), kept, ended, (changed, emitted))
+
+
+def _count(
+    name: str, rows_in: int, kept: Sequence[Row], ended: Sequence[Ended], more: tuple[int, int]
+) -> StepCount:
+    changed, emitted = more
+    dropped = Counter(one.reason for one in ended if isinstance(one, Drop))
+    deferred = Counter(one.reason for one in ended if isinstance(one, Defer))
+    return StepCount(
+        step=name,
+        rows_in=rows_in,
+        rows_out=len(kept),
+        dropped=dict(sorted(dropped.items())),
+        changed=changed,
+        emitted=emitted,
+        merged=sum(isinstance(one, Merge) for one in ended),
+        deferred=dict(sorted(deferred.items())),
+    )
+
+
+def add_counts(counts: Sequence[StepCount]) -> StepCount:
+    """The count of a step over all its shards.
+
+    Args:
+        counts: of one step, at least one.
+
+    Returns:
+        Their sum.
+    """
+    dropped, deferred = Counter[str](), Counter[str]()
+    for count in counts:
+        dropped.update(count.dropped)
+        deferred.update(count.deferred)
+    return StepCount(
+        step=counts[0].step,
+        rows_in=sum(count.rows_in for count in counts),
+        rows_out=sum(count.rows_out for count in counts),
+        dropped=dict(sorted(dropped.items())),
+        changed=sum(count.changed for count in counts),
+        emitted=sum(count.emitted for count in counts),
+        merged=sum(count.merged for count in counts),
+        deferred=dict(sorted(deferred.items())),
+    )
 
 
 def _check_emitted(name: str, outcome: Emit) -> None:
@@ -97,15 +138,15 @@ def check_balance(counts: Sequence[StepCount], rows_in: int, rows_out: int) -> N
     """
     expected = rows_in
     for count in counts:
-        num_dropped = sum(count.dropped.values())
         if count.rows_in != expected:
             raise AccountingError(
                 f"step {count.step}: {expected} rows came from before, it counted {count.rows_in}"
             )
-        if count.rows_in + count.emitted != count.rows_out + num_dropped:
+        if not count.balances:
             raise AccountingError(
                 f"step {count.step}: {count.rows_in} rows in and {count.emitted} emitted, but "
-                f"{count.rows_out} out and {num_dropped} dropped"
+                f"{count.rows_out} out, {sum(count.dropped.values())} dropped, {count.merged} "
+                f"merged and {sum(count.deferred.values())} deferred"
             )
         expected = count.rows_out
     if expected != rows_out:

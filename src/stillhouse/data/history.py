@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stillhouse.core.rows import Drop, Emit, Outcome, Row
+from stillhouse.core.rows import Drop, Emit, Ended, Merge, Outcome, Row
 from stillhouse.data.account import Step
 from stillhouse.data.drafts import Draft
 
@@ -17,7 +17,7 @@ class StepAccount:
     Attributes:
         step: the step's name.
         row_id: of the row that went in.
-        outcome: `kept`, `changed`, `made` or `dropped`.
+        outcome: `kept`, `changed`, `made`, `dropped`, `merged` or `deferred`.
         detail: what was changed or made, or why it was dropped.
     """
 
@@ -79,16 +79,19 @@ def trace_row(rows: Sequence[Row], steps: Sequence[Step], row_id: str) -> Histor
 
 
 def _rows_after(outcome: Outcome) -> list[Row]:
-    if isinstance(outcome, Drop):
+    if isinstance(outcome, Ended):
         return []
     return list(outcome.rows) if isinstance(outcome, Emit) else [outcome.row]
 
 
 def _account(step: str, before: Row, outcome: Outcome) -> StepAccount:
     row_id = outcome.row.row_id
-    if isinstance(outcome, Drop):
+    if isinstance(outcome, Merge):
+        return StepAccount(step, row_id, "merged", f"into {outcome.into}")
+    if isinstance(outcome, Ended):
+        how = "dropped" if isinstance(outcome, Drop) else "deferred"
         why = f"{outcome.reason}{f' ({outcome.evidence})' if outcome.evidence else ''}"
-        return StepAccount(step, row_id, "dropped", why)
+        return StepAccount(step, row_id, how, why)
     if isinstance(outcome, Emit):
         names = ", ".join(row.row_id for row in outcome.rows)
         return StepAccount(step, row_id, "made", f"{len(outcome.rows)} rows: {names}")

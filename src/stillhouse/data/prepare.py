@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stillhouse.core.errors import InputError, NotBuiltError
-from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.core.rows import Ended, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
 from stillhouse.data.conversations import build_shaper
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
@@ -27,14 +27,14 @@ class Prepared:
 
     Attributes:
         examples: in the order of the rows.
-        dropped: every other row with its reason, step by step.
+        dropped: every other row with how it ended, step by step.
         counts: one a step; they balance.
         made: rows that a step made, as they were when it made them.
         measured: cleaned rows of the examples of validation and holdout, in the same order.
     """
 
     examples: list[Example]
-    dropped: list[Drop]
+    dropped: list[Ended]
     counts: list[StepCount]
     made: list[Row]
     measured: list[Row]
@@ -61,7 +61,7 @@ def prepare_rows(
     """
     collected = list(rows)
     _check_ids_differ(collected)
-    current, dropped, counts = collected, list[Drop](), list[StepCount]()
+    current, dropped, counts = collected, list[Ended](), list[StepCount]()
     made, known = list[Row](), {row.row_id for row in collected}
     for step in build_steps(prepare, paired):
         if not current:
@@ -144,12 +144,12 @@ def _check_ids_differ(rows: Sequence[Row]) -> None:
             )
 
 
-def _nothing_left(num_rows: int, dropped: Sequence[Drop]) -> InputError:
+def _nothing_left(num_rows: int, dropped: Sequence[Ended]) -> InputError:
     if not num_rows:
         return InputError("there are no rows to prepare", "look at collect.source")
     last = dropped[-1]
     return InputError(
-        f"none of {num_rows:,} rows is left; the last one dropped, {last.row.provenance}, "
+        f"none of {num_rows:,} rows is left; the last one to end, {last.row.provenance}, "
         f"was: {last.reason}{' (' + last.evidence + ')' if last.evidence else ''}",
         "look at prepare.drop, and whether the prompt's fields hold text",
     )

@@ -17,7 +17,7 @@ from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "prepare": 4,
+    "prepare": 5,
     "finetune": 2,
     "label": 5,
     "train": 4,

@@ -12,7 +12,7 @@ from stillhouse.core.rows import Example, Row
 from stillhouse.data.history import History, StepAccount, trace_row
 from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import build_steps
-from stillhouse.data.storage import read_completions, read_dropped, read_rows_file
+from stillhouse.data.storage import read_completions, read_ended, read_rows_file
 from stillhouse.recipes.rows import Prepare
 from stillhouse.runner.run import Place
 from stillhouse.runner.run_facts import RunFacts, variant_of
@@ -192,7 +192,7 @@ def _fitted(facts: RunFacts, history: History) -> Iterator[StepAccount]:
     if folder is None:
         return
     kept = {example.example_id for example in facts.examples}
-    reasons = {drop.row.row_id: drop for drop in read_dropped(folder / "dropped.parquet")}
+    reasons = {drop.row.row_id: drop for drop in read_ended(folder / "dropped.parquet")}
     for name in history.descendants:
         if name in kept:
             yield StepAccount(_FIT, name, "kept")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.core.rows import Drop, Ended, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
 from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
@@ -64,7 +64,7 @@ class Made:
     """Examples with everything that happened on the way, and the rows of the measured ones."""
 
     examples: list[Example]
-    dropped: list[Drop]
+    dropped: list[Ended]
     counts: list[StepCount]
     tokenizer: TextTokenizer
     template: Template

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.storage import read_rows_file, write_dropped, write_rows
+from stillhouse.data.storage import read_rows_file, write_ended, write_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
@@ -39,7 +39,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
     save_corpus(request.out, made.examples, wanted.template)
     write_rows(request.out / MEASURED_ROWS, made.measured)
-    write_dropped(request.out / "dropped.parquet", made.dropped)
+    write_ended(request.out / "dropped.parquet", made.dropped)
     progress(len(rows), len(rows), "rows")
     parts = Counter(example.part for example in made.examples)
     return StageResult(
