@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from stillhouse.core.errors import AccountingError
 from stillhouse.core.rows import Defer, Drop, Emit, Ended, Keep, Merge, Outcome, Row, StepCount
@@ -23,10 +23,35 @@ class Step(Protocol):
 
     @property
     def kind(self) -> str:
-        """`map` looks at one row at a time, `expand` makes several of one, `global` needs all."""
+        """What it needs to see: see `KINDS`."""
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """One outcome per row, in the order of the rows."""
+
+
+class GlobalStep(Step, Protocol):
+    """A step that must know something of every row before it can judge one.
+
+    It looks at the rows shard by shard, decides once from what it saw, and judges shard by shard;
+    what it saw is small beside the rows.
+    """
+
+    def look(self, batch: Sequence[Row]) -> Any:
+        """What it needs to know of these rows; picklable."""
+
+    def decide(self, looks: Sequence[Any]) -> Any:
+        """What follows for all rows, from the looks in the order of the shards; picklable."""
+
+    def settle(self, batch: Sequence[Row], decision: Any) -> list[Outcome]:
+        """One outcome per row, in the order of the rows."""
+
+
+KINDS = {
+    "map": "looks at one row at a time",
+    "expand": "makes several rows of one",
+    "global": "looks at all rows, shard by shard, before it judges one",
+    "whole": "needs all rows in memory at once",
+}
 
 
 def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Ended], StepCount]:
@@ -42,14 +67,20 @@ def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Ended], S
     Raises:
         AccountingError: a row has no outcome, or an outcome has no row.
     """
-    outcomes = step.process(rows)
-    _check_one_outcome_a_row(step.name, rows, outcomes)
+    return account_for(step.name, rows, step.process(rows))
+
+
+def account_for(
+    name: str, rows: Sequence[Row], outcomes: Sequence[Outcome]
+) -> tuple[list[Row], list[Ended], StepCount]:
+    """As `run_step`, of outcomes that are there already."""
+    _check_one_outcome_a_row(name, rows, outcomes)
     kept: list[Row] = []
     ended: list[Ended] = []
     changed = emitted = 0
     for row, outcome in zip(rows, outcomes, strict=True):
         if isinstance(outcome, Emit):
-            _check_emitted(step.name, outcome)
+            _check_emitted(name, outcome)
             kept += outcome.rows
             emitted += len(outcome.rows) - 1
         elif isinstance(outcome, Keep):
@@ -57,7 +88,7 @@ def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Ended], S
             changed += outcome.row.fields != row.fields
         else:
             ended.append(outcome)
-    return kept, ended, _count(step.name, len(rows), kept, ended, (changed, emitted))
+    return kept, ended, _count(name, len(rows), kept, ended, (changed, emitted))
 
 
 def _count(

@@ -132,7 +132,7 @@ class DedupStep:
     rules: recipe.Drop
     name: str = "dedup"
     version: int = 1
-    kind: str = "global"
+    kind: str = "whole"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep one of equals; with `conflicts`, keep none of those that disagree."""
