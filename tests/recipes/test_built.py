@@ -74,9 +74,13 @@ def test_a_plain_recipe_asks_for_nothing_in_vain():
         {"teacher": {"api": {"kind": "anthropic", "model": "m"}}},
         {"prepare__steps": [{"name": "pair_with", "file": "c.jsonl", "as": "context"}]},
         {"train__lora": None},
+        {"teacher__quantization": "int8", "finetune__lora": {"rank": 4}},
+        {"student__quantization": "nf4"},
+        {"student": {"layers_of_teacher": [0, 2]}},
         {"finetune": None, "gate": None, "register": None},
         {"student": {"hub": "acme/own-model"}},
         {"teacher__template": {"user": "Q: {content}"}},
+        {"domains": ["a", "b"], "prepare__domain_field": "domain"},
     ],
 )
 def test_what_is_built_is_not_named(changes):
@@ -87,8 +91,6 @@ def test_what_is_built_is_not_named(changes):
     ("changes", "key", "value"),
     [
         ({"student": {"api": {"kind": "openai", "model": "m"}}}, "student.api", "openai m"),
-        ({"teacher__quantization": "int8"}, "teacher.quantization", "int8"),
-        ({"student__quantization": "nf4"}, "student.quantization", "nf4"),
         ({"teacher__thinking": "off"}, "teacher.thinking", "off"),
         ({"student__thinking": "off"}, "student.thinking", "off"),
         (
@@ -102,13 +104,11 @@ def test_what_is_built_is_not_named(changes):
             "student.scratch.tokenizer",
             "trained",
         ),
-        ({"domains": ["a", "b"]}, "domains", "a, b"),
         (
             {"collect__source": {"provider": {"kind": "lrclib"}}},
             "collect.source.provider",
             "lrclib",
         ),
-        ({"prepare__domain_field": "domain"}, "prepare.domain_field", "domain"),
         ({"prepare__steps": [{"name": "augment"}]}, "prepare.steps", "augment"),
         ({"finetune__optimizer": {"name": "galore_adamw"}}, "finetune.optimizer.name",
          "galore_adamw"),

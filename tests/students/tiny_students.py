@@ -17,9 +17,11 @@ from stillhouse.models.adapters import add_lora
 from stillhouse.models.inference import plain_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Length, Lora, Optimizer, Training
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
+from stillhouse.students.target_sources import Cached
 from stillhouse.students.train import Setting, train_model
-from stillhouse.students.trainer import StudentTrainer, TrainingData
+from stillhouse.students.trainer import StudentTrainer
 
 VOCAB = 61
 KD_TEMPERATURE = 2.0
@@ -187,7 +189,7 @@ def quick(steps=8, batch_size=4, accumulation=1, checkpoint_every=None, **traini
 
 
 def data_of(train, validation=()):
-    return TrainingData(train, validation, log_z_column=1)
+    return TrainingData(train, validation, Cached(1))
 
 
 def weights_of(model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from stillhouse.cli.tables import in_bytes, in_count, in_time, in_usd, table
@@ -136,15 +137,8 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         _put("harness: a rough guess, 1,000 examples a task without a limit")
     parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
     _put(f"examples: {parts}")
-    if found.dropped:
-        dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
-        _put(f"rows dropped: {dropped}")
-    if found.cut_prompts:
-        _put(f"prompts cut to the context: {in_count(found.cut_prompts)}")
-    if found.terms:
-        _put(f"teacher's terms: {found.terms}")
-    elif asks:
-        _put("teacher's terms: not known; read what its provider says of training on its answers")
+    for line in _beside_the_plan(found, asks=asks):
+        _put(line)
     compute = found.compute
     _put(f"compute: {compute.device}, {compute.dtype}, {compute.threads} threads")
     _put(
@@ -152,6 +146,23 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         f"{in_bytes(found.free_disk_bytes)} disk, {in_bytes(found.memory_bytes)} of "
         f"{in_bytes(found.free_memory_bytes)} memory (estimates)"
     )
+
+
+def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
+    if found.dropped:
+        dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
+        yield f"rows dropped: {dropped}"
+    if found.cut_prompts:
+        yield f"prompts cut to the context: {in_count(found.cut_prompts)}"
+    for item in found.instances:
+        if item.cost.trainable_parameters:
+            yield f"{item.key} trains {item.cost.trainable_parameters:,} parameters"
+    for caution in found.cautions:
+        yield f"take care: {caution}"
+    if found.terms:
+        yield f"teacher's terms: {found.terms}"
+    elif asks:
+        yield "teacher's terms: not known; read what its provider says of training on its answers"
 
 
 def _money(cost: Cost) -> str:

@@ -131,7 +131,6 @@ def _unbuilt_steps(prepare: Prepare) -> list[str]:
     return [step.name for step in prepare.steps if step.name not in built]
 
 
-_QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
 _OPTIMIZER = "only adamw is built"
 _GALORE = "is read by galore_adamw, which is not built; remove the section"
 _THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
@@ -141,8 +140,6 @@ _METRIC = (
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
-    _Row("teacher.quantization", lambda r: _unless(r.teacher.quantization, "none"), _QUANTIZED),
-    _Row("student.quantization", lambda r: _unless(r.student.quantization, "none"), _QUANTIZED),
     _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
     _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
@@ -161,19 +158,9 @@ _TABLE: tuple[_Row, ...] = (
         "the student reads with the teacher's tokenizer; remove the key",
     ),
     _Row(
-        "domains",
-        lambda r: [", ".join(r.domains)] if r.domains else [],
-        "one run trains one student; write one recipe a domain",
-    ),
-    _Row(
         "collect.source.provider",
         lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
         "nothing is fetched from providers yet; give a file or a dataset",
-    ),
-    _Row(
-        "prepare.domain_field",
-        lambda r: _unless(r.prepare.domain_field, None),
-        "rows are not dealt out to domains yet",
     ),
     _Row("prepare.steps", lambda r: _unbuilt_steps(r.prepare), "no such step is built yet"),
     _Row("finetune.optimizer.name", lambda r: _optimizer(r, "finetune"), _OPTIMIZER),

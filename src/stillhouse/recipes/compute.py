@@ -34,15 +34,17 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCompute:
-    """Device, dtype and threads as they enter every hash."""
+    """Device, dtype, threads and attention as they enter every hash."""
 
     device: str
     dtype: str
     threads: int
+    attention: str = "auto"
 
     def as_config(self) -> dict[str, str | int]:
-        """The plain form for a hash."""
-        return {"device": self.device, "dtype": self.dtype, "threads": self.threads}
+        """The plain form for a hash; a choice that is left to the model names nothing anew."""
+        chosen = {} if self.attention == "auto" else {"attention": self.attention}
+        return {"device": self.device, "dtype": self.dtype, "threads": self.threads, **chosen}
 
 
 def this_host() -> Host:
@@ -98,4 +100,4 @@ def resolve_compute(compute: Compute, host: Host) -> ResolvedCompute:
     if dtype == "auto":
         dtype = "bfloat16" if device == "cuda" else "float32"
     threads = host.cpus if compute.threads == "auto" else compute.threads
-    return ResolvedCompute(device, dtype, threads)
+    return ResolvedCompute(device, dtype, threads, compute.attention)

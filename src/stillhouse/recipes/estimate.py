@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from stillhouse.recipes.sizes import Sizes
+from stillhouse.recipes.trainable import trainable_parameters
 from stillhouse.recipes.training import Training
 
 HEAVY_BYTES, LIGHT_BYTES = 400 << 20, 40 << 20
@@ -116,6 +117,7 @@ class Cost:
         disk_bytes: of the artifact.
         scratch_bytes: on disk while it works, for a resume; freed when it ends.
         seconds: wall time.
+        trainable_parameters: that a training changes.
         calls: of a model behind an API.
         likely_usd: what these cost if prompts and answers are as long as such texts mostly are.
         most_usd: what they cost if every answer is as long as it may be, each asked once.
@@ -127,6 +129,7 @@ class Cost:
     disk_bytes: int = 0
     scratch_bytes: int = 0
     seconds: float = 1.0
+    trainable_parameters: int = 0
     calls: int = 0
     likely_usd: float = 0.0
     most_usd: float = 0.0
@@ -175,7 +178,7 @@ def training_cost(
     overhead = micro_steps * sizes.layers * _STEP_SECONDS_A_LAYER
     # Weights are trained in float32, also where products are made in bfloat16.
     weights = sizes.parameters * 4
-    trained = sizes.lora_parameters(training.lora.rank) if training.lora else sizes.parameters
+    trained = trainable_parameters(sizes, training.lora)
     # Gradient and two moments of AdamW, in float32.
     states = trained * 12
     batch_tokens = length.batch_size * corpus.longest
@@ -194,6 +197,7 @@ def training_cost(
         # Weights and two moments, in each of the checkpoints that are kept.
         scratch_bytes=int(_KEPT_CHECKPOINTS * trained * 12),
         seconds=2.0 + overhead + flops / (machine.flops * _EFFICIENCY),
+        trainable_parameters=trained,
     )
 
 

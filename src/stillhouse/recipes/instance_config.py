@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Content:
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
         probes: those of the file that `evaluate.probes` names, as JSON values.
+        deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Content:
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     probes: tuple[Config, ...] = ()
+    deepspeed: dict[str, Config] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,14 @@ class Configs:
             ),
             "asked_parts": sorted(relabelled | {"holdout"}),
             "paired": [[list(setting) for setting in each] for each in content.paired],
+            **({"domains": _domains(recipe)} if recipe.domains else {}),
         }
 
     def finetune(self) -> Config:
         """Of `finetune`; its gate changes no weight."""
         training = dump(self.recipe.finetune)
         del training["gate"]
-        return {"training": training, "model": self.model("teacher"), **self.machine}
+        return self._training("finetune", training, self.model("teacher"))
 
     def label(self) -> Config:
         """Of `label`: the prompt by its content, a judge by what shapes its judgement."""
@@ -105,7 +108,8 @@ class Configs:
     def student(self) -> Config:
         """Of the student's training."""
         training = dump(self.recipe.train) | {"twin": None}
-        return {"training": training, "model": self.model("student"), **self.machine}
+        names = {"domains": list(self.recipe.domains)} if self.recipe.domains else {}
+        return self._training("train", training, self.model("student")) | names
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
@@ -140,7 +144,8 @@ class Configs:
         """Of an evaluation of the student, its twin or what ships."""
         train = self.recipe.train
         learned = train.twin.parts if train.twin and name == "twin" else train.parts
-        return {**self._evaluate("holdout", learned), "of": "student", **self.machine}
+        evaluation = {**self._evaluate("holdout", learned), "of": "student", **self.machine}
+        return evaluation | self._held_student()
 
     def evaluate_baseline(self, baseline: Baseline) -> Config:
         """Of an evaluation of a baseline."""
@@ -210,7 +215,8 @@ class Configs:
         """Of `export`; that the export is evaluated changes no byte of it."""
         export = dump(self.recipe.export)
         del export["evaluate"]
-        return {"export": export, "card": self._card(), **self.machine}
+        exported = {"export": export, "card": self._card(), **self.machine}
+        return exported | self._held_student()
 
     def register(self) -> Config:
         """Of `register`."""
@@ -234,10 +240,25 @@ class Configs:
         """The weights of teacher or student."""
         is_teacher = which == "teacher"
         source = self.recipe.teacher if is_teacher else self.recipe.student
-        return {
+        found: Config = {
             "weights": self.content.teacher if is_teacher else self.content.student,
             "scratch": dump(source.scratch) if source.scratch else None,
         }
+        if source.layers_of_teacher:
+            # They are copied as they are, whatever the teacher's own are held in.
+            whole = {k: v for k, v in self.model("teacher").items() if k != "quantization"}
+            found |= {"layers": list(source.layers_of_teacher), "of": whole}
+        return found | _held(source)
+
+    def _training(self, section: str, training: Config, model: Config) -> Config:
+        """Of a training: a DeepSpeed configuration by its content, not by its name."""
+        stated = {"deepspeed": self.content.deepspeed[section]} if training["deepspeed"] else {}
+        training = training | {"deepspeed": None}
+        return {"training": training, "model": model, **stated, **self.machine}
+
+    def _held_student(self) -> Config:
+        """The student where it is held in a way of its own; without one nothing is named anew."""
+        return {"model": self.model("student")} if _held(self.recipe.student) else {}
 
     def _card(self) -> Config:
         """What the bundle's model card says of where the student comes from."""
@@ -253,6 +274,12 @@ class Configs:
         }
 
 
+def _held(source: ModelSource) -> Config:
+    """How a model's weights are held, where that is not as most are."""
+    quantised = {} if source.quantization == "none" else {"quantization": source.quantization}
+    return quantised | ({"trust_remote_code": True} if source.trust_remote_code else {})
+
+
 def _accepted_terms(teacher: ModelSource) -> dict[str, str]:
     return {"teacher terms accepted": teacher.accept_terms} if teacher.accept_terms else {}
 
@@ -262,7 +289,14 @@ def _origin(source: ModelSource) -> str:
         return f"{source.api.model}, asked at {source.api.provider or source.api.kind}"
     if source.scratch:
         return f"a {source.scratch.model_type} model of random weights"
+    if source.layers_of_teacher:
+        return f"layers {', '.join(map(str, source.layers_of_teacher))} of the teacher"
     return source.hub or Path(source.path or "").name
+
+
+def _domains(recipe: Recipe) -> list[list[Any]]:
+    """Names and settings in their order, which the keys of a hashed mapping would lose."""
+    return [[name, dump(domain)] for name, domain in recipe.domains.items()]
 
 
 def dump(section: Any) -> Config:

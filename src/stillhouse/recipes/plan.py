@@ -134,13 +134,15 @@ class _Builder:
         labelled = add("label", configs.label(), examples | teacher)
         if "memorised" in self._recipe.evaluate.measures:
             self._learned = {LEARNED: labelled}
+        # A student of the teacher's layers starts from the weights that finetune made.
+        start = examples | (teacher if self._recipe.student.layers_of_teacher else {})
         students = {
             "student": add(
-                "train", configs.student(), examples | {"targets": labelled}, variant="student"
+                "train", configs.student(), start | {"targets": labelled}, variant="student"
             )
         }
         if self._recipe.train.twin:
-            students["twin"] = add("train", configs.twin(), examples, variant="twin")
+            students["twin"] = add("train", configs.twin(), start, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)
         self._release(examples, students["student"], evaluated)
         return self._plan

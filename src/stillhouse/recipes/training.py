@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.gating import Gate
-from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
+from stillhouse.recipes.section import Count, NotNegative, Positive, Section, Seed
 
 
 class Lora(Section):
@@ -17,13 +17,29 @@ class Lora(Section):
         rank: of the two small matrices.
         alpha: the update is scaled by alpha / rank.
         dropout: on the adapter's input.
-        modules: names of linear layers; `all-linear` is each but the head and the routers.
+        modules: names of linear layers, whole or their end after a dot; `all-linear` is each but
+            the head. Routers of a mixture of experts are never adapted.
+        experts: names of the parameters that hold all experts of a layer in one, such as
+            `gate_up_proj` of gpt-oss; each expert gets an adapter of this rank.
+        bias: biases that are trained beside it: none, those of the adapted layers, or all but
+            the routers'.
+        rank_stabilized: scale by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv:2312.03732), so
+            that a higher rank learns as fast.
     """
 
     rank: Count = 16
     alpha: Positive = 32.0
-    dropout: Fraction = 0.0
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    experts: tuple[str, ...] = ()
+    bias: Literal["none", "all", "lora_only"] = "none"
+    rank_stabilized: bool = False
+
+    @model_validator(mode="after")
+    def _something_is_adapted(self) -> Self:
+        if not self.modules and not self.experts:
+            raise ValueError("modules and experts are both empty, so nothing would be adapted")
+        return self
 
 
 class Galore(Section):
@@ -118,6 +134,8 @@ class Training(Section):
         early_stopping: when to stop before the end; the weights of the lowest validation loss are
             kept.
         gradient_checkpointing: compute activations twice and keep few of them.
+        deepspeed: a DeepSpeed configuration in JSON, ZeRO stages 0 to 2; a relative path starts
+            at the recipe's folder.
     """
 
     parts: tuple[str, ...] = Field(default=("labelled",), min_length=1)
@@ -127,6 +145,7 @@ class Training(Section):
     lora: Lora | None = None
     early_stopping: EarlyStopping | None = None
     gradient_checkpointing: bool = False
+    deepspeed: str | None = None
 
 
 class Finetune(Training):

@@ -11,6 +11,7 @@ from typing import Any
 from stillhouse.core.errors import ArtifactError, CapacityError
 from stillhouse.core.rows import Example
 from stillhouse.evals.fields import require_references
+from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
@@ -47,6 +48,7 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
+        cautions: what the run would do that is worth a thought.
         terms: what the teacher's terms say of training on its answers; empty if not known.
         likely_usd: of what is still to be asked of a teacher behind an API.
         most_usd: of the same, if every prompt and every answer is as long as it may be.
@@ -64,6 +66,7 @@ class CheckReport:
     dropped: dict[str, int]
     cut_prompts: int
     compute: ResolvedCompute
+    cautions: tuple[str, ...]
     terms: str
     likely_usd: float
     most_usd: float
@@ -136,6 +139,7 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
         compute=resolved.compute,
+        cautions=cautions(resolved.recipe),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),

@@ -53,7 +53,8 @@ def _check_weights(recipe: Recipe, origin: str) -> None:
             f"{origin} student.template: teacher and student must see the same text",
             "remove student.template; the teacher's is used for both",
         )
-    if recipe.teacher.scratch and not recipe.student.scratch:
+    is_made = recipe.student.scratch or recipe.student.layers_of_teacher
+    if recipe.teacher.scratch and not is_made:
         raise RecipeError(
             f"{origin} student: a trained student cannot share the tokenizer that a scratch "
             "teacher learns",

@@ -22,6 +22,7 @@ from stillhouse.recipes.estimate import (
 )
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.sizes import Sizes, sizes_of
+from stillhouse.runner.domain_pricing import domains_cost
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges
 from stillhouse.runner.preview import Preview
 from stillhouse.runner.resolve import Resolved
@@ -94,6 +95,9 @@ class Pricer:
         return table[instance.stage](instance)
 
     def _sizes(self, which: str) -> Sizes:
+        layers = getattr(self._recipe, which).layers_of_teacher
+        if layers:
+            return replace(self._sizes("teacher"), layers=len(layers))
         folder = getattr(self._resolved, which)
         if folder:
             return sizes_of(folder.config)
@@ -165,10 +169,19 @@ class Pricer:
         return together(scoring, generation, _SHARDS)
 
     def _train(self, instance: Instance) -> Cost:
+        domains = instance.config.get("domains")
+        if not domains:
+            return self._train_on(instance, "")
+        length = self._recipe.train.length
+        costs = [self._train_on(instance, name) for name in domains]
+        kept = (length.steps or 0) // length.checkpoint_every if length.checkpoint_every else 0
+        return domains_cost(costs, kept)
+
+    def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
         twin = training.twin if instance.variant == "twin" else None
         parts = twin.parts if twin else training.parts
-        corpus = self.seen.count(parts, self._answer)
+        corpus = self.seen.count(parts, self._answer, domain)
         corpus = corpus if twin else _repeated(corpus, self._recipe.label.samples)
         held = 0.0 if twin else self._target_memory()
         return training_cost(self._student, training, corpus, self._machine, target_bytes=held)

@@ -26,8 +26,11 @@ from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns
+from stillhouse.runner.deepspeed import find_deepspeed
+from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
+from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.stages.rows import probe_collect, read_settings
@@ -111,6 +114,8 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         require_same_tokenizer(teacher, student)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
+    require_held_weights(recipe, compute.device, loaded)
+    check_layers(recipe, teacher, loaded)
     content = Content(
         source=source.digest,
         teacher=found["teacher"].digest,
@@ -124,6 +129,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
             for step in recipe.prepare.pairings
         ),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
+        deepspeed=find_deepspeed(recipe, loaded),
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
     locations |= {"source": recipe.collect.source.file or ""}
@@ -160,7 +166,7 @@ class _Finder:
     def __call__(self, source: ModelSource) -> _Found:
         if source.path:
             folder = open_folder((self.base / source.path).resolve())
-            _refuse_encoder_decoder(folder, source.path)
+            _refuse_what_is_not_trained(folder, source.path)
             return _Found(folder, folder.weights_digest())
         if not source.hub:
             return _Found()
@@ -168,13 +174,27 @@ class _Finder:
         facts = facts_for(source.hub)
         revision = source.revision or (facts.revision if facts else None) or ""
         hub = Hub(network=self.network, known_ids=nearest_ids(source.hub))
-        fetched = fetch_model(source.hub, revision, weights=self.with_weights, hub=hub)
+        fetched = fetch_model(
+            source.hub,
+            revision,
+            weights=self.with_weights,
+            code=source.trust_remote_code,
+            hub=hub,
+        )
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
-        _refuse_encoder_decoder(opened, source.hub)
+        _refuse_what_is_not_trained(opened, source.hub)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
 
 
-def _refuse_encoder_decoder(folder: ModelFolder, name: str) -> None:
+def _refuse_what_is_not_trained(folder: ModelFolder, name: str) -> None:
+    method = (folder.config.get("quantization_config") or {}).get("quant_method")
+    if method == "bitsandbytes":
+        raise ModelError(
+            f"{name} holds weights that bitsandbytes has quantised already, into which no adapter "
+            "can be merged",
+            "give the model that it was made of, with quantization: nf4 or int8 beside it: it is "
+            "quantised while it is loaded",
+        )
     if folder.config.get("is_encoder_decoder"):
         raise ModelError(
             f"{name} is an encoder-decoder, which can write text and is neither scored nor trained",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.hashing import digest_folder, digest_value
 from stillhouse.core.protocols import Progress
@@ -19,7 +20,13 @@ from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.judging import judge_answers
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
+from stillhouse.stages.weights import (
+    ADAPTER,
+    MODEL,
+    finished_model,
+    load_options,
+    use_compute,
+)
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.write import TargetWriter
 
@@ -103,7 +110,7 @@ class _Teacher:
             num_draws=store.num_draws,
             kd_temperatures=label.temperatures,
             codec=store.codec,
-            dtype=config["dtype"],
+            dtype=_dtype(config),
         )
 
     def complete(self, examples: Sequence[Example], number: int) -> list[Completion]:
@@ -135,6 +142,11 @@ class _Teacher:
         stored = sum(path.stat().st_size for path in folder.iterdir())
         tokens = sum(self._corpus.encode(example).num_trained for example in examples)
         return {"target_tokens": tokens, "target_bytes": stored, "top_k": header.top_k}
+
+
+def _dtype(config: dict[str, Any]) -> str:
+    quantization = load_options(config).quantization
+    return config["dtype"] if quantization == "none" else f"{config['dtype']}, {quantization}"
 
 
 def _weights_digest(base: str, artifact: Path | None) -> str:

@@ -30,19 +30,28 @@ from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
-from stillhouse.students.trainer import TrainingData
+from stillhouse.students.target_sources import BROUGHT, Cached
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write the student (`model`, or `adapter`) and `curve.json`."""
-    training = section_of(Train, request.config["training"])
+    """Write the student (`model`, `adapter` or `adapters_kd`) and its curve."""
     corpus = open_corpus(request.inputs["examples"])
-    column = 0
+    if request.config.get("domains"):
+        return train_domains(request, corpus, _learning, progress)
+    return StageResult(train_and_save(request, corpus, _learning(request, corpus), progress))
+
+
+def _learning(request: StageRequest, corpus: Corpus) -> Learning:
+    """What is learned from the examples of a corpus."""
+    training = section_of(Train, request.config["training"])
+    source = BROUGHT
     if "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         wanted = corpus.of_parts(training.parts)
@@ -54,14 +63,13 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
                 "raise label.max_new_tokens, or train the teacher for longer",
             )
         validation = labels.encode(corpus.of_parts(["validation"]))
-        column = labels.column
+        source = Cached(labels.column)
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
         training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
-    data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
-    learning = Learning(data, objective_of(training), training, request.locations.get("student"))
-    return StageResult(train_and_save(request, corpus, learning, progress))
+    data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
+    return Learning(data, objective_of(training), training, request.locations.get("student"))
 
 
 def objective_of(training: Train) -> Objective:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -53,7 +54,11 @@ def check_optimizer(training: Training) -> None:
 
 
 def training_arguments(
-    training: Training, compute: ResolvedCompute, folder: Path, counts: tuple[int, int]
+    training: Training,
+    compute: ResolvedCompute,
+    folder: Path,
+    counts: tuple[int, int],
+    deepspeed: dict[str, Any] | None = None,
 ) -> tuple[TrainingArguments, Layout]:
     """The Trainer's arguments, and the layout of a step; nothing is reported or pushed anywhere.
 
@@ -62,6 +67,7 @@ def training_arguments(
         compute: device, dtype and threads, resolved.
         folder: where checkpoints go.
         counts: how many examples are trained on, and how many are for validation.
+        deepspeed: its configuration, where one is used.
 
     Returns:
         The arguments, and the layout that they and the launcher's processes give.
@@ -100,6 +106,7 @@ def training_arguments(
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
         report_to="none",
+        deepspeed=deepspeed,
         disable_tqdm=True,
     )
     if args.n_gpu > 1:

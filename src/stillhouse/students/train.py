@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -17,9 +18,12 @@ from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
 from stillhouse.models.source import context_tokens
+from stillhouse.models.trees import can_read_trees
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.students.arguments import training_arguments
+from stillhouse.students.assignment import Assignment, TrainingData
+from stillhouse.students.batches import BatchMaker, Collator, Learned
 from stillhouse.students.branch import install_branch, remove_branch
 from stillhouse.students.checkpoints import (
     FOLDER,
@@ -27,8 +31,11 @@ from stillhouse.students.checkpoints import (
     latest_sealed,
     load_trainable,
 )
-from stillhouse.students.examples import check_examples
-from stillhouse.students.trainer import Assignment, StudentTrainer, TrainingData, has_stalled
+from stillhouse.students.class_batches import ClassCollator
+from stillhouse.students.class_examples import ClassExample, check_class_examples
+from stillhouse.students.examples import EncodedExample, check_examples
+from stillhouse.students.target_sources import NOTHING, OpenSource
+from stillhouse.students.trainer import StudentTrainer, has_stalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,17 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
+        deepspeed: its configuration, where one is used.
+        snapshot: is told the step of every checkpoint before it is sealed, when the model holds
+            its weights; told again after a crash in between.
     """
 
     compute: ResolvedCompute
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    deepspeed: dict[str, Any] | None = None
+    snapshot: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,7 @@ def train_model(
     Args:
         model: a causal language model, or a PEFT model around it; as at the beginning, also when
             a training is resumed.
-        data: examples; with targets on each when `objective.needs_teacher`.
+        data: examples, and where the teacher's distribution comes from if the objective needs it.
         objective: what is minimised.
         training: the recipe's section; its `lora` and `parts` have been applied by the caller.
         setting: machine, folder, digest and progress.
@@ -111,10 +123,24 @@ def train_model(
         NotBuiltError: an optimizer that this version does not have.
         TrainingError: NaN, missing or zero gradients; names the step.
     """
+    data = data if objective.needs_teacher else replace(data, source=NOTHING)
     _check(model, data, objective, training)
     torch.set_num_threads(setting.compute.threads)
     with _ready_to_train(model, training, data.vocab_size) as is_packed:
-        trainer = _build_trainer(model, data, objective, training, setting, is_packed)
+        teacher = data.source.open(model, data.vocab_size)
+        _check_context(data, teacher)
+        assignment = Assignment(
+            data=data,
+            objective=objective,
+            teacher=teacher,
+            stopping=training.early_stopping,
+            workdir=setting.workdir,
+            plan_digest=setting.plan_digest,
+            collator=_collator(model, data, objective, is_packed and teacher.reads_packed),
+            progress=setting.progress,
+            snapshot=setting.snapshot,
+        )
+        trainer = _build_trainer(model, assignment, training, setting)
         newest = _newest_checkpoint(trainer, setting)
         if newest and _is_done(newest, training):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
@@ -132,12 +158,9 @@ def _check(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
-    known = data.vocab_size or find_head(model).num_used
-    columns = data.log_z_column + 1 if objective.needs_teacher else 0
-    longest = context_tokens(plain_model(model).config.to_dict()) or 0
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
-            check_examples(examples, known, columns, longest)
+            _check_examples(model, examples, data, objective)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             raise ModelError(
@@ -147,26 +170,56 @@ def _check(
             )
 
 
-def _build_trainer(
+def _check_examples(
     model: PreTrainedModel | PeftModel,
+    examples: Sequence[Learned],
     data: TrainingData,
     objective: Objective,
+) -> None:
+    known = data.vocab_size or find_head(model).num_used
+    longest = context_tokens(plain_model(model).config.to_dict()) or 0
+    classes = [one for one in examples if isinstance(one, ClassExample)]
+    texts = [one for one in examples if isinstance(one, EncodedExample)]
+    if (bool(classes) == bool(texts) and examples) or bool(classes) != bool(objective.class_kl):
+        raise InputError(
+            "class_kl is learned from examples with named answers, and other terms from text",
+            "pass ClassExample for an objective with class_kl, else EncodedExample",
+        )
+    if classes:
+        needs_labels = objective.cross_entropy > 0 and examples is data.train
+        check_class_examples(classes, known, needs_labels=needs_labels, max_length=longest)
+    else:
+        check_examples(texts, known, data.source.log_z_column + 1, longest)
+
+
+def _collator(
+    model: PreTrainedModel | PeftModel, data: TrainingData, objective: Objective, is_packed: bool
+) -> BatchMaker:
+    if objective.class_kl:
+        return ClassCollator(can_read_trees(model))
+    return Collator(data.source.log_z_column, is_packed, objective.kd_temperature)
+
+
+def _check_context(data: TrainingData, teacher: OpenSource) -> None:
+    longest = max(len(example.ids) for example in (*data.train, *data.validation))
+    if teacher.context and longest > teacher.context:
+        raise InputError(
+            f"an example has {longest:,} tokens, but the teacher has positions for "
+            f"{teacher.context:,}",
+            f"set prepare.max_tokens to {teacher.context}, or take a teacher of a longer context",
+        )
+
+
+def _build_trainer(
+    model: PreTrainedModel | PeftModel,
+    assignment: Assignment,
     training: Training,
     setting: Setting,
-    is_packed: bool,
 ) -> StudentTrainer:
-    folder = setting.workdir / FOLDER
+    data = assignment.data
     counts = (len(data.train), len(data.validation))
-    args, layout = training_arguments(training, setting.compute, folder, counts)
-    assignment = Assignment(
-        data=data,
-        objective=objective,
-        stopping=training.early_stopping,
-        workdir=setting.workdir,
-        plan_digest=setting.plan_digest,
-        is_packed=is_packed,
-        progress=setting.progress,
-    )
+    folder = setting.workdir / FOLDER
+    args, layout = training_arguments(training, setting.compute, folder, counts, setting.deepspeed)
     return StudentTrainer(model, args, layout, assignment)
 
 
