@@ -4,13 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.core.errors import InputError, NotBuiltError
+from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
 from stillhouse.data.columns import select_columns
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.data.readers import build_rows, read_rows
 from stillhouse.recipes import rows as recipe
-from stillhouse.recipes.data_steps import Augment
 from stillhouse.recipes.rows import Prepare, Source, Split
 
 PARTS = {"holdout": 10, "validation": 5, "labelled": 20, "teacher": 20, "unlabelled": "rest"}
@@ -119,14 +118,6 @@ def test_a_column_that_the_recipe_does_not_name_changes_no_part(num_rows, split)
     wider = [(where, fields | {"new": index}) for index, (where, fields) in enumerate(records)]
 
     assert parts_by_prompt(wider, **split) == parts_by_prompt(records, **split)
-
-
-def test_further_steps_are_not_built_yet():
-    prepare = Prepare(user="{q}", steps=(Augment(),), split=Split(parts={"holdout": 1}))
-
-    with pytest.raises(NotBuiltError, match=r"prepare\.steps asks for 'augment'") as caught:
-        prepare_rows(rows_of(3), prepare)
-    assert caught.value.exit_code == 2
 
 
 def test_rows_that_all_end_say_why():

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.models.tiny_models import CONFIGS, build
 from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
@@ -17,7 +18,6 @@ from stillhouse.models.quantised import is_quantised, parameter_count
 from stillhouse.models.scratch import save_model
 from stillhouse.recipes.quantised_bytes import quantised_bytes
 from stillhouse.recipes.training import Lora
-from tests.models.tiny_models import CONFIGS, build
 
 pytest.importorskip("bitsandbytes")
 KINDS = ("nf4", "int8")

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stillhouse.core.errors import InputError, NotBuiltError
+from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Ended, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
 from stillhouse.data.conversations import NO_DOMAINS, build_shaper
-from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.domains import DomainStep
 from stillhouse.data.drafts import Draft, drafts_of
-from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.shares import UNLABELLED
 from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
-from stillhouse.recipes.data_steps import ConvertBlanks, ConvertChoices, DropWhere, PairWith
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 
@@ -45,15 +42,13 @@ class Prepared:
 def prepare_rows(
     rows: Iterable[Row],
     prepare: Prepare,
-    paired: Sequence[Sequence[Setting]] = (),
     domains: Mapping[str, Domain] = NO_DOMAINS,
 ) -> Prepared:
     """Examples of the rows, dealt out to the parts.
 
     Args:
-        rows: collected rows with their columns selected.
+        rows: collected rows with their columns selected, the named steps done.
         prepare: the recipe's section.
-        paired: the settings of each `pair_with` step, in their order.
         domains: of the recipe, by name.
 
     Returns:
@@ -62,14 +57,13 @@ def prepare_rows(
 
     Raises:
         InputError: rows that do not fit the recipe, or not enough of them.
-        NotBuiltError: `prepare.steps` names a step that this version cannot do.
         AccountingError: a row was lost.
     """
     collected = list(rows)
     _check_ids_differ(collected)
     current, dropped, counts = collected, list[Ended](), list[StepCount]()
     made, known = list[Row](), {row.row_id for row in collected}
-    for step in build_steps(prepare, paired, domains):
+    for step in build_steps(prepare, domains):
         if not current:
             raise _nothing_left(len(collected), dropped)
         current, drops, count = run_step(step, current)
@@ -85,53 +79,29 @@ def prepare_rows(
 
 def build_steps(
     prepare: Prepare,
-    paired: Sequence[Sequence[Setting]] = (),
     domains: Mapping[str, Domain] = NO_DOMAINS,
 ) -> list[Step]:
     """The steps of a recipe's `prepare`, in order.
 
     Args:
         prepare: the recipe's section.
-        paired: as in `prepare_rows`.
         domains: as in `prepare_rows`.
 
     Returns:
-        clean, those that the recipe names, domains where it has some, shape, drop, dedup, split.
+        clean, domains where the recipe has some, shape, drop, dedup, split.
 
     Raises:
         InputError: a template that cannot be parsed.
     """
     dealt = [DomainStep(prepare.domain_field or "", tuple(domains))] if domains else []
     return [
-        CleanStep(prepare.clean),
-        *_named_steps(prepare, paired),
+        *([] if prepare.clean.is_off else [CleanStep(prepare.clean)]),
         *dealt,
         ShapeStep(build_shaper(prepare, domains)),
         DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
         DedupStep(prepare.drop),
         SplitStep(prepare.split),
     ]
-
-
-def _named_steps(prepare: Prepare, paired: Sequence[Sequence[Setting]]) -> list[Step]:
-    settings = iter(paired)
-    steps: list[Step] = []
-    for wanted in prepare.steps:
-        match wanted:
-            case PairWith():
-                steps.append(PairStep(wanted, next(settings)))
-            case DropWhere():
-                steps.append(DropWhereStep(wanted))
-            case ConvertBlanks():
-                steps.append(ConvertBlanksStep(wanted))
-            case ConvertChoices():
-                steps.append(ConvertChoicesStep(wanted))
-            case _:
-                raise NotBuiltError(
-                    f"prepare.steps asks for {wanted.name!r}, which is not built yet",
-                    "remove the step",
-                )
-    return steps
 
 
 def _example(draft: Draft) -> Example:

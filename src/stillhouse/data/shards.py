@@ -11,6 +11,9 @@ from pathlib import Path
 from stillhouse.core.rows import Row
 from stillhouse.data.storage import read_rows_file, write_rows
 
+COLLECTED = "rows.parquet"
+"""The one file of rows as they were collected."""
+
 SHARD_ROWS = 8192
 """assumption: a shard of short rows is some megabytes, worked on in about a second, and lost whole
 when a process is killed."""
@@ -50,6 +53,12 @@ def write_shards(folder: Path, rows: Iterable[Row], num_rows: int) -> int:
     for shard, part in enumerate(dealt):
         write_rows(shard_path(folder, shard), part)
     return shards
+
+
+def read_rows_of(folder: Path) -> list[Row]:
+    """The rows of a folder, which `collect` wrote in one file and a step in shards."""
+    whole = folder / COLLECTED
+    return read_rows_file(whole) if whole.is_file() else list(read_shards(folder))
 
 
 def read_shards(folder: Path) -> Iterator[Row]:

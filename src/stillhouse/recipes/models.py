@@ -121,12 +121,17 @@ class Compute(Section):
         device: `auto` takes a CUDA device, else an Apple GPU, else the CPU.
         dtype: `auto` is bfloat16 on CUDA and float32 elsewhere.
         threads: of every numeric library; `auto` is all processors.
+        rows: who works on the rows of the named steps: this process, several of this machine, or
+            Ray; the bytes are the same. `auto` takes several where there are many rows.
+        ray: address of the Ray cluster; one of this machine is started without it.
         attention: how transformers computes it; `auto` takes the model's own choice.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Literal["auto"] | Count = "auto"
+    rows: Literal["auto", "inline", "processes", "ray"] = "auto"
+    ray: str = ""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"
 
     @field_validator("dtype", mode="before")

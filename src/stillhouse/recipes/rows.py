@@ -136,6 +136,11 @@ class Clean(Section):
     normalize: Literal["NFC", "NFKC", "none"] = "NFC"
     strip: bool = True
 
+    @property
+    def is_off(self) -> bool:
+        """Whether every repair is switched off."""
+        return not self.fix_text and not self.strip and self.normalize == "none"
+
 
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
 
@@ -209,6 +214,14 @@ class Prepare(Section):
     steps: tuple[DataStep, ...] = ()
     split: Split
     max_tokens: Count | None = None
+
+    @property
+    def after_steps(self) -> Prepare:
+        """What is left to do once the named steps are done, which work on cleaned rows."""
+        if not self.steps:
+            return self
+        off = Clean(fix_text=False, normalize="none", strip=False)
+        return self.model_copy(update={"steps": (), "clean": off})
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Drop, Example
+from stillhouse.core.rows import Ended, Example
 from stillhouse.data.domains import UNKNOWN, domain_of
 from stillhouse.data.nearest import some_of
 from stillhouse.recipes.rows import Prepare

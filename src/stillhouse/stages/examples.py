@@ -12,7 +12,6 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Drop, Ended, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
-from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
@@ -43,7 +42,6 @@ class Wanted:
         context: tokens that both models hold; 0 for no limit.
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
-        paired: the settings of each `pair_with` step, as name and value.
         domains: of the recipe, as name and settings, in its order.
     """
 
@@ -54,7 +52,6 @@ class Wanted:
     context: int
     room_for_answer: int
     asked_parts: tuple[str, ...]
-    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     domains: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -94,9 +91,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     """
     _require_room(wanted)
     collected = list(rows)
-    settings = [[Setting(*one) for one in each] for each in wanted.paired]
     domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
-    prepared = prepare_rows(collected, wanted.prepare, settings, domains)
+    prepared = prepare_rows(collected, wanted.prepare, domains)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     template = build_template(wanted.template, tokenizer)
     fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]

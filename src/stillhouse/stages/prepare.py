@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.storage import read_rows_file, write_ended, write_rows
+from stillhouse.data.shards import read_rows_of
+from stillhouse.data.storage import write_ended, write_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
@@ -30,10 +31,9 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         context=config["context"],
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
-        paired=config["paired"],
         domains=config.get("domains", ()),
     )
-    rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
+    rows = read_rows_of(request.inputs["rows"])
     tokenizer_folder = request.out / TOKENIZER
     made = make_examples(rows, wanted, tokenizer_folder)
     if wanted.tokenizer_from:
