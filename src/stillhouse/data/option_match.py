@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 
 from stillhouse.data.choices import Option
+from stillhouse.data.meaning import claims_of
 
 Tier = Literal["label", "exact", "normalised", "fuzzy", "similar"]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -30,8 +31,6 @@ _SAID = re.compile(
     r"[(\[]?(?P<label>[A-Za-z]|\d{1,2})(?P<closed>[)\].:]*)(?P<rest>\s.*)?$",
     re.IGNORECASE | re.DOTALL,
 )
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_NEGATION = re.compile(r"\b(?:no|not|never|none|neither|nor|cannot|\w+n't)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def match_option(
         return Match(labelled, "label")
     if said and said["closed"]:  # a label with the text of no option, or of another
         return None
-    possible = [place for place, text in enumerate(texts) if _may_mean(answer, text)]
+    possible = [p for p, text in enumerate(texts) if claims_of(text) == claims_of(answer)]
     return _fuzzy(answer, texts, possible) or _similar(answer, texts, possible, embed)
 
 
@@ -102,17 +101,6 @@ _FORMS: tuple[tuple[Tier, Callable[[str], str]], ...] = (
     ("exact", str.strip),
     ("normalised", _normalised),
 )
-
-
-def _may_mean(answer: str, text: str) -> bool:
-    """Whether two texts could mean the same: not with other numbers, nor where one denies."""
-    return sorted(_numbers(answer)) == sorted(_numbers(text)) and bool(
-        _NEGATION.search(answer)
-    ) == bool(_NEGATION.search(text))
-
-
-def _numbers(text: str) -> list[str]:
-    return [number.replace(",", "") for number in _NUMBER.findall(text)]
 
 
 def _fuzzy(answer: str, texts: Sequence[str], possible: Sequence[int]) -> Match | None:

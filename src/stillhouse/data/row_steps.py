@@ -8,12 +8,14 @@ from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
+from stillhouse.data.merging import MergeStep
 from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
     DataStep,
     DropWhere,
+    MergeNearDuplicates,
     PairWith,
 )
 
@@ -40,6 +42,8 @@ def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
             return ConvertBlanksStep(wanted)
         case ConvertChoices():
             return ConvertChoicesStep(wanted)
+        case MergeNearDuplicates():
+            return MergeStep(wanted)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

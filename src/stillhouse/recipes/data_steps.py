@@ -113,16 +113,21 @@ class DropOutliers(Step):
 
 
 class MergeNearDuplicates(Step):
-    """Keep one of the rows that say nearly the same.
+    """Keep one of the rows that say nearly the same; the others are merged into it.
+
+    Texts with other numbers, or of which one denies, never say the same.
 
     Attributes:
         on: the field that is compared.
-        threshold: the share of common word groups (Jaccard) from which two rows say the same.
+        threshold: shared word groups over all word groups of two texts (Jaccard) from which they
+            say the same.
+        group_words: words of a group.
     """
 
     name: Literal["merge_near_duplicates"] = "merge_near_duplicates"
     on: str = "question"
     threshold: float = Field(default=0.8, gt=0.0, le=1.0)
+    group_words: Count = 2
 
 
 class Augment(Step):
