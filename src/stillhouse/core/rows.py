@@ -122,9 +122,15 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The row goes on, perhaps changed."""
+    """The row goes on, perhaps changed.
+
+    Attributes:
+        row: as it goes on.
+        notes: what was done to it, in short fixed words that are counted.
+    """
 
     row: Row
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,7 @@ class StepCount:
         emitted: rows made beyond the one that each was made of.
         merged: rows that another stands for.
         deferred: reason to rows that wait.
+        notes: what was done to rows that go on, and to how many.
     """
 
     step: str
@@ -198,6 +205,7 @@ class StepCount:
     emitted: int = 0
     merged: int = 0
     deferred: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def balances(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from stillhouse.core.errors import AccountingError
@@ -78,6 +79,7 @@ def account_for(
     kept: list[Row] = []
     ended: list[Ended] = []
     changed = emitted = 0
+    notes = Counter[str]()
     for row, outcome in zip(rows, outcomes, strict=True):
         if isinstance(outcome, Emit):
             _check_emitted(name, outcome)
@@ -86,24 +88,27 @@ def account_for(
         elif isinstance(outcome, Keep):
             kept.append(outcome.row)
             changed += outcome.row.fields != row.fields
+            notes.update(outcome.notes)
         else:
             ended.append(outcome)
-    return kept, ended, _count(name, len(rows), kept, ended, (changed, emitted))
+    count = replace(
+        _count(name, kept, ended),
+        rows_in=len(rows),
+        changed=changed,
+        emitted=emitted,
+        notes=dict(sorted(notes.items())),
+    )
+    return kept, ended, count
 
 
-def _count(
-    name: str, rows_in: int, kept: Sequence[Row], ended: Sequence[Ended], more: tuple[int, int]
-) -> StepCount:
-    changed, emitted = more
+def _count(name: str, kept: Sequence[Row], ended: Sequence[Ended]) -> StepCount:
     dropped = Counter(one.reason for one in ended if isinstance(one, Drop))
     deferred = Counter(one.reason for one in ended if isinstance(one, Defer))
     return StepCount(
         step=name,
-        rows_in=rows_in,
+        rows_in=0,
         rows_out=len(kept),
         dropped=dict(sorted(dropped.items())),
-        changed=changed,
-        emitted=emitted,
         merged=sum(isinstance(one, Merge) for one in ended),
         deferred=dict(sorted(deferred.items())),
     )
@@ -118,10 +123,11 @@ def add_counts(counts: Sequence[StepCount]) -> StepCount:
     Returns:
         Their sum.
     """
-    dropped, deferred = Counter[str](), Counter[str]()
+    dropped, deferred, notes = Counter[str](), Counter[str](), Counter[str]()
     for count in counts:
         dropped.update(count.dropped)
         deferred.update(count.deferred)
+        notes.update(count.notes)
     return StepCount(
         step=counts[0].step,
         rows_in=sum(count.rows_in for count in counts),
@@ -131,6 +137,7 @@ def add_counts(counts: Sequence[StepCount]) -> StepCount:
         emitted=sum(count.emitted for count in counts),
         merged=sum(count.merged for count in counts),
         deferred=dict(sorted(deferred.items())),
+        notes=dict(sorted(notes.items())),
     )
 
 

@@ -104,7 +104,8 @@ class ConvertChoicesStep:
         is_of_them = bool(_OWN_OPTIONS.search(found.stem))
         if is_of_them and self.wanted.of_the_following == "drop":
             return Drop(row, "asks about its own options", found.stem[-80:])
-        return Keep(self._answered(row, text if is_of_them else _alone(found), found, match))
+        question = text if is_of_them else _alone(found)
+        return Keep(self._answered(row, question, found, match), (f"matched by {match.tier}",))
 
     def _answered(self, row: Row, question: str, found: Choices, match: Match) -> Row:
         return replace(

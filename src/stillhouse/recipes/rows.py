@@ -128,12 +128,13 @@ class Clean(Section):
 
     Attributes:
         fix_text: undo mojibake with ftfy.
-        normalize: the Unicode form.
+        normalize: the Unicode form. NFC changes no letter; NFKC makes `x2` of `x²`; `ascii` deletes
+            every other letter and sign, `$` and `%` among them, and tells which.
         strip: cut blanks off the ends of every text.
     """
 
     fix_text: bool = True
-    normalize: Literal["NFC", "NFKC", "none"] = "NFC"
+    normalize: Literal["NFC", "NFKC", "ascii", "none"] = "NFC"
     strip: bool = True
 
     @property

@@ -98,6 +98,7 @@ class FlowStep(Content):
     emitted: int = 0
     merged: int = 0
     deferred: dict[Text, int] = Field(default_factory=dict)
+    notes: dict[Text, int] = Field(default_factory=dict)
 
     @property
     def ended(self) -> dict[str, int]:
