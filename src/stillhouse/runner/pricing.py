@@ -85,6 +85,7 @@ class Pricer:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
+            "step": lambda _: self._rows(1.2e-4, 0),
             "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
             "finetune": self._finetune,
             "label": self._label,
