@@ -21,6 +21,7 @@ from stillhouse.models.quantised import keep_unpacked, refuse_repacked
 from stillhouse.models.source import context_tokens
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
+from stillhouse.students.alone import launch_alone
 from stillhouse.students.arguments import training_arguments
 from stillhouse.students.branch import install_branch, remove_branch
 from stillhouse.students.checkpoints import (
@@ -119,6 +120,8 @@ def train_model(
         TrainingError: NaN, missing or zero gradients; names the step.
     """
     _check(model, data, objective, training)
+    if setting.deepspeed:
+        launch_alone()
     torch.set_num_threads(setting.compute.threads)
     with (
         _ready_to_train(model, training, data.vocab_size) as is_packed,
