@@ -41,6 +41,14 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr("stillhouse.runner.run.StageServer", _InThisProcess)
 
 
+@pytest.fixture(scope="module")
+def one_process():
+    """The same for a run that several tests of a module look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stillhouse.runner.run.StageServer", _InThisProcess)
+        yield
+
+
 _DRIVER = """
 import sys
 from stillhouse.runner import server

@@ -250,7 +250,7 @@ def test_padding_rows_of_the_head_are_no_part_of_the_loss(tmp_path):
             rest = {k: v for k, v in build().state_dict().items() if v.shape != source.shape}
         student.load_state_dict(rest, strict=False)
         data = data_of(examples)
-        data = type(data)(data.train, (), data.log_z_column, vocab_size)
+        data = type(data)(data.train, (), data.source, vocab_size)
         losses.append(fit(student, data, tmp_path / str(vocab_size), steps=1).curve[0].loss)
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 

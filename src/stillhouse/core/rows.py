@@ -51,6 +51,7 @@ class Example:
         answer: the text to be learned for the last turn; None when only the teacher may say.
         reference: the text that accuracy is measured against; often the answer itself.
         group: examples with one group never stand in two parts.
+        domain: whose adapter learns it or answers it; empty in a recipe without domains.
     """
 
     example_id: str
@@ -59,6 +60,7 @@ class Example:
     answer: str | None
     reference: str | None = None
     group: str = ""
+    domain: str = ""
 
     def messages(self, answer: str | None = None) -> tuple[Message, ...]:
         """The whole conversation, closed by `answer`, else by the example's own answer."""

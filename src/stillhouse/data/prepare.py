@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import Drop, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
-from stillhouse.data.conversations import build_shaper
+from stillhouse.data.conversations import NO_DOMAINS, build_shaper
+from stillhouse.data.domains import DomainStep
 from stillhouse.data.drafts import Draft, drafts_of
 from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.shares import UNLABELLED
 from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
+from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 
 _MEASURED = ("validation", "holdout")
@@ -39,7 +41,10 @@ class Prepared:
 
 
 def prepare_rows(
-    rows: Iterable[Row], prepare: Prepare, paired: Sequence[Sequence[Setting]] = ()
+    rows: Iterable[Row],
+    prepare: Prepare,
+    paired: Sequence[Sequence[Setting]] = (),
+    domains: Mapping[str, Domain] = NO_DOMAINS,
 ) -> Prepared:
     """Examples of the rows, dealt out to the parts.
 
@@ -47,6 +52,7 @@ def prepare_rows(
         rows: collected rows with their columns selected.
         prepare: the recipe's section.
         paired: the settings of each `pair_with` step, in their order.
+        domains: of the recipe, by name.
 
     Returns:
         Examples, dropped rows and counts. Only validation and holdout carry the reference;
@@ -67,7 +73,7 @@ def prepare_rows(
     _check_ids_differ(collected)
     current, dropped, counts = collected, list[Drop](), list[StepCount]()
     made, known = list[Row](), {row.row_id for row in collected}
-    for step in build_steps(prepare, paired):
+    for step in build_steps(prepare, paired, domains):
         if not current:
             raise _nothing_left(len(collected), dropped)
         current, drops, count = run_step(step, current)
@@ -81,23 +87,30 @@ def prepare_rows(
     return Prepared([_example(draft) for draft in drafts], dropped, counts, made, [*measured])
 
 
-def build_steps(prepare: Prepare, paired: Sequence[Sequence[Setting]] = ()) -> list[Step]:
+def build_steps(
+    prepare: Prepare,
+    paired: Sequence[Sequence[Setting]] = (),
+    domains: Mapping[str, Domain] = NO_DOMAINS,
+) -> list[Step]:
     """The steps of a recipe's `prepare`, in order.
 
     Args:
         prepare: the recipe's section.
         paired: as in `prepare_rows`.
+        domains: as in `prepare_rows`.
 
     Returns:
-        clean, those that the recipe names, shape, drop, dedup, split.
+        clean, those that the recipe names, domains where it has some, shape, drop, dedup, split.
 
     Raises:
         InputError: a template that cannot be parsed.
     """
+    dealt = [DomainStep(prepare.domain_field or "", tuple(domains))] if domains else []
     return [
         CleanStep(prepare.clean),
         *map(PairStep, prepare.pairings, paired),
-        ShapeStep(build_shaper(prepare)),
+        *dealt,
+        ShapeStep(build_shaper(prepare, domains)),
         DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
         DedupStep(prepare.drop),
         SplitStep(prepare.split),
@@ -113,6 +126,7 @@ def _example(draft: Draft) -> Example:
         answer=None if is_unlabelled else draft.answer,
         reference=draft.reference if draft.part in _MEASURED else None,
         group=draft.group,
+        domain=draft.domain,
     )
 
 

@@ -143,7 +143,7 @@ class DedupStep:
         return [self._judge(draft, seen) for draft in drafts]
 
     def _judge(self, draft: Draft, seen: _Seen) -> Outcome:
-        kept = seen.kept_by_answer[draft.prompt][draft.answer]
+        kept = seen.kept_by_answer[_asked(draft)][draft.answer]
         if self.rules.duplicates and kept != draft.row_id:
             return Drop(draft, "duplicate", f"duplicate of {kept}")
         if self.rules.conflicts and (other := seen.other_answer(draft)):
@@ -151,20 +151,28 @@ class DedupStep:
         return Keep(draft)
 
 
+_Asked = tuple[str, tuple[Message, ...]]
+
+
+def _asked(draft: Draft) -> _Asked:
+    """Equal for rows that one adapter is asked alike."""
+    return draft.domain, draft.prompt
+
+
 @dataclass(slots=True)
 class _Seen:
     """One row of every prompt and answer: that of the smallest id, whatever their order."""
 
-    kept_by_answer: dict[tuple[Message, ...], dict[str | None, str]] = field(default_factory=dict)
+    kept_by_answer: dict[_Asked, dict[str | None, str]] = field(default_factory=dict)
 
     def add(self, draft: Draft) -> None:
-        answers = self.kept_by_answer.setdefault(draft.prompt, {})
+        answers = self.kept_by_answer.setdefault(_asked(draft), {})
         answers[draft.answer] = min(draft.row_id, answers.get(draft.answer, draft.row_id))
 
     def other_answer(self, draft: Draft) -> str | None:
         if draft.answer is None:
             return None
-        answers = self.kept_by_answer[draft.prompt]
+        answers = self.kept_by_answer[_asked(draft)]
         others = (
             row_id for text, row_id in answers.items() if text is not None and text != draft.answer
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ _EXAMPLES = pa.schema(
         ("group", _TEXT),
     ]
 )
+_OF_DOMAINS = _EXAMPLES.append(pa.field("domain", _TEXT))
 _COMPLETIONS = pa.schema(
     [
         ("example_id", _TEXT),
@@ -107,7 +108,12 @@ def write_examples(path: Path, examples: Iterable[Example]) -> None:
         InputError: an answer holds half of a surrogate pair, which no file format can store.
         DiskFullError: no space left.
     """
-    _write(path, _EXAMPLES, (_example_record(example) for example in examples))
+    waiting = iter(examples)
+    first = next(waiting, None)
+    schema = _OF_DOMAINS if first and first.domain else _EXAMPLES
+    held = [] if first is None else [first]
+    records = (_example_record(example) for example in chain(held, waiting))
+    _write(path, schema, ({name: record[name] for name in schema.names} for record in records))
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -130,8 +136,9 @@ def read_examples(path: Path) -> list[Example]:
             answer=record["answer"],
             reference=record["reference"],
             group=record["group"],
+            domain=record.get("domain", ""),
         )
-        for record in _read(path, _EXAMPLES)
+        for record in _read(path, _EXAMPLES, _OF_DOMAINS)
     ]
 
 
@@ -180,6 +187,7 @@ def _example_record(example: Example) -> _Record:
         "answer": example.answer,
         "reference": example.reference,
         "group": example.group,
+        "domain": example.domain,
     }
 
 
@@ -228,7 +236,7 @@ def _is_storable(record: Mapping[str, Any]) -> bool:
     return True
 
 
-def _read(path: Path, schema: pa.Schema) -> list[_Record]:
+def _read(path: Path, *schemas: pa.Schema) -> list[_Record]:
     hint = "delete the folder it stands in; the next run makes it again"
     try:
         with pq.ParquetFile(path) as file:
@@ -236,7 +244,7 @@ def _read(path: Path, schema: pa.Schema) -> list[_Record]:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{path} is missing or torn: {reason}", hint) from None
-    if table.schema != schema:
+    if table.schema not in schemas:
         raise ArtifactError(f"{path} holds other columns: {', '.join(table.column_names)}", hint)
     records: list[_Record] = table.to_pylist()
     return records

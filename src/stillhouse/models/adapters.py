@@ -64,6 +64,26 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     return adapted
 
 
+@contextmanager
+def without_adapter(model: PeftModel) -> Iterator[None]:
+    """The model's base inside, in eval mode; everything as it was afterwards, also after an error.
+
+    PEFT's own switch makes each active adapter trainable when it is switched on again, whatever it
+    was before, and leaves dropout as it is.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        with model.disable_adapter():
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, requires_grad in trained:
+            parameter.requires_grad = requires_grad
+
+
 def resolve_modules(
     model: PreTrainedModel, modules: str | tuple[str, ...], key: str = "lora.modules"
 ) -> list[str]:

@@ -80,7 +80,7 @@ def load_model(
         return _load_full(folder, device, dtype, options)
     under = base or _base_of(folder)
     check_base(folder, under)
-    return _with_adapter(_load_full(under, device, dtype, options), folder, device)
+    return put_adapter(_load_full(under, device, dtype, options), folder, device)
 
 
 def use_attention(model: PreTrainedModel, attention: str) -> None:
@@ -101,12 +101,12 @@ def use_attention(model: PreTrainedModel, attention: str) -> None:
         raise _attention_error(type(model).__name__, error) from error
 
 
-def adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
-    """The adapter's tensors by the names that they have in its file, sorted."""
+def adapter_tensors(model: PeftModel, name: str = "default") -> dict[str, torch.Tensor]:
+    """An adapter's tensors by the names that they have in its file, sorted."""
     from peft import get_peft_model_state_dict
 
     # left to itself, peft asks the hub whether the base model's embedding was resized
-    found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    found = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     return dict(sorted(found.items()))
 
 
@@ -221,7 +221,23 @@ def _base_of(folder: Path) -> Path:
     )
 
 
-def _with_adapter(model: PreTrainedModel, folder: Path, device: str) -> PeftModel:
+def put_adapter(
+    model: PreTrainedModel | PeftModel, folder: Path, device: str, *, name: str = "default"
+) -> PeftModel:
+    """A model with one adapter more.
+
+    Args:
+        model: a base model, with adapters of other names or none; it is changed in place.
+        folder: of the adapter.
+        device: of the model.
+        name: of the adapter in the model.
+
+    Returns:
+        The adapter around the model, in eval mode.
+
+    Raises:
+        ModelError: the adapter does not fit, or is not whole.
+    """
     from peft import PeftModel  # costs seconds, so only for adapters
 
     from stillhouse.models.adapters import quiet_peft
@@ -236,12 +252,18 @@ def _with_adapter(model: PreTrainedModel, folder: Path, device: str) -> PeftMode
     try:
         with quiet_peft():
             warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error below
-            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False, **options)
+            if isinstance(model, PeftModel):
+                model.load_adapter(str(folder), adapter_name=name, **options)
+                adapted = model
+            else:
+                adapted = PeftModel.from_pretrained(
+                    model, str(folder), adapter_name=name, is_trainable=False, **options
+                )
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise ModelError(
             f"the adapter {folder} does not fit its base model: {error}",
             "give the base model that it was trained on",
         ) from error
-    expected = adapter_tensors(adapted).keys()
+    expected = adapter_tensors(adapted, name).keys()
     _require_complete(folder, set(expected - stored), set(stored - expected))
     return adapted.eval()

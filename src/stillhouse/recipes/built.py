@@ -138,19 +138,9 @@ _TABLE: tuple[_Row, ...] = (
         "the student reads with the teacher's tokenizer; remove the key",
     ),
     _Row(
-        "domains",
-        lambda r: [", ".join(r.domains)] if r.domains else [],
-        "one run trains one student; write one recipe a domain",
-    ),
-    _Row(
         "collect.source.provider",
         lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
         "nothing is fetched from providers yet; give a file or a dataset",
-    ),
-    _Row(
-        "prepare.domain_field",
-        lambda r: _unless(r.prepare.domain_field, None),
-        "rows are not dealt out to domains yet",
     ),
     _Row(
         "prepare.steps",
@@ -176,8 +166,8 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row(
         "train.mode",
-        lambda r: _unless(r.train.mode, "cached"),
-        "targets are read from the store only: cached",
+        lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
+        "the student's own text is not learned from yet: cached, live or base",
     ),
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
     _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from stillhouse.recipes.domains import DOMAIN, domain_problems
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
@@ -30,12 +32,14 @@ _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_MET
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
+        *(Problem(*found) for found in domain_problems(recipe)),
         *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
         *_optimizers(recipe),
         *_targets_not_stored(recipe),
+        *find_mode_problems(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
@@ -78,7 +82,7 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "the answers of the part 'unlabelled' are hidden, and this learns gold answers: "
                 "name a part that has them",
             )
-    if recipe.train.mode != "cached":
+    if recipe.train.mode == "on_policy":
         return
     for part in recipe.train.parts:
         if part in recipe.prepare.split.parts and part not in recipe.label.parts:
@@ -291,7 +295,7 @@ def _fields(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _slices(recipe: Recipe) -> Iterator[Problem]:
-    known = recipe.evaluate.slices
+    known = (*recipe.evaluate.slices, *((DOMAIN,) if recipe.domains else ()))
     for number, rule in enumerate(_rules(recipe)):
         for kind in (*(rule.slice or ()), *([rule.each_slice] if rule.each_slice else [])):
             # `class of FIELD` is cut for the slice `class`.

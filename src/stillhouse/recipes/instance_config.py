@@ -90,6 +90,7 @@ class Configs:
             ),
             "asked_parts": sorted(relabelled | {"holdout"}),
             "paired": [[list(setting) for setting in each] for each in content.paired],
+            **({"domains": _domains(recipe)} if recipe.domains else {}),
         }
 
     def finetune(self) -> Config:
@@ -105,22 +106,23 @@ class Configs:
         return {"label": dump(label) | {"prompt": None, "judges": judges}, **self.teacher()}
 
     def student(self) -> Config:
-        """Of the student's training."""
-        training = dump(self.recipe.train) | {"twin": None}
-        return self._training("train", training, self.model("student"))
+        """Of the student's training; a live teacher is a part of it."""
+        beside = {"teacher": self.model("teacher")} if self.recipe.train.mode == "live" else {}
+        return self._learner() | beside
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
         train, label = self.recipe.train, self.recipe.label
         assert train.twin is not None
         own = {
+            "mode": "cached",
             "weights": {"forward_kl": 0.0, "cross_entropy": 1.0},
             "loss_options": dump(LossOptions()),
             "parts": list(train.twin.parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
         }
-        student = self.student()
+        student = self._learner()
         return student | {
             "training": student["training"] | own,
             "student_parts": list(train.parts) if train.length.epochs else [],
@@ -248,6 +250,12 @@ class Configs:
             found |= {"layers": list(source.layers_of_teacher), "of": whole}
         return found | _held(source)
 
+    def _learner(self) -> Config:
+        """What student and twin share."""
+        training = dump(self.recipe.train) | {"twin": None}
+        names = {"domains": list(self.recipe.domains)} if self.recipe.domains else {}
+        return self._training("train", training, self.model("student")) | names
+
     def _training(self, section: str, training: Config, model: Config) -> Config:
         """Of a training: a DeepSpeed configuration by its content, not by its name."""
         stated = {"deepspeed": self.content.deepspeed[section]} if training["deepspeed"] else {}
@@ -290,6 +298,11 @@ def _origin(source: ModelSource) -> str:
     if source.layers_of_teacher:
         return f"layers {', '.join(map(str, source.layers_of_teacher))} of the teacher"
     return source.hub or Path(source.path or "").name
+
+
+def _domains(recipe: Recipe) -> list[list[Any]]:
+    """Names and settings in their order, which the keys of a hashed mapping would lose."""
+    return [[name, dump(domain)] for name, domain in recipe.domains.items()]
 
 
 def dump(section: Any) -> Config:

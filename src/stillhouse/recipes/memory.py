@@ -106,6 +106,9 @@ class Held:
     quantization: str = "none"
 
 
+IN_FLOAT32 = Held()
+
+
 def weight_bytes(sizes: Sizes, held: Held) -> float:
     """Bytes of a model's weights, scales of quantised ones included.
 
@@ -137,8 +140,15 @@ class Beside:
 
     targets: float = 0.0
     teacher: Sizes | None = None
-    teacher_held: Held = Held()
+    teacher_held: Held = IN_FLOAT32
     top_k: int = 0
+
+    def with_targets(self, targets: float) -> Beside:
+        """The same with so many bytes of examples and signal."""
+        return replace(self, targets=targets)
+
+
+ALONE = Beside()
 
 
 def training_memory(

@@ -134,13 +134,13 @@ class _Builder:
         labelled = add("label", configs.label(), examples | teacher)
         if "memorised" in self._recipe.evaluate.measures:
             self._learned = {LEARNED: labelled}
-        # A student of the teacher's layers starts from the weights that finetune made.
+        # A student of the teacher's layers starts from the weights that finetune made, and a live
+        # teacher stands beside it with them.
         start = examples | (teacher if self._recipe.student.layers_of_teacher else {})
-        students = {
-            "student": add(
-                "train", configs.student(), start | {"targets": labelled}, variant="student"
-            )
-        }
+        taught = start | {"targets": labelled}
+        if self._recipe.train.mode == "live":
+            taught |= teacher
+        students = {"student": add("train", configs.student(), taught, variant="student")}
         if self._recipe.train.twin:
             students["twin"] = add("train", configs.twin(), start, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)

@@ -27,11 +27,11 @@ def trainable_parameters(sizes: Sizes, lora: Lora | None) -> int:
     """
     if lora is None:
         return sizes.parameters
-    adapted = [one for block in range(sizes.layers) for one in adapted(sizes, lora, block)]
-    small = sum(lora.rank * (one.inputs + one.outputs) for one in adapted)
+    meant = [one for block in range(sizes.layers) for one in adapted(sizes, lora, block)]
+    small = sum(lora.rank * (one.inputs + one.outputs) for one in meant)
     biases = {
         "none": 0,
-        "lora_only": sum(one.outputs for one in adapted if one.has_bias),
+        "lora_only": sum(one.outputs for one in meant if one.has_bias),
         "all": sizes.bias_parameters,
     }
     return small + _of_experts(sizes, lora) + biases[lora.bias]

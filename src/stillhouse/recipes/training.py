@@ -269,10 +269,13 @@ class Twin(Section):
 
 
 class Train(Training):
-    """Train the student from stored targets.
+    """Train the student from what the teacher says of each token.
 
     Attributes:
-        mode: `cached` reads stored targets; the others ask the teacher while training.
+        mode: who says it. `cached` reads what `label` has stored; `live` asks the recipe's teacher
+            beside the student, and stores nothing; `base` asks the student's own base, its adapter
+            switched off, which holds it near what it was while it learns the text; `on_policy`
+            learns from the student's own text.
         weights: of the loss terms; forward_kl alone where nothing is said, and where terms are
             named, they alone.
         loss_options: settings of these terms.
@@ -282,7 +285,7 @@ class Train(Training):
     """
 
     parts: tuple[str, ...] = Field(default=("labelled", "unlabelled"), min_length=1)
-    mode: Literal["cached", "live", "on_policy"] = "cached"
+    mode: Literal["cached", "live", "base", "on_policy"] = "cached"
     weights: LossWeights = LossWeights(forward_kl=1.0)
     loss_options: LossOptions = LossOptions()
     kd_temperature: Positive = 1.0

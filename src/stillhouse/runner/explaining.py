@@ -13,6 +13,7 @@ from stillhouse.data.history import History, StepAccount, trace_row
 from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import build_steps
 from stillhouse.data.storage import read_completions, read_dropped, read_rows_file
+from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 from stillhouse.runner.run import Place
 from stillhouse.runner.run_facts import RunFacts, variant_of
@@ -183,7 +184,11 @@ def _steps(facts: RunFacts) -> list[Any]:
     if prepared is None:
         return []
     settings = [[Setting(*one) for one in each] for each in prepared.config["paired"]]
-    return list(build_steps(section_of(Prepare, prepared.config["prepare"]), settings))
+    domains = {
+        name: section_of(Domain, plain) for name, plain in prepared.config.get("domains", ())
+    }
+    prepare = section_of(Prepare, prepared.config["prepare"])
+    return list(build_steps(prepare, settings, domains))
 
 
 def _fitted(facts: RunFacts, history: History) -> Iterator[StepAccount]:

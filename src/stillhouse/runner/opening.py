@@ -69,12 +69,13 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
 
     Args:
         recipe: any recipe.
-        rows: examples of each part, >= 1.
+        rows: examples of each part, and of each domain in it, >= 1.
 
     Returns:
         A recipe of its own, with hashes of its own.
     """
     plain = recipe.model_dump(mode="json", by_alias=True)
+    rows *= max(1, len(recipe.domains))
     plain["prepare"]["split"]["parts"] = dict.fromkeys(plain["prepare"]["split"]["parts"], rows)
     plain["prepare"]["split"]["stratify_by"] = None
     if plain["collect"]["source"]["sample_rows"]:

@@ -43,10 +43,14 @@ class Preview:
     num_cut: int
     dropped: dict[str, int]
 
-    def count(self, parts: Iterable[str], answer_tokens: float) -> Corpus:
-        """Token counts of those parts; unlabelled answers count as `answer_tokens` each."""
+    def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
+        """Token counts of some parts, of one domain or all; no answer counts `answer_tokens`."""
         wanted = set(parts)
-        chosen = [example for example in self.examples if example.part in wanted]
+        chosen = [
+            example
+            for example in self.examples
+            if example.part in wanted and domain in ("", example.domain)
+        ]
         if not chosen:
             return Corpus(0, 0, 0, 1)
         spread = max(1, len(chosen) // _MOST_ENCODED)
@@ -96,6 +100,7 @@ def preview(resolved: Resolved) -> Preview:
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
         paired=config["paired"],
+        domains=config.get("domains", ()),
     )
     with tempfile.TemporaryDirectory() as folder:
         made = make_examples(rows, wanted, Path(folder))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
 
-from stillhouse.core.errors import ModelError, NotBuiltError
+from stillhouse.core.errors import ModelError, NotBuiltError, RecipeError
 from stillhouse.data.probe import SourceFacts
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
@@ -20,7 +20,7 @@ from stillhouse.recipes.built import NotBuilt, not_built
 from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
 from stillhouse.recipes.facts import facts_for, nearest_ids, refuse_known_bad
 from stillhouse.recipes.instance_config import Content
-from stillhouse.recipes.load import Loaded
+from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import load_prompt
@@ -112,6 +112,9 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     reader = found[recipe.reader].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
+    limits = {"teacher": _context(recipe.teacher, teacher)}
+    limits |= {"student": _context(recipe.student, student)}
+    _refuse_short_teacher(loaded, recipe.prepare.max_tokens, limits)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
@@ -121,7 +124,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         teacher=found["teacher"].digest,
         student=found["student"].digest,
         tokenizer=digest_tokenizer(reader.path) if reader else "",
-        context=_context(recipe, teacher, student),
+        context=min((limit for limit in limits.values() if limit), default=0),
         prompt=prompt or None,
         harness=harness[1],
         paired=tuple(
@@ -202,11 +205,18 @@ def _refuse_what_is_not_trained(folder: ModelFolder, name: str) -> None:
         )
 
 
-def _context(recipe: Recipe, teacher: ModelFolder | None, student: ModelFolder | None) -> int:
-    """Tokens that both models can hold; 0 when neither names a limit."""
-    limits = []
-    for source, folder in ((recipe.teacher, teacher), (recipe.student, student)):
-        config = folder.config if folder else source.scratch.config if source.scratch else {}
-        limits.append(context_tokens(config) or 0)
-    known = [limit for limit in limits if limit]
-    return min(known) if known else 0
+def _context(source: ModelSource, folder: ModelFolder | None) -> int:
+    """Tokens that a model can hold; 0 where it names no limit."""
+    scratch = source.scratch.config if source.scratch else {}
+    return context_tokens(folder.config if folder else scratch) or 0
+
+
+def _refuse_short_teacher(loaded: Loaded, max_tokens: int | None, limits: dict[str, int]) -> None:
+    """A student that can hold more than its teacher would be cut to it without being asked."""
+    teacher, student = limits["teacher"], limits["student"]
+    if 0 < teacher < student and (max_tokens is None or max_tokens > teacher):
+        raise RecipeError(
+            f"{place_of(loaded, 'prepare.max_tokens')}: the teacher has positions for {teacher:,} "
+            f"tokens, the student for {student:,}: every conversation must fit the teacher's",
+            f"write prepare.max_tokens: {teacher}, or take a teacher of a longer context",
+        )

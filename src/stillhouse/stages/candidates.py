@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.core.errors import ArtifactError
 from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
+from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
 from stillhouse.models.quantised import parameter_count
 from stillhouse.stages.contract import StageRequest
-from stillhouse.stages.corpus import Corpus
+from stillhouse.stages.corpus import TOKENIZER, Corpus
 from stillhouse.stages.export import BUNDLE
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, load_options
+from stillhouse.stages.weights import (
+    ADAPTER,
+    ADAPTERS,
+    MODEL,
+    adapter_folders,
+    finished_model,
+    load_options,
+)
 from stillhouse.tokens.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -46,14 +54,15 @@ def _exported_model(
         corpus: whose tokenizer the bundle's must be.
 
     Returns:
-        The merged model where there is one, else the adapter on its base.
+        The merged model where there is one, else the adapter or adapters on their base.
 
     Raises:
         ArtifactError: the bundle's tokenizer is another.
     """
     device, dtype = config["device"], config["dtype"]
-    is_merged = (bundle / MERGED).is_dir()
-    shipped = bundle / (MERGED if is_merged else ADAPTER)
+    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
+    is_merged, has_domains = (bundle / MERGED).is_dir(), (bundle / ADAPTERS).is_dir()
+    shipped = bundle / (MERGED if is_merged else TOKENIZER if has_domains else ADAPTER)
     if load_tokenizer(shipped).digest != corpus.tokenizer.digest:
         raise ArtifactError(
             f"{shipped}: its tokenizer is not the one that the student learned with",
@@ -63,7 +72,9 @@ def _exported_model(
     options = replace(load_options(config), quantization="none")
     if is_merged:
         return load_model(shipped, device=device, dtype=dtype, options=options)
-    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
+    if has_domains:
+        folders = adapter_folders(bundle)
+        return load_domains(folders, base, device=device, dtype=dtype, options=options)
     return load_model(shipped, device=device, dtype=dtype, base=base, options=options)
 
 
@@ -76,10 +87,10 @@ def weight_folders(request: StageRequest) -> list[Path]:
     root = artifact / BUNDLE if (artifact / BUNDLE).is_dir() else artifact
     if (root / MERGED).is_dir():
         return [root / MERGED]
-    if not (root / ADAPTER).is_dir():
-        return [root / MODEL]
-    bases = [root / name for name in (BASE, MODEL) if (root / name).is_dir()]
-    return [root / ADAPTER, *(bases or own)]
+    bases = [root / name for name in (BASE, MODEL) if (root / name).is_dir()] or own
+    if (root / ADAPTERS).is_dir():
+        return [*adapter_folders(root).values(), *bases]
+    return [root / ADAPTER, *bases] if (root / ADAPTER).is_dir() else [root / MODEL]
 
 
 def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: str) -> SizeSummary:

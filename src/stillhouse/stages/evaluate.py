@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from stillhouse.data.storage import write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.fields import require_references
 from stillhouse.evals.scores import Column, write_scores
-from stillhouse.models.distance import score_against
+from stillhouse.models.distance import StudentScore, score_against
+from stillhouse.models.domains import using
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.asking_again import AskedAgain
@@ -177,15 +180,17 @@ class _Candidate:
 
     def _score_student(self, stored: Path) -> dict[str, Column]:
         reader = TargetReader(stored)
-        texts = [(item.example_id, self._corpus.encode(item)) for item in self._examples]
-        targets = [reader.get(example_id) for example_id, _ in texts]
-        found = score_against(
-            self._model,
-            texts,
-            targets,
-            vocab_size=self._scoring.vocab_size,
-            batch_size=self._scoring.batch_size,
-        )
+        found: list[StudentScore] = []
+        for domain, own in groupby(self._examples, key=attrgetter("domain")):
+            texts = [(item.example_id, self._corpus.encode(item)) for item in own]
+            with using(self._model, domain):
+                found += score_against(
+                    self._model,
+                    texts,
+                    [reader.get(example_id) for example_id, _ in texts],
+                    vocab_size=self._scoring.vocab_size,
+                    batch_size=self._scoring.batch_size,
+                )
         return {
             "tokens": np.array([float(score.num_tokens) for score in found]),
             "nll": np.array([score.nll_sum for score in found]),

@@ -14,9 +14,12 @@ from stillhouse.core.rows import Drop, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
 from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
+from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.corpus import build_template
+from stillhouse.stages.domain_rows import by_domain, require_every_domain
+from stillhouse.stages.sections import section_of
 from stillhouse.tokens.fit import TOO_LONG, fit_to_context
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
@@ -41,6 +44,7 @@ class Wanted:
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
         paired: the settings of each `pair_with` step, as name and value.
+        domains: of the recipe, as name and settings, in its order.
     """
 
     prepare: Prepare
@@ -51,6 +55,7 @@ class Wanted:
     room_for_answer: int
     asked_parts: tuple[str, ...]
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    domains: tuple[tuple[str, Any], ...] = ()
 
     @property
     def max_tokens(self) -> int:
@@ -90,7 +95,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     _require_room(wanted)
     collected = list(rows)
     settings = [[Setting(*one) for one in each] for each in wanted.paired]
-    prepared = prepare_rows(collected, wanted.prepare, settings)
+    domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
+    prepared = prepare_rows(collected, wanted.prepare, settings, domains)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     template = build_template(wanted.template, tokenizer)
     fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
@@ -102,6 +108,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
             "raise prepare.max_tokens, lower label.max_new_tokens and evaluate.max_new_tokens, or "
             "shorten the rows",
         )
+    examples = by_domain([fit.example for fit in kept], list(domains))
     # As they were collected, where no step has made them.
     row_of = {row.row_id: row for row in (*prepared.made, *collected)}
     ended = [fit for fit in fits if fit.reason]
@@ -115,9 +122,11 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     count = StepCount(
         "fit_to_context", len(fits), len(kept), dict(sorted(reasons.items())), num_cut
     )
+    every = [*prepared.dropped, *dropped]
+    require_every_domain(examples, every, list(domains), wanted.prepare)
     return Made(
-        [fit.example for fit in kept],
-        [*prepared.dropped, *dropped],
+        examples,
+        every,
         [*prepared.counts, count],
         tokenizer,
         template,

@@ -31,6 +31,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
         paired=config["paired"],
+        domains=config.get("domains", ()),
     )
     rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
     tokenizer_folder = request.out / TOKENIZER

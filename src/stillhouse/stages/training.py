@@ -28,9 +28,9 @@ from stillhouse.stages.weights import (
     starting_model,
     use_compute,
 )
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.checkpoints import delete_checkpoints
 from stillhouse.students.train import Setting, TrainResult, train_model
-from stillhouse.students.trainer import TrainingData
 
 CURVE = "curve.json"
 
@@ -83,7 +83,7 @@ def train_and_save(
         write_adapter(model, request.out / ADAPTER, f"../{MODEL}", base)
     else:
         save_model(model, corpus.tokenizer_folder, request.out / MODEL)
-    _write_curve(request.out / CURVE, result)
+    write_json(request.out / CURVE, curve_of(result))
     delete_checkpoints(request.scratch)
     return {
         "examples": len(learning.data.train),
@@ -102,27 +102,46 @@ def _learner(
     request: StageRequest, corpus: Corpus, learning: Learning
 ) -> tuple[PreTrainedModel | PeftModel, Path | None]:
     """The model before its first step, and where the frozen weights under its adapter lie."""
-    config, lora = request.config, learning.training.lora
-    base = Path(learning.folder) if learning.folder else None
-    is_own = is_own_base(config)
+    lora, config = learning.training.lora, request.config
     if lora is None:
-        if is_own:
+        if is_own_base(config):
             return new_base(request, corpus).to(config["device"]), None
-        return starting_model(config, base, "float32"), None
-    if is_own:
-        # Nobody else has it, and it is quantised while it is loaded.
+        folder = Path(learning.folder) if learning.folder else None
+        return starting_model(config, folder, "float32"), None
+    frozen, base = frozen_base(request, corpus, learning)
+    return add_lora(frozen, lora, learning.training.seed), base
+
+
+def frozen_base(
+    request: StageRequest, corpus: Corpus, learning: Learning
+) -> tuple[PreTrainedModel, Path | None]:
+    """The model that adapters are put on, and where it lies: in `out` where nobody else has it.
+
+    Args:
+        request: of a training.
+        corpus: tokenizer of the model.
+        learning: with `training.lora`.
+
+    Returns:
+        The model on its device, without an adapter.
+    """
+    lora, config = learning.training.lora, request.config
+    base = Path(learning.folder) if learning.folder else None
+    if is_own_base(config):
+        # It is quantised while it is loaded.
         base = request.out / MODEL
         save_model(new_base(request, corpus), corpus.tokenizer_folder, base)
     # A bias that is trained is one of the base's own weights.
-    frozen = config["dtype"] if lora.bias == "none" else "float32"
-    return add_lora(starting_model(config, base, frozen), lora, learning.training.seed), base
+    frozen = config["dtype"] if lora is None or lora.bias == "none" else "float32"
+    return starting_model(config, base, frozen), base
 
 
-def _write_curve(path: Path, result: TrainResult) -> None:
+def curve_of(result: TrainResult) -> dict[str, Any]:
+    """A training's losses as [step, value], `train` and `validation`."""
     train = [[point.step, point.loss] for point in result.curve if point.loss is not None]
     validation = [
         [point.step, point.validation_loss]
         for point in result.curve
         if point.validation_loss is not None
     ]
-    write_json(path, {"train": train, "validation": validation})
+    return {"train": train, "validation": validation}

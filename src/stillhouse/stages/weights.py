@@ -9,6 +9,7 @@ import torch
 
 from stillhouse.core.errors import ModelError
 from stillhouse.export.merge import merge_student
+from stillhouse.models.domains import load_domains
 from stillhouse.models.layers import take_layers
 from stillhouse.models.load import LoadOptions, load_model, use_attention
 from stillhouse.models.scratch import build_scratch
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MODEL = "model"
 ADAPTER = "adapter"
+ADAPTERS = "adapters_kd"
+"""In a student with domains: one adapter's folder for each."""
 
 
 def use_compute(config: dict[str, Any]) -> None:
@@ -92,7 +95,7 @@ def finished_model(
     Args:
         config: with `device` and `dtype`, and `model` where that is held or computes in a way of
             its own.
-        artifact: a finetune or train artifact; an adapter lies beside its base there.
+        artifact: a finetune or train artifact; adapters lie beside their base there.
         folder: the recipe's own folder.
 
     Returns:
@@ -107,7 +110,14 @@ def finished_model(
         if folder is None:
             raise ModelError("the plan names a model whose folder is not known here")
         return load_model(Path(folder), **how)
+    base = artifact / MODEL if (artifact / MODEL).is_dir() else Path(str(folder))
+    if (artifact / ADAPTERS).is_dir():
+        return load_domains(adapter_folders(artifact), base, **how)
     if (artifact / ADAPTER).is_dir():
-        base = artifact / MODEL if (artifact / MODEL).is_dir() else Path(str(folder))
         return load_model(artifact / ADAPTER, base=base, **how)
     return load_model(artifact / MODEL, **how)
+
+
+def adapter_folders(root: Path) -> dict[str, Path]:
+    """The folder of each domain's adapter in an artifact or a bundle, by domain, sorted."""
+    return {folder.name: folder for folder in sorted((root / ADAPTERS).iterdir())}
