@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.files import disk_full_is_clear, sync_folder
 from stillhouse.core.rows import Completion, Drop, Example, Message, Row
+from stillhouse.data.votes import Votes
 
 _GROUP_ROWS = 8192  # assumption: a row group of short texts stays at some megabytes
 _TEXT: pa.DataType = pa.string()
@@ -53,6 +54,10 @@ _COMPLETIONS = pa.schema(
         ("num_tokens", pa.int64()),
         ("prompt_label", _TEXT),
     ]
+)
+
+_VOTES = pa.schema(
+    {"example_id": _TEXT, "classes": pa.list_(_TEXT), "counts": pa.list_(pa.float64())}
 )
 
 _Record = dict[str, Any]
@@ -132,7 +137,7 @@ def read_examples(path: Path) -> list[Example]:
         Example(
             example_id=record["example_id"],
             part=record["part"],
-            prompt=tuple(Message(role, content) for role, content in json.loads(record["prompt"])),
+            prompt=tuple(map(Message.from_list, json.loads(record["prompt"]))),
             answer=record["answer"],
             reference=record["reference"],
             group=record["group"],
@@ -159,6 +164,26 @@ def read_completions(path: Path) -> list[Completion]:
     return [Completion(**record) for record in _read(path, _COMPLETIONS)]
 
 
+def write_votes(path: Path, votes: Mapping[str, Votes]) -> None:
+    """Write the votes on examples, by their names, all or nothing."""
+    _write(
+        path,
+        _VOTES,
+        (
+            {"example_id": name, "classes": list(own), "counts": list(own.values())}
+            for name, own in votes.items()
+        ),
+    )
+
+
+def read_votes(path: Path) -> dict[str, Votes]:
+    """The votes that `write_votes` wrote."""
+    return {
+        record["example_id"]: dict(zip(record["classes"], record["counts"], strict=True))
+        for record in _read(path, _VOTES)
+    }
+
+
 def _row_record(row: Row) -> _Record:
     return {
         "row_id": row.row_id,
@@ -183,7 +208,7 @@ def _example_record(example: Example) -> _Record:
     return {
         "example_id": example.example_id,
         "part": example.part,
-        "prompt": _json([[turn.role, turn.content] for turn in example.prompt]),
+        "prompt": _json([turn.as_list() for turn in example.prompt]),
         "answer": example.answer,
         "reference": example.reference,
         "group": example.group,

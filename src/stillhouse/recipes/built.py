@@ -113,15 +113,12 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-_THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
-    _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
-    _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
         "student.hub",
         _other_tokenizer,
@@ -148,21 +145,6 @@ _TABLE: tuple[_Row, ...] = (
             step.get("name", step) for step in r.prepare.steps if step.get("name") != "pair_with"
         ],
         "no such step is built; pair_with is, beside clean, drop and split",
-    ),
-    _Row(
-        "label.targets",
-        lambda r: ["classes"] if r.label.targets == "classes" else [],
-        "targets over named classes are not stored yet; use top_k or none",
-    ),
-    _Row(
-        "label.classes",
-        lambda r: [", ".join(r.label.classes)] if r.label.classes else [],
-        "are read by targets of the kind classes, which are not built",
-    ),
-    _Row(
-        "label.class_field",
-        lambda r: _unless(r.label.class_field, None),
-        "is read by targets of the kind classes, which are not built",
     ),
     _Row(
         "train.mode",
