@@ -150,21 +150,6 @@ _TABLE: tuple[_Row, ...] = (
         "no such step is built; pair_with is, beside clean, drop and split",
     ),
     _Row(
-        "label.targets",
-        lambda r: ["classes"] if r.label.targets == "classes" else [],
-        "targets over named classes are not stored yet; use top_k or none",
-    ),
-    _Row(
-        "label.classes",
-        lambda r: [", ".join(r.label.classes)] if r.label.classes else [],
-        "are read by targets of the kind classes, which are not built",
-    ),
-    _Row(
-        "label.class_field",
-        lambda r: _unless(r.label.class_field, None),
-        "is read by targets of the kind classes, which are not built",
-    ),
-    _Row(
         "train.mode",
         lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
         "the student's own text is not learned from yet: cached, live or base",

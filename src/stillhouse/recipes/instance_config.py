@@ -108,7 +108,8 @@ class Configs:
     def student(self) -> Config:
         """Of the student's training; a live teacher is a part of it."""
         beside = {"teacher": self.model("teacher")} if self.recipe.train.mode == "live" else {}
-        return self._learner() | beside
+        named = self._named() if self.recipe.train.weights.class_kl else {}
+        return self._learner() | beside | named
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
@@ -127,7 +128,7 @@ class Configs:
             "training": student["training"] | own,
             "student_parts": list(train.parts) if train.length.epochs else [],
             "student_samples": label.samples,
-            "keeps_gold": label.completions == "gold",
+            "keeps_gold": label.completions != "teacher",
         }
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
@@ -171,7 +172,15 @@ class Configs:
             "answer_format": recipe.prepare.answer_format,
             "answer_schema": recipe.label.answer_schema,
             "part": part,
+            **self._named(),
         }
+
+    def _named(self) -> Config:
+        """The named answers, where the recipe has some; without any nothing is named anew."""
+        label = self.recipe.label
+        if not label.classes:
+            return {}
+        return {"named": {"classes": list(label.classes), "field": label.class_field}}
 
     def speed(self, of: str) -> Config:
         """Of the timing of the teacher or of a student."""

@@ -19,7 +19,7 @@ STAGE_VERSIONS = {
     "collect": 2,
     "prepare": 4,
     "finetune": 2,
-    "label": 5,
+    "label": 6,
     "train": 4,
     "evaluate": 5,
     "speed": 1,

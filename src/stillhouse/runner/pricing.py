@@ -168,7 +168,7 @@ class Pricer:
             * corpus.answer_tokens,
             quantization=self._recipe.teacher.quantization,
         )
-        asked = parts if label.completions == "teacher" else ("unlabelled",)
+        asked = {"teacher": parts, "gold": ()}.get(label.completions, ("unlabelled",))
         prompts = _repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
         if not prompts.examples:
             return together(scoring, _SHARDS)
