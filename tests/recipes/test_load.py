@@ -86,7 +86,7 @@ def test_every_problem_is_told_at_once(write):
             "label.targets: none, which leaves train.weights.forward_kl nothing to learn from",
         ),
         ("label.kd_temperatures=[1.0, 1.0]", "holds one of them twice"),
-        ("label.targets=topk", "'sampled', 'top_k_sampled' or 'classes'; this is \"topk\""),
+        ("label.targets=topk", "'top_k_sampled', 'classes' or 'votes'; this is \"topk\""),
         ("label.num_draws=0", "label.num_draws"),
         ("label.num_draws=100000", "less than or equal to 10000; this is 100000"),
         (

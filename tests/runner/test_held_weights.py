@@ -64,9 +64,7 @@ def test_an_attention_that_is_not_installed_is_refused(recipe, monkeypatch):
 
 def test_layers_beyond_the_teachers_are_refused(recipe):
     changed(recipe, student={"layers_of_teacher": [0, 2, 9]})
-    with pytest.raises(
-        RecipeError, match=r"student\.layers_of_teacher: the teacher has no layer 2"
-    ):
+    with pytest.raises(RecipeError, match=r"layers_of_teacher: the teacher has no layer 2"):
         resolved(recipe)
 
 

@@ -139,12 +139,22 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
     _put(f"examples: {parts}")
     for line in _beside_the_plan(found, asks=asks):
         _put(line)
+    if found.largest:
+        parts = ", ".join(
+            f"{name} {in_bytes(size)}" for name, size in found.largest.cost.parts.items()
+        )
+        _put(f"largest peak, {found.largest.key}: {parts}")
     compute = found.compute
-    _put(f"compute: {compute.device}, {compute.dtype}, {compute.threads} threads")
+    _put(f"compute: {compute.name}, {compute.dtype}, {compute.threads} threads")
+    device = (
+        f", {in_bytes(found.device_bytes)} of {in_bytes(found.free_device_bytes)} on {compute.name}"
+        if found.device_bytes
+        else ""
+    )
     _put(
         f"to do: {in_time(found.seconds)}, {in_bytes(found.disk_bytes)} of "
         f"{in_bytes(found.free_disk_bytes)} disk, {in_bytes(found.memory_bytes)} of "
-        f"{in_bytes(found.free_memory_bytes)} memory (estimates)"
+        f"{in_bytes(found.free_memory_bytes)} memory{device} (estimates)"
     )
 
 

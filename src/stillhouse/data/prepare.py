@@ -15,6 +15,7 @@ from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.shares import UNLABELLED
 from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
+from stillhouse.data.votes import Votes, votes_of
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 
@@ -31,6 +32,7 @@ class Prepared:
         counts: one a step; they balance.
         made: rows that a step made, as they were when it made them.
         measured: cleaned rows of the examples of validation and holdout, in the same order.
+        votes: of the examples that people voted on, by their names.
     """
 
     examples: list[Example]
@@ -38,6 +40,7 @@ class Prepared:
     counts: list[StepCount]
     made: list[Row]
     measured: list[Row]
+    votes: dict[str, Votes]
 
 
 def prepare_rows(
@@ -84,7 +87,8 @@ def prepare_rows(
     check_balance(counts, len(collected), len(current))
     drafts = drafts_of(current)
     measured = [draft for draft in drafts if draft.part in _MEASURED]
-    return Prepared([_example(draft) for draft in drafts], dropped, counts, made, [*measured])
+    examples = [_example(draft) for draft in drafts]
+    return Prepared(examples, dropped, counts, made, [*measured], _votes(drafts, prepare.votes))
 
 
 def build_steps(
@@ -115,6 +119,19 @@ def build_steps(
         DedupStep(prepare.drop),
         SplitStep(prepare.split),
     ]
+
+
+def _votes(drafts: Sequence[Draft], field: str | None) -> dict[str, Votes]:
+    if field is None:
+        return {}
+    found = {draft.row_id: votes_of(draft.fields.get(field), draft.provenance) for draft in drafts}
+    kept = {row_id: votes for row_id, votes in found.items() if votes is not None}
+    if not kept:
+        raise InputError(
+            f"not one of {len(drafts):,} rows has votes under {field!r}",
+            "name the field that holds them under prepare.votes",
+        )
+    return kept
 
 
 def _example(draft: Draft) -> Example:

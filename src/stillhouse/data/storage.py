@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.files import disk_full_is_clear, sync_folder
 from stillhouse.core.rows import Completion, Drop, Example, Message, Row
+from stillhouse.data.votes import Votes
 
 _GROUP_ROWS = 8192  # assumption: a row group of short texts stays at some megabytes
 _TEXT: pa.DataType = pa.string()
@@ -53,6 +54,10 @@ _COMPLETIONS = pa.schema(
         ("num_tokens", pa.int64()),
         ("prompt_label", _TEXT),
     ]
+)
+
+_VOTES = pa.schema(
+    {"example_id": _TEXT, "classes": pa.list_(_TEXT), "counts": pa.list_(pa.float64())}
 )
 
 _Record = dict[str, Any]
@@ -157,6 +162,26 @@ def write_completions(path: Path, completions: Iterable[Completion]) -> None:
 def read_completions(path: Path) -> list[Completion]:
     """The completions that `write_completions` wrote."""
     return [Completion(**record) for record in _read(path, _COMPLETIONS)]
+
+
+def write_votes(path: Path, votes: Mapping[str, Votes]) -> None:
+    """Write the votes on examples, by their names, all or nothing."""
+    _write(
+        path,
+        _VOTES,
+        (
+            {"example_id": name, "classes": list(own), "counts": list(own.values())}
+            for name, own in votes.items()
+        ),
+    )
+
+
+def read_votes(path: Path) -> dict[str, Votes]:
+    """The votes that `write_votes` wrote."""
+    return {
+        record["example_id"]: dict(zip(record["classes"], record["counts"], strict=True))
+        for record in _read(path, _VOTES)
+    }
 
 
 def _row_record(row: Row) -> _Record:

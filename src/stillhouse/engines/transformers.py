@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from operator import attrgetter
@@ -153,20 +153,18 @@ class TransformersEngine:
         self,
         examples: Iterable[Example],
         classes: Sequence[str],
-        prefix: str = "",
-        suffix: str = "",
+        answers: Callable[[Example], Sequence[str]] | None = None,
     ) -> Iterator[ClassTargets]:
         """How likely each class is as the answer, for every example, in the order of the examples.
 
-        The answer to a class is `prefix + class + suffix`. Its end of turn counts, so that a class
-        with which another begins is not the likelier for it. What the answers of an example share
-        is read once.
+        Its end of turn is part of an answer, so that a class with which another begins is not the
+        likelier for it. What the answers of an example share is read once.
 
         Args:
-            examples: their prompts; answers are not looked at. Read as they come.
+            examples: their prompts. Read as they come.
             classes: at least two, all different.
-            prefix: of each answer, such as the beginning of a JSON object.
-            suffix: likewise, such as its end.
+            answers: the whole answer to each class, such as a JSON object that names it; the
+                classes themselves when absent.
 
         Yields:
             Likelihoods as `score` finds them for each whole answer by itself.
@@ -178,7 +176,7 @@ class TransformersEngine:
         names = _checked_classes(classes)
         for window in self._windows(examples, self._scoring.batch_size):
             families = [
-                [self._encode(replace(one, answer=prefix + name + suffix)) for name in names]
+                [self._encode(replace(one, answer=text)) for text in _or(answers, one, names)]
                 for one in window
             ]
             with using(self._model, window[0].domain):
@@ -209,6 +207,12 @@ class TransformersEngine:
                 "label completions before targets",
             )
         return encode_conversation(example.messages(), self._template, self._tokenizer)
+
+
+def _or(
+    answers: Callable[[Example], Sequence[str]] | None, example: Example, names: Sequence[str]
+) -> Sequence[str]:
+    return answers(example) if answers else names
 
 
 def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:

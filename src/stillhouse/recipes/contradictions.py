@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from stillhouse.recipes.class_contradictions import find_class_contradictions
 from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
-from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.metric_names import OF_CLASSES, is_measured
 from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
+from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.shared_base import domain_problems
@@ -24,6 +26,7 @@ LOGIT_METRICS = (
     "acceptance_rate",
     "acceptance_length",
     "top1_agreement",
+    *OF_CLASSES,
 )
 JSON_METRICS = ("valid_json", "field_accuracy")
 _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
@@ -37,7 +40,9 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
+        *optimizer_problems(recipe),
         *_targets_not_stored(recipe),
+        *find_class_contradictions(recipe),
         *find_mode_problems(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
@@ -205,9 +210,7 @@ def _rules(recipe: Recipe) -> tuple[Rule, ...]:
 
 
 def _taught_terms(recipe: Recipe) -> str:
-    weights = dict(recipe.train.weights)
-    names = [name for name, weight in weights.items() if weight and name != "cross_entropy"]
-    return " and ".join(f"train.weights.{name}" for name in names)
+    return " and ".join(f"train.weights.{name}" for name in recipe.train.weights.of_tokens)
 
 
 def _gate(recipe: Recipe) -> Iterator[Problem]:

@@ -107,11 +107,9 @@ class Configs:
 
     def student(self) -> Config:
         """Of the student's training; a live teacher is a part of it."""
-        train = self.recipe.train
-        training = dump(train) | {"twin": None}
-        beside = {"teacher": self.model("teacher")} if train.mode == "live" else {}
-        names = {"domains": list(self.recipe.domains)} if self.recipe.domains else {}
-        return self._training("train", training, self.model("student")) | beside | names
+        beside = {"teacher": self.model("teacher")} if self.recipe.train.mode == "live" else {}
+        named = self._named() if self.recipe.train.weights.class_kl else {}
+        return self._learner() | beside | named
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
@@ -125,14 +123,12 @@ class Configs:
             "kd_temperature": 1.0,
             "t2_scaling": True,
         }
-        training = dump(train) | {"twin": None}
-        return {
-            "training": training | own,
-            "model": self.model("student"),
-            **self.machine,
+        student = self._learner()
+        return student | {
+            "training": student["training"] | own,
             "student_parts": list(train.parts) if train.length.epochs else [],
             "student_samples": label.samples,
-            "keeps_gold": label.completions == "gold",
+            "keeps_gold": label.completions != "teacher",
         }
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
@@ -176,7 +172,15 @@ class Configs:
             "answer_format": recipe.prepare.answer_format,
             "answer_schema": recipe.label.answer_schema,
             "part": part,
+            **self._named(),
         }
+
+    def _named(self) -> Config:
+        """The named answers, where the recipe has some; without any nothing is named anew."""
+        label = self.recipe.label
+        if not label.classes:
+            return {}
+        return {"named": {"classes": list(label.classes), "field": label.class_field}}
 
     def speed(self, of: str) -> Config:
         """Of the timing of the teacher or of a student."""
@@ -254,6 +258,12 @@ class Configs:
             whole = {k: v for k, v in self.model("teacher").items() if k != "quantization"}
             found |= {"layers": list(source.layers_of_teacher), "of": whole}
         return found | _held(source)
+
+    def _learner(self) -> Config:
+        """What student and twin share."""
+        training = dump(self.recipe.train) | {"twin": None}
+        names = {"domains": list(self.recipe.domains)} if self.recipe.domains else {}
+        return self._training("train", training, self.model("student")) | names
 
     def _training(self, section: str, training: Config, model: Config) -> Config:
         """Of a training: a DeepSpeed configuration by its content, not by its name."""

@@ -118,13 +118,14 @@ class Compute(Section):
     """Where the work runs; `auto` is resolved when the plan is made and part of every hash.
 
     Attributes:
-        device: `auto` takes a CUDA device, else an Apple GPU, else the CPU.
-        dtype: `auto` is bfloat16 on CUDA and float32 elsewhere.
+        device: `auto` takes the CUDA device of the most memory, else an Apple GPU, else the CPU;
+            or cpu, mps, cuda, or one CUDA device as `cuda:3`, in whose absence what `auto` takes.
+        dtype: `auto` is bfloat16 on CUDA devices that multiply it, and float32 elsewhere.
         threads: of every numeric library; `auto` is all processors.
         attention: how transformers computes it; `auto` takes the model's own choice.
     """
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Literal["auto"] | Count = "auto"
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"

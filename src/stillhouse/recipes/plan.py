@@ -19,7 +19,7 @@ STAGE_VERSIONS = {
     "collect": 2,
     "prepare": 4,
     "finetune": 2,
-    "label": 5,
+    "label": 6,
     "train": 4,
     "evaluate": 5,
     "speed": 1,
@@ -134,7 +134,8 @@ class _Builder:
         labelled = add("label", configs.label(), examples | teacher)
         if "memorised" in self._recipe.evaluate.measures:
             self._learned = {LEARNED: labelled}
-        # A student of the teacher's layers starts from the weights that finetune made.
+        # A student of the teacher's layers starts from the weights that finetune made, and a live
+        # teacher stands beside it with them.
         start = examples | (teacher if self._recipe.student.layers_of_teacher else {})
         taught = start | {"targets": labelled}
         if self._recipe.train.mode == "live":

@@ -1,4 +1,4 @@
-"""One thing of a recipe that cannot hold beside another."""
+"""One contradiction of a recipe, as it is told."""
 
 from __future__ import annotations
 

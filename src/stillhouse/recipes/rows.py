@@ -210,6 +210,8 @@ class Prepare(Section):
         conversation: the field that holds the conversation; a usual name of the shape when absent.
         answer: the field that holds the answer; an object is written as compact JSON.
         reference: the field that accuracy is measured against; the answer when absent.
+        votes: the field that says how many people chose which class, as {"yes": 3, "no": 1} or as
+            a list of their choices.
         domain_field: the field that says which of the recipe's domains a row belongs to.
         answer_format: `json` measures field by field, `label` is one of a closed set.
         clean: repairs of the rows' texts.
@@ -227,6 +229,7 @@ class Prepare(Section):
     conversation: str | None = None
     answer: str | None = None
     reference: str | None = None
+    votes: str | None = None
     domain_field: str | None = None
     answer_format: Literal["text", "json", "label"] = "text"
     clean: Clean = Clean()

@@ -28,7 +28,7 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
         RecipeError: what does not go together, and what to do.
     """
     compute = recipe.compute
-    if compute.device != "auto" and not this_host().has_device(compute.device):
+    if compute.device in ("cuda", "mps") and not this_host().has_device(compute.device):
         raise RecipeError(
             f"{origin} compute.device: this machine has no {compute.device}",
             "auto takes what there is",

@@ -44,10 +44,7 @@ class Preview:
     dropped: dict[str, int]
 
     def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
-        """Token counts of those parts, of one domain or of all.
-
-        Unlabelled answers count as `answer_tokens` each.
-        """
+        """Token counts of some parts, of one domain or all; no answer counts `answer_tokens`."""
         wanted = set(parts)
         chosen = [
             example

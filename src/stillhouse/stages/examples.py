@@ -14,6 +14,7 @@ from stillhouse.core.rows import Drop, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
 from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
+from stillhouse.data.votes import Votes
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
@@ -66,7 +67,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Examples with everything that happened on the way, and the rows of the measured ones."""
+    """Examples with everything that happened on the way, the rows of the measured, and votes."""
 
     examples: list[Example]
     dropped: list[Drop]
@@ -76,6 +77,7 @@ class Made:
     num_cut: int
     tokens: dict[str, int]
     measured: list[Row]
+    votes: dict[str, Votes]
 
 
 def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -> Made:
@@ -133,6 +135,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         num_cut,
         dict(tokens),
         [row for row in prepared.measured if row.row_id in ids],
+        {name: votes for name, votes in prepared.votes.items() if name in ids},
     )
 
 

@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.storage import read_rows_file, write_dropped, write_rows
+from stillhouse.data.storage import read_rows_file, write_dropped, write_rows, write_votes
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import MEASURED_ROWS, TOKENIZER, save_corpus
+from stillhouse.stages.corpus import MEASURED_ROWS, TOKENIZER, VOTES, save_corpus
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.sections import section_of
 from stillhouse.tokens.files import copy_tokenizer
@@ -40,6 +40,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
     save_corpus(request.out, made.examples, wanted.template)
     write_rows(request.out / MEASURED_ROWS, made.measured)
+    if wanted.prepare.votes:
+        write_votes(request.out / VOTES, made.votes)
     write_dropped(request.out / "dropped.parquet", made.dropped)
     progress(len(rows), len(rows), "rows")
     parts = Counter(example.part for example in made.examples)
@@ -51,6 +53,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "parts": dict(sorted(parts.items())),
             "tokens": made.tokens,
             "cut_prompts": made.num_cut,
+            **({"voted_on": len(made.votes)} if wanted.prepare.votes else {}),
             "vocab_size": made.tokenizer.vocab_size,
             "flow": [dataclasses.asdict(count) for count in made.counts],
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,19 @@ from stillhouse.losses.divergences import (
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
+from stillhouse.stages.class_lessons import ClassLessons
 from stillhouse.stages.completing import learned
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
 from stillhouse.stages.weights import finished_model, use_compute
 from stillhouse.students.assignment import TrainingData
+from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.target_sources import BROUGHT, AdapterOff, Cached, Live, TargetSource
 from stillhouse.targets.header import TargetHeader
@@ -44,16 +48,37 @@ from stillhouse.tokens.encode import EncodedConversation
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write the student (`model`, `adapter` or `adapters_kd`) and its curve."""
     corpus = open_corpus(request.inputs["examples"])
+    # One teacher for all domains.
+    learning_of = partial(_learning, source=_source(request))
     if request.config.get("domains"):
-        return train_domains(request, corpus, _learning, progress)
-    return StageResult(train_and_save(request, corpus, _learning(request, corpus), progress))
+        return train_domains(request, corpus, learning_of, progress)
+    return StageResult(train_and_save(request, corpus, learning_of(request, corpus), progress))
 
 
-def _learning(request: StageRequest, corpus: Corpus) -> Learning:
+def _source(request: StageRequest) -> TargetSource:
+    """Who says what the teacher's distribution is, by the recipe's `train.mode`."""
+    mode = request.config["training"]["mode"]
+    if mode == "base":
+        return AdapterOff()
+    if mode == "live":
+        use_compute(request.config)
+        config = request.config | {"model": request.config["teacher"]}
+        folder = request.locations.get("teacher")
+        return Live(finished_model(config, request.inputs.get("teacher"), folder))
+    return BROUGHT
+
+
+def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Learning:
     """What is learned from the examples of a corpus."""
     training = section_of(Train, request.config["training"])
-    source: TargetSource = BROUGHT
-    if "targets" in request.inputs:
+    train: list[EncodedExample] | list[ClassExample]
+    validation: list[EncodedExample] | list[ClassExample]
+    if "targets" in request.inputs and training.weights.class_kl:
+        named = NamedAnswers.of_config(request.config["named"])
+        lessons = ClassLessons(request.inputs["targets"], corpus, named)
+        train = lessons.encode(corpus.of_parts(training.parts))
+        validation = lessons.encode(corpus.of_parts(["validation"]))
+    elif "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         wanted = corpus.of_parts(training.parts)
         train = labels.encode(wanted)
@@ -64,25 +89,14 @@ def _learning(request: StageRequest, corpus: Corpus) -> Learning:
                 "raise label.max_new_tokens, or train the teacher for longer",
             )
         validation = labels.encode(corpus.of_parts(["validation"]))
-        source = _source(request, training, labels)
+        if training.mode == "cached":
+            source = Cached(labels.column)
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
         training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
     data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
     return Learning(data, objective_of(training), training, request.locations.get("student"))
-
-
-def _source(request: StageRequest, training: Train, labels: _Labels) -> TargetSource:
-    """Who says what the teacher's distribution is, by the recipe's `train.mode`."""
-    if training.mode == "base":
-        return AdapterOff()
-    if training.mode == "live":
-        use_compute(request.config)
-        config = request.config | {"model": request.config["teacher"]}
-        folder = request.locations.get("teacher")
-        return Live(finished_model(config, request.inputs.get("teacher"), folder))
-    return Cached(labels.column)
 
 
 def objective_of(training: Train) -> Objective:
@@ -103,6 +117,7 @@ def objective_of(training: Train) -> Objective:
         weights.cross_entropy,
         training.kd_temperature,
         training.t2_scaling,
+        weights.class_kl,
     )
 
 

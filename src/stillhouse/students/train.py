@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from stillhouse.students.checkpoints import (
 from stillhouse.students.class_batches import ClassCollator
 from stillhouse.students.class_examples import ClassExample, check_class_examples
 from stillhouse.students.examples import EncodedExample, check_examples
+from stillhouse.students.optimizers import OptimizerFacts, optimizer_facts
 from stillhouse.students.target_sources import NOTHING, OpenSource
 from stillhouse.students.trainer import StudentTrainer, has_stalled
 
@@ -83,6 +84,7 @@ class TrainResult:
         tokens_trained: trained tokens over all steps, counted as often as they were seen.
         is_packed: several examples shared a row; False where the model cannot read such rows, so
             that each had one, padded.
+        optimizer: what the optimizer holds.
     """
 
     curve: tuple[CurvePoint, ...]
@@ -91,6 +93,7 @@ class TrainResult:
     stopped_early: bool
     tokens_trained: int
     is_packed: bool
+    optimizer: OptimizerFacts
 
 
 def train_model(
@@ -121,19 +124,21 @@ def train_model(
     Raises:
         InputError: an example that cannot be trained on, or early stopping without validation.
         ModelError: a model whose head is not known, or trainable weights in half precision.
-        NotBuiltError: an optimizer that this version does not have.
+        UsageError: an optimizer that this machine does not have.
         TrainingError: NaN, missing or zero gradients; names the step.
     """
     data = data if objective.needs_teacher else replace(data, source=NOTHING)
     _check(model, data, objective, training)
     torch.set_num_threads(setting.compute.threads)
-    with _ready_to_train(model, training, data.vocab_size) as is_packed:
+    with ExitStack() as stack:
+        is_packed = stack.enter_context(_ready_to_train(model, training, data.vocab_size))
         teacher = data.source.open(model, data.vocab_size)
         _check_context(data, teacher)
         assignment = Assignment(
             data=data,
             objective=objective,
             teacher=teacher,
+            optimizer=training.optimizer,
             stopping=training.early_stopping,
             workdir=setting.workdir,
             plan_digest=setting.plan_digest,
@@ -141,7 +146,7 @@ def train_model(
             progress=setting.progress,
             at_checkpoint=setting.at_checkpoint,
         )
-        trainer = _build_trainer(model, assignment, training, setting)
+        trainer = stack.enter_context(closing(_build_trainer(model, assignment, training, setting)))
         newest = _newest_checkpoint(trainer, setting)
         if newest and _is_done(newest, training):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
@@ -254,6 +259,7 @@ def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> Tr
         stopped_early=bool(stopping and has_stalled(trainer.validation_losses(), stopping)),
         tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
         is_packed=trainer.collator.is_packed,
+        optimizer=optimizer_facts(trainer.student, training.optimizer),
     )
 
 
