@@ -277,7 +277,7 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
             "name them in the config, so that memory can be planned",
         )
     hidden, heads = found["hidden"], found["heads"]
-    acts = (merged[name] for name in _ACT_NAMES if name in merged)
+    stated = (merged[name] for name in _ACT_NAMES if name in merged)
     # A dense architecture pays no heed to keys of experts, and not each reads their width.
     may_mix = family is PLAIN or "experts" in family.defaults
     experts = (found["experts"] or 1) if may_mix else 1
@@ -295,7 +295,7 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
         experts=experts,
         active_experts=(found["active_experts"] or 1) if experts > 1 else 1,
         family=family,
-        act=_ACTS.get(str(next(acts, "")), family.act),
+        act=_ACTS.get(str(next(stated, "")), family.act),
         attention_bias=bool(found["biased"]),
         mlp_bias=family.reads_mlp_bias and bool(merged.get("mlp_bias")),
         attention_dropout=_dropout(merged, ("attn_pdrop", "attention_dropout"), family),
