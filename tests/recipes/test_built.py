@@ -94,8 +94,6 @@ def test_what_is_built_is_not_named(changes):
     ("changes", "key", "value"),
     [
         ({"student": {"api": {"kind": "openai", "model": "m"}}}, "student.api", "openai m"),
-        ({"teacher__thinking": "off"}, "teacher.thinking", "off"),
-        ({"student__thinking": "off"}, "student.thinking", "off"),
         (
             {"student__hub": "openai/gpt-oss-20b"},
             "student.hub",
@@ -113,11 +111,6 @@ def test_what_is_built_is_not_named(changes):
             "lrclib",
         ),
         ({"prepare__steps": [{"name": "augment"}]}, "prepare.steps", "augment"),
-        ({"finetune__optimizer": {"name": "galore_adamw"}}, "finetune.optimizer.name",
-         "galore_adamw"),
-        ({"finetune__optimizer": {"galore": {}}}, "finetune.optimizer.galore", "rank 128"),
-        ({"train__optimizer": {"name": "adamw_8bit"}}, "train.optimizer.name", "adamw_8bit"),
-        ({"train__optimizer": {"galore": {"rank": 8}}}, "train.optimizer.galore", "rank 8"),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
         ({"evaluate__metrics": ["embedding_distance"]}, "evaluate.metrics", "embedding_distance"),
         ({"gate__rules": [{"metric": "embedding_distance", "at_least": 0.1}]}, "gate.rules.metric",

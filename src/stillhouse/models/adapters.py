@@ -84,12 +84,15 @@ def without_adapter(model: PeftModel) -> Iterator[None]:
             parameter.requires_grad = requires_grad
 
 
-def resolve_modules(model: PreTrainedModel, modules: str | tuple[str, ...]) -> list[str]:
+def resolve_modules(
+    model: PreTrainedModel, modules: str | tuple[str, ...], key: str = "lora.modules"
+) -> list[str]:
     """Full names of the linear layers that `modules` means, in the model's own order.
 
     Args:
         model: a causal language model.
         modules: `all-linear`, or names: a full name, or its end after a dot (`q_proj`).
+        key: of the recipe that says so, for the error.
 
     Returns:
         Never the head, and never a router.
@@ -101,7 +104,7 @@ def resolve_modules(model: PreTrainedModel, modules: str | tuple[str, ...]) -> l
     if modules == "all-linear":
         return list(linear)
     wanted = (modules,) if isinstance(modules, str) else modules
-    return _resolve(wanted, linear, "lora.modules", "no linear layer below the head")
+    return _resolve(wanted, linear, key, "no linear layer below the head")
 
 
 def trainable_count(model: nn.Module) -> int:
@@ -133,7 +136,7 @@ def _resolve(
             ends = sorted({last_name(name) for name in known})
             near = difflib.get_close_matches(pattern, [*ends, *known], n=3, cutoff=0.4) or ends
             mend = f"did you mean {', '.join(near)}?" if near else "this model has none; leave it"
-            every = " Or use all-linear" if key == "lora.modules" else ""
+            every = " Or use all-linear" if key.endswith(".modules") else ""
             raise ModelError(f"{key}: {pattern!r} matches {nothing}", mend + every)
     return [name for name in known if any(is_named(name, pattern) for pattern in wanted)]
 

@@ -83,6 +83,24 @@ def load_model(
     return put_adapter(_load_full(under, device, dtype, options), folder, device)
 
 
+def use_attention(model: PreTrainedModel, attention: str) -> None:
+    """Let a model that was built here compute attention as a recipe says.
+
+    Args:
+        model: changed in place.
+        attention: as `LoadOptions.attention`.
+
+    Raises:
+        ModelError: it is not there for this model, or not installed.
+    """
+    if attention == "auto":
+        return
+    try:
+        model.set_attn_implementation(attention)
+    except (ValueError, ImportError) as error:
+        raise _attention_error(type(model).__name__, error) from error
+
+
 def adapter_tensors(model: PeftModel, name: str = "default") -> dict[str, torch.Tensor]:
     """An adapter's tensors by the names that they have in its file, sorted."""
     from peft import get_peft_model_state_dict
@@ -156,21 +174,25 @@ def _load_error(folder: Path, error: Exception) -> ModelError:
             "take a model whose architecture transformers has; or read that code, and say "
             "trust_remote_code: true beside the model",
         )
-    if isinstance(error, ImportError):
-        is_bits = "bitsandbytes" in str(error)
-        mend = 'pip install "stillhouse[qlora]"' if is_bits else "take compute.attention: auto"
-        return ModelError(f"{folder} cannot be loaded as asked: {error}", mend)
-    if "attn_implementation" in str(error) or "attention implementation" in str(error):
-        return ModelError(
-            f"{folder}: compute.attention is not there for this model: {error}",
-            "take another of auto, eager, sdpa, flash_attention_2, flex_attention",
-        )
+    if "bitsandbytes" in str(error):
+        return ModelError(f"{folder}: {error}", 'pip install "stillhouse[qlora]"')
+    if any(
+        word in str(error) for word in ("attn_implementation", "attention impl", "FlashAttention")
+    ):
+        return _attention_error(str(folder), error)
     if "size mismatch" in str(error) or "ignore_mismatched_sizes" in str(error):
         return ModelError(
             f"{folder}: tensors have other shapes than its config.json says",
             "weights and config.json are of two models: take both from one place",
         )
     return ModelError(f"{folder} cannot be loaded: {error}", "is it a language model?")
+
+
+def _attention_error(model: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{model}: compute.attention is not there for it: {error}",
+        "take another of auto, eager, sdpa, flash_attention_2, flex_attention",
+    )
 
 
 def _require_complete(folder: Path, missing: set[str], unexpected: set[str]) -> None:

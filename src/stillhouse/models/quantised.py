@@ -1,7 +1,7 @@
 """Linear layers in 8 or 4 bits while they are frozen, through bitsandbytes.
 
 bitsandbytes re-packs a 4-bit weight at the first forward pass in eval mode on a CPU that has
-avx512_bf16; from then on its layer has no gradient, and computes in bfloat16. Nothing is
+avx512_bf16; from then on its layer passes no gradient, and computes in bfloat16. Nothing is
 re-packed here, so that what is measured is what is trained, before and between its steps.
 
 Bytes of a quantised layer: `recipes.quantised_bytes`.
@@ -16,6 +16,7 @@ from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils.quantization_config import QuantizationMethod
 
+from stillhouse.core.errors import ModelError
 from stillhouse.models.inference import plain_model
 
 if TYPE_CHECKING:
@@ -55,6 +56,28 @@ def keep_unpacked(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+
+
+def refuse_repacked(model: nn.Module) -> None:
+    """Stop before a training that would be wrong without a word.
+
+    Gradients go around a re-packed layer, through residual connections and adapters, and are
+    neither None nor 0.
+
+    Args:
+        model: as it is to be trained.
+
+    Raises:
+        ModelError: one of its 4-bit weights was re-packed.
+    """
+    for name, parameter in model.named_parameters():
+        state = getattr(parameter, "quant_state", None)
+        if getattr(state, "packing_format_for_cpu", False):
+            raise ModelError(
+                f"the 4-bit weight {name} was re-packed by a forward pass in eval mode, and passes "
+                "no gradient any more",
+                "load the model anew with stillhouse.models.load, which keeps it from that",
+            )
 
 
 def is_quantised(model: PreTrainedModel | PeftModel) -> bool:

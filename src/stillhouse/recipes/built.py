@@ -75,18 +75,6 @@ def _unless(value: object, built: object) -> list[object]:
     return [] if value == built else [value]
 
 
-def _optimizer(recipe: Recipe, section: str) -> list[object]:
-    training = recipe.finetune if section == "finetune" else recipe.train
-    return _unless(training.optimizer.name, "adamw") if training else []
-
-
-def _galore(recipe: Recipe, section: str) -> list[object]:
-    training = recipe.finetune if section == "finetune" else recipe.train
-    if training is None or training.optimizer.galore is None:
-        return []
-    return [f"rank {training.optimizer.galore.rank}"]
-
-
 def _other_tokenizer(recipe: Recipe) -> list[str]:
     teacher, student = facts_for(recipe.teacher.hub or ""), facts_for(recipe.student.hub or "")
     if not teacher or not student or teacher.shape.tokenizer == student.shape.tokenizer:
@@ -125,17 +113,12 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-_OPTIMIZER = "only adamw is built"
-_GALORE = "is read by galore_adamw, which is not built; remove the section"
-_THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
-    _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
-    _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
         "student.hub",
         _other_tokenizer,
@@ -163,15 +146,11 @@ _TABLE: tuple[_Row, ...] = (
         ],
         "no such step is built; pair_with is, beside clean, drop and split",
     ),
-    _Row("finetune.optimizer.name", lambda r: _optimizer(r, "finetune"), _OPTIMIZER),
-    _Row("finetune.optimizer.galore", lambda r: _galore(r, "finetune"), _GALORE),
     _Row(
         "train.mode",
         lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
         "the student's own text is not learned from yet: cached, live or base",
     ),
-    _Row("train.optimizer.name", lambda r: _optimizer(r, "train"), _OPTIMIZER),
-    _Row("train.optimizer.galore", lambda r: _galore(r, "train"), _GALORE),
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
     _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),
     _Row("gate.rules.metric", _rule_metrics, _METRIC),

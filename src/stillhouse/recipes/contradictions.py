@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 
 from stillhouse.recipes.class_contradictions import find_class_contradictions
-from stillhouse.recipes.domains import DOMAIN, domain_problems
+from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
@@ -14,8 +14,10 @@ from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import OF_CLASSES, is_measured
 from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
+from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS
 
 LOGIT_METRICS = (
@@ -33,11 +35,12 @@ _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_MET
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
-        *(Problem(*found) for found in domain_problems(recipe)),
+        *domain_problems(recipe),
         *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
+        *optimizer_problems(recipe),
         *_targets_not_stored(recipe),
         *find_class_contradictions(recipe),
         *find_mode_problems(recipe),

@@ -23,6 +23,7 @@ class Family:
         norms: a block, over the whole width.
         norms_have_bias: LayerNorm with two vectors; False is RMSNorm with one.
         head_norm: of queries and keys, over a `head`, over all heads (`wide`), or `none`.
+        scales_wide: a norm's weight meets float32, also where the rest is narrower.
         act: between the feed-forward matrices, where the config names none.
         is_eager: attention weights are tensors of their own; else one kernel that keeps none.
         has_sinks: one learned logit a head.
@@ -40,6 +41,7 @@ class Family:
     norms: int = 2
     norms_have_bias: bool = False
     head_norm: Literal["none", "head", "wide"] = "none"
+    scales_wide: bool = False
     act: Act = "silu"
     is_eager: bool = False
     has_sinks: bool = False
@@ -108,6 +110,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "gemma2": Family(
         norms=4,
+        scales_wide=True,
         act="gelu",
         is_tied=True,
         is_eager=True,
@@ -115,12 +118,15 @@ FAMILIES: dict[str, Family] = {
     ),
     "gemma3_text": Family(
         norms=4,
+        scales_wide=True,
         head_norm="head",
         act="gelu",
         is_tied=True,
         defaults=_sizes(2304, 26, 8, 9216, 262208, kv_heads=4, head_dim=256),
     ),
-    "olmo2": Family(head_norm="wide", defaults=_sizes(4096, 32, 32, 11008, 50304)),
+    "olmo2": Family(
+        head_norm="wide", scales_wide=True, defaults=_sizes(4096, 32, 32, 11008, 50304)
+    ),
     "gpt_oss": Family(
         is_eager=True,
         has_sinks=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -240,7 +241,14 @@ def _describe(error: ErrorDetails, sources: dict[Key, str], origin: str) -> str:
         return f"{head}: {message}"
     given = json.dumps(error["input"], default=str, ensure_ascii=False)
     shown = given if len(given) <= 60 else given[:57] + "..."
-    return f"{head}: {message[0].lower()}{message[1:]}; this is {shown}"
+    guess = _nearest_choice(error) if error["type"] == "literal_error" else ""
+    return f"{head}: {message[0].lower()}{message[1:]}; this is {shown}{guess}"
+
+
+def _nearest_choice(error: ErrorDetails) -> str:
+    choices = re.findall("'([^']*)'", error["ctx"]["expected"])
+    near = difflib.get_close_matches(str(error["input"]), choices, n=1, cutoff=0.5)
+    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def _where(key: Key, sources: dict[Key, str], origin: str) -> str:

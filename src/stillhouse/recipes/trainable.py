@@ -27,19 +27,33 @@ def trainable_parameters(sizes: Sizes, lora: Lora | None) -> int:
     """
     if lora is None:
         return sizes.parameters
-    adapted = [one for block in range(sizes.layers) for one in _adapted(sizes, lora, block)]
-    small = sum(lora.rank * (one.inputs + one.outputs) for one in adapted)
+    meant = [one for block in range(sizes.layers) for one in adapted(sizes, lora, block)]
+    small = sum(lora.rank * (one.inputs + one.outputs) for one in meant)
     biases = {
         "none": 0,
-        "lora_only": sum(one.outputs for one in adapted if one.has_bias),
+        "lora_only": sum(one.outputs for one in meant if one.has_bias),
         "all": sizes.bias_parameters,
     }
     return small + _of_experts(sizes, lora) + biases[lora.bias]
 
 
-def _adapted(sizes: Sizes, lora: Lora, block: int) -> Iterator[Linear]:
-    """The linear layers of a block that get an adapter."""
-    place = f"{_BLOCKS.get(sizes.family.layout, 'model.layers')}.{block}."
+def block_place(sizes: Sizes, block: int) -> str:
+    """The name of a block inside its model, with the dot that ends it."""
+    return f"{_BLOCKS.get(sizes.family.layout, 'model.layers')}.{block}."
+
+
+def adapted(sizes: Sizes, lora: Lora, block: int) -> Iterator[Linear]:
+    """The linear layers of a block that get an adapter.
+
+    Args:
+        sizes: of the model.
+        lora: the recipe's section.
+        block: its number.
+
+    Yields:
+        In the block's own order.
+    """
+    place = block_place(sizes, block)
     for one in sizes.linears:
         if lora.modules == "all-linear" or any(
             is_named(place + one.name, pattern) for pattern in lora.modules

@@ -43,41 +43,61 @@ class Lora(Section):
 
 
 class Galore(Section):
-    """Gradients projected to a low rank (Zhao et al. 2024, arXiv:2403.03507).
+    """AdamW on gradients projected to a low rank (Zhao et al. 2024, arXiv:2403.03507).
 
     Attributes:
-        rank: of the projection.
+        rank: of the projection, at most; `auto` is as large as memory_gb allows. A matrix whose
+            smaller side is below it keeps that side as its own rank.
+        memory_gb: 10**9 bytes that the optimizer's whole state may take; the rank is lowered until
+            it fits.
         update_gap: steps between two projections.
         scale: of the projected update.
-        modules: names of linear layers.
+        modules: names of linear layers, or their ends; `all-linear` is each but the head and the
+            routers. Every other parameter is moved by plain AdamW.
+        layerwise: move each parameter as soon as its gradient is there, then free the gradient.
+            Each gradient is then shortened to max_grad_norm on its own.
     """
 
-    rank: Count = 128
+    rank: Count | Literal["auto"] = 128
+    memory_gb: Positive | None = None
     update_gap: Count = 200
     scale: Positive = 0.25
-    modules: tuple[str, ...] = ()
+    modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    layerwise: bool = False
+
+    @model_validator(mode="after")
+    def _rank_is_known(self) -> Self:
+        if self.rank == "auto" and self.memory_gb is None:
+            raise ValueError("rank: auto is as large as memory_gb allows, which is not given")
+        if not self.modules:
+            raise ValueError("modules names no layer; all-linear names each of them")
+        return self
 
 
 class Optimizer(Section):
     """AdamW with a schedule; the ranges are those in which it is known to train.
 
     Attributes:
-        name: which one.
+        name: `adamw_8bit` keeps both moments in 8 bits (Dettmers et al. 2022, arXiv:2110.02861),
+            but for embeddings and for what has under 4,096 numbers; it needs the extra qlora.
+            `galore_adamw` keeps them in a low rank.
         learning_rate: at the top of the schedule.
-        weight_decay: decoupled.
+        weight_decay: decoupled; norms and biases have none.
         beta1: of the first moment.
         beta2: of the second moment.
+        eps: added to the square root of the second moment.
         max_grad_norm: longer gradients are shortened to it.
         schedule: of the learning rate after the warm-up; cosine and linear end at 0.
         warmup_steps: of a linear rise from 0.
         galore: settings of galore_adamw.
     """
 
-    name: Literal["adamw", "galore_adamw", "adamw_8bit"] = "adamw"
+    name: Literal["adamw", "adamw_8bit", "galore_adamw"] = "adamw"
     learning_rate: float = Field(default=1e-4, ge=1e-7, le=1e-1)
     weight_decay: NotNegative = 0.0
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     beta2: float = Field(default=0.999, ge=0.0, lt=1.0)
+    eps: Positive = 1e-8
     max_grad_norm: Positive = 1.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0)

@@ -94,6 +94,7 @@ def train_and_save(
         "rows": "packed" if result.is_packed else "padded",
         "trainable_parameters": trainable,
         "parameters": parameter_count(model),
+        **result.optimizer.in_words(training.optimizer, result.steps),
     }
 
 

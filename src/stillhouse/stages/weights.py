@@ -11,7 +11,7 @@ from stillhouse.core.errors import ModelError
 from stillhouse.export.merge import merge_student
 from stillhouse.models.domains import load_domains
 from stillhouse.models.layers import take_layers
-from stillhouse.models.load import LoadOptions, load_model
+from stillhouse.models.load import LoadOptions, load_model, use_attention
 from stillhouse.models.scratch import build_scratch
 from stillhouse.recipes.models import Scratch
 from stillhouse.stages.contract import StageRequest
@@ -66,8 +66,7 @@ def new_base(request: StageRequest, corpus: Corpus) -> PreTrainedModel:
         whole = {"device": "cpu", "dtype": "float32", "model": model["of"]}
         artifact, folder = request.inputs.get("teacher"), request.locations.get("teacher")
         new = take_layers(merge_student(finished_model(whole, artifact, folder)), model["layers"])
-    if attention != "auto":
-        new.set_attn_implementation(attention)
+    use_attention(new, attention)
     return new
 
 

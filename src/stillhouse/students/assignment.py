@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
-from stillhouse.recipes.training import EarlyStopping
+from stillhouse.recipes.training import EarlyStopping, Optimizer
 from stillhouse.students.batches import BatchMaker
 from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
@@ -40,6 +40,7 @@ class Assignment:
         data: what is learned from.
         objective: what is minimised.
         teacher: the source of `data`, opened.
+        optimizer: how steps are taken.
         stopping: when to stop early, or None.
         workdir: where checkpoints go.
         plan_digest: whose checkpoints these are.
@@ -51,6 +52,7 @@ class Assignment:
     data: TrainingData
     objective: Objective
     teacher: OpenSource
+    optimizer: Optimizer
     stopping: EarlyStopping | None
     workdir: Path
     plan_digest: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
+from stillhouse.models.quantised import keep_unpacked, refuse_repacked
 from stillhouse.models.source import context_tokens
 from stillhouse.models.trees import can_read_trees
 from stillhouse.recipes.compute import ResolvedCompute
@@ -34,6 +35,7 @@ from stillhouse.students.checkpoints import (
 from stillhouse.students.class_batches import ClassCollator
 from stillhouse.students.class_examples import ClassExample, check_class_examples
 from stillhouse.students.examples import EncodedExample, check_examples
+from stillhouse.students.optimizers import OptimizerFacts, optimizer_facts
 from stillhouse.students.target_sources import NOTHING, OpenSource
 from stillhouse.students.trainer import StudentTrainer, has_stalled
 
@@ -49,8 +51,8 @@ class Setting:
             same digest are resumed.
         progress: hears of every step.
         deepspeed: its configuration, where one is used.
-        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model holds
-            its weights; told again after a crash in between.
+        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model
+            holds its weights; told again after a crash in between.
     """
 
     compute: ResolvedCompute
@@ -82,6 +84,7 @@ class TrainResult:
         tokens_trained: trained tokens over all steps, counted as often as they were seen.
         is_packed: several examples shared a row; False where the model cannot read such rows, so
             that each had one, padded.
+        optimizer: what the optimizer holds.
     """
 
     curve: tuple[CurvePoint, ...]
@@ -90,6 +93,7 @@ class TrainResult:
     stopped_early: bool
     tokens_trained: int
     is_packed: bool
+    optimizer: OptimizerFacts
 
 
 def train_model(
@@ -120,19 +124,21 @@ def train_model(
     Raises:
         InputError: an example that cannot be trained on, or early stopping without validation.
         ModelError: a model whose head is not known, or trainable weights in half precision.
-        NotBuiltError: an optimizer that this version does not have.
+        UsageError: an optimizer that this machine does not have.
         TrainingError: NaN, missing or zero gradients; names the step.
     """
     data = data if objective.needs_teacher else replace(data, source=NOTHING)
     _check(model, data, objective, training)
     torch.set_num_threads(setting.compute.threads)
-    with _ready_to_train(model, training, data.vocab_size) as is_packed:
+    with ExitStack() as stack:
+        is_packed = stack.enter_context(_ready_to_train(model, training, data.vocab_size))
         teacher = data.source.open(model, data.vocab_size)
         _check_context(data, teacher)
         assignment = Assignment(
             data=data,
             objective=objective,
             teacher=teacher,
+            optimizer=training.optimizer,
             stopping=training.early_stopping,
             workdir=setting.workdir,
             plan_digest=setting.plan_digest,
@@ -140,7 +146,7 @@ def train_model(
             progress=setting.progress,
             at_checkpoint=setting.at_checkpoint,
         )
-        trainer = _build_trainer(model, assignment, training, setting)
+        trainer = stack.enter_context(closing(_build_trainer(model, assignment, training, setting)))
         newest = _newest_checkpoint(trainer, setting)
         if newest and _is_done(newest, training):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
@@ -158,6 +164,8 @@ def _check(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
+    keep_unpacked(model)
+    refuse_repacked(model)
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
             _check_examples(model, examples, data, objective)
@@ -251,6 +259,7 @@ def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> Tr
         stopped_early=bool(stopping and has_stalled(trainer.validation_losses(), stopping)),
         tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
         is_packed=trainer.collator.is_packed,
+        optimizer=optimizer_facts(trainer.student, training.optimizer),
     )
 
 

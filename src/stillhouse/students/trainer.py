@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from stillhouse.core.errors import TrainingError
 from stillhouse.losses.terms import UnitWeights
@@ -27,6 +28,8 @@ from stillhouse.students.checkpoints import (
     save_trainable,
     seal,
 )
+from stillhouse.students.layerwise import Layerwise
+from stillhouse.students.optimizers import build_optimizer, layerwise_of
 from stillhouse.students.order import FixedSampler, Layout, StepSampler
 
 
@@ -55,7 +58,7 @@ class StudentTrainer(Trainer):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel | PeftModel,
         args: TrainingArguments,
         layout: Layout,
         assignment: Assignment,
@@ -69,6 +72,29 @@ class StudentTrainer(Trainer):
         self.collator = assignment.collator
         self.step_tokens = 0
         self.step_units = UnitWeights(0)
+        self.layerwise: Layerwise | None = None
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The recipe's optimizer over the trainable parameters.
+
+        Args:
+            model: the student, where its weights were cut over processes; else its own.
+
+        Returns:
+            The optimizer; made once.
+        """
+        if self.optimizer is None:
+            section = self.assignment.optimizer
+            student = cast("PreTrainedModel | PeftModel", model or self.student)
+            decayed = self.get_decay_parameter_names(student)
+            self.optimizer = build_optimizer(student, section, decayed)
+            self.layerwise = layerwise_of(self.optimizer, section, self.layout.num_processes)
+        return self.optimizer
+
+    def close(self) -> None:
+        """Leave nothing on the model that acts when others train it."""
+        if self.layerwise:
+            self.layerwise.remove()
 
     def get_train_dataloader(self) -> DataLoader[Learned]:
         """Every batch of the whole training, in one pass of the Trainer."""
@@ -129,19 +155,23 @@ class StudentTrainer(Trainer):
         )
         return outputs.loss, outputs.per_token
 
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """The gradient's norm before it was shortened; layerwise that was done on the way."""
+        return self.layerwise.take_norm() if self.layerwise else super()._clip_grad_norm(model)
+
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The gradient's norm; stops the run where it or the loss cannot be trusted."""
         norm = super()._get_grad_norm(model, grad_norm)
         loss, size = float(self._tr_loss), float(norm)
         step = self.state.global_step + 1
-        if step == 1:
-            self._require_gradients()
         if not math.isfinite(loss) or not math.isfinite(size):
             raise TrainingError(
                 f"step {step}: the loss is {loss}, the gradient's norm {size}",
-                "lower optimizer.learning_rate, or add warmup_steps; weights are as before "
-                "this step",
+                "lower optimizer.learning_rate, or add warmup_steps; the newest checkpoint is of "
+                "before this step",
             )
+        if step == 1:
+            self._require_gradients()
         if size == 0 and self.step_tokens:
             raise TrainingError(
                 f"step {step}: every gradient is 0, so nothing would be learned",
@@ -151,10 +181,11 @@ class StudentTrainer(Trainer):
 
     def _require_gradients(self) -> None:
         """A trainable parameter that the loss never reaches would stay as it is without a word."""
+        moved = self.optimizer.state if self.optimizer else {}  # already, during the backward pass
         unreached = [
             name
             for name, parameter in self.student.named_parameters()
-            if parameter.requires_grad and parameter.grad is None
+            if parameter.requires_grad and parameter.grad is None and parameter not in moved
         ]
         if unreached and self.step_tokens:
             raise TrainingError(
