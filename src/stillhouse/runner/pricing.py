@@ -213,7 +213,7 @@ class Pricer:
         """Each example with every named answer behind its prompt, as one tree."""
         named = self._recipe.label.classes or ()
         # One more token ends each answer.
-        answers = sum(len(self.seen.tokenizer.encode(name)[0]) + 1 for name in named)
+        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
         own = round(corpus.answer_tokens / max(1, corpus.examples))
         more = answers - own
         return replace(
