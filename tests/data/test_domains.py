@@ -1,4 +1,4 @@
-"""Rows are dealt to domains: each with its own system message, its own duplicates, its own share."""
+"""Rows are dealt to domains: each with its own system message, duplicates and share."""
 
 from __future__ import annotations
 

@@ -94,8 +94,6 @@ def test_what_is_built_is_not_named(changes):
     ("changes", "key", "value"),
     [
         ({"student": {"api": {"kind": "openai", "model": "m"}}}, "student.api", "openai m"),
-        ({"teacher__thinking": "off"}, "teacher.thinking", "off"),
-        ({"student__thinking": "off"}, "student.thinking", "off"),
         (
             {"student__hub": "openai/gpt-oss-20b"},
             "student.hub",

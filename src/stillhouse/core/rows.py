@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "error"]
@@ -14,11 +15,38 @@ student without it, stop early, or measure (never trained on)."""
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that a model asks to be called; `arguments` is the JSON text it wrote."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Attributes:
+        role: one of `Role`.
+        content: its text.
+        tool_calls: what an assistant turn asks to be called, in order; the tool turns that
+            follow answer them in this order.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    def as_list(self) -> list[Any]:
+        """Role and content, and the name and arguments of each call where there are any."""
+        calls = [[call.name, call.arguments] for call in self.tool_calls]
+        return [self.role, self.content, calls] if calls else [self.role, self.content]
+
+    @classmethod
+    def from_list(cls, parts: Sequence[Any]) -> Self:
+        """The message that `as_list` took apart."""
+        role, content, *calls = parts
+        return cls(role, content, tuple(ToolCall(*call) for each in calls for call in each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +109,6 @@ class OwnLogprob:
     token: bytes
     logprob: float
     top: tuple[tuple[bytes, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A function that a model asks to be called; `arguments` is the JSON text it wrote."""
-
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ def read_examples(path: Path) -> list[Example]:
         Example(
             example_id=record["example_id"],
             part=record["part"],
-            prompt=tuple(Message(role, content) for role, content in json.loads(record["prompt"])),
+            prompt=tuple(map(Message.from_list, json.loads(record["prompt"]))),
             answer=record["answer"],
             reference=record["reference"],
             group=record["group"],
@@ -208,7 +208,7 @@ def _example_record(example: Example) -> _Record:
     return {
         "example_id": example.example_id,
         "part": example.part,
-        "prompt": _json([[turn.role, turn.content] for turn in example.prompt]),
+        "prompt": _json([turn.as_list() for turn in example.prompt]),
         "answer": example.answer,
         "reference": example.reference,
         "group": example.group,

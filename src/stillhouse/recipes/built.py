@@ -113,15 +113,12 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-_THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
-    _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
-    _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
         "student.hub",
         _other_tokenizer,

@@ -84,6 +84,7 @@ class Configs:
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
             ),
             "template": dump(recipe.reading_model)["template"],
+            **({"thinking": "off"} if recipe.reading_model.thinking == "off" else {}),
             "context": content.context,
             "room_for_answer": max(
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0

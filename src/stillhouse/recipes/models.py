@@ -75,8 +75,9 @@ class ModelSource(Section):
             arXiv:1910.01108); of the fine-tuned teacher where there is one.
         api: a model behind an API; it gives text alone, so the student learns that text.
         template: `chat` takes the tokenizer's own; or three texts.
-        thinking: `off` tells a chat template that can think not to; `template` says nothing. A
-            model behind an API has `api.thinking`.
+        thinking: `off` sets the switch of a chat template that can think, in training, labelling,
+            evaluation and what is exported; a model that always thinks is refused. `template`
+            says nothing. The teacher's holds for both; a model behind an API has `api.thinking`.
         accept_terms: the licence or service whose terms, of training on its answers, you have read
             and may use it under; asked for where they forbid some uses.
         trust_remote_code: run the Python code that comes with the model; read it first.

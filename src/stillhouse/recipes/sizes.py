@@ -265,10 +265,10 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
     merged = {name: value for name, value in merged.items() if value is not None}
     kind = str((config.get("text_config") or {}).get("model_type", config.get("model_type", "")))
     family = FAMILIES.get(kind, PLAIN)
-    found = {name: _first(merged, theirs) for name, theirs in _NAMES.items()}
+    stated = {name: _first(merged, theirs) for name, theirs in _NAMES.items()}
     found = {
         name: family.defaults.get(name, 0) if value is None else value
-        for name, value in found.items()
+        for name, value in stated.items()
     }
     found["vocab"] = vocab or found["vocab"]
     missing = [name for name in ("hidden", "layers", "heads", "vocab") if not found[name]]
@@ -278,7 +278,7 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
             "name them in the config, so that memory can be planned",
         )
     hidden, heads = found["hidden"], found["heads"]
-    stated = (merged[name] for name in _ACT_NAMES if name in merged)
+    acts = (merged[name] for name in _ACT_NAMES if name in merged)
     # A dense architecture pays no heed to keys of experts, and not each reads their width.
     may_mix = family is PLAIN or "experts" in family.defaults
     experts = (found["experts"] or 1) if may_mix else 1
@@ -296,7 +296,7 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
         experts=experts,
         active_experts=(found["active_experts"] or 1) if experts > 1 else 1,
         family=family,
-        act=_ACTS.get(str(next(stated, "")), family.act),
+        act=_ACTS.get(str(next(acts, "")), family.act),
         attention_bias=bool(found["biased"]),
         mlp_bias=family.reads_mlp_bias and bool(merged.get("mlp_bias")),
         attention_dropout=_dropout(merged, ("attn_pdrop", "attention_dropout"), family),

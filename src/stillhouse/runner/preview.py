@@ -15,7 +15,7 @@ from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Made, Wanted, make_examples
 from stillhouse.stages.rows import iterate_rows
 from stillhouse.tokens.encode import encode_conversation
-from stillhouse.tokens.show import TokenView, explain_mask
+from stillhouse.tokens.show import MaskView, explain_mask
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -101,6 +101,7 @@ def preview(resolved: Resolved) -> Preview:
         asked_parts=tuple(config["asked_parts"]),
         paired=config["paired"],
         domains=config.get("domains", ()),
+        is_silent=config.get("thinking") == "off",
     )
     with tempfile.TemporaryDirectory() as folder:
         made = make_examples(rows, wanted, Path(folder))
@@ -118,7 +119,7 @@ def _reasons(made: Made) -> dict[str, int]:
     return reasons
 
 
-def show_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, list[TokenView]]:
+def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, MaskView]:
     """One example token by token, with what is trained on.
 
     Args:
@@ -127,7 +128,7 @@ def show_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, list
         number: 0 for the first.
 
     Returns:
-        The example, and each of its tokens.
+        The example, each of its tokens, and what there is to say about them.
 
     Raises:
         InputError: there is no such example.
@@ -144,5 +145,5 @@ def show_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, list
             + (f" in the part {part!r}" if part else ""),
             f"there are {len(known)}, counted from 0",
         )
-    encoded = encode_conversation(known[number].messages(), seen.template, seen.tokenizer)
-    return known[number], explain_mask(encoded, seen.tokenizer)
+    messages = known[number].messages()
+    return known[number], explain_mask(messages, seen.template, seen.tokenizer)

@@ -72,7 +72,7 @@ def _conversation(lesson: EncodedExample) -> EncodedConversation:
     """The ids as a conversation; that the targets are theirs was checked when they were read."""
     digest = lesson.targets.key.completion_digest if lesson.targets else ""
     nowhere = np.zeros((len(lesson.ids), 2), np.int32)
-    return EncodedConversation(lesson.ids, lesson.is_trained, nowhere, "", "", digest, 0)
+    return EncodedConversation(lesson.ids, lesson.is_trained, nowhere, "", "", digest)
 
 
 def summarise(

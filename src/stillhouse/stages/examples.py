@@ -22,6 +22,7 @@ from stillhouse.stages.corpus import build_template
 from stillhouse.stages.domain_rows import by_domain, require_every_domain
 from stillhouse.stages.sections import section_of
 from stillhouse.tokens.fit import TOO_LONG, fit_to_context
+from stillhouse.tokens.silence import silence
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
@@ -46,6 +47,7 @@ class Wanted:
         asked_parts: parts that are asked although they have answers; rows without one always are.
         paired: the settings of each `pair_with` step, as name and value.
         domains: of the recipe, as name and settings, in its order.
+        is_silent: thinking is switched off in the tokenizer's own template.
     """
 
     prepare: Prepare
@@ -57,6 +59,7 @@ class Wanted:
     asked_parts: tuple[str, ...]
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     domains: tuple[tuple[str, Any], ...] = ()
+    is_silent: bool = False
 
     @property
     def max_tokens(self) -> int:
@@ -100,8 +103,10 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
     prepared = prepare_rows(collected, wanted.prepare, settings, domains)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
+    if wanted.is_silent:
+        tokenizer = silence(tokenizer)
     template = build_template(wanted.template, tokenizer)
-    fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
+    fits = [_fit_named(example, wanted, template, tokenizer) for example in prepared.examples]
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
     if not any(fit.example.part == "holdout" for fit in kept):
@@ -172,6 +177,15 @@ class _Fit:
     is_cut: bool = False
     reason: str = ""
     evidence: str = ""
+
+
+def _fit_named(
+    example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer
+) -> _Fit:
+    try:
+        return _fit(example, wanted, template, tokenizer)
+    except InputError as error:
+        raise InputError(f"row {example.example_id}: {error.message}", error.hint) from error
 
 
 def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer) -> _Fit:

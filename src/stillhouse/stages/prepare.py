@@ -14,7 +14,7 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import MEASURED_ROWS, TOKENIZER, VOTES, save_corpus
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.sections import section_of
-from stillhouse.tokens.files import copy_tokenizer
+from stillhouse.tokens.files import copy_tokenizer, write_template
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
@@ -32,12 +32,16 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         asked_parts=tuple(config["asked_parts"]),
         paired=config["paired"],
         domains=config.get("domains", ()),
+        is_silent=config.get("thinking") == "off",
     )
     rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
     tokenizer_folder = request.out / TOKENIZER
     made = make_examples(rows, wanted, tokenizer_folder)
     if wanted.tokenizer_from:
         copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
+    if wanted.is_silent:
+        # Every later stage reads this folder, and export ships it.
+        write_template(tokenizer_folder, made.tokenizer)
     save_corpus(request.out, made.examples, wanted.template)
     write_rows(request.out / MEASURED_ROWS, made.measured)
     if wanted.prepare.votes:
