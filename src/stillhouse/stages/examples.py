@@ -104,6 +104,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         tokenizer = silence(tokenizer)
     template = build_template(wanted.template, tokenizer)
     fits = [_fit_named(example, wanted, template, tokenizer) for example in prepared.examples]
+    _refuse_many_too_long(fits, wanted)
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
     if not any(fit.example.part == "holdout" for fit in kept):
@@ -221,6 +222,19 @@ def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTo
         num_left_out=fitted.num_left_out,
         has_empty_thought=fitted.has_empty_thought,
     )
+
+
+def _refuse_many_too_long(fits: list[_Fit], wanted: Wanted) -> None:
+    """An answer is never cut: an example that does not fit with its prompt cut is lost."""
+    lost, allowed = sum(fit.reason == TOO_LONG for fit in fits), wanted.prepare.too_long_at_most
+    if lost > allowed * len(fits):
+        raise InputError(
+            f"{lost:,} of {len(fits):,} examples are longer than {wanted.max_tokens:,} tokens even "
+            "with their prompts cut, and answers are never cut; prepare.too_long_at_most allows "
+            f"{allowed:.0%}",
+            "raise prepare.max_tokens as far as the models' context allows, lower "
+            "label.max_new_tokens and evaluate.max_new_tokens, or allow more to be dropped",
+        )
 
 
 def _end_leaks(fits: list[_Fit]) -> list[_Fit]:
