@@ -61,20 +61,20 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs",
             {
-                "teacher.thinking", "student.hub", "export.formats", "serve",
+                "student.hub", "export.formats", "serve",
             },
         ),
         (
             "songs-sft",
             {
-                "teacher.thinking", "student.hub", "gate.rules.against", "export.formats", "serve",
+                "student.hub", "gate.rules.against", "export.formats", "serve",
             },
         ),
         ("accounting-qa", {"prepare.steps"}),
         (
             "prompt-transform",
             {
-                "teacher.thinking", "gate.rules.against",
+                "gate.rules.against",
                 "export.formats", "serve", "monitor",
             },
         ),

@@ -23,6 +23,7 @@ from stillhouse.models.generate import Generated, find_stopping, generate_ids
 from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.models.score import score_batch
 from stillhouse.models.scoring import Scoring
+from stillhouse.tokens.answers import read_answer
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
 from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
@@ -97,7 +98,8 @@ class TransformersEngine:
             sampling: greedy at temperature 0.
 
         Yields:
-            Text without special tokens, with how it ended.
+            Text without special tokens, with how it ended; a thought in it is taken out where the
+            template says not to think.
 
         Raises:
             InputError: a prompt does not fit the model's context, or the template refuses it.
@@ -114,12 +116,14 @@ class TransformersEngine:
                     self._model, prompts, sampling, self._stopping, seed=seed, grammar=self._grammar
                 )
             for example, one in zip(window, found, strict=True):
+                text, thought = read_answer(one.ids, self._tokenizer, self._template)
                 yield Completion(
                     example.example_id,
-                    self._tokenizer.decode(one.ids),
+                    text,
                     one.finish,
                     len(one.ids),
                     logprobs=self._own_logprobs(one),
+                    reasoning=thought,
                     sample_index=sampling.sample_index,
                 )
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 
 from stillhouse.recipes.class_contradictions import find_class_contradictions
-from stillhouse.recipes.domains import DOMAIN, domain_problems
+from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
@@ -17,6 +17,7 @@ from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS
 
 LOGIT_METRICS = (
@@ -34,7 +35,7 @@ _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_MET
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
-        *(Problem(*found) for found in domain_problems(recipe)),
+        *domain_problems(recipe),
         *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),

@@ -265,10 +265,9 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
     merged = {name: value for name, value in merged.items() if value is not None}
     kind = str((config.get("text_config") or {}).get("model_type", config.get("model_type", "")))
     family = FAMILIES.get(kind, PLAIN)
-    found = {name: _first(merged, theirs) for name, theirs in _NAMES.items()}
     found = {
-        name: family.defaults.get(name, 0) if value is None else value
-        for name, value in found.items()
+        name: _first(merged, theirs, family.defaults.get(name, 0))
+        for name, theirs in _NAMES.items()
     }
     found["vocab"] = vocab or found["vocab"]
     missing = [name for name in ("hidden", "layers", "heads", "vocab") if not found[name]]
@@ -304,8 +303,8 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
     )
 
 
-def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((int(config[name]) for name in names if name in config), None)
+def _first(config: Mapping[str, Any], names: tuple[str, ...], default: int) -> int:
+    return next((int(config[name]) for name in names if name in config), default)
 
 
 def _dropout(config: Mapping[str, Any], names: tuple[str, ...], family: Family) -> float:
