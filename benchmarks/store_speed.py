@@ -165,8 +165,8 @@ class _Cache:
         from stillhouse.losses.terms import Objective
         from stillhouse.recipes.compute import ResolvedCompute
         from stillhouse.recipes.training import Length, Training
+        from stillhouse.students.assignment import TrainingData
         from stillhouse.students.train import Setting, train_model
-        from stillhouse.students.trainer import TrainingData
 
         times: list[tuple[float, float]] = []
 

@@ -25,9 +25,9 @@ from stillhouse.core.hashing import digest_value
 from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Length, Optimizer, Training
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.train import Setting, train_model
-from stillhouse.students.trainer import TrainingData
 from stillhouse.tokens.encode import EncodedConversation
 from stillhouse.tokens.tokenizer import TextTokenizer, digest_ids, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer

@@ -59,9 +59,9 @@ def _ours(spec: dict[str, Any], steps: _Steps) -> None:
     from stillhouse.losses.terms import CROSS_ENTROPY, Objective
     from stillhouse.recipes.compute import ResolvedCompute
     from stillhouse.recipes.training import Length, Optimizer, Training
+    from stillhouse.students.assignment import TrainingData
     from stillhouse.students.examples import EncodedExample
     from stillhouse.students.train import Setting, train_model
-    from stillhouse.students.trainer import TrainingData
     from stillhouse.targets.read import TargetReader
     from workload import Work
 

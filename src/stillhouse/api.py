@@ -98,12 +98,13 @@ def run(
     return read_status(place)
 
 
-def check(recipe: str, call: Call = Call()) -> CheckReport:
+def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckReport:
     """What a run would do and cost; nothing is run.
 
     Args:
         recipe: a file, or a built-in recipe's name.
         call: overrides and place.
+        probe: measure this machine for ten seconds, once a runs folder, to tell hours better.
 
     Returns:
         Every instance with its price, and what this machine has free.
@@ -113,7 +114,7 @@ def check(recipe: str, call: Call = Call()) -> CheckReport:
     """
     loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
     place = open_place(effective, call.runs, call.name, smoke=call.smoke)
-    return check_costs(resolve(loaded, effective), place)
+    return check_costs(resolve(loaded, effective), place, is_probing=probe)
 
 
 def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:

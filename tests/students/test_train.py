@@ -16,7 +16,7 @@ from tiny_students import (
     weights_of,
 )
 
-from stillhouse.core.errors import InputError, ModelError, NotBuiltError, TrainingError
+from stillhouse.core.errors import InputError, ModelError, TrainingError
 from stillhouse.core.hashing import digest_folder
 from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.models.head import find_head
@@ -204,14 +204,6 @@ def test_parameters_that_do_not_reach_the_loss_stop_the_run(tmp_path):
         fit(student, data_of(draw_examples(4)), tmp_path)
 
 
-def test_optimizers_that_are_not_built_say_so(tmp_path):
-    section = with_optimizer(quick(), name="galore_adamw")
-    with pytest.raises(NotBuiltError, match="galore_adamw"):
-        train_model(
-            build(), data_of(draw_examples(4)), BOTH, section, Setting(ONE_THREAD, tmp_path, "p")
-        )
-
-
 def test_half_precision_weights_are_refused(tmp_path):
     with pytest.raises(ModelError, match=r"bfloat16; small updates would be lost"):
         fit(build().bfloat16(), data_of(draw_examples(4)), tmp_path)
@@ -258,7 +250,7 @@ def test_padding_rows_of_the_head_are_no_part_of_the_loss(tmp_path):
             rest = {k: v for k, v in build().state_dict().items() if v.shape != source.shape}
         student.load_state_dict(rest, strict=False)
         data = data_of(examples)
-        data = type(data)(data.train, (), data.log_z_column, vocab_size)
+        data = type(data)(data.train, (), data.source, vocab_size)
         losses.append(fit(student, data, tmp_path / str(vocab_size), steps=1).curve[0].loss)
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 

@@ -17,9 +17,11 @@ from stillhouse.models.adapters import add_lora
 from stillhouse.models.inference import plain_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Length, Lora, Optimizer, Training
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
+from stillhouse.students.target_sources import Cached
 from stillhouse.students.train import Setting, train_model
-from stillhouse.students.trainer import StudentTrainer, TrainingData
+from stillhouse.students.trainer import StudentTrainer
 
 VOCAB = 61
 KD_TEMPERATURE = 2.0
@@ -152,7 +154,8 @@ def gradients_of(model):
 
 
 def one_step(model, examples, batch_size, accumulation, workdir, objective=BOTH, **training):
-    """Loss and gradients of one step of the real trainer."""
+    """Loss and gradients of one step of the real trainer; examples, or data with its source."""
+    data = examples if isinstance(examples, TrainingData) else data_of(examples)
     seen = {}
     norm_of = StudentTrainer._get_grad_norm
 
@@ -165,9 +168,7 @@ def one_step(model, examples, batch_size, accumulation, workdir, objective=BOTH,
     StudentTrainer._get_grad_norm = spy
     try:
         section = quick(steps=1, batch_size=batch_size, accumulation=accumulation, **training)
-        result = train_model(
-            model, data_of(examples), objective, section, Setting(ONE_THREAD, workdir, "plan")
-        )
+        result = train_model(model, data, objective, section, Setting(ONE_THREAD, workdir, "plan"))
     finally:
         StudentTrainer._get_grad_norm = norm_of
     return result.curve[0].loss, seen
@@ -187,7 +188,7 @@ def quick(steps=8, batch_size=4, accumulation=1, checkpoint_every=None, **traini
 
 
 def data_of(train, validation=()):
-    return TrainingData(train, validation, log_z_column=1)
+    return TrainingData(train, validation, Cached(1))
 
 
 def weights_of(model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -139,22 +140,42 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         _put("harness: a rough guess, 1,000 examples a task without a limit")
     parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
     _put(f"examples: {parts}")
-    if found.dropped:
-        dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
-        _put(f"rows dropped: {dropped}")
-    if found.cut_prompts:
-        _put(f"prompts cut to the context: {in_count(found.cut_prompts)}")
-    if found.terms:
-        _put(f"teacher's terms: {found.terms}")
-    elif asks:
-        _put("teacher's terms: not known; read what its provider says of training on its answers")
+    for line in _beside_the_plan(found, asks=asks):
+        _put(line)
+    if found.largest:
+        parts = ", ".join(
+            f"{name} {in_bytes(size)}" for name, size in found.largest.cost.parts.items()
+        )
+        _put(f"largest peak, {found.largest.key}: {parts}")
     compute = found.compute
-    _put(f"compute: {compute.device}, {compute.dtype}, {compute.threads} threads")
+    _put(f"compute: {compute.name}, {compute.dtype}, {compute.threads} threads")
+    device = (
+        f", {in_bytes(found.device_bytes)} of {in_bytes(found.free_device_bytes)} on {compute.name}"
+        if found.device_bytes
+        else ""
+    )
     _put(
         f"to do: {in_time(found.seconds)}, {in_bytes(found.disk_bytes)} of "
         f"{in_bytes(found.free_disk_bytes)} disk, {in_bytes(found.memory_bytes)} of "
-        f"{in_bytes(found.free_memory_bytes)} memory (estimates)"
+        f"{in_bytes(found.free_memory_bytes)} memory{device} (estimates)"
     )
+
+
+def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
+    if found.dropped:
+        dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
+        yield f"rows dropped: {dropped}"
+    if found.cut_prompts:
+        yield f"prompts cut to the context: {in_count(found.cut_prompts)}"
+    for item in found.instances:
+        if item.cost.trainable_parameters:
+            yield f"{item.key} trains {item.cost.trainable_parameters:,} parameters"
+    for caution in found.cautions:
+        yield f"take care: {caution}"
+    if found.terms:
+        yield f"teacher's terms: {found.terms}"
+    elif asks:
+        yield "teacher's terms: not known; read what its provider says of training on its answers"
 
 
 def _money(cost: Cost) -> str:

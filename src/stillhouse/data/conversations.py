@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message, Row
+from stillhouse.data.domains import domain_of
 from stillhouse.data.drafts import Draft, draft_of
 from stillhouse.data.nearest import did_you_mean
 from stillhouse.data.paths import value_at
 from stillhouse.data.templates import as_text, parse_template
 from stillhouse.data.tool_calls import read_tool_calls, require_results_in_order
+from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 
 Turns = tuple[Message, ...]
+
+NO_DOMAINS: Mapping[str, Domain] = MappingProxyType({})
 
 _ROLES = {name: name for name in ("system", "user", "assistant", "tool")} | {"developer": "system"}
 _SHAREGPT_ROLES = {
@@ -28,11 +33,14 @@ _SHAREGPT_ROLES = {
 }
 
 
-def build_shaper(prepare: Prepare) -> Callable[[Row], Draft]:
+def build_shaper(
+    prepare: Prepare, domains: Mapping[str, Domain] = NO_DOMAINS
+) -> Callable[[Row], Draft]:
     """The function that makes a draft of a row, as the recipe's `prepare` says.
 
     Args:
         prepare: shape, templates and the names of the fields.
+        domains: of the recipe, by name.
 
     Returns:
         row -> draft; raises InputError with file and line for a row that does not fit.
@@ -41,10 +49,17 @@ def build_shaper(prepare: Prepare) -> Callable[[Row], Draft]:
         InputError: a template that cannot be parsed.
     """
     read_turns = _SHAPES[prepare.shape](prepare)
-    system = parse_template(prepare.system, "prepare.system") if prepare.system else None
+    common = parse_template(prepare.system, "prepare.system") if prepare.system else None
+    own = {
+        name: parse_template(domain.system, f"domains.{name}.system")
+        for name, domain in domains.items()
+        if domain.system
+    }
 
     def shape(row: Row) -> Draft:
         turns, has_content = read_turns(row)
+        domain = domain_of(row, prepare.domain_field or "") if domains else ""
+        system = own.get(domain, common)
         if system and not any(turn.role == "system" for turn in turns):
             turns = (Message("system", system.fill(row)), *turns)
         prompt, answer = _cut_last_answer(turns, row.provenance)
@@ -53,7 +68,8 @@ def build_shaper(prepare: Prepare) -> Callable[[Row], Draft]:
         reference = answer
         if prepare.reference:
             reference = as_text(value_at(row, prepare.reference, "prepare.reference"))
-        return replace(draft_of(row, prompt, answer, reference), has_content=has_content)
+        draft = draft_of(row, prompt, answer, reference)
+        return replace(draft, has_content=has_content, domain=domain)
 
     return shape
 

@@ -120,7 +120,7 @@ def fused_linear_loss(  # noqa: PLR0913 - each is a thing of its own, made at an
         head.num_used,
         wants_gradient=any(wanted),
     )
-    work = _Work(head, losses, precision, wanted, chunk_tokens)
+    work = _Work(head, losses, precision, wanted, _teacher_products(losses), chunk_tokens)
     return FusedLoss(_FusedLinear.apply(*tensors, work), losses.values)
 
 
@@ -173,6 +173,7 @@ class _Work:
     losses: RowLosses
     precision: Precision
     wanted: list[bool]
+    teacher: HeadProducts | None
     chunk_tokens: int
 
     @property
@@ -237,7 +238,7 @@ def _run_chunks(products: HeadProducts, work: _Work) -> None:
     num_rows, chunk = len(hidden_NH), work.chunk()
     shape = (min(chunk, num_rows), head.num_used)
     room_nV = torch.empty(shape, dtype=work.precision.softmax, device=hidden_NH.device)
-    teacher = _teacher_products(losses)
+    teacher = work.teacher
     teacher_room_nV = None if teacher is None else torch.empty_like(room_nV)
     for start in range(0, num_rows, chunk):
         rows = slice(start, min(start + chunk, num_rows))

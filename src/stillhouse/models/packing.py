@@ -3,13 +3,13 @@
 Most can: where positions start anew, transformers builds attention in blocks. Recurrent and
 convolutional layers, and models that count positions by themselves, cannot.
 
-Legend: R rows, W width of a row, H hidden size, T tokens of one example.
+Legend: R rows, W width of a row, H hidden size, T tokens of one example, N positions of a batch.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from peft import PeftModel
@@ -64,6 +64,31 @@ def find_packed_reader(model: PreTrainedModel | PeftModel) -> PackedReader | Non
     # A model with a mask for each kind of layer may not hand its positions on to them.
     readers = (_by_positions, _by_masks) if layers else (_by_positions,)
     return next((reader for reader in readers if _keeps_apart(inner, reader)), None)
+
+
+def answer_hidden(
+    model: PreTrainedModel,
+    read_packed: PackedReader | None,
+    rows: Mapping[str, Tensor],
+    positions_N: Tensor,
+) -> Tensor:
+    """The hidden states (N, H) at some positions of a batch, packed or padded.
+
+    Args:
+        model: a causal language model.
+        read_packed: what `find_packed_reader` gave for it.
+        rows: `input_ids` (R, W), beside it `position_ids` (R, W) of packed rows or the
+            `attention_mask` (R, W) of padded ones.
+        positions_N: (N,) int64, flat indices r * W + w.
+
+    Returns:
+        After the last norm, differentiable.
+    """
+    if read_packed and "position_ids" in rows:
+        hidden_RWH = read_packed(model, rows["input_ids"], rows["position_ids"])
+    else:
+        hidden_RWH = last_hidden(model, rows["input_ids"], rows["attention_mask"])
+    return hidden_RWH.flatten(0, 1).index_select(0, positions_N)
 
 
 def _by_positions(model: PreTrainedModel, ids_RW: Tensor, inside_RW: Tensor) -> Tensor:

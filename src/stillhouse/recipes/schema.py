@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from stillhouse.recipes.domains import Domains
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.labels import Label
@@ -26,7 +27,8 @@ class Recipe(Section):
         network: `none`, `hub`, or the hosts that may be reached; enforced in every process.
         teacher: the model that is imitated.
         student: the model that learns.
-        domains: names of the domains that the stages run for, one adapter each.
+        domains: a list of names, or a mapping of names to settings: the student learns an adapter
+            for each, all on one frozen base; `prepare.domain_field` deals the rows out to them.
         serve: how the student is served; read by later versions.
         monitor: what is watched while it serves; read by later versions.
     """
@@ -38,7 +40,7 @@ class Recipe(Section):
     compute: Compute = Compute()
     teacher: ModelSource
     student: ModelSource
-    domains: tuple[str, ...] = ()
+    domains: Domains = Field(default_factory=dict)
     collect: Collect
     prepare: Prepare
     finetune: Finetune | None = None

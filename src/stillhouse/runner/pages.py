@@ -7,7 +7,7 @@ computed here from the scores and answers that the evaluations wrote.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stillhouse.core.hashing import digest_value
@@ -58,7 +58,12 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
     """
     facts = RunFacts(folder, store)
     metrics = metric_rows(facts)
-    flow = facts.summary_of("prepare").get("flow", ())
+    flow = [
+        step
+        for stage in ("step", "prepare")
+        for _, manifest in facts.of_stage(stage)
+        for step in manifest.summary.get("flow", ())
+    ]
     report = RunReport(
         title=facts.record.name,
         description=facts.record.recipe["description"],
@@ -139,13 +144,17 @@ def _in_words(summary: dict[str, Any]) -> str:
 
 def _curves(facts: RunFacts) -> Iterator[Curve]:
     for stage in ("finetune", "train"):
-        for item, _ in facts.of_stage(stage):
-            name = variant_of(item) or TEACHER
-            plain = facts.read_json(item, "curve.json")
-            yield Curve(name=name, points=tuple(map(tuple, plain["train"])), kind="train")
-            if plain["validation"]:
-                points = tuple(map(tuple, plain["validation"]))
-                yield Curve(name=name, points=points, kind="validation")
+        for item, manifest in facts.of_stage(stage):
+            for path in (PurePosixPath(file.path) for file in manifest.files):
+                if path.name not in ("curve.json", "kd_metrics.json"):
+                    continue
+                # A domain's curve lies in a folder of its own.
+                name = " ".join(filter(None, (variant_of(item) or TEACHER, path.parent.name)))
+                plain = facts.read_json(item, str(path))
+                yield Curve(name=name, points=tuple(map(tuple, plain["train"])), kind="train")
+                if plain["validation"]:
+                    points = tuple(map(tuple, plain["validation"]))
+                    yield Curve(name=name, points=points, kind="validation")
 
 
 def decisive_gate(facts: RunFacts) -> GateView | None:

@@ -28,7 +28,7 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
         RecipeError: what does not go together, and what to do.
     """
     compute = recipe.compute
-    if compute.device != "auto" and not this_host().has_device(compute.device):
+    if compute.device in ("cuda", "mps") and not this_host().has_device(compute.device):
         raise RecipeError(
             f"{origin} compute.device: this machine has no {compute.device}",
             "auto takes what there is",
@@ -54,7 +54,8 @@ def _check_weights(recipe: Recipe, origin: str) -> None:
             f"{origin} student.template: teacher and student must see the same text",
             "remove student.template; the teacher's is used for both",
         )
-    if recipe.teacher.scratch and not recipe.student.scratch:
+    is_made = recipe.student.scratch or recipe.student.layers_of_teacher
+    if recipe.teacher.scratch and not is_made:
         raise RecipeError(
             f"{origin} student: a trained student cannot share the tokenizer that a scratch "
             "teacher learns",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
 EXAMPLES, TOKENIZER, TEMPLATE = "examples.parquet", "tokenizer", "template.json"
+VOTES = "votes.parquet"
+"""Of the examples that people voted on, where the recipe names the field."""
 MEASURED_ROWS = "measured_rows.parquet"
 """The rows of validation and holdout, for what is told of examples beside prompt and answer."""
 
@@ -26,7 +28,7 @@ class Corpus:
     """What `prepare` made.
 
     Attributes:
-        examples: of every part, in the order of the rows.
+        examples: of every part, domain by domain, in the order of the rows.
         tokenizer: of teacher and student alike.
         template: how a conversation is written.
         tokenizer_folder: its files.
@@ -41,6 +43,10 @@ class Corpus:
         """The examples of those parts."""
         wanted = set(parts)
         return [example for example in self.examples if example.part in wanted]
+
+    def of_domain(self, name: str) -> Corpus:
+        """The corpus of one domain's examples alone."""
+        return replace(self, examples=[one for one in self.examples if one.domain == name])
 
     def encode(self, example: Example, answer: str | None = None) -> EncodedConversation:
         """Ids and mask of an example, closed by `answer` or its own."""

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.core.rows import Drop, Ended, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
-from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
+from stillhouse.data.votes import Votes
+from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.corpus import build_template
+from stillhouse.stages.domain_rows import by_domain, require_every_domain
+from stillhouse.stages.sections import section_of
 from stillhouse.tokens.fit import TOO_LONG, fit_to_context
 from stillhouse.tokens.silence import silence
 from stillhouse.tokens.template import Template
@@ -41,7 +44,7 @@ class Wanted:
         context: tokens that both models hold; 0 for no limit.
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
-        paired: the settings of each `pair_with` step, as name and value.
+        domains: of the recipe, as name and settings, in its order.
         is_silent: thinking is switched off in the tokenizer's own template.
     """
 
@@ -52,7 +55,7 @@ class Wanted:
     context: int
     room_for_answer: int
     asked_parts: tuple[str, ...]
-    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    domains: tuple[tuple[str, Any], ...] = ()
     is_silent: bool = False
 
     @property
@@ -64,10 +67,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Examples with everything that happened on the way, and the rows of the measured ones."""
+    """Examples with everything that happened on the way, the rows of the measured, and votes."""
 
     examples: list[Example]
-    dropped: list[Drop]
+    dropped: list[Ended]
     counts: list[StepCount]
     tokenizer: TextTokenizer
     template: Template
@@ -75,6 +78,7 @@ class Made:
     tokens: dict[str, int]
     measured: list[Row]
     not_learned: dict[str, int]
+    votes: dict[str, Votes]
 
 
 def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -> Made:
@@ -93,8 +97,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     """
     _require_room(wanted)
     collected = list(rows)
-    settings = [[Setting(*one) for one in each] for each in wanted.paired]
-    prepared = prepare_rows(collected, wanted.prepare, settings)
+    domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
+    prepared = prepare_rows(collected, wanted.prepare, domains)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     if wanted.is_silent:
         tokenizer = silence(tokenizer)
@@ -108,6 +112,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
             "raise prepare.max_tokens, lower label.max_new_tokens and evaluate.max_new_tokens, or "
             "shorten the rows",
         )
+    examples = by_domain([fit.example for fit in kept], list(domains))
     # As they were collected, where no step has made them.
     row_of = {row.row_id: row for row in (*prepared.made, *collected)}
     ended = [fit for fit in fits if fit.reason]
@@ -121,9 +126,11 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     count = StepCount(
         "fit_to_context", len(fits), len(kept), dict(sorted(reasons.items())), num_cut
     )
+    every = [*prepared.dropped, *dropped]
+    require_every_domain(examples, every, list(domains), wanted.prepare)
     return Made(
-        [fit.example for fit in kept],
-        [*prepared.dropped, *dropped],
+        examples,
+        every,
         [*prepared.counts, count],
         tokenizer,
         template,
@@ -131,6 +138,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         dict(tokens),
         [row for row in prepared.measured if row.row_id in ids],
         _not_learned(kept),
+        {name: votes for name, votes in prepared.votes.items() if name in ids},
     )
 
 

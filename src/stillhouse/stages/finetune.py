@@ -12,8 +12,8 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.training import Learning, train_and_save
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
-from stillhouse.students.trainer import TrainingData
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:

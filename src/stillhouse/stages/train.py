@@ -1,8 +1,9 @@
-"""Train: the student learns from stored targets, its twin from gold answers alone."""
+"""Train: the student learns what its teacher says of each token, its twin gold answers alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,60 @@ from stillhouse.losses.divergences import (
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
+from stillhouse.stages.class_lessons import ClassLessons
 from stillhouse.stages.completing import learned
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
+from stillhouse.stages.weights import finished_model, use_compute
+from stillhouse.students.assignment import TrainingData
+from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
-from stillhouse.students.trainer import TrainingData
+from stillhouse.students.target_sources import BROUGHT, AdapterOff, Cached, Live, TargetSource
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write the student (`model`, or `adapter`) and `curve.json`."""
-    training = section_of(Train, request.config["training"])
+    """Write the student (`model`, `adapter` or `adapters_kd`) and its curve."""
     corpus = open_corpus(request.inputs["examples"])
-    column = 0
-    if "targets" in request.inputs:
+    # One teacher for all domains.
+    learning_of = partial(_learning, source=_source(request))
+    if request.config.get("domains"):
+        return train_domains(request, corpus, learning_of, progress)
+    return StageResult(train_and_save(request, corpus, learning_of(request, corpus), progress))
+
+
+def _source(request: StageRequest) -> TargetSource:
+    """Who says what the teacher's distribution is, by the recipe's `train.mode`."""
+    mode = request.config["training"]["mode"]
+    if mode == "base":
+        return AdapterOff()
+    if mode == "live":
+        use_compute(request.config)
+        config = request.config | {"model": request.config["teacher"]}
+        folder = request.locations.get("teacher")
+        return Live(finished_model(config, request.inputs.get("teacher"), folder))
+    return BROUGHT
+
+
+def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Learning:
+    """What is learned from the examples of a corpus."""
+    training = section_of(Train, request.config["training"])
+    train: list[EncodedExample] | list[ClassExample]
+    validation: list[EncodedExample] | list[ClassExample]
+    if "targets" in request.inputs and training.weights.class_kl:
+        named = NamedAnswers.of_config(request.config["named"])
+        lessons = ClassLessons(request.inputs["targets"], corpus, named)
+        train = lessons.encode(corpus.of_parts(training.parts))
+        validation = lessons.encode(corpus.of_parts(["validation"]))
+    elif "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         wanted = corpus.of_parts(training.parts)
         train = labels.encode(wanted)
@@ -54,14 +89,14 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
                 "raise label.max_new_tokens, or train the teacher for longer",
             )
         validation = labels.encode(corpus.of_parts(["validation"]))
-        column = labels.column
+        if training.mode == "cached":
+            source = Cached(labels.column)
     else:
         train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
         training = _as_long_as_the_student(training, request.config, corpus)
         validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
-    data = TrainingData(train, validation, column, corpus.tokenizer.vocab_size)
-    learning = Learning(data, objective_of(training), training, request.locations.get("student"))
-    return StageResult(train_and_save(request, corpus, learning, progress))
+    data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
+    return Learning(data, objective_of(training), training, request.locations.get("student"))
 
 
 def objective_of(training: Train) -> Objective:
@@ -82,6 +117,7 @@ def objective_of(training: Train) -> Objective:
         weights.cross_entropy,
         training.kd_temperature,
         training.t2_scaling,
+        weights.class_kl,
     )
 
 
@@ -100,7 +136,7 @@ def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Cor
 
 
 class _Labels:
-    """What `label` stored: completions, and targets that must belong to this very text."""
+    """What `label` stored: completions, and the targets of this very text if they are learned."""
 
     def __init__(self, folder: Path, corpus: Corpus, training: Train) -> None:
         self._corpus = corpus
@@ -108,7 +144,7 @@ class _Labels:
         self._answers = read_completions(folder / COMPLETIONS)
         self._reader: TargetReader | None = None
         self.column = 0
-        if training.weights.needs_teacher:
+        if training.weights.needs_teacher and training.mode == "cached":
             expected: dict[str, Any] = {
                 "tokenizer_digest": corpus.tokenizer.digest,
                 "template_digest": corpus.template.digest,
@@ -118,7 +154,7 @@ class _Labels:
             self.column = _column(self._reader.header, training)
 
     def encode(self, examples: Sequence[Example]) -> list[EncodedExample]:
-        """The examples that have a completion, with targets where the objective needs them."""
+        """The examples that have a completion, with targets where those are learned."""
         wanted = {example.example_id for example in examples}
         answers = [answer for answer in self._answers if answer.example_id in wanted]
         known = learned(examples, answers)

@@ -7,21 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from transformers import PreTrainedModel
 
 from stillhouse.core.files import write_json
 from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
 from stillhouse.losses.terms import Objective
 from stillhouse.models.adapters import add_lora, trainable_count
+from stillhouse.models.quantised import parameter_count
 from stillhouse.models.scratch import save_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import Corpus
-from stillhouse.stages.weights import ADAPTER, MODEL, starting_model, use_compute
+from stillhouse.stages.weights import (
+    ADAPTER,
+    MODEL,
+    is_own_base,
+    new_base,
+    starting_model,
+    use_compute,
+)
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.checkpoints import delete_checkpoints
 from stillhouse.students.train import Setting, TrainResult, train_model
-from stillhouse.students.trainer import TrainingData
 
 CURVE = "curve.json"
 
@@ -60,23 +69,21 @@ def train_and_save(
     config = request.config
     use_compute(config)
     training = learning.training
-    start = starting_model(config, corpus, learning.folder)
-    model = add_lora(start, training.lora, training.seed) if training.lora else start
+    model, base = _learner(request, corpus, learning)
     trainable = trainable_count(model)
     setting = Setting(
         ResolvedCompute(config["device"], config["dtype"], config["threads"]),
         request.scratch,
         request.artifact_id,
         progress,
+        config.get("deepspeed"),
     )
-    result = train_model(model, learning.data, learning.objective, training, setting)
+    result = learn(model, learning, setting)
     if isinstance(model, PeftModel):
-        write_adapter(model, request.out / ADAPTER, f"../{MODEL}")
-        start = model.unload()
-    if not training.lora or config["model"]["scratch"]:
-        # Nobody else has the base of a scratch model.
-        save_model(start, corpus.tokenizer_folder, request.out / MODEL)
-    _write_curve(request.out / CURVE, result)
+        write_adapter(model, request.out / ADAPTER, f"../{MODEL}", base)
+    else:
+        save_model(model, corpus.tokenizer_folder, request.out / MODEL)
+    write_record(request.out / CURVE, result)
     delete_checkpoints(request.scratch)
     return {
         "examples": len(learning.data.train),
@@ -86,11 +93,56 @@ def train_and_save(
         "tokens_trained": result.tokens_trained,
         "rows": "packed" if result.is_packed else "padded",
         "trainable_parameters": trainable,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": parameter_count(model),
+        **result.optimizer.in_words(training.optimizer, result.steps),
     }
 
 
-def _write_curve(path: Path, result: TrainResult) -> None:
+def _learner(
+    request: StageRequest, corpus: Corpus, learning: Learning
+) -> tuple[PreTrainedModel | PeftModel, Path | None]:
+    """The model before its first step, and where the frozen weights under its adapter lie."""
+    lora, config = learning.training.lora, request.config
+    if lora is None:
+        if is_own_base(config):
+            return new_base(request, corpus).to(config["device"]), None
+        folder = Path(learning.folder) if learning.folder else None
+        return starting_model(config, folder, "float32"), None
+    frozen, base = frozen_base(request, corpus, learning)
+    return add_lora(frozen, lora, learning.training.seed), base
+
+
+def frozen_base(
+    request: StageRequest, corpus: Corpus, learning: Learning
+) -> tuple[PreTrainedModel, Path | None]:
+    """The model that adapters are put on, and where it lies: in `out` where nobody else has it.
+
+    Args:
+        request: of a training.
+        corpus: tokenizer of the model.
+        learning: with `training.lora`.
+
+    Returns:
+        The model on its device, without an adapter.
+    """
+    lora, config = learning.training.lora, request.config
+    base = Path(learning.folder) if learning.folder else None
+    if is_own_base(config):
+        # It is quantised while it is loaded.
+        base = request.out / MODEL
+        save_model(new_base(request, corpus), corpus.tokenizer_folder, base)
+    # A bias that is trained is one of the base's own weights.
+    frozen = config["dtype"] if lora is None or lora.bias == "none" else "float32"
+    return starting_model(config, base, frozen), base
+
+
+def learn(model: PreTrainedModel | PeftModel, learning: Learning, setting: Setting) -> TrainResult:
+    """Train a model in place; see `students.train.train_model`."""
+    return train_model(model, learning.data, learning.objective, learning.training, setting)
+
+
+def write_record(path: Path, result: TrainResult) -> None:
+    """Write a training's losses as [step, value], `train` and `validation`."""
     train = [[point.step, point.loss] for point in result.curve if point.loss is not None]
     validation = [
         [point.step, point.validation_loss]

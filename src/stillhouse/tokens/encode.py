@@ -52,6 +52,12 @@ class EncodedConversation:
         """How many tokens are learned."""
         return int(self.is_trained.sum())
 
+    @property
+    def last_answer(self) -> slice:
+        """Where the last answer stands, its end of turn included."""
+        end = int(np.flatnonzero(self.is_trained)[-1]) + 1
+        return slice(int(np.flatnonzero(~self.is_trained[:end])[-1]) + 1, end)
+
 
 def encode_conversation(
     messages: Sequence[Message], template: Template, tokenizer: TextTokenizer

@@ -17,9 +17,9 @@ from stillhouse.losses.terms import Objective
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Length, Optimizer, Training
 from stillhouse.runner.imports import ImportCall, run_import
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.train import Setting, train_model
-from stillhouse.students.trainer import TrainingData
 from stillhouse.targets.importing.examples import read_imported
 from stillhouse.targets.read import TargetReader
 
