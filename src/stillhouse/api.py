@@ -39,7 +39,7 @@ from stillhouse.runner.opening import (
     root_place,
 )
 from stillhouse.runner.pages import gather_report, write_run_report
-from stillhouse.runner.preview import show_mask
+from stillhouse.runner.preview import find_mask
 from stillhouse.runner.resolve import resolve
 from stillhouse.runner.run import Place, execute
 from stillhouse.runner.stores import (
@@ -52,7 +52,7 @@ from stillhouse.runner.stores import (
     view_store,
 )
 from stillhouse.targets.importing.store import ImportedStore
-from stillhouse.tokens.show import TokenView
+from stillhouse.tokens.show import MaskView
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +190,10 @@ def explain(row_id: str, run_name: str = "", runs: str = DEFAULT_ROOT) -> Explan
 
 def mask(
     recipe: str, overrides: Sequence[str] = (), *, part: str = "", example: int = 0
-) -> tuple[Example, list[TokenView]]:
+) -> tuple[Example, MaskView]:
     """One example token by token, with what is trained on."""
     loaded, effective = open_recipe(recipe, overrides)
-    return show_mask(resolve(loaded, effective), part, example)
+    return find_mask(resolve(loaded, effective), part, example)
 
 
 def list_recipes() -> list[str]:

@@ -74,8 +74,8 @@ learns the text alone: give a divergence such as forward_kl a weight, or remove 
     "an adapter to switch off that is not there": """\
 error: recipe.yaml:25 train.mode: base is the student without its adapter, and train.lora is not \
 set: set it
-recipe.yaml:25 train.mode: base keeps the student near its own base, and student.scratch starts \
-from random weights: name a trained one with path or hub
+recipe.yaml:25 train.mode: base keeps the student near its own base, and that must have learned \
+something: name a trained one with student.path or student.hub
 """,
     "broken YAML": """\
 error: recipe.yaml:26: not valid YAML: expected ',' or '}', but got '<stream end>'
@@ -213,7 +213,7 @@ def test_a_founding_recipe_names_every_key_that_is_not_built(told):
     assert found["code"] == 2
     first, *middle, last = found["err"].splitlines()
     lines = [first.removeprefix("error: "), *middle]
-    assert any(line.startswith("songs label.targets: classes: ") for line in lines)
+    assert any(line.startswith("songs serve: ") for line in lines)
     assert all(line.startswith("songs ") for line in lines)
     assert len(lines) == len(set(lines))
     assert last == "  -> this version cannot run it yet; the rest of the recipe is valid"

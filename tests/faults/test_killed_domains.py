@@ -24,7 +24,7 @@ KILLS = [
 def reference(tmp_path_factory):
     root = tmp_path_factory.mktemp("reference")
     recipe = write_recipe(root)
-    made = run("run", recipe, "--runs", root / "runs", "--name", "tiny")
+    made = run("run", recipe, "--runs", root / "runs", "--name", "tiny", timeout=600)
     assert made.returncode == 0, made.stderr
     return recipe, root / "runs"
 
@@ -43,7 +43,7 @@ def test_a_kill_in_any_domain_changes_no_byte(reference, tmp_path, point, who, c
     assert end.alive_s < MOST_ALIVE_S
     work = next((root / "artifacts" / ".work").iterdir())
     sealed = sorted(path.stem for path in (work / "scratch" / "done").glob("*.json"))
-    again = run(*arguments)
+    again = run(*arguments, timeout=600)
     assert again.returncode == 0, again.stderr
     assert differing(root, contents(whole)) == []
     if point == "progress":

@@ -61,21 +61,20 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs",
             {
-                "teacher.thinking", "student.hub", "label.targets", "label.classes",
-                "label.class_field", "export.formats", "serve",
+                "student.hub", "export.formats", "serve",
             },
         ),
         (
             "songs-sft",
             {
-                "teacher.thinking", "student.hub", "gate.rules.against", "export.formats", "serve",
+                "student.hub", "gate.rules.against", "export.formats", "serve",
             },
         ),
         ("accounting-qa", {"prepare.steps"}),
         (
             "prompt-transform",
             {
-                "teacher.thinking", "student.quantization", "gate.rules.against",
+                "gate.rules.against",
                 "export.formats", "serve", "monitor",
             },
         ),
@@ -98,7 +97,7 @@ def test_every_other_built_in_recipe_runs_as_it_is(path):
 def test_songs_distils_verdicts_at_temperature_four():
     loaded = recipe("songs")
     training = loaded.train
-    assert (training.weights.forward_kl, training.weights.cross_entropy) == (0.7, 0.3)
+    assert (training.weights.class_kl, training.weights.cross_entropy) == (0.7, 0.3)
     assert (training.kd_temperature, training.t2_scaling) == (4.0, True)
     assert (training.optimizer.learning_rate, training.length.steps) == (1e-5, 100)
     assert loaded.label.class_field == "verdict"

@@ -106,7 +106,17 @@ def test_a_live_teacher_changes_the_students_name(load):
         (
             BASE,
             ["student={scratch: {model_type: llama}}"],
-            "r.yaml:12 train.mode: base keeps the student near its own base, and student.scratch",
+            "r.yaml:12 train.mode: base keeps the student near its own base, and that must have",
+        ),
+        (
+            BASE,
+            ["train.lora.bias=lora_only"],
+            "--set train.lora.bias=lora_only train.lora.bias: lora_only trains weights of the base",
+        ),
+        (
+            RECIPE,
+            ["train.weights={class_kl: 1}", "label.classes=[a, b]"],
+            "r.yaml:12 train.mode: live asks about tokens, and train.weights.class_kl learns what",
         ),
     ],
 )

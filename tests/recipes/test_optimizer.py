@@ -7,7 +7,7 @@ import yaml
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.load import load_recipe
-from stillhouse.recipes.optimizer_problems import optimizer_notices
+from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.optimizer_state import (
     Trained,
     clipped,
@@ -74,6 +74,7 @@ def test_a_recipe_of_each_optimizer_loads(tmp_path):
             "train.optimizer.galore.layerwise: moves a weight at each batch, and "
             "length.accumulation gathers 2",
         ),
+        ({"name": "galore_adamw"}, {"deepspeed": "zero.json"}, "which DeepSpeed lays out in one"),
         ({"name": "galore_adamw", "galore": {"rank": "auto"}}, {}, "as large as memory_gb allows"),
         ({"name": "galore_adamw", "galore": {"rank": 0}}, {}, "rank"),
         ({"name": "galore_adamw", "galore": {"update_gap": 0}}, {}, "update_gap"),
@@ -94,22 +95,22 @@ def training(steps, **optimizer):
 
 def test_a_projection_that_is_never_renewed_is_said():
     short = training(133, name="galore_adamw", galore=Galore(update_gap=400))
-    assert list(optimizer_notices("finetune", short, 133)) == [
+    assert list(optimizer_cautions("finetune", short, 133)) == [
         "finetune.optimizer.galore.update_gap is 400, the training has 133 steps: the projection "
         "is computed once and never renewed"
     ]
     for gap, count in ((132, 0), (133, 1)):
         section = training(133, name="galore_adamw", galore=Galore(update_gap=gap))
-        assert len(list(optimizer_notices("train", section, 133))) == count
-    assert len(list(optimizer_notices("train", training(199, name="galore_adamw"), 199))) == 1
+        assert len(list(optimizer_cautions("train", section, 133))) == count
+    assert len(list(optimizer_cautions("train", training(199, name="galore_adamw"), 199))) == 1
 
 
 def test_a_warm_up_that_never_ends_is_said():
     assert [
         line.split(":")[0]
-        for line in optimizer_notices("train", training(500, warmup_steps=500), 500)
+        for line in optimizer_cautions("train", training(500, warmup_steps=500), 500)
     ] == ["train.optimizer.warmup_steps is 500, the training has 500 steps"]
-    assert not list(optimizer_notices("train", training(501, warmup_steps=500), 501))
+    assert not list(optimizer_cautions("train", training(501, warmup_steps=500), 501))
 
 
 def test_adamw_holds_two_numbers_for_each_and_a_count():

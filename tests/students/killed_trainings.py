@@ -16,14 +16,29 @@ from pathlib import Path
 
 import numpy as np
 import transformers
-from tiny_students import BOTH, ONE_THREAD, build, data_of, draw_examples, quick, weights_of
+from modes import live_teacher
+from tiny_classes import BY_CLASS, draw_class_examples
+from tiny_students import (
+    BOTH,
+    ONE_THREAD,
+    VOCAB,
+    build,
+    data_of,
+    draw_examples,
+    quick,
+    weights_of,
+)
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.losses.terms import CROSS_ENTROPY
+from stillhouse.models.adapters import add_lora
+from stillhouse.models.load import LoadOptions, load_model
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.training import EarlyStopping, Galore, Optimizer
+from stillhouse.recipes.training import EarlyStopping, Galore, Lora, Optimizer
 from stillhouse.students import trainer as trainer_module
+from stillhouse.students.assignment import TrainingData
 from stillhouse.students.galore import GaloreAdamW
+from stillhouse.students.target_sources import NOTHING, AdapterOff, Live
 from stillhouse.students.train import Setting, train_model
 from stillhouse.students.trainer import StudentTrainer
 
@@ -65,26 +80,41 @@ OPTIMIZERS = {
         galore=Galore(rank=4, update_gap=7, layerwise=True),
     ),
 }
+
+
+def quantised(folder):
+    """An adapter over weights in 4 bits."""
+    build("llama", **WIDE).save_pretrained(folder / "base")
+    base = load_model(folder / "base", options=LoadOptions("nf4"))
+    return add_lora(base, Lora(rank=4, dropout=0.1), 0)
+
+
 WEIGHTS = {
-    "full": lambda: build("llama", **WIDE),
-    "lora": lambda: build("llama", lora=True, **WIDE),
+    "full": lambda _: build("llama", **WIDE),
+    "lora": lambda _: build("llama", lora=True, **WIDE),
+    "qlora": quantised,
 }
 """Of a model with dropout, so that the state of the random numbers counts."""
 
 MODES = {
-    "cached": lambda: (data_of(draw_examples(18)), BOTH),
-    "cross-entropy": lambda: (data_of(draw_examples(18, soft=False)), CROSS_ENTROPY),
+    "cached": (lambda: data_of(draw_examples(18)), BOTH),
+    "live": (lambda: TrainingData(draw_examples(18), (), Live(live_teacher()), VOCAB), BOTH),
+    "base": (lambda: TrainingData(draw_examples(18), (), AdapterOff(), VOCAB), BOTH),
+    "classes": (lambda: TrainingData(draw_class_examples(18), (), NOTHING, VOCAB), BY_CLASS),
+    "text": (lambda: data_of(draw_examples(18, soft=False)), CROSS_ENTROPY),
 }
+"""What is learned, and what is minimised."""
+
 MATRIX_STEPS, MATRIX_KILLS = 41, 20
 
 
 def matrix(mode):
-    """The cells of a mode: GaLore trains whole weights alone."""
+    """The cells of a mode: GaLore trains whole weights alone, and a base needs an adapter on it."""
     return [
         f"{mode}/{weights}/{optimizer}"
         for weights in WEIGHTS
         for optimizer in OPTIMIZERS
-        if weights == "full" or not OPTIMIZERS[optimizer].galore
+        if (mode != "base" if weights == "full" else not OPTIMIZERS[optimizer].galore)
     ]
 
 
@@ -115,12 +145,12 @@ def train(case, workdir, steps):
 def train_cell(cell, workdir, steps):
     """The same for a cell of the matrix."""
     mode, weights, optimizer = cell.split("/")
-    student = WEIGHTS[weights]()
-    data, objective = MODES[mode]()
+    student = WEIGHTS[weights](workdir)
+    learned, objective = MODES[mode]
     accumulation = 1 if optimizer == "layerwise" else 2
     section = quick(steps, 3, accumulation, checkpoint_every=3)
     section = section.model_copy(update={"optimizer": OPTIMIZERS[optimizer]})
-    result = train_model(student, data, objective, section, Setting(ONE_THREAD, workdir, cell))
+    result = train_model(student, learned(), objective, section, Setting(ONE_THREAD, workdir, cell))
     return told_of(student, result)
 
 

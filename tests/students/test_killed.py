@@ -21,7 +21,7 @@ ALL = (
 )
 
 
-MODES = ("cached", "cross-entropy")
+MODES = ("cached", "live", "base", "classes", "text")
 
 
 def told(folder, how, cases):

@@ -2,13 +2,18 @@
 
 import importlib.util
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from tiny_students import BOTH, ONE_THREAD, build, data_of, draw_examples, quick, weights_of
 
-from stillhouse.core.errors import TrainingError, UsageError
-from stillhouse.recipes.training import Galore, Optimizer
+from stillhouse.core.errors import CapacityError, TrainingError, UsageError
+from stillhouse.models.adapters import add_lora
+from stillhouse.recipes.optimizer_state import galore_rank, state_bytes
+from stillhouse.recipes.sizes import sizes_of
+from stillhouse.recipes.trained_shapes import trained_shapes
+from stillhouse.recipes.training import Galore, Lora, Optimizer
 from stillhouse.students import optimizers as optimizers_module
 from stillhouse.students.optimizers import build_optimizer, optimizer_facts, require_8bit
 from stillhouse.students.train import Setting, train_model
@@ -221,3 +226,54 @@ def test_a_parameter_without_a_gradient_stops_the_run(name, tmp_path):
     student.register_parameter("idle", torch.nn.Parameter(torch.ones(3)))
     with pytest.raises(TrainingError, match="1 trainable parameters got no gradient, first idle"):
         fit(student, tmp_path, OPTIMIZERS[name])
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama", "gpt2", "gpt_oss"])
+@pytest.mark.parametrize("name", ["adamw", "adamw_8bit", "galore_adamw"])
+@pytest.mark.parametrize("lora", [None, Lora(rank=4)])
+def test_the_planners_bytes_are_those_of_the_model(kind, name, lora):
+    if lora and name == "galore_adamw":
+        pytest.skip("GaLore trains the weights themselves")
+    student = build(kind) if kind == "gpt2" else build(kind, hidden_size=64, intermediate_size=128)
+    sizes = sizes_of(student.config.to_dict())
+    section = quick(lora=lora).model_copy(update={"optimizer": OPTIMIZERS[name]})
+    planned = state_bytes(section.optimizer, trained_shapes(sizes, section))
+    model = add_lora(student, lora, 0) if lora else student
+    held = optimizer_facts(model, section.optimizer)
+    assert planned == pytest.approx(held.state_bytes, rel=0.01)
+    if held.rank:
+        budget = Galore(rank="auto", memory_gb=0.6 * held.state_bytes / 1e9)
+        tight = section.optimizer.model_copy(update={"galore": budget})
+        shapes = trained_shapes(sizes, section)
+        assert galore_rank(section.optimizer.galore, shapes) == held.rank
+        try:
+            real = optimizer_facts(model, tight).rank
+        except CapacityError:
+            real = 0
+        assert abs(galore_rank(budget, shapes) - real) <= 1
+
+
+def test_the_numbers_of_the_page_are_those_of_the_formula():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "little-memory.md").read_text()
+    config = {"model_type": "qwen3", "hidden_size": 4096, "num_hidden_layers": 36,
+              "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+              "intermediate_size": 12288, "vocab_size": 151936}  # fmt: skip
+    sizes = sizes_of(config)
+
+    def bytes_of(lora=None, **optimizer):
+        section = quick(lora=lora).model_copy(update={"optimizer": Optimizer(**optimizer)})
+        return state_bytes(section.optimizer, trained_shapes(sizes, section)) / 1e9
+
+    galore = {"name": "galore_adamw"}
+    for row, size in (
+        ("| `adamw` | {:.1f} GB", bytes_of()),
+        ("| `adamw_8bit` | {:.1f} GB", bytes_of(name="adamw_8bit")),
+        ("rank 512 | {:.1f} GB", bytes_of(**galore, galore=Galore(rank=512))),
+        ("rank 128 | {:.1f} GB", bytes_of(**galore, galore=Galore(rank=128))),
+        ("rank 16 on every linear layer | {:.2f} GB", bytes_of(Lora(rank=16))),
+    ):
+        assert row.format(size) in page
+    budget = Galore(rank=512, memory_gb=14.0)
+    section = quick().model_copy(update={"optimizer": Optimizer(**galore, galore=budget)})
+    rank = galore_rank(budget, trained_shapes(sizes, section))
+    assert f"to {rank} for Qwen3-8B" in page

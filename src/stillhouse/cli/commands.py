@@ -128,14 +128,14 @@ def mask(
     as_json: AsJson = False,
 ) -> None:
     """Print one example token by token, with what is trained on."""
-    from stillhouse.cli.show import show_tokens
+    from stillhouse.cli.show import show_mask
     from stillhouse.runner.opening import open_recipe
-    from stillhouse.runner.preview import show_mask
+    from stillhouse.runner.preview import find_mask
     from stillhouse.runner.resolve import resolve
 
     loaded, effective = open_recipe(recipe, overrides or ())
-    found, tokens = show_mask(resolve(loaded, effective), part, example)
-    show_tokens(found, tokens, as_json=as_json)
+    found, view = find_mask(resolve(loaded, effective), part, example)
+    show_mask(found, view, as_json=as_json)
 
 
 def ledger(

@@ -128,4 +128,9 @@ def _done(values: dict[str, Any]) -> str:
     told = f"done in {in_time(values['seconds'])}"
     if "trainable_parameters" not in values:
         return told
-    return f"{told}, {values['trainable_parameters']:,} of {values['parameters']:,} weights trained"
+    told += f", {values['trainable_parameters']:,} of {values['parameters']:,} weights trained"
+    if "galore_rank" not in values:
+        return told
+    times = values["galore_projections"]
+    renewed = "never renewed" if times == 1 else f"computed {times:,} times"
+    return f"{told}, gradients projected to rank {values['galore_rank']:,}, {renewed}"

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 from stillhouse.cli.tables import in_bytes, in_count, in_time, in_usd, table
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
@@ -19,7 +22,7 @@ from stillhouse.runner.check import CheckReport
 from stillhouse.runner.inspect import RunStatus
 from stillhouse.runner.ledger import LedgerView
 from stillhouse.store.spending import BudgetSpending
-from stillhouse.tokens.show import TokenView
+from stillhouse.tokens.show import MaskView, TokenView
 
 _STATES = {
     "passed": "done",
@@ -236,15 +239,32 @@ def show_unbuilt(recipe: Recipe, missing: list[NotBuilt], *, as_json: bool) -> N
         _put(f"  {item}")
 
 
-def show_tokens(example: Example, tokens: list[TokenView], *, as_json: bool) -> None:
-    """One example token by token."""
+_COLOURS = {"system": "magenta", "user": "cyan", "tool": "yellow", "assistant": "green"}
+_CUT = "----- the text is cut here: a token reached over the border of an answer"
+
+
+def show_mask(example: Example, view: MaskView, *, as_json: bool) -> None:
+    """One example token by token; in colour on a terminal, unless NO_COLOR is set."""
     if as_json:
-        plain = [dataclasses.asdict(token) for token in tokens]
-        _put_json({"example_id": example.example_id, "part": example.part, "tokens": plain})
+        named = {"example_id": example.example_id, "part": example.part}
+        _put_json(named | dataclasses.asdict(view))
         return
-    _put(f"example {example.example_id} of part {example.part}; * is trained on")
-    for token in tokens:
-        mark = "*" if token.is_trained else " "
-        _put(f"{token.position:>5} {mark} {token.token_id:>7}  {token.text!r}")
-    trained = sum(token.is_trained for token in tokens)
-    _put(f"{trained} of {len(tokens)} tokens are trained on")
+    console = Console(highlight=False, soft_wrap=True)
+    _put(f"example {example.example_id} of part {example.part}; * is trained on, # is no text")
+    for token in view.tokens:
+        if token.is_cut:
+            _put(_CUT)
+        console.print(Text(_line(token), _style(token)))
+    for note in view.notes:
+        _put(note)
+    trained = sum(token.is_trained for token in view.tokens)
+    _put(f"{trained} of {len(view.tokens)} tokens are trained on")
+
+
+def _line(token: TokenView) -> str:
+    marks = ("*" if token.is_trained else " ") + ("#" if token.is_special else " ")
+    return f"{token.position:>5} {marks} {token.token_id:>7}  {token.role:<9}  {token.text!r}"
+
+
+def _style(token: TokenView) -> str:
+    return f"{_COLOURS.get(token.role, 'dim')}{' bold' if token.is_trained else ''}"

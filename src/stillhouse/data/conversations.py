@@ -14,6 +14,7 @@ from stillhouse.data.drafts import Draft, draft_of
 from stillhouse.data.nearest import did_you_mean
 from stillhouse.data.paths import value_at
 from stillhouse.data.templates import as_text, parse_template
+from stillhouse.data.tool_calls import read_tool_calls, require_results_in_order
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 
@@ -61,7 +62,7 @@ def build_shaper(
         system = own.get(domain, common)
         if system and not any(turn.role == "system" for turn in turns):
             turns = (Message("system", system.fill(row)), *turns)
-        prompt, answer = _cut_last_answer(turns)
+        prompt, answer = _cut_last_answer(turns, row.provenance)
         if prepare.answer:
             answer = as_text(value_at(row, prepare.answer, "prepare.answer"))
         reference = answer
@@ -73,8 +74,13 @@ def build_shaper(
     return shape
 
 
-def _cut_last_answer(turns: Turns) -> tuple[Turns, str | None]:
+def _cut_last_answer(turns: Turns, where: str) -> tuple[Turns, str | None]:
     if turns and turns[-1].role == "assistant":
+        if turns[-1].tool_calls:
+            raise InputError(
+                f"{where}: the last turn calls a tool, and what is learned last is a text",
+                "end the conversation with the answer, or cut it before that turn",
+            )
         return turns[:-1], turns[-1].content
     return turns, None
 
@@ -154,14 +160,20 @@ def _turns(value: Any, keys: tuple[str, str], roles: dict[str, str], where: str)
     turns = []
     for index, turn in enumerate(value):
         at = f"{where}[{index}]"
-        if not isinstance(turn, dict) or role_key not in turn or content_key not in turn:
+        if not isinstance(turn, dict) or not _is_whole(turn, role_key, content_key):
             raise InputError(
                 f"{at} has no {role_key} and {content_key}",
                 "choose another prepare.shape if the turns have other keys: messages has role and "
                 "content, sharegpt has from and value",
             )
-        turns.append(Message(_role(turn[role_key], roles, at), _content(turn, content_key, at)))
+        role, content = _role(turn[role_key], roles, at), _content(turn, content_key, at)
+        turns.append(Message(role, content, read_tool_calls(turn, role, at)))
+    require_results_in_order(value, where)
     return tuple(turns)
+
+
+def _is_whole(turn: dict[str, Any], role_key: str, content_key: str) -> bool:
+    return role_key in turn and (content_key in turn or bool(turn.get("tool_calls")))
 
 
 def _role(name: Any, roles: dict[str, str], at: str) -> str:
@@ -174,9 +186,7 @@ def _role(name: Any, roles: dict[str, str], at: str) -> str:
 
 
 def _content(turn: dict[str, Any], key: str, at: str) -> str:
-    content = turn[key]
-    if turn.get("tool_calls") or turn.get("function_call"):
-        raise InputError(f"{at}: calls of tools are not supported", "remove such conversations")
+    content = turn.get(key)
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):

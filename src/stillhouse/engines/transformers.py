@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from operator import attrgetter
@@ -23,6 +23,7 @@ from stillhouse.models.generate import Generated, find_stopping, generate_ids
 from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.models.score import score_batch
 from stillhouse.models.scoring import Scoring
+from stillhouse.tokens.answers import read_answer
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
 from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
@@ -97,7 +98,8 @@ class TransformersEngine:
             sampling: greedy at temperature 0.
 
         Yields:
-            Text without special tokens, with how it ended.
+            Text without special tokens, with how it ended; a thought in it is taken out where the
+            template says not to think.
 
         Raises:
             InputError: a prompt does not fit the model's context, or the template refuses it.
@@ -114,12 +116,14 @@ class TransformersEngine:
                     self._model, prompts, sampling, self._stopping, seed=seed, grammar=self._grammar
                 )
             for example, one in zip(window, found, strict=True):
+                text, thought = read_answer(one.ids, self._tokenizer, self._template)
                 yield Completion(
                     example.example_id,
-                    self._tokenizer.decode(one.ids),
+                    text,
                     one.finish,
                     len(one.ids),
                     logprobs=self._own_logprobs(one),
+                    reasoning=thought,
                     sample_index=sampling.sample_index,
                 )
 
@@ -153,20 +157,18 @@ class TransformersEngine:
         self,
         examples: Iterable[Example],
         classes: Sequence[str],
-        prefix: str = "",
-        suffix: str = "",
+        answers: Callable[[Example], Sequence[str]] | None = None,
     ) -> Iterator[ClassTargets]:
         """How likely each class is as the answer, for every example, in the order of the examples.
 
-        The answer to a class is `prefix + class + suffix`. Its end of turn counts, so that a class
-        with which another begins is not the likelier for it. What the answers of an example share
-        is read once.
+        Its end of turn is part of an answer, so that a class with which another begins is not the
+        likelier for it. What the answers of an example share is read once.
 
         Args:
-            examples: their prompts; answers are not looked at. Read as they come.
+            examples: their prompts. Read as they come.
             classes: at least two, all different.
-            prefix: of each answer, such as the beginning of a JSON object.
-            suffix: likewise, such as its end.
+            answers: the whole answer to each class, such as a JSON object that names it; the
+                classes themselves when absent.
 
         Yields:
             Likelihoods as `score` finds them for each whole answer by itself.
@@ -178,7 +180,7 @@ class TransformersEngine:
         names = _checked_classes(classes)
         for window in self._windows(examples, self._scoring.batch_size):
             families = [
-                [self._encode(replace(one, answer=prefix + name + suffix)) for name in names]
+                [self._encode(replace(one, answer=text)) for text in _or(answers, one, names)]
                 for one in window
             ]
             with using(self._model, window[0].domain):
@@ -209,6 +211,12 @@ class TransformersEngine:
                 "label completions before targets",
             )
         return encode_conversation(example.messages(), self._template, self._tokenizer)
+
+
+def _or(
+    answers: Callable[[Example], Sequence[str]] | None, example: Example, names: Sequence[str]
+) -> Sequence[str]:
+    return answers(example) if answers else names
 
 
 def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def _resolve(
             ends = sorted({last_name(name) for name in known})
             near = difflib.get_close_matches(pattern, [*ends, *known], n=3, cutoff=0.4) or ends
             mend = f"did you mean {', '.join(near)}?" if near else "this model has none; leave it"
-            every = " Or use all-linear" if key == "lora.modules" else ""
+            every = " Or use all-linear" if key.endswith(".modules") else ""
             raise ModelError(f"{key}: {pattern!r} matches {nothing}", mend + every)
     return [name for name in known if any(is_named(name, pattern) for pattern in wanted)]
 

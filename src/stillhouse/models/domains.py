@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from transformers import PreTrainedModel
 
@@ -114,5 +114,4 @@ def using(model: PreTrainedModel | PeftModel, domain: str) -> Iterator[None]:
 
 def _tuner(model: PeftModel) -> BaseTuner:
     """What switches adapters on and off; PEFT's own switch says that it would train the one on."""
-    tuner: BaseTuner = model.base_model
-    return tuner
+    return cast("BaseTuner", model.base_model)

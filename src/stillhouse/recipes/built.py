@@ -17,6 +17,7 @@ from stillhouse.recipes.metric_names import (
     is_measured,
 )
 from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.rows import Prepare
 from stillhouse.recipes.schema import Recipe
 
 METRICS = frozenset(FIXED) - WAITING
@@ -113,15 +114,16 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-_THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
+def _unbuilt_steps(prepare: Prepare) -> list[str]:
+    return [step.name for step in prepare.steps if step.name in ("drop_outliers", "augment")]
+
+
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
-    _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
-    _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
         "student.hub",
         _other_tokenizer,
@@ -142,28 +144,7 @@ _TABLE: tuple[_Row, ...] = (
         lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
         "nothing is fetched from providers yet; give a file or a dataset",
     ),
-    _Row(
-        "prepare.steps",
-        lambda r: [
-            step.get("name", step) for step in r.prepare.steps if step.get("name") != "pair_with"
-        ],
-        "no such step is built; pair_with is, beside clean, drop and split",
-    ),
-    _Row(
-        "label.targets",
-        lambda r: ["classes"] if r.label.targets == "classes" else [],
-        "targets over named classes are not stored yet; use top_k or none",
-    ),
-    _Row(
-        "label.classes",
-        lambda r: [", ".join(r.label.classes)] if r.label.classes else [],
-        "are read by targets of the kind classes, which are not built",
-    ),
-    _Row(
-        "label.class_field",
-        lambda r: _unless(r.label.class_field, None),
-        "is read by targets of the kind classes, which are not built",
-    ),
+    _Row("prepare.steps", lambda r: _unbuilt_steps(r.prepare), "no such step is built yet"),
     _Row(
         "train.mode",
         lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],

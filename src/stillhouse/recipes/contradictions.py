@@ -5,17 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from stillhouse.recipes.domains import DOMAIN, domain_problems
+from stillhouse.recipes.class_contradictions import find_class_contradictions
+from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
-from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.metric_names import OF_CLASSES, is_measured
 from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS
 
 LOGIT_METRICS = (
@@ -24,6 +26,7 @@ LOGIT_METRICS = (
     "acceptance_rate",
     "acceptance_length",
     "top1_agreement",
+    *OF_CLASSES,
 )
 JSON_METRICS = ("valid_json", "field_accuracy")
 _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
@@ -32,13 +35,14 @@ _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_MET
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
-        *(Problem(*found) for found in domain_problems(recipe)),
+        *domain_problems(recipe),
         *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
-        *_optimizers(recipe),
+        *optimizer_problems(recipe),
         *_targets_not_stored(recipe),
+        *find_class_contradictions(recipe),
         *find_mode_problems(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
@@ -90,12 +94,6 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "train.parts",
                 f"the teacher is not asked about the part {part!r}: add it to label.parts",
             )
-
-
-def _optimizers(recipe: Recipe) -> Iterator[Problem]:
-    for name, training in (("finetune", recipe.finetune), ("train", recipe.train)):
-        if training:
-            yield from (Problem(*found) for found in optimizer_problems(name, training))
 
 
 def _missing_validation(recipe: Recipe) -> Iterator[Problem]:
@@ -212,9 +210,7 @@ def _rules(recipe: Recipe) -> tuple[Rule, ...]:
 
 
 def _taught_terms(recipe: Recipe) -> str:
-    weights = dict(recipe.train.weights)
-    names = [name for name, weight in weights.items() if weight and name != "cross_entropy"]
-    return " and ".join(f"train.weights.{name}" for name in names)
+    return " and ".join(f"train.weights.{name}" for name in recipe.train.weights.of_tokens)
 
 
 def _gate(recipe: Recipe) -> Iterator[Problem]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from stillhouse.recipes.section import Section
-
-if TYPE_CHECKING:
-    from stillhouse.recipes.schema import Recipe
 
 DOMAIN = "domain"
 """The slice by which every measurement of a recipe with domains is cut."""
@@ -46,28 +42,3 @@ Domains = Annotated[
     BeforeValidator(_named),
 ]
 """Name to settings, in the order of work; a list of names is read as well."""
-
-
-def domain_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """What of a recipe contradicts its domains, as keys with what to do."""
-    if not recipe.domains:
-        if recipe.prepare.domain_field:
-            yield "prepare.domain_field", "deals rows out to domains, and the recipe has none"
-        return
-    if not recipe.prepare.domain_field:
-        yield "domains", "no row says which one it belongs to: add prepare.domain_field"
-    if not recipe.train.lora:
-        yield "domains", "are adapters on one frozen base: add train.lora"
-    elif recipe.train.lora.bias != "none":
-        yield (
-            "train.lora.bias",
-            f"{recipe.train.lora.bias} trains weights of the base, which all domains share: none",
-        )
-    if recipe.export.formats != ("adapter",):
-        yield (
-            "export.formats",
-            f"[{', '.join(recipe.export.formats)}], but every domain has an adapter of its own, "
-            "which no merged model can hold: write [adapter]",
-        )
-    if recipe.evaluate.harness:
-        yield "evaluate.harness", "its tasks belong to no domain, so that no adapter is asked them"

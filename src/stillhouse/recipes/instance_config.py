@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.recipes.baselines import Baseline
+from stillhouse.recipes.data_steps import PairWith
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
@@ -68,6 +69,19 @@ class Configs:
         section["source"]["file"] = bool(section["source"]["file"])
         return {"collect": section, "content": self.content.source}
 
+    def row_steps(self) -> list[tuple[str, Config]]:
+        """Of each named step, with its variant; cleaning comes before them."""
+        prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        if not prepare.steps:
+            return []
+        found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
+        for step in prepare.steps:
+            before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
+            settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
+            config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            found.append((f"{step.name}-{before + 1}" if before else step.name, config))
+        return found
+
     def prepare(self) -> Config:
         """Of `prepare`."""
         recipe, content = self.recipe, self.content
@@ -78,18 +92,18 @@ class Configs:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
         return {
-            "prepare": dump(recipe.prepare),
+            "prepare": dump(recipe.prepare.after_steps),
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
             ),
             "template": dump(recipe.reading_model)["template"],
+            **({"thinking": "off"} if recipe.reading_model.thinking == "off" else {}),
             "context": content.context,
             "room_for_answer": max(
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
             ),
             "asked_parts": sorted(relabelled | {"holdout"}),
-            "paired": [[list(setting) for setting in each] for each in content.paired],
             **({"domains": _domains(recipe)} if recipe.domains else {}),
         }
 
@@ -108,7 +122,8 @@ class Configs:
     def student(self) -> Config:
         """Of the student's training; a live teacher is a part of it."""
         beside = {"teacher": self.model("teacher")} if self.recipe.train.mode == "live" else {}
-        return self._learner() | beside
+        named = self._named() if self.recipe.train.weights.class_kl else {}
+        return self._learner() | beside | named
 
     def twin(self) -> Config:
         """Of the twin's training; with epochs its steps are those of the student."""
@@ -127,7 +142,7 @@ class Configs:
             "training": student["training"] | own,
             "student_parts": list(train.parts) if train.length.epochs else [],
             "student_samples": label.samples,
-            "keeps_gold": label.completions == "gold",
+            "keeps_gold": label.completions != "teacher",
         }
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
@@ -171,7 +186,15 @@ class Configs:
             "answer_format": recipe.prepare.answer_format,
             "answer_schema": recipe.label.answer_schema,
             "part": part,
+            **self._named(),
         }
+
+    def _named(self) -> Config:
+        """The named answers, where the recipe has some; without any nothing is named anew."""
+        label = self.recipe.label
+        if not label.classes:
+            return {}
+        return {"named": {"classes": list(label.classes), "field": label.class_field}}
 
     def speed(self, of: str) -> Config:
         """Of the timing of the teacher or of a student."""

@@ -75,8 +75,9 @@ class ModelSource(Section):
             arXiv:1910.01108); of the fine-tuned teacher where there is one.
         api: a model behind an API; it gives text alone, so the student learns that text.
         template: `chat` takes the tokenizer's own; or three texts.
-        thinking: `off` tells a chat template that can think not to; `template` says nothing. A
-            model behind an API has `api.thinking`.
+        thinking: `off` sets the switch of a chat template that can think, in training, labelling,
+            evaluation and what is exported; a model that always thinks is refused. `template`
+            says nothing. The teacher's holds for both; a model behind an API has `api.thinking`.
         accept_terms: the licence or service whose terms, of training on its answers, you have read
             and may use it under; asked for where they forbid some uses.
         trust_remote_code: run the Python code that comes with the model; read it first.
@@ -122,12 +123,17 @@ class Compute(Section):
             or cpu, mps, cuda, or one CUDA device as `cuda:3`, in whose absence what `auto` takes.
         dtype: `auto` is bfloat16 on CUDA devices that multiply it, and float32 elsewhere.
         threads: of every numeric library; `auto` is all processors.
+        rows: who works on the rows of the named steps: this process, several of this machine, or
+            Ray; the bytes are the same. `auto` takes several where there are many rows.
+        ray: address of the Ray cluster; one of this machine is started without it.
         attention: how transformers computes it; `auto` takes the model's own choice.
     """
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Literal["auto"] | Count = "auto"
+    rows: Literal["auto", "inline", "processes", "ray"] = "auto"
+    ray: str = ""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"
 
     @field_validator("dtype", mode="before")

@@ -20,6 +20,13 @@ def find_mode_problems(recipe: Recipe) -> Iterator[Problem]:
     mode, train = recipe.train.mode, recipe.train
     if mode not in ("live", "base"):
         return
+    if train.weights.class_kl:
+        yield Problem(
+            "train.mode",
+            f"{mode} asks about tokens, and train.weights.class_kl learns what label has stored of "
+            "whole answers: remove train.mode",
+        )
+        return
     if not train.weights.needs_teacher:
         yield Problem(
             "train.mode",
@@ -57,9 +64,15 @@ def _base(recipe: Recipe) -> Iterator[Problem]:
             "a fresh adapter changes nothing, so that train.mode: base has nothing to teach at the "
             "first step: give cross_entropy a weight, from which the base then holds it back",
         )
-    if recipe.student.scratch:
+    if train.lora and train.lora.bias != "none":
+        yield Problem(
+            "train.lora.bias",
+            f"{train.lora.bias} trains weights of the base, which are not as they were when the "
+            "adapter is off: train.mode: base needs none",
+        )
+    if not (recipe.student.path or recipe.student.hub):
         yield Problem(
             "train.mode",
-            "base keeps the student near its own base, and student.scratch starts from random "
-            "weights: name a trained one with path or hub",
+            "base keeps the student near its own base, and that must have learned something: name "
+            "a trained one with student.path or student.hub",
         )

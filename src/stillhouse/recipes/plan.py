@@ -17,11 +17,12 @@ from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "prepare": 4,
-    "finetune": 2,
-    "label": 5,
-    "train": 4,
-    "evaluate": 5,
+    "step": 1,
+    "prepare": 5,
+    "finetune": 3,
+    "label": 7,
+    "train": 5,
+    "evaluate": 6,
     "speed": 1,
     "judge": 1,
     "harness": 1,
@@ -129,6 +130,8 @@ class _Builder:
     def build(self) -> Plan:
         add, configs = self._plan.add, self._configs
         rows = add("collect", configs.collect(), {})
+        for variant, config in configs.row_steps():
+            rows = add("step", config, {"rows": rows}, variant=variant)
         examples = {"examples": add("prepare", configs.prepare(), {"rows": rows})}
         teacher = self._teacher(examples)
         labelled = add("label", configs.label(), examples | teacher)

@@ -193,6 +193,9 @@ class LossWeights(Section):
         tvd: of the total variation distance.
         akl: of forward and reverse KL, weighted by where the two differ.
         alpha_beta: of the alpha-beta divergence.
+        class_kl: of KL(teacher || student) over the named answers of label.classes, by the
+            likelihoods of whole answers; a mean over examples, where the others are means over
+            tokens. It stands alone or beside cross_entropy.
     """
 
     forward_kl: NotNegative = 0.0
@@ -204,17 +207,23 @@ class LossWeights(Section):
     tvd: NotNegative = 0.0
     akl: NotNegative = 0.0
     alpha_beta: NotNegative = 0.0
+    class_kl: NotNegative = 0.0
+
+    @property
+    def of_tokens(self) -> tuple[str, ...]:
+        """Terms that are learned from the teacher's distribution at each token."""
+        others = ("cross_entropy", "class_kl")
+        return tuple(name for name, weight in self if weight and name not in others)
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a term is learned from the teacher's distribution."""
-        return any(weight for name, weight in self if name != "cross_entropy")
+        """Whether a term is learned from the teacher's distribution at each token."""
+        return bool(self.of_tokens)
 
     @property
     def not_linear(self) -> tuple[str, ...]:
         """Terms that tokens drawn from the teacher cannot give unbiased."""
-        linear = ("forward_kl", "cross_entropy")
-        return tuple(name for name, weight in self if weight and name not in linear)
+        return tuple(name for name in self.of_tokens if name != "forward_kl")
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:

@@ -14,7 +14,7 @@ from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import Cost, training_steps
-from stillhouse.recipes.optimizer_problems import optimizer_notices
+from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.pairing import terms_of
@@ -173,7 +173,11 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
         compute=compute,
-        cautions=(*compute.notes, *cautions(resolved.recipe), *_notices(resolved.recipe, seen)),
+        cautions=(
+            *compute.notes,
+            *cautions(resolved.recipe),
+            *_of_optimizers(resolved.recipe, seen),
+        ),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
@@ -210,7 +214,7 @@ def _item(instance: Instance, place: Place, pricer: Pricer, free: _Free) -> Inst
     )
 
 
-def _notices(recipe: Recipe, seen: Preview) -> Iterator[str]:
+def _of_optimizers(recipe: Recipe, seen: Preview) -> Iterator[str]:
     trainings = (
         ("finetune", recipe.finetune, 1),
         ("train", recipe.train, recipe.label.samples),
@@ -218,7 +222,7 @@ def _notices(recipe: Recipe, seen: Preview) -> Iterator[str]:
     for name, training, samples in trainings:
         if training:
             examples = seen.count(training.parts, 0.0).examples * samples
-            yield from optimizer_notices(name, training, training_steps(training, examples))
+            yield from optimizer_cautions(name, training, training_steps(training, examples))
 
 
 def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:

@@ -49,6 +49,9 @@ def _needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     if package:
         yield "compute.attention", package, "auto takes what there is"
     for section, training in (("finetune", recipe.finetune), ("train", recipe.train)):
+        if training and training.optimizer.name == "adamw_8bit":
+            key = f"{section}.optimizer.name"
+            yield key, "bitsandbytes", 'pip install "stillhouse[qlora]", or take adamw'
         if training and training.deepspeed:
             yield f"{section}.deepspeed", "deepspeed", "pip install deepspeed, or remove the key"
 

@@ -105,7 +105,7 @@ def _train_on_gold_too(plain: dict[str, Any]) -> None:
     """Give the student gold answers: a teacher of two steps seldom ends one of its own."""
     made = plain["prepare"]["split"]["parts"]
     answered = next((part for part in ("labelled", "teacher") if part in made), None)
-    plain["label"]["completions"] = "gold"
+    plain["label"]["completions"] = "mix"
     for section in ("label", "train"):
         if answered and answered not in plain[section]["parts"]:
             plain[section]["parts"] = [*plain[section]["parts"], answered]

@@ -86,6 +86,7 @@ class Pricer:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
+            "step": lambda _: self._rows(1.2e-4, 0),
             "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
             "finetune": self._finetune,
             "label": self._label,
@@ -174,7 +175,7 @@ class Pricer:
             * corpus.answer_tokens,
             quantization=self._recipe.teacher.quantization,
         )
-        asked = parts if label.completions == "teacher" else ("unlabelled",)
+        asked = {"teacher": parts, "gold": ()}.get(label.completions, ("unlabelled",))
         prompts = _repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
         if not prompts.examples:
             return together(scoring, _SHARDS)
@@ -212,7 +213,7 @@ class Pricer:
         """Each example with every named answer behind its prompt, as one tree."""
         named = self._recipe.label.classes or ()
         # One more token ends each answer.
-        answers = sum(len(self.seen.tokenizer.encode(name)[0]) + 1 for name in named)
+        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
         own = round(corpus.answer_tokens / max(1, corpus.examples))
         more = answers - own
         return replace(

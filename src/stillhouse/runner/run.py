@@ -40,7 +40,7 @@ from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
               "lm_eval")  # fmt: skip
 
-_TOLD = ("trainable_parameters", "parameters")
+_TOLD = ("trainable_parameters", "parameters", "galore_rank", "galore_projections")
 """Of a stage's summary, what people hear when it is done."""
 
 _REFUSED = {

@@ -17,6 +17,8 @@ from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
 EXAMPLES, TOKENIZER, TEMPLATE = "examples.parquet", "tokenizer", "template.json"
+VOTES = "votes.parquet"
+"""Of the examples that people voted on, where the recipe names the field."""
 MEASURED_ROWS = "measured_rows.parquet"
 """The rows of validation and holdout, for what is told of examples beside prompt and answer."""
 

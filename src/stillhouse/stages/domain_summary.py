@@ -72,7 +72,7 @@ def _conversation(lesson: EncodedExample) -> EncodedConversation:
     """The ids as a conversation; that the targets are theirs was checked when they were read."""
     digest = lesson.targets.key.completion_digest if lesson.targets else ""
     nowhere = np.zeros((len(lesson.ids), 2), np.int32)
-    return EncodedConversation(lesson.ids, lesson.is_trained, nowhere, "", "", digest, 0)
+    return EncodedConversation(lesson.ids, lesson.is_trained, nowhere, "", "", digest)
 
 
 def summarise(
@@ -92,6 +92,9 @@ def summarise(
         for name, own in told.items()
     }
     overall: dict[str, Any] = {name: sum(own[name] for own in told.values()) for name in _ADDED}
+    one = next(iter(told.values()))
+    base = one["parameters"] - one["trainable_parameters"]
+    overall["parameters"] = base + overall["trainable_parameters"]
     for when in ("before", "after"):
         sums = [own[when] for own in distances.values() if when in own]
         if sums:

@@ -22,6 +22,7 @@ from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.asking_again import AskedAgain
 from stillhouse.stages.candidates import model_of, size_of, weight_folders
+from stillhouse.stages.classified import Classified
 from stillhouse.stages.comparing import Answers, Told, summarise
 from stillhouse.stages.confidence import (
     confidence_note,
@@ -66,7 +67,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         request.config["answer_schema"],
     )
     columns = answers.compared() | _compared(request, answers) | candidate.score()
-    columns |= candidate.asked_again(answers)
+    columns |= candidate.asked_again(answers) | candidate.classes()
     found = look_for(request, corpus, answers)
     columns |= found.columns
     columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
@@ -121,6 +122,10 @@ class _Candidate:
             self._engine, answers.measured, self.settings, self._sampling, answers.as_objects
         )
         return again.columns(answers.texts)
+
+    def classes(self) -> dict[str, Column]:
+        """How likely it finds each named answer, where the recipe names some."""
+        return Classified(self._request, self._corpus, self._examples).columns(self._engine)
 
     def complete(self, progress: Progress) -> list[Completion]:
         said = []

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.core.rows import Drop, Ended, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
-from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
+from stillhouse.data.votes import Votes
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
@@ -21,6 +21,7 @@ from stillhouse.stages.corpus import build_template
 from stillhouse.stages.domain_rows import by_domain, require_every_domain
 from stillhouse.stages.sections import section_of
 from stillhouse.tokens.fit import TOO_LONG, fit_to_context
+from stillhouse.tokens.silence import silence
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
@@ -43,8 +44,8 @@ class Wanted:
         context: tokens that both models hold; 0 for no limit.
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
-        paired: the settings of each `pair_with` step, as name and value.
         domains: of the recipe, as name and settings, in its order.
+        is_silent: thinking is switched off in the tokenizer's own template.
     """
 
     prepare: Prepare
@@ -54,8 +55,8 @@ class Wanted:
     context: int
     room_for_answer: int
     asked_parts: tuple[str, ...]
-    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     domains: tuple[tuple[str, Any], ...] = ()
+    is_silent: bool = False
 
     @property
     def max_tokens(self) -> int:
@@ -66,16 +67,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Examples with everything that happened on the way, and the rows of the measured ones."""
+    """Examples with everything that happened on the way, the rows of the measured, and votes."""
 
     examples: list[Example]
-    dropped: list[Drop]
+    dropped: list[Ended]
     counts: list[StepCount]
     tokenizer: TextTokenizer
     template: Template
     num_cut: int
     tokens: dict[str, int]
     measured: list[Row]
+    votes: dict[str, Votes]
 
 
 def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -> Made:
@@ -94,12 +96,13 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     """
     _require_room(wanted)
     collected = list(rows)
-    settings = [[Setting(*one) for one in each] for each in wanted.paired]
     domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
-    prepared = prepare_rows(collected, wanted.prepare, settings, domains)
+    prepared = prepare_rows(collected, wanted.prepare, domains)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
+    if wanted.is_silent:
+        tokenizer = silence(tokenizer)
     template = build_template(wanted.template, tokenizer)
-    fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
+    fits = [_fit_named(example, wanted, template, tokenizer) for example in prepared.examples]
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
     if not any(fit.example.part == "holdout" for fit in kept):
@@ -133,6 +136,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         num_cut,
         dict(tokens),
         [row for row in prepared.measured if row.row_id in ids],
+        {name: votes for name, votes in prepared.votes.items() if name in ids},
     )
 
 
@@ -169,6 +173,15 @@ class _Fit:
     is_cut: bool = False
     reason: str = ""
     evidence: str = ""
+
+
+def _fit_named(
+    example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer
+) -> _Fit:
+    try:
+        return _fit(example, wanted, template, tokenizer)
+    except InputError as error:
+        raise InputError(f"row {example.example_id}: {error.message}", error.hint) from error
 
 
 def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer) -> _Fit:

@@ -25,16 +25,19 @@ from stillhouse.losses.divergences import (
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
+from stillhouse.stages.class_lessons import ClassLessons
 from stillhouse.stages.completing import learned
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
 from stillhouse.stages.weights import finished_model, use_compute
 from stillhouse.students.assignment import TrainingData
+from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.target_sources import BROUGHT, AdapterOff, Cached, Live, TargetSource
 from stillhouse.targets.header import TargetHeader
@@ -68,7 +71,14 @@ def _source(request: StageRequest) -> TargetSource:
 def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Learning:
     """What is learned from the examples of a corpus."""
     training = section_of(Train, request.config["training"])
-    if "targets" in request.inputs:
+    train: list[EncodedExample] | list[ClassExample]
+    validation: list[EncodedExample] | list[ClassExample]
+    if "targets" in request.inputs and training.weights.class_kl:
+        named = NamedAnswers.of_config(request.config["named"])
+        lessons = ClassLessons(request.inputs["targets"], corpus, named)
+        train = lessons.encode(corpus.of_parts(training.parts))
+        validation = lessons.encode(corpus.of_parts(["validation"]))
+    elif "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         wanted = corpus.of_parts(training.parts)
         train = labels.encode(wanted)
@@ -107,6 +117,7 @@ def objective_of(training: Train) -> Objective:
         weights.cross_entropy,
         training.kd_temperature,
         training.t2_scaling,
+        weights.class_kl,
     )
 
 

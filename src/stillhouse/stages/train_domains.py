@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.domain_files import KD_CONFIG, KD_METRICS, KD_SUMMARY
 from stillhouse.stages.domain_summary import measure, summarise
-from stillhouse.stages.training import Learning, curve_of, frozen_base
+from stillhouse.stages.training import Learning, frozen_base, learn, write_record
 from stillhouse.stages.weights import ADAPTERS, MODEL, adapter_folders, use_compute
 from stillhouse.students.checkpoints import delete_checkpoints
-from stillhouse.students.train import Setting, TrainResult, train_model
+from stillhouse.students.train import Setting, TrainResult
 
 LearningOf = Callable[[StageRequest, Corpus], Learning]
 _SEED_DIGITS = 8
@@ -137,11 +137,11 @@ class _Work:
         assert training.lora is not None
         model = add_lora(base, training.lora, training.seed)
         setting = self._setting(name, model, training)
-        result = train_model(model, learning.data, learning.objective, training, setting)
+        result = learn(model, replace(learning, training=training), setting)
         folder = self._folder(name)
         write_adapter(model, folder, f"../../{MODEL}", self.base_folder)
         write_json(folder / KD_CONFIG, _kd_config(name, training))
-        write_json(folder / KD_METRICS, curve_of(result))
+        write_record(folder / KD_METRICS, result)
         told = _told(learning, training, model, result)
         sync_tree(folder)
         done = _Done(self.request.artifact_id, time.monotonic() - started, told)

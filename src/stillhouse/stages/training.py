@@ -78,12 +78,12 @@ def train_and_save(
         progress,
         config.get("deepspeed"),
     )
-    result = train_model(model, learning.data, learning.objective, training, setting)
+    result = learn(model, learning, setting)
     if isinstance(model, PeftModel):
         write_adapter(model, request.out / ADAPTER, f"../{MODEL}", base)
     else:
         save_model(model, corpus.tokenizer_folder, request.out / MODEL)
-    write_json(request.out / CURVE, curve_of(result))
+    write_record(request.out / CURVE, result)
     delete_checkpoints(request.scratch)
     return {
         "examples": len(learning.data.train),
@@ -136,12 +136,17 @@ def frozen_base(
     return starting_model(config, base, frozen), base
 
 
-def curve_of(result: TrainResult) -> dict[str, Any]:
-    """A training's losses as [step, value], `train` and `validation`."""
+def learn(model: PreTrainedModel | PeftModel, learning: Learning, setting: Setting) -> TrainResult:
+    """Train a model in place; see `students.train.train_model`."""
+    return train_model(model, learning.data, learning.objective, learning.training, setting)
+
+
+def write_record(path: Path, result: TrainResult) -> None:
+    """Write a training's losses as [step, value], `train` and `validation`."""
     train = [[point.step, point.loss] for point in result.curve if point.loss is not None]
     validation = [
         [point.step, point.validation_loss]
         for point in result.curve
         if point.validation_loss is not None
     ]
-    return {"train": train, "validation": validation}
+    write_json(path, {"train": train, "validation": validation})
