@@ -125,7 +125,9 @@ def test_the_training_of_a_quantised_student_is_killed_and_ends_with_the_same_by
     assert differing(again, reference) == []
 
 
-@pytest.mark.parametrize(("family", "lora"), [("gpt2", False), ("gpt_oss", True)])
+@pytest.mark.parametrize(
+    ("family", "lora"), [pytest.param("gpt2", False, marks=pytest.mark.long), ("gpt_oss", True)]
+)
 def test_a_student_starts_as_chosen_layers_of_its_finetuned_teacher(
     family, lora, tmp_path, in_this_process
 ):
@@ -152,3 +154,22 @@ def test_a_student_starts_as_chosen_layers_of_its_finetuned_teacher(
     for name in ("student", "twin"):
         manifest = json.loads((chain.artifacts[f"train@{name}"] / "manifest.json").read_text())
         assert manifest["inputs"]["teacher"] == teacher.name
+
+
+def test_the_recipe_of_the_page_does_what_the_page_says(tmp_path, in_this_process):
+    pytest.importorskip("bitsandbytes")
+
+    chain = run_chain("docs/how-to/qlora.yaml", tmp_path, student_folder=None)
+
+    told = chain.summaries["train@student"]
+    # q: 64 in, 64 out; v: 64 in, 32 out; down: 128 in, 64 out
+    assert told["trainable_parameters"] == 8 * (128 + 96 + 192)
+    assert told["steps"] == 10
+    base = load_model(chain.artifacts["train@student"] / "model")
+    teacher = load_model(chain.artifacts["finetune"] / "model")
+    assert told["parameters"] == base.num_parameters() + told["trainable_parameters"]
+    ours, theirs = (model.model.layers[-1].state_dict() for model in (base, teacher))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert chain.summaries["export"]["trained_over"] == "nf4"
+    validation = json.loads((chain.artifacts["train@student"] / "curve.json").read_text())
+    assert len(validation["validation"]) == 10

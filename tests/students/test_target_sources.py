@@ -1,7 +1,11 @@
 """What a teacher that is asked while training promises: its numbers, its rest, its place."""
 
+import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -269,6 +273,22 @@ def test_a_base_holds_no_weight_of_its_own(rows):
     batch = Collator(-1)(rows)
     head = AdapterOff().open(student, VOCAB).ask(batch, batch["targets"]).head
     assert head.weight_VH is find_head(student).weight_VH
+
+
+@pytest.mark.long
+def test_a_base_takes_no_memory_of_a_second_model(tmp_path, capsys):
+    driver = Path(__file__).with_name("memory_of_modes.py")
+    done = subprocess.run(
+        [sys.executable, str(driver), str(tmp_path)], capture_output=True, text=True, timeout=600
+    )
+    assert (tmp_path / "told.json").is_file(), done.stderr[-3000:]
+    told = json.loads((tmp_path / "told.json").read_text())
+    weights = told["text"]["weights"]
+    more = {name: (one["peak"] - told["text"]["peak"]) / weights for name, one in told.items()}
+    with capsys.disabled():
+        print(f"\nmodels of {weights / 1e6:.0f} MB; more than for text alone: {more}")
+    assert more["base"] < 0.1
+    assert 0.9 < more["live"] < 1.3
 
 
 def test_a_teacher_that_reads_no_packed_rows_has_them_padded(rows, tmp_path):
