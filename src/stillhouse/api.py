@@ -39,7 +39,7 @@ from stillhouse.runner.opening import (
     root_place,
 )
 from stillhouse.runner.pages import gather_report, write_run_report
-from stillhouse.runner.preview import show_mask
+from stillhouse.runner.preview import find_mask
 from stillhouse.runner.resolve import resolve
 from stillhouse.runner.run import Place, execute
 from stillhouse.runner.stores import (
@@ -52,7 +52,7 @@ from stillhouse.runner.stores import (
     view_store,
 )
 from stillhouse.targets.importing.store import ImportedStore
-from stillhouse.tokens.show import TokenView
+from stillhouse.tokens.show import MaskView
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,13 @@ def run(
     return read_status(place)
 
 
-def check(recipe: str, call: Call = Call()) -> CheckReport:
+def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckReport:
     """What a run would do and cost; nothing is run.
 
     Args:
         recipe: a file, or a built-in recipe's name.
         call: overrides and place.
+        probe: measure this machine for ten seconds, once a runs folder, to tell hours better.
 
     Returns:
         Every instance with its price, and what this machine has free.
@@ -113,7 +114,7 @@ def check(recipe: str, call: Call = Call()) -> CheckReport:
     """
     loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
     place = open_place(effective, call.runs, call.name, smoke=call.smoke)
-    return check_costs(resolve(loaded, effective), place)
+    return check_costs(resolve(loaded, effective), place, is_probing=probe)
 
 
 def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:
@@ -189,10 +190,10 @@ def explain(row_id: str, run_name: str = "", runs: str = DEFAULT_ROOT) -> Explan
 
 def mask(
     recipe: str, overrides: Sequence[str] = (), *, part: str = "", example: int = 0
-) -> tuple[Example, list[TokenView]]:
+) -> tuple[Example, MaskView]:
     """One example token by token, with what is trained on."""
     loaded, effective = open_recipe(recipe, overrides)
-    return show_mask(resolve(loaded, effective), part, example)
+    return find_mask(resolve(loaded, effective), part, example)
 
 
 def list_recipes() -> list[str]:

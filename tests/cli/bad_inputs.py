@@ -149,6 +149,11 @@ CASES = {
     "weights that are all zero": checked(
         train="{length: {steps: 2}, weights: {forward_kl: 0, cross_entropy: 0}}"
     ),
+    "a teacher of a shorter context": checked(student=STUDENT.replace("64}", "96}")),
+    "a live teacher beside a student that learns text alone": checked(
+        train="{length: {steps: 2}, mode: live, weights: {cross_entropy: 1}}"
+    ),
+    "an adapter to switch off that is not there": checked(train="{length: {steps: 2}, mode: base}"),
     "broken YAML": lambda folder: [
         *("check", write_recipe(folder, train="{length: {steps: 2")),
     ],

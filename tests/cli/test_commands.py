@@ -1,6 +1,7 @@
 """The contract of the command line: words, exit codes, and which stream says what."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,21 @@ def test_mask_shows_that_the_answer_alone_is_trained_on(called, tiny_recipe):
     assert not any(trained[:first])
     assert "".join(token["text"] for token in shown["tokens"][first:]).startswith("{")
     assert called("mask", tiny_recipe, "--example", "999")[0] == 2
+
+
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_mask_is_read_in_plain_text_and_in_colour(called, tiny_recipe, monkeypatch, colour):
+    monkeypatch.setenv("FORCE_COLOR", colour)
+
+    code, out, _ = called("mask", tiny_recipe, "--part", "labelled")
+
+    plain = re.sub("\x1b\\[[0-9;]*m", "", out)
+    assert code == 0
+    assert (plain != out) == bool(colour)
+    assert re.search(r"^ +0  # +\d+ +'<\|user\|>'$", plain, re.MULTILINE)
+    assert re.search(r"^ +\d+ +\d+  user +'", plain, re.MULTILINE)
+    assert re.search(r"^ +\d+ \*  +\d+  assistant +'\{", plain, re.MULTILINE)
+    assert re.search(r"^ +\d+ \*# +\d+  assistant +'<\|end\|>'$", plain, re.MULTILINE)
 
 
 def test_the_second_run_says_so_and_does_nothing(tiny_recipe, copied):

@@ -1,7 +1,7 @@
 import pytest
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Message, Row
+from stillhouse.core.rows import Message, Row, ToolCall
 from stillhouse.data.conversations import build_shaper
 from stillhouse.recipes.rows import Prepare, Split
 
@@ -95,6 +95,23 @@ def test_prompt_and_completion_may_be_texts_or_messages():
     assert (other.prompt, other.answer) == ((USER("1"),), "3")
 
 
+def calling(arguments):
+    call = {"id": "a", "function": {"name": "look", "arguments": arguments}}
+    return {"role": "assistant", "tool_calls": [call]}
+
+
+@pytest.mark.parametrize("arguments", ['{"at": "Ōsaka"}', {"at": "Ōsaka"}])
+def test_calls_of_tools_and_their_results_are_turns_of_the_prompt(arguments):
+    result = {"role": "tool", "content": "clear", "tool_call_id": "a"}
+    asked = [{"role": "user", "content": "?"}, calling(arguments), result]
+
+    drawn = shape({"messages": [*asked, {"role": "assistant", "content": "ok"}]}, shape="messages")
+
+    called = Message("assistant", "", (ToolCall("look", '{"at": "Ōsaka"}'),))
+    assert drawn.prompt == (USER("?"), called, Message("tool", "clear"))
+    assert drawn.answer == "ok"
+
+
 @pytest.mark.parametrize(
     ("settings", "fields", "message"),
     [
@@ -126,7 +143,32 @@ def test_prompt_and_completion_may_be_texts_or_messages():
         (
             {"shape": "messages"},
             {"messages": [{"role": "assistant", "content": None, "tool_calls": [1]}]},
-            "a.jsonl:4: messages[0]: calls of tools are not supported",
+            "a.jsonl:4: messages[0].tool_calls[0] names no function",
+        ),
+        (
+            {"shape": "messages"},
+            {"messages": [calling("[1]")]},
+            "a.jsonl:4: messages[0].tool_calls[0]: the arguments of look are no JSON object",
+        ),
+        (
+            {"shape": "messages"},
+            {"messages": [calling("{}") | {"role": "user"}]},
+            "a.jsonl:4: messages[0]: a turn of role user calls a tool",
+        ),
+        (
+            {"shape": "messages"},
+            {"messages": [{"role": "assistant", "content": "", "function_call": {"name": "f"}}]},
+            "a.jsonl:4: messages[0]: function_call is the old form of a call",
+        ),
+        (
+            {"shape": "messages"},
+            {"messages": [calling("{}"), {"role": "tool", "content": "1", "tool_call_id": "b"}]},
+            "a.jsonl:4: messages[1] answers the call 'b'; next in order is 'a'",
+        ),
+        (
+            {"shape": "messages"},
+            {"messages": [{"role": "user", "content": "1"}, calling("{}")]},
+            "a.jsonl:4: the last turn calls a tool, and what is learned last is a text",
         ),
         (
             {"shape": "messages"},

@@ -55,8 +55,8 @@ def test_the_page_and_the_set_hold_the_same_rules(name):
 def test_what_looks_like_a_metric_is_one():
     # Underscores and the heads of families tell metrics from sections and keys of a recipe.
     heads = {family.rstrip(".") for family in FAMILIES}
-    others = {"each_slice", "budget_usd", "trainable_parameters", "drop_outliers", "galore_adamw",
-              "pair_with", "stratify_by"}  # fmt: skip
+    others = {"each_slice", "budget_usd", "trainable_parameters", "drop_outliers",
+              "optimizer_bytes", "pair_with", "stratify_by"}  # fmt: skip
     named = {name for row in ROWS for name in re.findall(r"`([^`]+)`", row[2])}
     metrics = {
         name for name in named

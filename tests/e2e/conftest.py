@@ -18,7 +18,7 @@ from stillhouse.stages.table import stage_function
 class _InThisProcess:
     """In place of a `StageServer`: runs a stage where the test runs, with nothing to import."""
 
-    def __init__(self, log, *, threads, preload, is_offline):
+    def __init__(self, log, *, threads, card, preload, is_offline):
         pass
 
     def __enter__(self):
@@ -39,6 +39,14 @@ class _InThisProcess:
 def in_this_process(monkeypatch):
     """Runs of this test start no process; for tests of models, not of processes."""
     monkeypatch.setattr("stillhouse.runner.run.StageServer", _InThisProcess)
+
+
+@pytest.fixture(scope="module")
+def one_process():
+    """The same for a run that several tests of a module look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stillhouse.runner.run.StageServer", _InThisProcess)
+        yield
 
 
 _DRIVER = """

@@ -26,8 +26,15 @@ def test_a_recipe_for_own_rows_is_under_forty_lines(name):
     assert len(lines) < 40
 
 
-TESTED_ELSEWHERE = {"measured", "diversity-audit"}
-"""tests/e2e/test_measured.py runs the one, tests/evals/test_audit_page.py reads the other."""
+TESTED_ELSEWHERE = {
+    "diversity-audit",
+    "domains",
+    "little-memory",
+    "live-teacher",
+    "measured",
+    "near-its-base",
+}
+"""By a test of the same name, `near-its-base` beside its teacher, the audit in tests/evals."""
 
 
 def test_every_recipe_of_the_how_to_is_tested_here():

@@ -125,7 +125,8 @@ CLASSES = ("yes", "yes yes", "no", "maybe")
 
 @pytest.mark.parametrize(("prefix", "suffix"), [("", ""), ('{"mood":"', '"}')])
 def test_a_class_is_as_likely_as_its_whole_answer(engine, examples, prefix, suffix):
-    found = list(engine.classify(iter(examples), CLASSES, prefix, suffix))
+    texts = [prefix + name + suffix for name in CLASSES]
+    found = list(engine.classify(iter(examples), CLASSES, lambda _: texts))
 
     for example, one in zip(examples, found, strict=True):
         answers = [replace(example, answer=prefix + name + suffix) for name in CLASSES]

@@ -3,6 +3,7 @@
 import torch
 
 from stillhouse.losses.class_level import class_divergence
+from stillhouse.losses.class_terms import ClassRows, class_linear_loss
 from stillhouse.losses.dense import dense_divergence
 from stillhouse.losses.divergences import (
     AKL,
@@ -18,7 +19,7 @@ from stillhouse.losses.fused_linear import fused_linear_loss
 from stillhouse.losses.head import HeadTensors
 from stillhouse.losses.soft_targets import LiveTeacher, SampledTargets, SparseTargets
 from stillhouse.losses.sparse import sampled_forward_kl, sparse_divergence
-from stillhouse.losses.terms import CROSS_ENTROPY, Objective
+from stillhouse.losses.terms import CROSS_ENTROPY, Objective, UnitWeights
 from stillhouse.testing import losses as claimed
 
 DIVERGENCES = {
@@ -144,6 +145,35 @@ class _PerToken(torch.autograd.Function):
         return ctx.gradient * gradient_N[:, None], None, None
 
 
+class _PerExample(torch.autograd.Function):
+    """The loss over whole answers, of one token each, of every example by itself."""
+
+    @staticmethod
+    def forward(ctx, student, teacher, kd_temperature):
+        num, classes = student.shape
+        count = torch.arange(num * classes, device=student.device)
+        nothing = count[:0]
+        rows = ClassRows(count % max(classes, 1), count, count, teacher, nothing)
+        objective = Objective((), 0.0, kd_temperature, class_kl=1.0)
+        with torch.enable_grad():
+            hidden = student.detach().requires_grad_()
+            eye = torch.eye(classes, dtype=student.dtype, device=student.device)
+            repeated = hidden.repeat_interleave(classes, 0)
+            found = class_linear_loss(
+                repeated, HeadTensors(eye), rows, objective, UnitWeights(1.0, 1.0)
+            )
+            (ctx.gradient,) = torch.autograd.grad(found.loss, hidden)
+        return found.per_token["class_kl"].clone()
+
+    @staticmethod
+    def backward(ctx, gradient_N):
+        return ctx.gradient * gradient_N[:, None], None, None
+
+
+def whole_answers(student, teacher, t):
+    return _PerExample.apply(student, wide(teacher.detach()).softmax(-1), t)
+
+
 def fused(divergence, top_k=0, targets=sparse_targets, *, t2_scaling=True):
     def loss(student, teacher, t):
         objective = Objective(((divergence, 1.0),), 0.0, t, t2_scaling)
@@ -207,6 +237,10 @@ def token_trials():
         if formula.is_linear == ours.is_linear:
             drawing = claimed.TokenClaims(formula, is_sampled=True)
             trials[f"{formula.name}-fused-drawn"] = fused(ours, targets=drawn), drawing
+    answers = claimed.TokenClaims(
+        claimed.forward_kl(), float32_bound=float32_bound(claimed.forward_kl())
+    )
+    trials["forward_kl-whole-answers"] = whole_answers, answers
     plain = claimed.TokenClaims(claimed.forward_kl(), t2_scaling=False)
     trials["forward_kl-dense-without-t2"] = dense(ForwardKL(), t2_scaling=False), plain
     trials["forward_kl-fused-without-t2"] = fused(ForwardKL(), t2_scaling=False), plain

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
+from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import load_recipe
-from stillhouse.recipes.models import Compute
 from stillhouse.recipes.plan import build_plan
 from stillhouse.recipes.sizes import sizes_of
 
@@ -205,25 +204,6 @@ def test_configurations_are_plain_json():
     recipe = load_recipe("quickstart").recipe
     for instance in build_plan(recipe, Content(source="rows"), CPU).instances:
         assert json.loads(json.dumps(instance.config)) == instance.config
-
-
-@pytest.mark.parametrize(
-    ("host", "wanted"),
-    [
-        (Host(4, 1, has_cuda=True, has_mps=False), ResolvedCompute("cuda", "bfloat16", 4)),
-        (Host(8, 1, has_cuda=False, has_mps=True), ResolvedCompute("mps", "float32", 8)),
-        (Host(2, 1, has_cuda=False, has_mps=False), CPU),
-    ],
-)
-def test_auto_is_resolved_from_the_host(host, wanted):
-    assert resolve_compute(Compute(), host) == wanted
-
-
-def test_stated_compute_is_kept_and_this_host_is_known():
-    stated = Compute(device="cpu", dtype="bfloat16", threads=3)
-    assert resolve_compute(stated, this_host()) == ResolvedCompute("cpu", "bfloat16", 3)
-    assert this_host().cpus >= 1
-    assert this_host().memory_bytes > 1 << 28
 
 
 def test_sizes_come_from_the_config_alone():

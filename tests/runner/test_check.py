@@ -8,6 +8,7 @@ import pytest
 import stillhouse
 from stillhouse.core.errors import CapacityError, InputError, NotBuiltError, UsageError
 from stillhouse.recipes.estimate import Corpus, Machine, generation_cost, training_cost
+from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.sizes import sizes_of
 from stillhouse.recipes.training import Length, Lora, Training
 from stillhouse.runner.opening import named_place, open_recipe
@@ -144,7 +145,7 @@ def test_the_check_is_plain_json(tiny_recipe, tiny_run):
 
 SIZES = sizes_of({"model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28})
 CORPUS = Corpus(examples=1000, tokens=200_000, answer_tokens=50_000, longest=512)
-MACHINE = Machine(flops=1e11, bytes_per_value=4)
+MACHINE = Machine(Rates.guessed(1e11))
 
 
 def training(**changes):

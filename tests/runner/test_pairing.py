@@ -74,6 +74,32 @@ def test_an_open_model_behind_an_api_is_known_by_its_name():
     assert terms_of(load("teacher.api.model=Qwen/Qwen3-8B").teacher)[0] == "apache-2.0"
 
 
+HUB = (
+    "network=hub", "label.completions=gold", "teacher={hub: Qwen/Qwen3-8B, thinking: off}",
+    "student={hub: Qwen/Qwen3-0.6B}",
+)  # fmt: skip
+
+
+def test_thinking_is_switched_off_for_both_by_the_teachers_key():
+    check_pairing(load(*HUB), "r.yaml")
+    check_pairing(load(*HUB, "student.thinking=off"), "r.yaml")
+
+    said = refused(*HUB, "student.thinking=template")
+
+    assert "r.yaml student.thinking: template, and teacher.thinking: off" in said
+
+
+def test_thinking_off_is_refused_where_nothing_could_switch_it():
+    plain = "teacher.template={user: '{content} '}"
+    always = (
+        "teacher={hub: openai/gpt-oss-20b, thinking: off}",
+        "student={hub: openai/gpt-oss-20b}",
+    )
+
+    assert "off sets a switch of the tokenizer's own template" in refused(*HUB, plain)
+    assert "openai/gpt-oss-20b always thinks" in refused(*HUB, *always)
+
+
 def test_a_scratch_student_of_a_remote_teacher_needs_a_tokenizer():
     said = refused("student.scratch.tokenizer=null")
 
@@ -108,7 +134,7 @@ def test_a_scratch_student_of_a_remote_teacher_needs_a_tokenizer():
         (["label.answer_schema={pattern: '('}"], "label.answer_schema: is no JSON Schema: '(' is"),
         (
             ["prepare.steps=[{name: pair_with, file: a.jsonl}]"],
-            "steps.0.as: Field required",
+            "steps.0.as: missing; it has no default",
         ),
     ],
 )

@@ -122,6 +122,49 @@ def test_every_answer_of_a_conversation_is_learned_and_nothing_else(
         assert trained_text(corpus, example) == [answer + end for answer in answers]
 
 
+def test_thinking_off_is_sealed_in_the_tokenizer_that_every_later_stage_reads(
+    write_recipe, prepare, tmp_path
+):
+    from tests.models.tiny_models import build
+    from tests.tokens.model_families import FAMILIES, open_family
+    from transformers import AutoTokenizer
+
+    family = next(one for one in FAMILIES if one.name == "qwen3")
+    tokenizer, _ = open_family(family)
+    folder = tmp_path / "teacher"
+    build("qwen3", tokenizer, max_position_embeddings=1024).save_pretrained(folder)
+    tokenizer._backend.save(str(folder / "tokenizer.json"))
+    config = {**tokenizer.specials, "chat_template": family.source}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    rows = [as_messages(turns_of(number)) for number in range(NUM_ROWS)]
+
+    def write(**teacher):
+        recipe = write_recipe(
+            collect={"source": save_jsonl(rows, tmp_path)},
+            prepare={"shape": "messages", "split": PARTS},
+            teacher={"path": "teacher", **teacher},
+        )
+        return recipe, resolve(*open_recipe(str(recipe))).plan["prepare"]
+
+    _, untold_plan = write()
+    recipe, told_plan = write(thinking="off")
+    made = prepare(recipe)
+    told = made.corpus
+
+    assert told_plan.artifact_id != untold_plan.artifact_id
+    assert "thinking" not in untold_plan.config
+    shipped = AutoTokenizer.from_pretrained(told.tokenizer_folder)
+    for example in told.examples:
+        asked = [{"role": turn.role, "content": turn.content} for turn in example.prompt]
+        text = shipped.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        assert text == told.template.prompt_text(example.prompt)
+        assert text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+        assert trained_text(told, example) == [example.answer + "<|im_end|>"]
+    # each of the conversations has an answer before the last, which is asked for otherwise
+    assert made.examples["answers_left_out"] == len(told.examples)
+    assert "answers_behind_an_empty_thought" not in made.examples
+
+
 def test_a_column_of_a_table_is_asked_and_another_answers(write_recipe, prepare, tmp_path):
     lines = ["question,reply", *(f"how much is {n} and 1?,{n + 1}" for n in range(NUM_ROWS))]
     (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")

@@ -1,11 +1,17 @@
 """Only a sealed checkpoint of the same plan is resumed."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 import torch
-from tiny_students import build
+from tiny_students import BOTH, ONE_THREAD, build, data_of, draw_examples, quick
 
 from stillhouse.core.errors import ArtifactError
+from stillhouse.core.protocols import no_progress
+from stillhouse.recipes.training import Galore, Optimizer
 from stillhouse.students.checkpoints import (
+    WEIGHTS,
     checkpoint_folder,
     delete_checkpoints,
     drop_old,
@@ -13,6 +19,11 @@ from stillhouse.students.checkpoints import (
     load_trainable,
     save_trainable,
     seal,
+)
+from stillhouse.students.train import Setting, train_model
+
+NEEDS_BITS = pytest.mark.skipif(
+    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
 )
 
 
@@ -24,12 +35,58 @@ def write(workdir, step, plan="plan"):
     return folder
 
 
-def test_torn_and_foreign_checkpoints_are_deleted(tmp_path):
-    sealed = write(tmp_path, 9)
-    torn, foreign = write(tmp_path, 10, plan=""), write(tmp_path, 11, plan="another")
+def test_torn_checkpoints_are_deleted(tmp_path):
+    sealed, torn, poor = write(tmp_path, 9), write(tmp_path, 10, plan=""), write(tmp_path, 11)
+    (poor / WEIGHTS).unlink()
     assert latest_sealed(tmp_path, "plan") == sealed
     assert not torn.exists()
-    assert not foreign.exists()
+    assert not poor.exists()
+    (sealed / WEIGHTS).write_bytes(b"short")
+    assert latest_sealed(tmp_path, "plan") is None
+
+
+def test_a_checkpoint_of_another_plan_is_refused_and_kept(tmp_path):
+    write(tmp_path, 9)
+    foreign = write(tmp_path, 11, plan="another")
+    with pytest.raises(ArtifactError, match="sealed for the plan another, this is plan") as told:
+        latest_sealed(tmp_path, "plan")
+    assert "checkpoint-11 belongs to another training" in str(told.value)
+    assert foreign.exists()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lora"),
+    [
+        (Optimizer(), True),
+        (Optimizer(name="galore_adamw", galore=Galore(rank=3, update_gap=4)), False),
+        (Optimizer(name="galore_adamw", galore=Galore(rank=3, layerwise=True)), False),
+        pytest.param(Optimizer(name="adamw_8bit"), False, marks=NEEDS_BITS),
+    ],
+)
+def test_a_resume_reads_no_pickle_that_could_run(optimizer, lora, tmp_path, monkeypatch):
+    loads, real = [], torch.load
+
+    def spy(file, *args, **kwargs):
+        loads.append((Path(file).name, kwargs.get("weights_only")))
+        return real(file, *args, **kwargs)
+
+    def die(done, total, unit, **values):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    def fit(progress=no_progress):
+        section = quick(4, checkpoint_every=2).model_copy(update={"optimizer": optimizer})
+        student = build(lora=lora, hidden_size=64, intermediate_size=128)
+        setting = Setting(ONE_THREAD, tmp_path, "plan", progress)
+        train_model(student, data_of(draw_examples(9)), BOTH, section, setting)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(die)
+    monkeypatch.setattr(torch, "load", spy)
+    fit()
+    assert sorted(loads) == [
+        ("optimizer.pt", True), ("rng_state.pth", True), ("scheduler.pt", True)
+    ]  # fmt: skip
 
 
 def test_steps_are_compared_as_numbers(tmp_path):

@@ -22,6 +22,9 @@ ALL = (
 )
 
 
+MODES = ("cached", "live", "base", "classes", "text")
+
+
 def told(folder, how, cases):
     driver = Path(__file__).with_name("killed_trainings.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -62,3 +65,26 @@ def test_kill_changes_no_bit_in_any_configuration(case, how, tmp_path):
     entry = told(tmp_path, how, [case])[case]
     assert entry["differs"] == []
     assert entry["kills"] >= 2
+
+
+def test_kill_changes_no_bit_whatever_takes_the_steps(tmp_path):
+    cells = ["cached/lora/adamw_8bit", "cached/full/galore_adamw", "cached/full/layerwise"]
+    result = told(tmp_path, "few steps", cells)
+    assert {cell: entry["differs"] for cell, entry in result.items()} == {
+        cell: [] for cell in cells
+    }
+    assert {entry["kills"] for entry in result.values()} == {3}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", MODES)
+def test_kill_at_20_random_steps_changes_no_bit(mode, tmp_path, capsys):
+    result = told(tmp_path, "steps", [f"{mode}/*"])
+    with capsys.disabled():
+        for cell, entry in result.items():
+            same = "the same" if not entry["differs"] else f"differs in {entry['differs']}"
+            print(f"\n{cell:40} {entry['kills']} kills, {same}", end="")
+    assert len(result) >= 4
+    for cell, entry in result.items():
+        assert (cell, entry["kills"], entry["differs"]) == (cell, 20, [])
+        assert entry["summary"][0] == 41

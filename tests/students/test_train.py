@@ -16,7 +16,7 @@ from tiny_students import (
     weights_of,
 )
 
-from stillhouse.core.errors import InputError, ModelError, NotBuiltError, TrainingError
+from stillhouse.core.errors import InputError, ModelError, TrainingError
 from stillhouse.core.hashing import digest_folder
 from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.models.head import find_head
@@ -205,14 +205,6 @@ def test_parameters_that_do_not_reach_the_loss_stop_the_run(tmp_path):
     student.model.norm.register_parameter("loose", loose)
     with pytest.raises(TrainingError, match="step 1: no trainable parameter reaches the loss"):
         fit(student, data_of(draw_examples(4)), tmp_path)
-
-
-def test_optimizers_that_are_not_built_say_so(tmp_path):
-    section = with_optimizer(quick(), name="galore_adamw")
-    with pytest.raises(NotBuiltError, match="galore_adamw"):
-        train_model(
-            build(), data_of(draw_examples(4)), BOTH, section, Setting(ONE_THREAD, tmp_path, "p")
-        )
 
 
 def test_half_precision_weights_are_refused(tmp_path):

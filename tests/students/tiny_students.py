@@ -154,7 +154,8 @@ def gradients_of(model):
 
 
 def one_step(model, examples, batch_size, accumulation, workdir, objective=BOTH, **training):
-    """Loss and gradients of one step of the real trainer."""
+    """Loss and gradients of one step of the real trainer; examples, or data with its source."""
+    data = examples if isinstance(examples, TrainingData) else data_of(examples)
     seen = {}
     norm_of = StudentTrainer._get_grad_norm
 
@@ -167,9 +168,7 @@ def one_step(model, examples, batch_size, accumulation, workdir, objective=BOTH,
     StudentTrainer._get_grad_norm = spy
     try:
         section = quick(steps=1, batch_size=batch_size, accumulation=accumulation, **training)
-        result = train_model(
-            model, data_of(examples), objective, section, Setting(ONE_THREAD, workdir, "plan")
-        )
+        result = train_model(model, data, objective, section, Setting(ONE_THREAD, workdir, "plan"))
     finally:
         StudentTrainer._get_grad_norm = norm_of
     return result.curve[0].loss, seen

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from modes import MODES
 from tiny_students import (
     BOTH,
     ONE_THREAD,
@@ -69,6 +70,11 @@ def measure(workdir):
             folder = workdir / f"{lora}-{count}"
             ours, seen = one_step(build(lora=lora), examples, 2, 2, folder)
             errors[f"{lora} {count}"] = max(distance(seen, gradients), abs(ours / loss - 1))
+    for name in ("live", "base"):
+        mode, rows = MODES[name], draw_examples(7, soft=False)
+        loss, gradients = mode.oracle(rows)
+        ours, seen = one_step(mode.student(), mode.data(rows), 2, 2, workdir / name)
+        errors[name] = max(distance(seen, gradients), abs(ours / loss - 1))
     errors["validation"] = validation_error(workdir / "validation")
     errors["weights"] = weights_error(workdir / "weights")
     return errors

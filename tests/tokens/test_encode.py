@@ -1,10 +1,13 @@
 import json
 import shutil
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tokens.model_families import CONVERSATIONS, FAMILIES, open_family
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
@@ -16,6 +19,7 @@ from stillhouse.tokens.show import explain_mask
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate
 from stillhouse.tokens.tokenizer import digest_ids, load_tokenizer
 
+ROLE = attrgetter("role")
 SAYING = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
@@ -31,7 +35,7 @@ def test_ids_equal_apply_chat_template(tiny, auto, conversation):
     messages = [{"role": turn.role, "content": turn.content} for turn in conversation]
     expected = auto.apply_chat_template(messages, tokenize=True, return_dict=False)
     assert encoded.ids.tolist() == expected
-    assert encoded.seams_split == 0
+    assert encoded.seams == ()
 
 
 @settings(max_examples=40, deadline=None)
@@ -64,7 +68,7 @@ def test_a_token_over_the_border_is_split_and_counted(tiny, plain):
 
     encoded = encode_conversation(messages, plain, tiny)
 
-    assert encoded.seams_split == 1
+    assert len(encoded.seams) == 1
     assert encoded.ids.tolist() != whole.tolist()
     assert trained_text(encoded) == "the song<|end|>"
 
@@ -77,7 +81,7 @@ def test_a_token_over_the_end_of_an_answer_is_split(tiny):
     encoded = encode_conversation(messages, bare, tiny)
 
     assert trained_text(encoded) == "answ"
-    assert encoded.seams_split > 0
+    assert encoded.seams
 
 
 def test_line_breaks_that_merge_only_in_the_prompt_are_a_seam(tiny):
@@ -165,7 +169,7 @@ def test_view_shows_every_token_with_its_mask(tiny, plain):
     messages = (Message("user", "a"), Message("assistant", "\U0001fae0"))
     encoded = encode_conversation(messages, plain, tiny)
 
-    views = explain_mask(encoded, tiny)
+    views = explain_mask(messages, plain, tiny).tokens
 
     assert [view.position for view in views] == list(range(len(encoded.ids)))
     assert [view.text for view in views if view.is_trained][-1] == "<|end|>"
@@ -222,3 +226,45 @@ def test_a_base_model_reads_a_plain_prompt_as_its_own_tokenizer_writes_it(famili
 
     assert tokenizer.added_bos == "<s>"
     assert ids.tolist() == theirs
+
+
+def test_view_says_whose_words_a_token_is_part_of(tiny):
+    messages = (
+        Message("system", "be brief"),
+        Message("user", "system or user?"),
+        Message("assistant", "user"),
+        Message("user", "sure"),
+        Message("assistant", "yes"),
+    )
+
+    view = explain_mask(messages, ChatTemplate.of(tiny), tiny)
+
+    said = [(role, "".join(one.text for one in run)) for role, run in groupby(view.tokens, ROLE)]
+    assert said == [
+        ("", "<|system|>"), ("system", "be brief"), ("", "<|end|><|user|>"),
+        ("user", "system or user?"), ("", "<|end|><|assistant|>"), ("assistant", "user<|end|>"),
+        ("", "<|user|>"), ("user", "sure"), ("", "<|end|><|assistant|>"),
+        ("assistant", "yes<|end|>"),
+    ]  # fmt: skip
+    assert all(one.is_special == (one.text[:2] == "<|") for one in view.tokens)
+    assert view.notes == ()
+
+
+def test_view_shows_where_a_token_was_cut(tiny, plain):
+    view = explain_mask((Message("user", "which"), Message("assistant", "the song")), plain, tiny)
+
+    assert [one.position for one in view.tokens if one.is_cut] == [
+        next(one.position for one in view.tokens if one.is_trained)
+    ]
+
+
+def test_view_says_what_is_not_learned_and_why():
+    tokenizer, template = open_family(next(one for one in FAMILIES if one.name == "qwen3"))
+
+    dropped = explain_mask(CONVERSATIONS["several answers with thoughts"], template, tokenizer)
+    empty = explain_mask(CONVERSATIONS["single turn"], template, tokenizer)
+
+    (note,) = dropped.notes
+    assert note.startswith("turn 1 is not learned: the template writes it otherwise")
+    (note,) = empty.notes
+    assert "say thinking: off to ask with it" in note

@@ -5,6 +5,7 @@ import pytest
 from stillhouse.core.errors import InputError, ModelError
 from stillhouse.core.rows import Message
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
+from stillhouse.tokens.spans import NEVER_ASKED, REWRITTEN, LeftOut
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate, SourceTemplate
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
@@ -129,7 +130,10 @@ def test_trained_spans_are_content_and_end_of_turn(tiny, conversation, name):
 
     said = [rendered.text[start:end] for start, end in rendered.trained]
     answers = [message.content for message in conversation if message.role == "assistant"]
-    assert said == [shape.format(answer) for answer in answers]
+    # Told not to think, it is asked with an empty thought that its history does not keep.
+    learned = answers[-1:] if name == "thinking" else answers
+    assert said == [shape.format(answer) for answer in learned]
+    assert len(said) + len(rendered.left_out) == len(answers)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -141,7 +145,7 @@ def test_a_trained_span_starts_where_the_prompt_ends(tiny, conversation, name):
     assert rendered.text[: rendered.trained[-1][0]] == template.prompt_text(conversation[:-1])
 
 
-def test_thinking_of_earlier_turns_is_dropped_and_the_answer_found(tiny):
+def test_an_answer_whose_thought_the_template_drops_is_not_learned(tiny):
     messages = (
         Message("user", "is it yes?"),
         Message("assistant", "<think>\nhm\n</think>\n\nyes"),
@@ -152,11 +156,11 @@ def test_thinking_of_earlier_turns_is_dropped_and_the_answer_found(tiny):
     rendered = chat("{% set no_thinking = 1 %}" + THINKING, tiny).render(messages)
 
     said = [rendered.text[start:end] for start, end in rendered.trained]
-    assert said == ["yes<|im_end|>", "<think>\nso\n</think>\n\nno<|im_end|>"]
-    assert rendered.trained[0][0] > rendered.text.index("is it yes?")
+    assert said == ["<think>\nso\n</think>\n\nno<|im_end|>"]
+    assert rendered.left_out == (LeftOut(1, REWRITTEN),)
 
 
-def test_a_template_that_refuses_beginnings_still_shows_its_answers(tiny):
+def test_an_answer_that_the_template_never_asks_for_is_not_learned(tiny):
     needs_two = "{% if messages | length < 3 %}{{ raise_exception('too few') }}{% endif %}"
     messages = (
         Message("user", "is it yes?"),
@@ -168,8 +172,8 @@ def test_a_template_that_refuses_beginnings_still_shows_its_answers(tiny):
     rendered = chat(needs_two + CHATML, tiny).render(messages)
 
     said = [rendered.text[start:end] for start, end in rendered.trained]
-    assert said == ["yes", "\nsure\n<|im_end|>"]
-    assert rendered.trained[0][0] > rendered.text.index("is it yes?") + 5
+    assert said == ["\nsure\n<|im_end|>"]
+    assert rendered.left_out == (LeftOut(1, NEVER_ASKED),)
 
 
 def test_white_space_of_the_answer_itself_is_kept(tiny):
@@ -209,6 +213,12 @@ def test_an_answer_that_the_template_hides_is_named_by_its_turn(tiny):
         "{{ cycler.__init__.__globals__ }}",
         "{{ 1 / 0 }}",
         "{{ 'a' + 1 }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{{ 'a' * 999 }}{% endfor %}",
+        "{{ 'a' * 10 ** 9 }}",
+        "{{ 'a' * 999999999 }}",
+        "{{ 99 ** 99 ** 99 }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
     ],
 )
 def test_template_cannot_leave_the_sandbox_or_crash_the_caller(tiny, source):
@@ -320,3 +330,42 @@ def test_the_source_is_the_last_user_turn_and_the_target_is_learned(tiny):
 def test_a_conversation_without_a_source_is_refused(tiny):
     with pytest.raises(InputError, match="no user turn, which is what an encoder reads"):
         SourceTemplate.of(tiny).prompt_text((Message("system", "s"),))
+
+
+def test_a_thought_is_given_apart_to_a_template_that_asks_for_it_so(tiny):
+    apart = (
+        "{% for message in messages %}{% if message.role == 'assistant' %}"
+        "A{% if message.reasoning_content %}({{ message.reasoning_content }}){% endif %}"
+        "{% else %}U{% endif %}{{ message.content }}{{ eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}A{% endif %}"
+    )
+    messages = (Message("user", "?"), Message("assistant", "<think>\nso\n</think>\n\nyes"))
+
+    assert chat(apart, tiny).render(messages).text == "U?<|end|>A(so)yes<|end|>"
+
+
+def test_an_answer_without_the_thought_that_its_prompt_opens_is_refused(tiny):
+    # like Qwen 3.5: the template closes the thought that the prompt has opened
+    closing = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}A<think>\n\n</think>\n\n{% endif %}"
+        "{{ m.content }}{{ eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}A<think>\n{% endif %}"
+    )
+
+    with pytest.raises(InputError, match="holds no </think>, and the prompt before it opens"):
+        chat(closing, tiny).render((Message("user", "?"), Message("assistant", "yes")))
+
+
+@pytest.mark.parametrize("role", ["system", "user", "tool"])
+def test_a_turn_that_the_template_leaves_out_is_refused(tiny, role):
+    # like templates of models that see: they write the parts of a content that is a list
+    parts = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}{{ eos_token }}"
+        "{% else %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"
+    )
+    messages = (Message(role, "seen"), Message("assistant", "yes"))
+
+    with pytest.raises(InputError, match=rf"leaves out turn 0 \({role}\): 'seen'"):
+        chat(parts, tiny).render(messages)
+    with pytest.raises(InputError, match="leaves out turn 0"):
+        chat(parts, tiny).prompt_text(messages[:1])

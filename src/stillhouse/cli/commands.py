@@ -66,6 +66,13 @@ def check(
     runs: RunsRoot = "runs",
     name: Name = "",
     smoke: Smoke = 0,
+    is_probing: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Measure this machine for ten seconds, once a runs folder, to tell hours better.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print what a run would do and cost; refuse what cannot fit. Nothing is run."""
@@ -81,7 +88,7 @@ def check(
         show_unbuilt(effective, missing, as_json=as_json)
         refuse_unbuilt(missing, loaded.origin)
     place = open_place(effective, runs, name, smoke=smoke)
-    found = check_costs(resolve(loaded, effective), place)
+    found = check_costs(resolve(loaded, effective), place, is_probing=is_probing)
     show_check(found, as_json=as_json)
     found.refuse_what_cannot_fit()
 
@@ -121,14 +128,14 @@ def mask(
     as_json: AsJson = False,
 ) -> None:
     """Print one example token by token, with what is trained on."""
-    from stillhouse.cli.show import show_tokens
+    from stillhouse.cli.show import show_mask
     from stillhouse.runner.opening import open_recipe
-    from stillhouse.runner.preview import show_mask
+    from stillhouse.runner.preview import find_mask
     from stillhouse.runner.resolve import resolve
 
     loaded, effective = open_recipe(recipe, overrides or ())
-    found, tokens = show_mask(resolve(loaded, effective), part, example)
-    show_tokens(found, tokens, as_json=as_json)
+    found, view = find_mask(resolve(loaded, effective), part, example)
+    show_mask(found, view, as_json=as_json)
 
 
 def ledger(

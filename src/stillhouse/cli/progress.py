@@ -57,7 +57,7 @@ class ProgressView:
                 self._advance(event.instance, event.values)
             case "done":
                 self._stop_bar()
-                self._say(f"{event.instance:<18} done in {in_time(event.values['seconds'])}")
+                self._say(f"{event.instance:<18} {_done(event.values)}")
             case "reused":
                 self._say(f"{event.instance:<18} already done")
             case "note":
@@ -122,3 +122,15 @@ class ProgressView:
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+
+def _done(values: dict[str, Any]) -> str:
+    told = f"done in {in_time(values['seconds'])}"
+    if "trainable_parameters" not in values:
+        return told
+    told += f", {values['trainable_parameters']:,} of {values['parameters']:,} weights trained"
+    if "galore_rank" not in values:
+        return told
+    times = values["galore_projections"]
+    renewed = "never renewed" if times == 1 else f"computed {times:,} times"
+    return f"{told}, gradients projected to rank {values['galore_rank']:,}, {renewed}"

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 from stillhouse.cli.tables import in_bytes, in_count, in_time, in_usd, table
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
@@ -15,11 +18,11 @@ from stillhouse.evals.metrics import in_reading_order
 from stillhouse.recipes.built import NotBuilt
 from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
-from stillhouse.runner.check import CheckReport
+from stillhouse.runner.check import CheckReport, InstanceCheck
 from stillhouse.runner.inspect import RunStatus
 from stillhouse.runner.ledger import LedgerView
 from stillhouse.store.spending import BudgetSpending
-from stillhouse.tokens.show import TokenView
+from stillhouse.tokens.show import MaskView, TokenView
 
 _STATES = {
     "passed": "done",
@@ -135,24 +138,30 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         _put(_budget(found))
     if any(item.key.startswith("harness@") for item in found.instances):
         _put("harness: a rough guess, 1,000 examples a task without a limit")
-    for line in _counts(found):
+    parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
+    _put(f"examples: {parts}")
+    for line in _beside_the_plan(found, asks=asks):
         _put(line)
-    if found.terms:
-        _put(f"teacher's terms: {found.terms}")
-    elif asks:
-        _put("teacher's terms: not known; read what its provider says of training on its answers")
+    if found.largest:
+        parts = ", ".join(
+            f"{name} {in_bytes(size)}" for name, size in found.largest.cost.parts.items()
+        )
+        _put(f"largest peak, {found.largest.key}: {parts}")
     compute = found.compute
-    _put(f"compute: {compute.device}, {compute.dtype}, {compute.threads} threads")
+    _put(f"compute: {compute.name}, {compute.dtype}, {compute.threads} threads")
+    device = (
+        f", {in_bytes(found.device_bytes)} of {in_bytes(found.free_device_bytes)} on {compute.name}"
+        if found.device_bytes
+        else ""
+    )
     _put(
         f"to do: {in_time(found.seconds)}, {in_bytes(found.disk_bytes)} of "
         f"{in_bytes(found.free_disk_bytes)} disk, {in_bytes(found.memory_bytes)} of "
-        f"{in_bytes(found.free_memory_bytes)} memory (estimates)"
+        f"{in_bytes(found.free_memory_bytes)} memory{device} (estimates)"
     )
 
 
-def _counts(found: CheckReport) -> Iterator[str]:
-    parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
-    yield f"examples: {parts}"
+def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
     if found.dropped:
         dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
         yield f"rows dropped: {dropped}"
@@ -161,9 +170,23 @@ def _counts(found: CheckReport) -> Iterator[str]:
     long, answers = found.long_answers
     if long:
         yield f"answers longer than max_new_tokens: {in_count(long)} of {in_count(answers)}"
-    for item in found.instances:
-        if item.cost.steps:
-            yield f"{item.key}: {in_count(item.cost.steps)} steps, {item.cost.epochs:.3g} epochs"
+    yield from map(_length_and_size, filter(_is_training, found.instances))
+    for caution in found.cautions:
+        yield f"take care: {caution}"
+    if found.terms:
+        yield f"teacher's terms: {found.terms}"
+    elif asks:
+        yield "teacher's terms: not known; read what its provider says of training on its answers"
+
+
+def _is_training(item: InstanceCheck) -> bool:
+    return bool(item.cost.steps)
+
+
+def _length_and_size(item: InstanceCheck) -> str:
+    cost = item.cost
+    length = f"{in_count(cost.steps)} steps, {cost.epochs:.3g} epochs"
+    return f"{item.key}: {length}, {cost.trainable_parameters:,} trained parameters"
 
 
 def _money(cost: Cost) -> str:
@@ -227,15 +250,32 @@ def show_unbuilt(recipe: Recipe, missing: list[NotBuilt], *, as_json: bool) -> N
         _put(f"  {item}")
 
 
-def show_tokens(example: Example, tokens: list[TokenView], *, as_json: bool) -> None:
-    """One example token by token."""
+_COLOURS = {"system": "magenta", "user": "cyan", "tool": "yellow", "assistant": "green"}
+_CUT = "----- the text is cut here: a token reached over the border of an answer"
+
+
+def show_mask(example: Example, view: MaskView, *, as_json: bool) -> None:
+    """One example token by token; in colour on a terminal, unless NO_COLOR is set."""
     if as_json:
-        plain = [dataclasses.asdict(token) for token in tokens]
-        _put_json({"example_id": example.example_id, "part": example.part, "tokens": plain})
+        named = {"example_id": example.example_id, "part": example.part}
+        _put_json(named | dataclasses.asdict(view))
         return
-    _put(f"example {example.example_id} of part {example.part}; * is trained on")
-    for token in tokens:
-        mark = "*" if token.is_trained else " "
-        _put(f"{token.position:>5} {mark} {token.token_id:>7}  {token.text!r}")
-    trained = sum(token.is_trained for token in tokens)
-    _put(f"{trained} of {len(tokens)} tokens are trained on")
+    console = Console(highlight=False, soft_wrap=True)
+    _put(f"example {example.example_id} of part {example.part}; * is trained on, # is no text")
+    for token in view.tokens:
+        if token.is_cut:
+            _put(_CUT)
+        console.print(Text(_line(token), _style(token)))
+    for note in view.notes:
+        _put(note)
+    trained = sum(token.is_trained for token in view.tokens)
+    _put(f"{trained} of {len(view.tokens)} tokens are trained on")
+
+
+def _line(token: TokenView) -> str:
+    marks = ("*" if token.is_trained else " ") + ("#" if token.is_special else " ")
+    return f"{token.position:>5} {marks} {token.token_id:>7}  {token.role:<9}  {token.text!r}"
+
+
+def _style(token: TokenView) -> str:
+    return f"{_COLOURS.get(token.role, 'dim')}{' bold' if token.is_trained else ''}"

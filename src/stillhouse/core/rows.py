@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "error"]
@@ -14,11 +15,38 @@ student without it, stop early, or measure (never trained on)."""
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that a model asks to be called; `arguments` is the JSON text it wrote."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Attributes:
+        role: one of `Role`.
+        content: its text.
+        tool_calls: what an assistant turn asks to be called, in order; the tool turns that
+            follow answer them in this order.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    def as_list(self) -> list[Any]:
+        """Role and content, and the name and arguments of each call where there are any."""
+        calls = [[call.name, call.arguments] for call in self.tool_calls]
+        return [self.role, self.content, calls] if calls else [self.role, self.content]
+
+    @classmethod
+    def from_list(cls, parts: Sequence[Any]) -> Self:
+        """The message that `as_list` took apart."""
+        role, content, *calls = parts
+        return cls(role, content, tuple(ToolCall(*call) for each in calls for call in each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +79,7 @@ class Example:
         answer: the text to be learned for the last turn; None when only the teacher may say.
         reference: the text that accuracy is measured against; often the answer itself.
         group: examples with one group never stand in two parts.
+        domain: whose adapter learns it or answers it; empty in a recipe without domains.
     """
 
     example_id: str
@@ -59,6 +88,7 @@ class Example:
     answer: str | None
     reference: str | None = None
     group: str = ""
+    domain: str = ""
 
     def messages(self, answer: str | None = None) -> tuple[Message, ...]:
         """The whole conversation, closed by `answer`, else by the example's own answer."""
@@ -79,14 +109,6 @@ class OwnLogprob:
     token: bytes
     logprob: float
     top: tuple[tuple[bytes, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A function that a model asks to be called; `arguments` is the JSON text it wrote."""
-
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +142,15 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The row goes on, perhaps changed."""
+    """The row goes on, perhaps changed.
+
+    Attributes:
+        row: as it goes on.
+        notes: what was done to it, in short fixed words that are counted.
+    """
 
     row: Row
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +170,52 @@ class Emit:
     rows: tuple[Row, ...]
 
 
-Outcome = Keep | Drop | Emit
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The row ends here because another, which goes on, says the same."""
+
+    row: Row
+    into: str
+    evidence: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The fixed word that stands in counts."""
+        return "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """The row waits: whoever was to be asked about it gave no answer; a later run asks again."""
+
+    row: Row
+    reason: str
+    evidence: str = ""
+
+
+Ended = Drop | Merge | Defer
+"""What takes a row out of the rows that go on."""
+
+Outcome = Keep | Emit | Ended
 
 
 @dataclass(frozen=True, slots=True)
 class StepCount:
-    """What one data step did: `rows_in + emitted == rows_out + dropped` or the run fails."""
+    """What one data step did to its rows.
+
+    `rows_in + emitted == rows_out + dropped + merged + deferred`, or the run fails.
+
+    Attributes:
+        step: its name.
+        rows_in: rows that went in.
+        rows_out: rows that go on.
+        dropped: reason to rows that ended.
+        changed: of the rows that go on, those with other fields.
+        emitted: rows made beyond the one that each was made of.
+        merged: rows that another stands for.
+        deferred: reason to rows that wait.
+        notes: what was done to rows that go on, and to how many.
+    """
 
     step: str
     rows_in: int
@@ -155,3 +223,12 @@ class StepCount:
     dropped: dict[str, int] = field(default_factory=dict)
     changed: int = 0
     emitted: int = 0
+    merged: int = 0
+    deferred: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def balances(self) -> bool:
+        """Whether every row that went in, or was made, has come out or ended."""
+        ended = sum(self.dropped.values()) + self.merged + sum(self.deferred.values())
+        return self.rows_in + self.emitted == self.rows_out + ended

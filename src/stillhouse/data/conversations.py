@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message, Row
+from stillhouse.data.domains import domain_of
 from stillhouse.data.drafts import Draft, draft_of
 from stillhouse.data.nearest import did_you_mean
 from stillhouse.data.paths import value_at
 from stillhouse.data.templates import as_text, parse_template
+from stillhouse.data.tool_calls import read_tool_calls, require_results_in_order
+from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 
 Turns = tuple[Message, ...]
+
+NO_DOMAINS: Mapping[str, Domain] = MappingProxyType({})
 
 _ROLES = {name: name for name in ("system", "user", "assistant", "tool")} | {"developer": "system"}
 _SHAREGPT_ROLES = {
@@ -27,11 +33,14 @@ _SHAREGPT_ROLES = {
 }
 
 
-def build_shaper(prepare: Prepare) -> Callable[[Row], Draft]:
+def build_shaper(
+    prepare: Prepare, domains: Mapping[str, Domain] = NO_DOMAINS
+) -> Callable[[Row], Draft]:
     """The function that makes a draft of a row, as the recipe's `prepare` says.
 
     Args:
         prepare: shape, templates and the names of the fields.
+        domains: of the recipe, by name.
 
     Returns:
         row -> draft; raises InputError with file and line for a row that does not fit.
@@ -40,25 +49,38 @@ def build_shaper(prepare: Prepare) -> Callable[[Row], Draft]:
         InputError: a template that cannot be parsed.
     """
     read_turns = _SHAPES[prepare.shape](prepare)
-    system = parse_template(prepare.system, "prepare.system") if prepare.system else None
+    common = parse_template(prepare.system, "prepare.system") if prepare.system else None
+    own = {
+        name: parse_template(domain.system, f"domains.{name}.system")
+        for name, domain in domains.items()
+        if domain.system
+    }
 
     def shape(row: Row) -> Draft:
         turns, has_content = read_turns(row)
+        domain = domain_of(row, prepare.domain_field or "") if domains else ""
+        system = own.get(domain, common)
         if system and not any(turn.role == "system" for turn in turns):
             turns = (Message("system", system.fill(row)), *turns)
-        prompt, answer = _cut_last_answer(turns)
+        prompt, answer = _cut_last_answer(turns, row.provenance)
         if prepare.answer:
             answer = as_text(value_at(row, prepare.answer, "prepare.answer"))
         reference = answer
         if prepare.reference:
             reference = as_text(value_at(row, prepare.reference, "prepare.reference"))
-        return replace(draft_of(row, prompt, answer, reference), has_content=has_content)
+        draft = draft_of(row, prompt, answer, reference)
+        return replace(draft, has_content=has_content, domain=domain)
 
     return shape
 
 
-def _cut_last_answer(turns: Turns) -> tuple[Turns, str | None]:
+def _cut_last_answer(turns: Turns, where: str) -> tuple[Turns, str | None]:
     if turns and turns[-1].role == "assistant":
+        if turns[-1].tool_calls:
+            raise InputError(
+                f"{where}: the last turn calls a tool, and what is learned last is a text",
+                "end the conversation with the answer, or cut it before that turn",
+            )
         return turns[:-1], turns[-1].content
     return turns, None
 
@@ -138,14 +160,20 @@ def _turns(value: Any, keys: tuple[str, str], roles: dict[str, str], where: str)
     turns = []
     for index, turn in enumerate(value):
         at = f"{where}[{index}]"
-        if not isinstance(turn, dict) or role_key not in turn or content_key not in turn:
+        if not isinstance(turn, dict) or not _is_whole(turn, role_key, content_key):
             raise InputError(
                 f"{at} has no {role_key} and {content_key}",
                 "choose another prepare.shape if the turns have other keys: messages has role and "
                 "content, sharegpt has from and value",
             )
-        turns.append(Message(_role(turn[role_key], roles, at), _content(turn, content_key, at)))
+        role, content = _role(turn[role_key], roles, at), _content(turn, content_key, at)
+        turns.append(Message(role, content, read_tool_calls(turn, role, at)))
+    require_results_in_order(value, where)
     return tuple(turns)
+
+
+def _is_whole(turn: dict[str, Any], role_key: str, content_key: str) -> bool:
+    return role_key in turn and (content_key in turn or bool(turn.get("tool_calls")))
 
 
 def _role(name: Any, roles: dict[str, str], at: str) -> str:
@@ -158,9 +186,7 @@ def _role(name: Any, roles: dict[str, str], at: str) -> str:
 
 
 def _content(turn: dict[str, Any], key: str, at: str) -> str:
-    content = turn[key]
-    if turn.get("tool_calls") or turn.get("function_call"):
-        raise InputError(f"{at}: calls of tools are not supported", "remove such conversations")
+    content = turn.get(key)
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):

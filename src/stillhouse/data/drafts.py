@@ -20,6 +20,7 @@ class Draft(Row):
         has_content: the row put some text into the prompt, not only the template.
         part: one of `PARTS` once the split has dealt it out.
         group: the name of the rows that must stay in one part with it, see groups.py.
+        domain: of the recipe's domains; empty where it has none.
     """
 
     prompt: tuple[Message, ...] = ()
@@ -28,6 +29,7 @@ class Draft(Row):
     has_content: bool = True
     part: str = ""
     group: str = ""
+    domain: str = ""
 
     @property
     def prompt_text(self) -> str:

@@ -44,7 +44,7 @@ def group_drafts(drafts: Sequence[Draft], group_by: Sequence[str]) -> dict[str, 
 
 def _keys(draft: Draft, group_by: Sequence[str]) -> Iterator[str]:
     """What a row may share with others; the smallest key of a group is its name."""
-    asked = [(turn.role, turn.content) for turn in draft.prompt_key]
+    asked = [turn.as_list() for turn in draft.prompt_key]
     yield _key("prompt", asked)
     yield _key("root", draft.root_id or draft.row_id)
     values = [value_at(draft, path, "prepare.split.group_by") for path in group_by]

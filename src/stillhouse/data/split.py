@@ -32,7 +32,7 @@ class SplitStep:
     settings: recipe.Split
     name: str = "split"
     version: int = 1
-    kind: str = "global"
+    kind: str = "whole"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep each row with its part and group; drop what no part takes."""
@@ -111,8 +111,9 @@ def _units(
 
 def _stratum(draft: Draft, stratify_by: str | None) -> str:
     if not stratify_by:
-        return ""
-    return canonical_json(value_at(draft, stratify_by, "prepare.split.stratify_by"))
+        return draft.domain
+    value = canonical_json(value_at(draft, stratify_by, "prepare.split.stratify_by"))
+    return f"{draft.domain}\n{value}" if draft.domain else value
 
 
 def _deal_all(units: Sequence[Unit], settings: recipe.Split) -> dict[str, str]:

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,17 @@ import pyarrow.parquet as pq
 
 from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.files import disk_full_is_clear, sync_folder
-from stillhouse.core.rows import Completion, Drop, Example, Message, Row
+from stillhouse.core.rows import (
+    Completion,
+    Defer,
+    Drop,
+    Ended,
+    Example,
+    Merge,
+    Message,
+    Row,
+)
+from stillhouse.data.votes import Votes
 
 _GROUP_ROWS = 8192  # assumption: a row group of short texts stays at some megabytes
 _BATCH_ROWS = 1024  # assumption: a thousand rows as Python objects stay at some megabytes
@@ -34,7 +44,7 @@ _ROWS = pa.schema(
         "fields": _TEXT,
     }
 )
-_DROPPED = _ROWS.append(pa.field("reason", _TEXT)).append(pa.field("evidence", _TEXT))
+_ENDED = pa.schema([*_ROWS, *((name, _TEXT) for name in ("outcome", "reason", "evidence", "into"))])
 _EXAMPLES = pa.schema(
     [
         ("example_id", _TEXT),
@@ -45,6 +55,7 @@ _EXAMPLES = pa.schema(
         ("group", _TEXT),
     ]
 )
+_OF_DOMAINS = _EXAMPLES.append(pa.field("domain", _TEXT))
 _COMPLETIONS = pa.schema(
     [
         ("example_id", _TEXT),
@@ -56,6 +67,11 @@ _COMPLETIONS = pa.schema(
         ("prompt_label", _TEXT),
     ]
 )
+
+_VOTES = pa.schema(
+    {"example_id": _TEXT, "classes": pa.list_(_TEXT), "counts": pa.list_(pa.float64())}
+)
+_OUTCOMES: dict[str, type[Ended]] = {"dropped": Drop, "merged": Merge, "deferred": Defer}
 
 _Record = dict[str, Any]
 
@@ -80,23 +96,31 @@ def read_rows_file(path: Path) -> list[Row]:
     return [_row(record) for record in _read(path, _ROWS)]
 
 
-def write_dropped(path: Path, dropped: Iterable[Drop]) -> None:
-    """Write dropped rows with reason and evidence, all or nothing."""
-    _write(
-        path,
-        _DROPPED,
-        (
-            _row_record(drop.row) | {"reason": drop.reason, "evidence": drop.evidence}
-            for drop in dropped
-        ),
-    )
+def write_ended(path: Path, ended: Iterable[Ended]) -> None:
+    """Write rows that ended with how and why, all or nothing."""
+    _write(path, _ENDED, (_ended_record(one) for one in ended))
 
 
-def read_dropped(path: Path) -> list[Drop]:
-    """The dropped rows that `write_dropped` wrote."""
-    return [
-        Drop(_row(record), record["reason"], record["evidence"]) for record in _read(path, _DROPPED)
-    ]
+def read_ended(path: Path) -> list[Ended]:
+    """The ended rows that `write_ended` wrote."""
+    return [_ended(record) for record in _read(path, _ENDED)]
+
+
+def _ended_record(ended: Ended) -> _Record:
+    outcome = next(name for name, kind in _OUTCOMES.items() if isinstance(ended, kind))
+    return _row_record(ended.row) | {
+        "outcome": outcome,
+        "reason": ended.reason,
+        "evidence": ended.evidence,
+        "into": ended.into if isinstance(ended, Merge) else "",
+    }
+
+
+def _ended(record: Mapping[str, Any]) -> Ended:
+    row, kind = _row(record), _OUTCOMES[record["outcome"]]
+    if kind is Merge:
+        return Merge(row, record["into"], record["evidence"])
+    return kind(row, record["reason"], record["evidence"])
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
@@ -110,7 +134,12 @@ def write_examples(path: Path, examples: Iterable[Example]) -> None:
         InputError: an answer holds half of a surrogate pair, which no file format can store.
         DiskFullError: no space left.
     """
-    _write(path, _EXAMPLES, (_example_record(example) for example in examples))
+    waiting = iter(examples)
+    first = next(waiting, None)
+    schema = _OF_DOMAINS if first and first.domain else _EXAMPLES
+    held = [] if first is None else [first]
+    records = (_example_record(example) for example in chain(held, waiting))
+    _write(path, schema, ({name: record[name] for name in schema.names} for record in records))
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -130,7 +159,7 @@ def read_examples(path: Path) -> list[Example]:
 
 def iterate_examples(path: Path) -> Iterator[Example]:
     """The same as `read_examples`, a group of rows at a time."""
-    return map(_example, _iterate(path, _EXAMPLES))
+    return map(_example, _iterate(path, _EXAMPLES, _OF_DOMAINS))
 
 
 class ExampleReader:
@@ -195,6 +224,26 @@ def iterate_completions(path: Path) -> Iterator[Completion]:
     return (Completion(**record) for record in _iterate(path, _COMPLETIONS))
 
 
+def write_votes(path: Path, votes: Mapping[str, Votes]) -> None:
+    """Write the votes on examples, by their names, all or nothing."""
+    _write(
+        path,
+        _VOTES,
+        (
+            {"example_id": name, "classes": list(own), "counts": list(own.values())}
+            for name, own in votes.items()
+        ),
+    )
+
+
+def read_votes(path: Path) -> dict[str, Votes]:
+    """The votes that `write_votes` wrote."""
+    return {
+        record["example_id"]: dict(zip(record["classes"], record["counts"], strict=True))
+        for record in _read(path, _VOTES)
+    }
+
+
 def _row_record(row: Row) -> _Record:
     return {
         "row_id": row.row_id,
@@ -219,10 +268,11 @@ def _example_record(example: Example) -> _Record:
     return {
         "example_id": example.example_id,
         "part": example.part,
-        "prompt": _json([[turn.role, turn.content] for turn in example.prompt]),
+        "prompt": _json([turn.as_list() for turn in example.prompt]),
         "answer": example.answer,
         "reference": example.reference,
         "group": example.group,
+        "domain": example.domain,
     }
 
 
@@ -230,10 +280,11 @@ def _example(record: Mapping[str, Any]) -> Example:
     return Example(
         example_id=record["example_id"],
         part=record["part"],
-        prompt=tuple(Message(role, content) for role, content in json.loads(record["prompt"])),
+        prompt=tuple(map(Message.from_list, json.loads(record["prompt"]))),
         answer=record["answer"],
         reference=record["reference"],
         group=record["group"],
+        domain=record.get("domain", ""),
     )
 
 
@@ -286,10 +337,10 @@ def _read(path: Path, schema: pa.Schema) -> list[_Record]:
     return list(_iterate(path, schema))
 
 
-def _iterate(path: Path, schema: pa.Schema) -> Iterator[_Record]:
+def _iterate(path: Path, *schemas: pa.Schema) -> Iterator[_Record]:
     with _torn_is_clear(path), pq.ParquetFile(path) as file:
         found = file.schema_arrow
-        if found != schema:
+        if found not in schemas:
             raise ArtifactError(f"{path} holds other columns: {', '.join(found.names)}", _HINT)
         for batch in file.iter_batches(_BATCH_ROWS):
             yield from batch.to_pylist()

@@ -29,6 +29,7 @@ from stillhouse.engines.child_process import ChildProcess
 from stillhouse.engines.frames import Frame
 from stillhouse.models.scoring import Scoring
 from stillhouse.models.tally import tally
+from stillhouse.tokens.answers import read_answer
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
 from stillhouse.tokens.ends import end_ids
 from stillhouse.tokens.template import Template
@@ -243,12 +244,14 @@ class LlamaCppEngine:
 
     def _completion(self, example: Example, sampling: Sampling, frame: Frame) -> Completion:
         ids = frame.arrays["ids"]
+        text, thought = read_answer(ids, self._tokenizer, self._template)
         return Completion(
             example.example_id,
-            self._tokenizer.decode(ids),
+            text,
             "stop" if frame.head["finish"] == "stop" else "length",
             len(ids),
             logprobs=() if self._settings.top_logprobs < 0 else self._own_logprobs(frame),
+            reasoning=thought,
             sample_index=sampling.sample_index,
         )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from stillhouse.core.sampling import Sampling
 from stillhouse.core.targets import ClassTargets, TokenTargets
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.models.branches import answer_likelihoods
+from stillhouse.models.domains import has_domains, using
 from stillhouse.models.generate import Generated, find_stopping, generate_ids
 from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.models.score import score_batch
 from stillhouse.models.scoring import Scoring
+from stillhouse.tokens.answers import read_answer
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
 from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
@@ -44,8 +47,9 @@ _CAN = {
 class TransformersEngine:
     """Completes and scores with a model in memory.
 
-    With `with_logprobs` set, greedy completions come with the log-probability of each of their
-    tokens, the one that ended it among them; under a schema among the tokens that it allows.
+    A model of `load_domains` answers each example with the adapter of its domain. With
+    `with_logprobs` set, greedy completions come with the log-probability of each of their tokens,
+    the one that ended it among them; under a schema among the tokens that it allows.
 
     Args:
         model: a causal language model, or an encoder-decoder, which only completes; with or without
@@ -94,28 +98,32 @@ class TransformersEngine:
             sampling: greedy at temperature 0.
 
         Yields:
-            Text without special tokens, with how it ended.
+            Text without special tokens, with how it ended; a thought in it is taken out where the
+            template says not to think.
 
         Raises:
             InputError: a prompt does not fit the model's context, or the template refuses it.
         """
-        for window in _windows(examples, sampling.batch_size * _WINDOW_BATCHES):
+        for window in self._windows(examples, sampling.batch_size):
             prompts = [
                 encode_prompt(example.prompt, self._template, self._tokenizer) for example in window
             ]
             # A seed a window and an index, so that no draw repeats another.
             drawn_for = [self._seed, sampling.sample_index, window[0].example_id]
             seed = int(digest_value(drawn_for)[:8], 16)
-            found = generate_ids(
-                self._model, prompts, sampling, self._stopping, seed=seed, grammar=self._grammar
-            )
+            with using(self._model, window[0].domain):
+                found = generate_ids(
+                    self._model, prompts, sampling, self._stopping, seed=seed, grammar=self._grammar
+                )
             for example, one in zip(window, found, strict=True):
+                text, thought = read_answer(one.ids, self._tokenizer, self._template)
                 yield Completion(
                     example.example_id,
-                    self._tokenizer.decode(one.ids),
+                    text,
                     one.finish,
                     len(one.ids),
                     logprobs=self._own_logprobs(one),
+                    reasoning=thought,
                     sample_index=sampling.sample_index,
                 )
 
@@ -139,28 +147,28 @@ class TransformersEngine:
             InputError: an example has no answer or does not fit the model's context.
             ModelError: the model is an encoder-decoder.
         """
-        for window in _windows(examples, self._scoring.batch_size * _WINDOW_BATCHES):
+        for window in self._windows(examples, self._scoring.batch_size):
             texts = [(example.example_id, self._encode(example)) for example in window]
-            yield from score_batch(self._model, texts, self._scoring)
+            with using(self._model, window[0].domain):
+                scored = score_batch(self._model, texts, self._scoring)
+            yield from scored
 
     def classify(
         self,
         examples: Iterable[Example],
         classes: Sequence[str],
-        prefix: str = "",
-        suffix: str = "",
+        answers: Callable[[Example], Sequence[str]] | None = None,
     ) -> Iterator[ClassTargets]:
         """How likely each class is as the answer, for every example, in the order of the examples.
 
-        The answer to a class is `prefix + class + suffix`. Its end of turn counts, so that a class
-        with which another begins is not the likelier for it. What the answers of an example share
-        is read once.
+        Its end of turn is part of an answer, so that a class with which another begins is not the
+        likelier for it. What the answers of an example share is read once.
 
         Args:
-            examples: their prompts; answers are not looked at. Read as they come.
+            examples: their prompts. Read as they come.
             classes: at least two, all different.
-            prefix: of each answer, such as the beginning of a JSON object.
-            suffix: likewise, such as its end.
+            answers: the whole answer to each class, such as a JSON object that names it; the
+                classes themselves when absent.
 
         Yields:
             Likelihoods as `score` finds them for each whole answer by itself.
@@ -170,20 +178,31 @@ class TransformersEngine:
                 that does not fit the model's context.
         """
         names = _checked_classes(classes)
-        for window in _windows(examples, self._scoring.batch_size * _WINDOW_BATCHES):
+        for window in self._windows(examples, self._scoring.batch_size):
             families = [
-                [self._encode(replace(one, answer=prefix + name + suffix)) for name in names]
+                [self._encode(replace(one, answer=text)) for text in _or(answers, one, names)]
                 for one in window
             ]
-            found = answer_likelihoods(
-                self._model,
-                families,
-                vocab_size=self._scoring.vocab_size,
-                batch_size=self._scoring.batch_size,
-            )
+            with using(self._model, window[0].domain):
+                found = answer_likelihoods(
+                    self._model,
+                    families,
+                    vocab_size=self._scoring.vocab_size,
+                    batch_size=self._scoring.batch_size,
+                )
             for example, likelihoods in zip(window, found, strict=True):
                 logprobs = likelihoods - np.logaddexp.reduce(likelihoods)
                 yield ClassTargets(example.example_id, names, logprobs, likelihoods)
+
+    def _windows(self, examples: Iterable[Example], batch_size: int) -> Iterator[list[Example]]:
+        """Examples that are looked at together; with adapters, of one domain."""
+        parts: Iterable[Iterable[Example]] = (examples,)
+        if has_domains(self._model):
+            parts = (own for _, own in groupby(examples, key=attrgetter("domain")))
+        for part in parts:
+            stream = iter(part)
+            while window := list(islice(stream, batch_size * _WINDOW_BATCHES)):
+                yield window
 
     def _encode(self, example: Example) -> EncodedConversation:
         if example.answer is None:
@@ -194,6 +213,12 @@ class TransformersEngine:
         return encode_conversation(example.messages(), self._template, self._tokenizer)
 
 
+def _or(
+    answers: Callable[[Example], Sequence[str]] | None, example: Example, names: Sequence[str]
+) -> Sequence[str]:
+    return answers(example) if answers else names
+
+
 def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
     names = tuple(classes)
     if len(names) < 2 or len(set(names)) < len(names) or not all(name.strip() for name in names):
@@ -202,9 +227,3 @@ def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
             "name each class once, in the words of the answer",
         )
     return names
-
-
-def _windows(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
-    stream = iter(examples)
-    while window := list(islice(stream, size)):
-        yield window

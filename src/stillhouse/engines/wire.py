@@ -194,11 +194,21 @@ def question_of(
         UsageError: the provider cannot be asked that.
     """
     _refuse_logprobs(wire, asking.decoding.top_logprobs)
+    _refuse_tool_calls(messages, example_id)
     decoding = replace(asking.decoding, seed=asking.decoding.seed + index)
     body = wire.body(messages, replace(asking, decoding=decoding))
     key = digest_value([_FORMAT, wire.url, body, index, asking.prompt])
     upper = Usage(most_prompt_tokens(messages, asking.schema), asking.sampling.max_new_tokens)
     return Question(example_id, index, key, json.dumps(body).encode(), upper)
+
+
+def _refuse_tool_calls(messages: Sequence[Message], example_id: str) -> None:
+    if any(one.tool_calls for one in messages):
+        raise UsageError(
+            f"example {example_id} holds a call of a tool, which is not sent to a model behind an "
+            "API",
+            "keep such conversations for teachers with weights, or drop them in prepare",
+        )
 
 
 def completion_of(example_id: str, said: Said, asking: Asking) -> Completion:

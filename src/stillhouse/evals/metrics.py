@@ -23,6 +23,7 @@ from stillhouse.evals.agreement import AGREEMENT_METRICS, FIELD_AGREEMENT_METRIC
 from stillhouse.evals.alike import CONSISTENCY_METRICS, FIELD_CONSISTENCY_METRICS
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.calibration import CALIBRATION_METRICS
+from stillhouse.evals.classes import CLASS_METRICS
 from stillhouse.evals.classification import LABEL_METRICS
 from stillhouse.evals.diversity import word_metrics
 from stillhouse.evals.embeddings import embedding_metrics
@@ -134,6 +135,7 @@ FIXED = (
     ),
     *AGREEMENT_METRICS,
     *CALIBRATION_METRICS,
+    *CLASS_METRICS,
     *VOTE_METRICS,
     *CONSISTENCY_METRICS,
     *SPEED_METRICS,

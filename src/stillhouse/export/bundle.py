@@ -18,6 +18,7 @@ from stillhouse.core.hashing import digest_file
 from stillhouse.export.merge import merge_student, write_adapter, write_merged
 from stillhouse.export.model_card import CardFacts, write_model_card
 from stillhouse.export.parity import ParityReport, check_merge, check_reload
+from stillhouse.models.load import PLAIN, LoadOptions
 from stillhouse.tokens.files import copy_tokenizer
 
 BUILT = ("merged", "adapter")
@@ -36,6 +37,8 @@ class Student:
         facts: for the model card.
         base_folder: the base model where nobody else has it; shipped beside the adapter as
             `base/`. None where `base` can be fetched or is at hand.
+        options: how `model` was loaded.
+        weights_folder: where the weights under the adapter lie here, for the mark beside it.
     """
 
     model: PreTrainedModel | PeftModel
@@ -43,6 +46,8 @@ class Student:
     base: str
     facts: CardFacts
     base_folder: Path | None = None
+    options: LoadOptions = PLAIN
+    weights_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def export_student(
         if "merged" in formats:
             parity += _merged(student, folder / "merged", probes)
         if "adapter" in formats:
-            write_adapter(student.model, folder / "adapter", student.base)
+            write_adapter(student.model, folder / "adapter", student.base, student.weights_folder)
             copy_tokenizer(student.tokenizer_folder, folder / "adapter")
             if student.base_folder:
                 shutil.copytree(student.base_folder, folder / BASE, copy_function=shutil.copyfile)
@@ -109,4 +114,4 @@ def _merged(
     if isinstance(student.model, PeftModel):
         reports.append(check_merge(student.model, merged, probes))
     write_merged(merged, student.tokenizer_folder, folder)
-    return [*reports, check_reload(merged, folder)]
+    return [*reports, check_reload(merged, folder, student.options)]

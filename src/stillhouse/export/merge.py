@@ -16,7 +16,9 @@ from transformers import PreTrainedModel
 
 from stillhouse.core.errors import UsageError
 from stillhouse.core.files import disk_full_is_clear, write_json
+from stillhouse.models.fingerprint import write_base_mark
 from stillhouse.models.load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_tensors
+from stillhouse.models.quantised import is_quantised
 from stillhouse.models.scratch import save_model
 
 ADAPTER = "default"
@@ -26,13 +28,22 @@ def merge_student(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     """The student as one ordinary model: its adapter added into a copy of the weights.
 
     Args:
-        model: left as it is.
+        model: left as it is; an adapter's base in 16 or 32 bits.
 
     Returns:
         A new model in eval mode; `model` itself when it has no adapter.
+
+    Raises:
+        UsageError: the base is quantised; with an adapter in it, it would be quantised anew.
     """
     if not isinstance(model, PeftModel):
         return model
+    if is_quantised(model):
+        raise UsageError(
+            "an adapter over quantised weights is not merged into them: they would be rounded a "
+            "second time",
+            "load the adapter over its base with quantization: none, and merge that",
+        )
     merged: PreTrainedModel = copy.deepcopy(model).merge_and_unload()
     return merged.eval()
 
@@ -48,13 +59,16 @@ def write_merged(merged: PreTrainedModel, tokenizer_folder: Path, folder: Path) 
     save_model(merged, tokenizer_folder, folder)
 
 
-def write_adapter(model: PreTrainedModel | PeftModel, folder: Path, base: str) -> None:
-    """Write the adapter alone: `adapter_model.safetensors` and `adapter_config.json`.
+def write_adapter(
+    model: PreTrainedModel | PeftModel, folder: Path, base: str, base_folder: Path | None = None
+) -> None:
+    """Write the adapter alone: its safetensors, `adapter_config.json` and a mark of its base.
 
     Args:
         model: a student with an adapter.
         folder: made when missing.
         base: what the config names as base model: a hub id, or a path relative to `folder`.
+        base_folder: where the base's weights lie here; None writes no mark of them.
 
     Raises:
         UsageError: the student has no adapter, or `base` is an absolute path.
@@ -76,6 +90,8 @@ def write_adapter(model: PreTrainedModel | PeftModel, folder: Path, base: str) -
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, str(folder / ADAPTER_WEIGHTS), metadata={"format": "pt"})
         write_json(folder / ADAPTER_CONFIG, _adapter_config(model, base))
+        if base_folder:
+            write_base_mark(folder, base_folder)
 
 
 def _adapter_config(model: PeftModel, base: str) -> dict[str, Any]:

@@ -75,6 +75,15 @@ _USES = {
         "from peft import PeftModel\n\n"
         'model = PeftModel.from_pretrained(base_model, "adapter")\n```'
     ),
+    "adapters_kd": (
+        "`adapters_kd/` holds one adapter for each domain, to be put on the model that all of them "
+        "started from (`base/`, where nobody else has that one); `kd_config.json` beside an "
+        "adapter says how it was trained:\n\n```python\n"
+        "from peft import PeftModel\n\n"
+        'model = PeftModel.from_pretrained(base_model, "adapters_kd/DOMAIN", "DOMAIN")\n'
+        'model.load_adapter("adapters_kd/OTHER", "OTHER")\n'
+        'model.set_adapter("OTHER")\n```'
+    ),
 }
 
 

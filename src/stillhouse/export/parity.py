@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from stillhouse.core.errors import ArtifactError
 from stillhouse.models.inference import evaluating, plain_model
-from stillhouse.models.load import DTYPES, load_model
+from stillhouse.models.load import DTYPES, PLAIN, LoadOptions, load_model
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -42,12 +42,15 @@ class ParityReport:
     max_abs_diff: float
 
 
-def check_reload(merged: PreTrainedModel, folder: Path) -> ParityReport:
+def check_reload(
+    merged: PreTrainedModel, folder: Path, options: LoadOptions = PLAIN
+) -> ParityReport:
     """Load an exported folder again and hold every tensor against the one in memory, bit by bit.
 
     Args:
         merged: what was exported.
         folder: where to.
+        options: as it was loaded itself.
 
     Returns:
         How many tensors were compared.
@@ -56,7 +59,7 @@ def check_reload(merged: PreTrainedModel, folder: Path) -> ParityReport:
         ArtifactError: a tensor is missing, new or different; names the first.
     """
     name = next(name for name, dtype in DTYPES.items() if dtype == merged.dtype)
-    ours, theirs = merged.state_dict(), load_model(folder, dtype=name).state_dict()
+    ours, theirs = merged.state_dict(), load_model(folder, dtype=name, options=options).state_dict()
     if ours.keys() != theirs.keys():
         odd = min(ours.keys() ^ theirs.keys())
         raise _broken(folder, f"{odd} is in one and not in the other")
@@ -84,10 +87,8 @@ def check_merge(
     Raises:
         ArtifactError: they differ by more than the merged dtype's rounding.
     """
-    pairs = [(_logits(adapted, probe), _logits(merged, probe)) for probe in probes]
-    # max of a tensor keeps NaN, max of numbers may lose it
-    worst = float(torch.stack([(ours - theirs).abs().max() for ours, theirs in pairs]).max())
-    largest = max(1.0, *(float(ours.abs().max()) for ours, _ in pairs))
+    worst = largest_difference(adapted, merged, probes)
+    largest = max(1.0, *(float(_logits(adapted, probe).abs().max()) for probe in probes))
     limit = _TOLERANCES[merged.dtype] * largest
     if not worst <= limit:  # also when it is NaN
         raise ArtifactError(
@@ -96,6 +97,26 @@ def check_merge(
             "the adapter was not merged whole; export it as an adapter, and report this",
         )
     return ParityReport("adapter against merged logits", sum(map(len, probes)), worst)
+
+
+def largest_difference(
+    ours: PreTrainedModel | PeftModel,
+    theirs: PreTrainedModel | PeftModel,
+    probes: Sequence[NDArray[np.int32]],
+) -> float:
+    """The largest difference of two logits over all probes.
+
+    Args:
+        ours: a model.
+        theirs: one with the same vocabulary.
+        probes: (T,) token ids each, at least one.
+
+    Returns:
+        >= 0; NaN where a logit is.
+    """
+    # max of a tensor keeps NaN, max of numbers may lose it
+    worst = [(_logits(ours, probe) - _logits(theirs, probe)).abs().max() for probe in probes]
+    return float(torch.stack(worst).max())
 
 
 def _logits(model: PreTrainedModel | PeftModel, probe: NDArray[np.int32]) -> Tensor:

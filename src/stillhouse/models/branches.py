@@ -120,15 +120,9 @@ def _keeps_tokens(model: PreTrainedModel) -> bool:
     )
 
 
-def _answer(conversation: EncodedConversation) -> slice:
-    """Where the last answer stands, its end of turn included."""
-    end = int(np.flatnonzero(conversation.is_trained)[-1]) + 1
-    return slice(int(np.flatnonzero(~conversation.is_trained[:end])[-1]) + 1, end)
-
-
 def _fork(conversations: Sequence[EncodedConversation]) -> _Family | None:
     """The family of some conversations; None when their prompts are not the same tokens."""
-    answers = [_answer(one) for one in conversations]
+    answers = [one.last_answer for one in conversations]
     ids = [one.ids[: own.stop] for one, own in zip(conversations, answers, strict=True)]
     shortest = min(map(len, ids))
     differs = np.any([own[:shortest] != ids[0][:shortest] for own in ids], axis=0)
@@ -153,7 +147,7 @@ def _one_by_one(
         start = 0
         for index in states.batch:
             start += encoded[index].num_trained
-            answer = _answer(encoded[index])
+            answer = encoded[index].last_answer
             sums[index] = told_P[start - (answer.stop - answer.start) : start].sum()
     return np.split(sums, np.cumsum([len(family) for family in families])[:-1])
 

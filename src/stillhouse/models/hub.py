@@ -69,7 +69,9 @@ class FetchedModel:
     commit: str
 
 
-def fetch_model(hub_id: str, revision: str = "", *, weights: bool, hub: Hub) -> FetchedModel:
+def fetch_model(
+    hub_id: str, revision: str = "", *, weights: bool, hub: Hub, code: bool = False
+) -> FetchedModel:
     """A model's files in the local cache, downloaded where they are missing.
 
     Nothing is retried here; the hub library retries one file at most five times.
@@ -79,6 +81,7 @@ def fetch_model(hub_id: str, revision: str = "", *, weights: bool, hub: Hub) -> 
         revision: branch, tag or commit; empty is the default branch.
         weights: also the safetensors; False fetches config, tokenizer and template alone.
         hub: how the hub is reached.
+        code: also the Python code that comes with the model; nothing is run.
 
     Returns:
         Folder and commit.
@@ -97,7 +100,11 @@ def fetch_model(hub_id: str, revision: str = "", *, weights: bool, hub: Hub) -> 
             cache_dir=hub.cache,
             endpoint=hub.endpoint or None,
             local_files_only=not hub.network,
-            allow_patterns=[*_TEXT_FILES, *(_WEIGHT_FILES if weights else ())],
+            allow_patterns=[
+                *_TEXT_FILES,
+                *(_WEIGHT_FILES if weights else ()),
+                *(("*.py",) if code else ()),
+            ],
             ignore_patterns=list(_NEVER),
             etag_timeout=_TIMEOUT_S,
         )

@@ -63,6 +63,8 @@ class ModelFolder:
         names = ["config.json", *weight_files(self.path)]
         if (self.path / GENERATION_CONFIG).is_file():
             names.append(GENERATION_CONFIG)
+        if "auto_map" in self.config:
+            names += sorted(path.name for path in self.path.glob("*.py"))
         return digest_value([[name, digest_file(self.path / name)] for name in names])
 
 
@@ -172,6 +174,21 @@ def read_header(file: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ModelError: the file is torn or no safetensors file.
     """
+    return {name: tuple(entry["shape"]) for name, entry in read_entries(file).items()}
+
+
+def read_entries(file: Path) -> dict[str, dict[str, Any]]:
+    """What the header of one safetensors file says of each tensor.
+
+    Args:
+        file: a safetensors file.
+
+    Returns:
+        Name -> `dtype`, `shape` and `data_offsets`, which count from the start of the file.
+
+    Raises:
+        ModelError: the file is torn or no safetensors file.
+    """
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
@@ -183,7 +200,14 @@ def read_header(file: Path) -> dict[str, tuple[int, ...]]:
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         if size != 8 + length + end:
             raise ValueError(f"the file should have {8 + length + end} bytes, it has {size}")
-        return {name: tuple(entry["shape"]) for name, entry in header.items()}
+        return {
+            name: {
+                "dtype": entry["dtype"],
+                "shape": entry["shape"],
+                "data_offsets": [8 + length + place for place in entry["data_offsets"]],
+            }
+            for name, entry in header.items()
+        }
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{file} is no whole safetensors file: {error}", "download or export it again"

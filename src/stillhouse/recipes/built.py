@@ -17,6 +17,7 @@ from stillhouse.recipes.metric_names import (
     is_measured,
 )
 from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.rows import Prepare
 from stillhouse.recipes.schema import Recipe
 
 METRICS = frozenset(FIXED) - WAITING
@@ -75,18 +76,6 @@ def _unless(value: object, built: object) -> list[object]:
     return [] if value == built else [value]
 
 
-def _optimizer(recipe: Recipe, section: str) -> list[object]:
-    training = recipe.finetune if section == "finetune" else recipe.train
-    return _unless(training.optimizer.name, "adamw") if training else []
-
-
-def _galore(recipe: Recipe, section: str) -> list[object]:
-    training = recipe.finetune if section == "finetune" else recipe.train
-    if training is None or training.optimizer.galore is None:
-        return []
-    return [f"rank {training.optimizer.galore.rank}"]
-
-
 def _other_tokenizer(recipe: Recipe) -> list[str]:
     teacher, student = facts_for(recipe.teacher.hub or ""), facts_for(recipe.student.hub or "")
     if not teacher or not student or teacher.shape.tokenizer == student.shape.tokenizer:
@@ -125,20 +114,16 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-_QUANTIZED = "weights are loaded in 16 or 32 bits only; remove the key"
-_OPTIMIZER = "only adamw is built"
-_GALORE = "is read by galore_adamw, which is not built; remove the section"
-_THINKING = "the chat template's thinking switch is not set yet; take a model that never thinks"
+def _unbuilt_steps(prepare: Prepare) -> list[str]:
+    return [step.name for step in prepare.steps if step.name in ("drop_outliers", "augment")]
+
+
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
 
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
-    _Row("teacher.quantization", lambda r: _unless(r.teacher.quantization, "none"), _QUANTIZED),
-    _Row("student.quantization", lambda r: _unless(r.student.quantization, "none"), _QUANTIZED),
-    _Row("teacher.thinking", lambda r: _unless(r.teacher.thinking, "template"), _THINKING),
-    _Row("student.thinking", lambda r: _unless(r.student.thinking, "template"), _THINKING),
     _Row(
         "student.hub",
         _other_tokenizer,
@@ -155,51 +140,16 @@ _TABLE: tuple[_Row, ...] = (
         "the student reads with the teacher's tokenizer; remove the key",
     ),
     _Row(
-        "domains",
-        lambda r: [", ".join(r.domains)] if r.domains else [],
-        "one run trains one student; write one recipe a domain",
-    ),
-    _Row(
         "collect.source.provider",
         lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
         "nothing is fetched from providers yet; give a file or a dataset",
     ),
-    _Row(
-        "prepare.domain_field",
-        lambda r: _unless(r.prepare.domain_field, None),
-        "rows are not dealt out to domains yet",
-    ),
-    _Row(
-        "prepare.steps",
-        lambda r: [
-            step.get("name", step) for step in r.prepare.steps if step.get("name") != "pair_with"
-        ],
-        "no such step is built; pair_with is, beside clean, drop and split",
-    ),
-    _Row("finetune.optimizer.name", lambda r: _optimizer(r, "finetune"), _OPTIMIZER),
-    _Row("finetune.optimizer.galore", lambda r: _galore(r, "finetune"), _GALORE),
-    _Row(
-        "label.targets",
-        lambda r: ["classes"] if r.label.targets == "classes" else [],
-        "targets over named classes are not stored yet; use top_k or none",
-    ),
-    _Row(
-        "label.classes",
-        lambda r: [", ".join(r.label.classes)] if r.label.classes else [],
-        "are read by targets of the kind classes, which are not built",
-    ),
-    _Row(
-        "label.class_field",
-        lambda r: _unless(r.label.class_field, None),
-        "is read by targets of the kind classes, which are not built",
-    ),
+    _Row("prepare.steps", lambda r: _unbuilt_steps(r.prepare), "no such step is built yet"),
     _Row(
         "train.mode",
-        lambda r: _unless(r.train.mode, "cached"),
-        "targets are read from the store only: cached",
+        lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
+        "the student's own text is not learned from yet: cached, live or base",
     ),
-    _Row("train.optimizer.name", lambda r: _optimizer(r, "train"), _OPTIMIZER),
-    _Row("train.optimizer.galore", lambda r: _galore(r, "train"), _GALORE),
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
     _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),
     _Row("gate.rules.metric", _rule_metrics, _METRIC),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from stillhouse.recipes.cards import Card, cards_here
 from stillhouse.recipes.models import Compute
+
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls a processor's instructions for bfloat16 products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,32 +20,66 @@ class Host:
 
     Attributes:
         cpus: processors this process may use.
-        memory_bytes: memory that is free for a run, or all of it where that is not known.
-        has_cuda: an NVIDIA driver answers.
+        memory_bytes: memory that is free for a run, or all of it where that is not known; an
+            Apple GPU shares it.
+        cards: CUDA devices, in the order of their numbers.
         has_mps: an Apple GPU.
+        has_bfloat16: the processor has instructions for bfloat16 products.
     """
 
     cpus: int
     memory_bytes: int
-    has_cuda: bool
-    has_mps: bool
+    cards: tuple[Card, ...] = ()
+    has_mps: bool = False
+    has_bfloat16: bool = False
+
+    @property
+    def best_card(self) -> Card | None:
+        """The CUDA device of the most memory, the first of equals; None without one."""
+        return max(self.cards, key=lambda card: card.total_bytes, default=None)
+
+    def card(self, number: int) -> Card | None:
+        """A CUDA device by its number."""
+        return next((card for card in self.cards if card.number == number), None)
 
     def has_device(self, device: str) -> bool:
-        """Whether a recipe's device is there."""
-        return {"cuda": self.has_cuda, "mps": self.has_mps}.get(device, True)
+        """Whether a kind of device is there."""
+        return {"cuda": bool(self.cards), "mps": self.has_mps}.get(device, True)
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCompute:
-    """Device, dtype and threads as they enter every hash."""
+    """Device, dtype, threads and attention as they enter every hash.
+
+    Attributes:
+        device: kind of it: cpu, cuda, mps.
+        dtype: of products.
+        threads: of numeric libraries.
+        attention: how transformers computes it.
+        card: number of the CUDA device that processes see alone; None for the first.
+        notes: what people should know of the choice; in no hash.
+    """
 
     device: str
     dtype: str
     threads: int
+    attention: str = "auto"
+    card: int | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def as_config(self) -> dict[str, str | int]:
-        """The plain form for a hash."""
-        return {"device": self.device, "dtype": self.dtype, "threads": self.threads}
+        """The plain form for a hash; a choice that is left to the machine names nothing anew."""
+        chosen: dict[str, str | int] = {}
+        if self.attention != "auto":
+            chosen["attention"] = self.attention
+        if self.card is not None:
+            chosen["card"] = self.card
+        return {"device": self.device, "dtype": self.dtype, "threads": self.threads, **chosen}
+
+    @property
+    def name(self) -> str:
+        """As people write the device: cpu, mps, cuda, cuda:3."""
+        return self.device if self.card is None else f"{self.device}:{self.card}"
 
 
 def this_host() -> Host:
@@ -51,9 +88,18 @@ def this_host() -> Host:
     return Host(
         cpus=len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1,
         memory_bytes=_memory_bytes(),
-        has_cuda=shutil.which("nvidia-smi") is not None and Path("/dev/nvidia0").exists(),
+        cards=cards_here(),
         has_mps=platform.system() == "Darwin" and platform.machine() == "arm64",
+        has_bfloat16=_multiplies_bfloat16(),
     )
+
+
+def _multiplies_bfloat16() -> bool:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    # "Features" on ARM.
+    named = (line.split() for line in lines if line.startswith(("flags", "Features")))
+    return not _BFLOAT16.isdisjoint(next(named, []))
 
 
 def _memory_bytes() -> int:
@@ -88,14 +134,46 @@ def _sysconf_memory() -> int:
 def resolve_compute(compute: Compute, host: Host) -> ResolvedCompute:
     """Device, dtype and threads for a recipe on a host; stated values are kept.
 
-    `auto` is float32 on a CPU, because bfloat16 products are slower than float32 on many, and
-    bfloat16 on a GPU.
+    `auto` takes the CUDA device of the most memory, else an Apple GPU, else the processor; so does
+    a numbered CUDA device that is not there, with a note. `auto` is bfloat16 on CUDA devices that
+    multiply it, and float32 elsewhere: on a processor it changes results, and gains on some only.
+
+    Args:
+        compute: the recipe's section.
+        host: the machine.
+
+    Returns:
+        What enters every hash, and notes that enter none.
     """
-    device = compute.device
-    if device == "auto":
-        device = "cuda" if host.has_cuda else "mps" if host.has_mps else "cpu"
+    kind, _, number = compute.device.partition(":")
+    notes: list[str] = []
+    card = host.card(int(number)) if number else None
+    if kind == "auto" or (number and card is None):
+        card = host.best_card
+        kind = "cuda" if card else "mps" if host.has_mps else "cpu"
+    elif kind == "cuda" and not number:
+        card = host.card(0)
+    chosen = card.number if card and card.number else None
     dtype = compute.dtype
     if dtype == "auto":
-        dtype = "bfloat16" if device == "cuda" else "float32"
+        dtype = "bfloat16" if card and card.has_bfloat16 else "float32"
     threads = host.cpus if compute.threads == "auto" else compute.threads
-    return ResolvedCompute(device, dtype, threads)
+    found = ResolvedCompute(kind, dtype, threads, compute.attention, chosen)
+    if number and (card is None or card.number != int(number)):
+        there = ", ".join(f"cuda:{one.number} ({one.name})" for one in host.cards) or "no CUDA one"
+        notes.append(
+            f"compute.device: {compute.device} is not there (there is {there}); {found.name} is "
+            "used instead, and is part of every artifact's name"
+        )
+    notes += _slow_products(found, card, host)
+    return replace(found, notes=tuple(notes))
+
+
+def _slow_products(found: ResolvedCompute, card: Card | None, host: Host) -> list[str]:
+    if found.dtype != "bfloat16":
+        return []
+    if card and not card.has_bfloat16:
+        return [f"compute.dtype: {card.name} has no bfloat16 products and is slow at them"]
+    if found.device == "cpu" and not host.has_bfloat16:
+        return ["compute.dtype: this processor has no bfloat16 products and is slow at them"]
+    return []

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from stillhouse.recipes.class_contradictions import find_class_contradictions
+from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
+from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
+from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
+from stillhouse.recipes.optimizer_problems import optimizer_problems
+from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS, Validation
 from stillhouse.recipes.watched import LOGIT_METRICS, misnamed
 
@@ -19,27 +25,19 @@ JSON_METRICS = ("valid_json", "field_accuracy")
 _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One contradiction.
-
-    Attributes:
-        key: the dotted key that people would change.
-        text: what it contradicts, and what to do.
-    """
-
-    key: str
-    text: str
-
-
 def find_contradictions(recipe: Recipe) -> list[Problem]:
     """Every contradiction of a recipe, in the order of its sections."""
     return [
+        *domain_problems(recipe),
+        *weight_problems(recipe),
         *_unknown_parts(recipe),
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
+        *optimizer_problems(recipe),
         *_watched(recipe),
         *_targets_not_stored(recipe),
+        *find_class_contradictions(recipe),
+        *find_mode_problems(recipe),
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
@@ -82,7 +80,7 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
                 "the answers of the part 'unlabelled' are hidden, and this learns gold answers: "
                 "name a part that has them",
             )
-    if recipe.train.mode != "cached":
+    if recipe.train.mode == "on_policy":
         return
     for part in recipe.train.parts:
         if part in recipe.prepare.split.parts and part not in recipe.label.parts:
@@ -230,9 +228,7 @@ def _rules(recipe: Recipe) -> tuple[Rule, ...]:
 
 
 def _taught_terms(recipe: Recipe) -> str:
-    weights = dict(recipe.train.weights)
-    names = [name for name, weight in weights.items() if weight and name != "cross_entropy"]
-    return " and ".join(f"train.weights.{name}" for name in names)
+    return " and ".join(f"train.weights.{name}" for name in recipe.train.weights.of_tokens)
 
 
 def _gate(recipe: Recipe) -> Iterator[Problem]:
@@ -313,7 +309,7 @@ def _fields(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _slices(recipe: Recipe) -> Iterator[Problem]:
-    known = recipe.evaluate.slices
+    known = (*recipe.evaluate.slices, *((DOMAIN,) if recipe.domains else ()))
     for number, rule in enumerate(_rules(recipe)):
         for kind in (*(rule.slice or ()), *([rule.each_slice] if rule.each_slice else [])):
             # `class of FIELD` is cut for the slice `class`.

@@ -1,30 +1,38 @@
 """What an instance will cost, in closed form: tokens, peak memory, disk and time; no torch.
 
-Legend: N parameters, V vocabulary, H width, T tokens.
+Memory by part is `recipes.memory`, time is `recipes.hours`; here they meet the corpus.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
 
+from stillhouse.recipes.activations import Batch
+from stillhouse.recipes.hours import (
+    forward_seconds,
+    step_seconds,
+    update_seconds,
+    writing_seconds,
+)
+from stillhouse.recipes.memory import (
+    ALONE,
+    IN_FLOAT32,
+    LIGHT_BYTES,
+    Beside,
+    Held,
+    Parts,
+    inference_memory,
+    training_memory,
+)
+from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.sizes import Sizes
+from stillhouse.recipes.trainable import trainable_parameters
+from stillhouse.recipes.trained_shapes import optimizer_bytes
 from stillhouse.recipes.training import Training
 
-HEAVY_BYTES, LIGHT_BYTES = 400 << 20, 40 << 20
-"""measured: peak of an idle process forked with torch, transformers and PEFT, and without."""
-
 ROWS_BYTES = 130 << 20
-"""measured: likewise of one that reads and writes Parquet."""
-
-_CHUNK_BYTES, _CHUNK_ROWS = 32 << 20, 256
-_HEAD_SHARE, _HEAD_SHARE_BF16 = 0.4, 1.3
-"""Logits that the loss holds at once: `losses.fused_linear` cuts its rows by these numbers."""
-
-_CHUNK_COPIES = 3
-"""measured: of small chunks, their exponentials and what is gathered from them."""
-
-_SCORED_BYTES = 134 << 20
-"""measured: logits that scoring holds at once; `models.logits` keeps them in one buffer."""
+"""measured: peak of an idle process that reads and writes Parquet."""
 
 _COMPLETION_BYTES = 90
 """measured: of a completion with its scores, compressed."""
@@ -32,24 +40,21 @@ _COMPLETION_BYTES = 90
 _KEPT_CHECKPOINTS = 3
 """`students.arguments` keeps the best, the newest and the one before it."""
 
-_ACTIVATION_FLOATS = 34
-"""paper: Korthikanti et al. 2022, arXiv:2205.05198, section 4: values kept a token and width."""
-
-_STEP_SECONDS_A_LAYER = 6e-3
-"""measured: a training step's fixed cost a layer on one CPU core, small models."""
-
-_FORWARD_SECONDS_A_LAYER = 3.0e-4
-"""measured: likewise, of one forward pass without gradients."""
-
 _OPEN_ROWS = 0.8
 """measured: packed rows of a batch beyond tokens / width, over 8 spreads of lengths and batches of
 1 to 32; the tokens that the rows hold are then right within 12 % in 46 of 48 cases."""
 
-_COPY_BYTES_A_SECOND = 2e9
-"""measured: growing the caches of a batch by one token, one CPU core."""
+_FAR_OUT = 3.0
+"""assumption: a batch is longer than its mean by this many standard deviations once in 700."""
 
-_EFFICIENCY = 0.55
-"""measured: share of the machine's matrix rate that small models reach in training."""
+_STARTING_S = 2.0
+"""measured: before the first step of a training, a small model on one CPU core."""
+
+_LOADING_S = 0.4
+"""measured: likewise before the first batch is scored or written."""
+
+_STORED_BYTES_A_SECOND = 50e6
+"""measured: packing and writing targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,26 @@ class Corpus:
         rows = max(count * self.mean / width + _OPEN_ROWS, count * long)
         return max(count * self.mean, width * min(count, rows))
 
+    def largest_of(self, count: int) -> float:
+        """Tokens in the rows of the largest batch of that many that is likely to come."""
+        most = float(count * self.longest)
+        if not self.lengths:
+            return most
+        mean = sum(self.lengths) / len(self.lengths)
+        spread = math.sqrt(sum((one - mean) ** 2 for one in self.lengths) / len(self.lengths))
+        waste = _OPEN_ROWS * self.longest if spread else 0.0
+        return min(most, count * mean + _FAR_OUT * spread * math.sqrt(count) + waste)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all examples are known to be equally long, so that no row needs a mask."""
+        return bool(self.lengths) and self.lengths[0] == self.lengths[-1]
+
+    @property
+    def answer_share(self) -> float:
+        """Trained tokens of each token."""
+        return self.answer_tokens / max(1, self.tokens)
+
     @property
     def mean(self) -> float:
         """Tokens an example."""
@@ -96,12 +121,18 @@ class Machine:
     """What the estimate knows of the machine.
 
     Attributes:
-        flops: multiply-adds counted as two, a second, of a large product in the run's dtype.
-        bytes_per_value: of a weight: 4 or 2.
+        rates: what it does in a second.
+        bytes_per_value: of a weight that is asked, and of a product: 4 or 2.
+        device: kind of it: cpu, cuda, mps.
     """
 
-    flops: float
-    bytes_per_value: int
+    rates: Rates
+    bytes_per_value: int = 4
+    device: str = "cpu"
+
+    def batch(self, tokens: float, width: float, answers: float, *, is_masked: bool) -> Batch:
+        """So many tokens in rows of that width, as they pass a model here."""
+        return Batch(tokens, width, answers, is_masked, self.bytes_per_value == 2, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +142,13 @@ class Cost:
     Attributes:
         tokens: that pass through a model, repeats counted.
         answer_tokens: of these, trained or scored.
-        memory_bytes: peak of the process.
+        memory_bytes: peak of the process in the machine's memory.
+        device_bytes: peak in the memory of a CUDA device; 0 without one.
+        parts: of both peaks together, by what holds them.
         disk_bytes: of the artifact.
         scratch_bytes: on disk while it works, for a resume; freed when it ends.
         seconds: wall time.
+        trainable_parameters: that a training changes.
         calls: of a model behind an API.
         likely_usd: what these cost if prompts and answers are as long as such texts mostly are.
         most_usd: what they cost if every answer is as long as it may be, each asked once.
@@ -125,9 +159,12 @@ class Cost:
     tokens: int = 0
     answer_tokens: int = 0
     memory_bytes: int = LIGHT_BYTES
+    device_bytes: int = 0
+    parts: dict[str, int] = field(default_factory=dict)
     disk_bytes: int = 0
     scratch_bytes: int = 0
     seconds: float = 1.0
+    trainable_parameters: int = 0
     calls: int = 0
     likely_usd: float = 0.0
     most_usd: float = 0.0
@@ -135,8 +172,15 @@ class Cost:
     epochs: float = 0.0
 
 
-def training_cost(
-    sizes: Sizes, training: Training, corpus: Corpus, machine: Machine, *, target_bytes: float = 0.0
+def training_cost(  # noqa: PLR0913 - what learns, from what, where, beside what
+    sizes: Sizes,
+    training: Training,
+    corpus: Corpus,
+    machine: Machine,
+    *,
+    target_bytes: float = 0.0,
+    held: Held = IN_FLOAT32,
+    beside: Beside = ALONE,
 ) -> Cost:
     """The cost of fine-tuning or distilling one model.
 
@@ -144,52 +188,50 @@ def training_cost(
         sizes: of the model.
         training: the recipe's section.
         corpus: what it is trained on.
-        machine: rate and dtype.
+        machine: rates and dtype.
         target_bytes: of the teacher's signal in memory, for each answer token.
+        held: how the frozen weights lie.
+        beside: a live teacher, and how much is kept of a token's signal.
 
     Returns:
-        The price of the whole training, validation and checkpoints included.
+        The price of the whole training, checkpoints included.
     """
     length = training.length
+    size = length.batch_size
     steps, epochs = length.num_steps(corpus.examples), length.num_epochs(corpus.examples)
     rows = epochs * corpus.examples
-    width = corpus.longest_of(length.batch_size)
-    held = rows * corpus.held_by(length.batch_size) / length.batch_size
-    tokens = rows * corpus.mean
-    answers = rows * corpus.answer_tokens / max(1, corpus.examples)
-    passes = 2.0 if training.lora else 3.0
-    flops = sizes.forward_flops(int(held), int(answers), width / 2) * passes
-    if training.gradient_checkpointing:
-        flops *= 4.0 / 3.0
-    micro_steps = steps * length.accumulation
-    overhead = micro_steps * sizes.layers * _STEP_SECONDS_A_LAYER
-    # Weights are trained in float32, also where products are made in bfloat16.
-    weights = sizes.parameters * 4
-    trained = sizes.lora_parameters(training.lora.rank) if training.lora else sizes.parameters
-    # Gradient and two moments of AdamW, in float32.
-    states = trained * 12
-    batch_tokens = length.batch_size * corpus.longest
-    kept = _ACTIVATION_FLOATS * sizes.hidden + 2 * sizes.heads * corpus.longest
-    layers = 1 if training.gradient_checkpointing else sizes.layers
-    activations = batch_tokens * kept * layers * machine.bytes_per_value
+    batches = rows / size
+    is_masked = size > 1 and not corpus.is_even
+    width, largest = corpus.longest_of(size), corpus.largest_of(size)
+    answers = size * corpus.mean * corpus.answer_share
+    usual = machine.batch(corpus.held_by(size), width, answers, is_masked=is_masked)
+    seconds = step_seconds(sizes, training, usual, machine.rates)
+    if beside.teacher:
+        seconds += forward_seconds(beside.teacher, usual, machine.rates)
+    peak = machine.batch(
+        largest, corpus.longest, largest * corpus.answer_share, is_masked=is_masked
+    )
     data = corpus.tokens * 16 + corpus.answer_tokens * target_bytes
-    batch_answers = batch_tokens * corpus.answer_tokens / max(1, corpus.tokens)
-    chunk = _chunk(sizes, batch_answers, machine)
-    memory = HEAVY_BYTES + weights + states + activations + chunk + data
-    return Cost(
-        tokens=int(tokens),
-        answer_tokens=int(answers),
-        memory_bytes=int(memory),
-        disk_bytes=int(trained * 4 + 60 * steps),
-        # Weights and two moments, in each of the checkpoints that are kept.
-        scratch_bytes=int(_KEPT_CHECKPOINTS * trained * 12),
-        seconds=2.0 + overhead + flops / (machine.flops * _EFFICIENCY),
-        steps=steps,
-        epochs=epochs,
+    parts = training_memory(sizes, training, peak, held, beside.with_targets(data))
+    trained = trainable_parameters(sizes, training.lora)
+    return _with_memory(
+        Cost(
+            tokens=int(rows * corpus.mean),
+            answer_tokens=int(rows * corpus.answer_tokens / max(1, corpus.examples)),
+            disk_bytes=int(trained * 4 + 60 * steps),
+            scratch_bytes=int(_KEPT_CHECKPOINTS * (trained * 4 + optimizer_bytes(sizes, training))),
+            seconds=_STARTING_S
+            + batches * seconds
+            + steps * update_seconds(sizes, training, machine.rates),
+            trainable_parameters=trained,
+            steps=steps,
+            epochs=epochs,
+        ),
+        parts,
     )
 
 
-def scoring_cost(
+def scoring_cost(  # noqa: PLR0913 - a model, a text, a machine, and what is kept
     sizes: Sizes,
     corpus: Corpus,
     machine: Machine,
@@ -197,36 +239,41 @@ def scoring_cost(
     batch_size: int,
     target_bytes: float,
     shard_bytes: float = 0.0,
+    quantization: str = "none",
 ) -> Cost:
     """The cost of scoring given text.
 
     Args:
         sizes: of the model.
         corpus: what is scored.
-        machine: rate and dtype.
+        machine: rates and dtype.
         batch_size: examples side by side.
         target_bytes: on disk, for each answer token.
         shard_bytes: of the targets that wait in memory until their shard is full.
+        quantization: of the model's linear layers.
 
     Returns:
         The price of a pass over the corpus.
     """
     batches = max(1.0, corpus.examples / batch_size)
-    flops = sizes.forward_flops(corpus.tokens, corpus.answer_tokens, corpus.mean / 2)
     stored = corpus.answer_tokens * target_bytes
-    return Cost(
+    usual = machine.batch(
+        corpus.tokens / batches, corpus.mean, corpus.answer_tokens / batches, is_masked=True
+    )
+    cost = Cost(
         tokens=corpus.tokens,
         answer_tokens=corpus.answer_tokens,
-        memory_bytes=int(_inference_memory(sizes, corpus, machine, batch_size) + shard_bytes),
         disk_bytes=int(stored),
-        seconds=0.4
-        + batches * sizes.layers * _FORWARD_SECONDS_A_LAYER
-        + flops / (machine.flops * _EFFICIENCY)
-        + stored / 50e6,
+        seconds=_LOADING_S
+        + batches * forward_seconds(sizes, usual, machine.rates)
+        + stored / _STORED_BYTES_A_SECOND,
+    )
+    return _with_memory(
+        cost, _inference(sizes, corpus, machine, batch_size, quantization), shard_bytes
     )
 
 
-def generation_cost(
+def generation_cost(  # noqa: PLR0913 - a model, prompts, a machine, and how long answers are
     sizes: Sizes,
     corpus: Corpus,
     machine: Machine,
@@ -234,64 +281,67 @@ def generation_cost(
     batch_size: int,
     answer_tokens: float,
     longest_answer: float,
+    quantization: str = "none",
 ) -> Cost:
     """The cost of completing the prompts of a corpus greedily.
 
     Args:
         sizes: of the model.
         corpus: the prompts.
-        machine: rate and dtype.
+        machine: rates and dtype.
         batch_size: prompts side by side.
         answer_tokens: expected length of a completion.
         longest_answer: of a batch; each of its tokens is one pass over the weights.
+        quantization: of the model's linear layers.
 
     Returns:
         The price of all completions.
     """
+    rows = min(batch_size, max(1, corpus.examples))
     batches = max(1.0, corpus.examples / batch_size)
-    tokens = corpus.tokens + corpus.examples * answer_tokens
-    flops = sizes.forward_flops(int(tokens), int(corpus.examples * answer_tokens), corpus.mean)
-    passes = batches * longest_answer
-    # Each new token copies the cache of its batch.
-    cached = corpus.mean + longest_answer
-    values = 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * cached
-    cache_bytes = values * min(batch_size, corpus.examples) * machine.bytes_per_value
-    return Cost(
-        tokens=int(tokens),
-        memory_bytes=_inference_memory(sizes, corpus, machine, batch_size),
+    prompts = machine.batch(corpus.tokens / batches, corpus.mean, 0.0, is_masked=True)
+    each = writing_seconds(sizes, rows, corpus.mean + longest_answer / 2, machine.rates)
+    cost = Cost(
+        tokens=int(corpus.tokens + corpus.examples * answer_tokens),
         disk_bytes=corpus.examples * _COMPLETION_BYTES,
-        seconds=0.4
-        + passes * (sizes.layers * 2.5 * _FORWARD_SECONDS_A_LAYER + 2e-3)
-        + passes * cache_bytes / _COPY_BYTES_A_SECOND
-        + flops / (machine.flops * _EFFICIENCY),
+        seconds=_LOADING_S
+        + batches * forward_seconds(sizes, prompts, machine.rates)
+        + batches * longest_answer * each,
+    )
+    return _with_memory(cost, _inference(sizes, corpus, machine, batch_size, quantization))
+
+
+def _inference(
+    sizes: Sizes, corpus: Corpus, machine: Machine, batch_size: int, quantization: str
+) -> Parts:
+    rows = min(batch_size, corpus.examples)
+    return inference_memory(
+        sizes,
+        Held(machine.bytes_per_value, quantization),
+        rows=rows,
+        longest=corpus.longest,
+        answers=rows * corpus.answer_tokens / max(1, corpus.examples),
+        device=machine.device,
     )
 
 
-def _inference_memory(sizes: Sizes, corpus: Corpus, machine: Machine, batch_size: int) -> int:
-    rows = min(batch_size, corpus.examples)
-    cache = 2 * sizes.layers * sizes.kv_heads * sizes.head_dim
-    # Growing the cache by one token copies it.
-    kept = (2 * cache + 16 * sizes.hidden) * rows * corpus.longest * machine.bytes_per_value
-    weights = sizes.parameters * machine.bytes_per_value
-    answers = rows * corpus.answer_tokens / max(1, corpus.examples)
-    chunk = min(_SCORED_BYTES, answers * sizes.vocab * 4.0)
-    return int(HEAVY_BYTES + weights + kept + chunk)
-
-
-def _chunk(sizes: Sizes, answer_tokens: float, machine: Machine) -> float:
-    row = sizes.vocab * 4.0
-    share = _HEAD_SHARE_BF16 if machine.bytes_per_value < 4 else _HEAD_SHARE
-    room = max(_CHUNK_BYTES, share * row * sizes.hidden)
-    logits = min(answer_tokens, _CHUNK_ROWS) * row
-    return min(room, logits) + _CHUNK_COPIES * min(_CHUNK_BYTES, answer_tokens * row)
+def _with_memory(cost: Cost, parts: Parts, waiting: float = 0.0) -> Cost:
+    """The cost with what a peak holds, and targets that wait beside it."""
+    held = replace(parts, targets=parts.targets + waiting)
+    return replace(
+        cost, memory_bytes=held.on_host, device_bytes=held.on_device, parts=held.by_name()
+    )
 
 
 def together(*costs: Cost) -> Cost:
     """Costs of one process, one after the other."""
+    largest = max(costs, key=lambda cost: cost.memory_bytes + cost.device_bytes)
     return Cost(
         tokens=sum(cost.tokens for cost in costs),
         answer_tokens=sum(cost.answer_tokens for cost in costs),
         memory_bytes=max(cost.memory_bytes for cost in costs),
+        device_bytes=max(cost.device_bytes for cost in costs),
+        parts=largest.parts,
         disk_bytes=sum(cost.disk_bytes for cost in costs),
         scratch_bytes=max(cost.scratch_bytes for cost in costs),
         seconds=sum(cost.seconds for cost in costs),

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from stillhouse.core.errors import ModelError
 from stillhouse.recipes.section import Count, Section
+from stillhouse.recipes.sizes import sizes_of
 
 
 class OutputTerms(Section):
@@ -50,41 +51,25 @@ class Shape(Section):
     context: Count
     tied_embeddings: bool
 
+    def config(self) -> dict[str, Any]:
+        """The same in the words of a Hugging Face config."""
+        words = {
+            "model_type": self.architecture,
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "intermediate_size": self.intermediate,
+            "vocab_size": self.vocabulary_rows,
+            "max_position_embeddings": self.context,
+            "tie_word_embeddings": self.tied_embeddings,
+        }
+        return words | ({"num_local_experts": self.experts} if self.experts else {})
+
     def parameters(self) -> int:
         """The number of weights, by the closed formula of the architecture."""
-        tables = self.vocabulary_rows * self.hidden * (1 if self.tied_embeddings else 2)
-        if self.architecture == "gpt2":
-            return tables + self._gpt2_blocks()
-        attention = 2 * self.hidden * (self.heads + self.kv_heads) * self.head_dim
-        layer = attention + self._extras() + self._feed_forward() + 2 * self.hidden
-        return tables + self.layers * layer + self.hidden
-
-    def _gpt2_blocks(self) -> int:
-        hidden, inner = self.hidden, self.intermediate
-        attention = 4 * hidden * hidden + 4 * hidden
-        feed_forward = 2 * hidden * inner + inner + hidden
-        return (
-            self.context * hidden
-            + self.layers * (attention + feed_forward + 4 * hidden)
-            + (2 * hidden)
-        )
-
-    def _extras(self) -> int:
-        biases_qkv = (self.heads + 2 * self.kv_heads) * self.head_dim
-        sinks = self.heads
-        return {
-            "qwen2": biases_qkv,
-            "qwen3": 2 * self.head_dim,
-            "gpt_oss": biases_qkv + self.hidden + sinks,
-        }.get(self.architecture, 0)
-
-    def _feed_forward(self) -> int:
-        matrices = 3 * self.hidden * self.intermediate
-        if not self.experts:
-            return matrices
-        biases = 2 * self.intermediate + self.hidden
-        router = self.hidden + 1
-        return self.experts * (matrices + biases + router)
+        return sizes_of(self.config()).parameters
 
 
 class ModelFacts(Section):

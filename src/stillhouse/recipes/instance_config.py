@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stillhouse.recipes.baselines import Baseline
+from stillhouse.recipes.data_steps import PairWith
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
@@ -37,6 +38,7 @@ class Content:
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
         probes: those of the file that `evaluate.probes` names, as JSON values.
+        deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
     """
 
     source: str
@@ -48,6 +50,7 @@ class Content:
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     probes: tuple[Config, ...] = ()
+    deepspeed: dict[str, Config] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,19 @@ class Configs:
         section["source"]["file"] = bool(section["source"]["file"])
         return {"collect": section, "content": self.content.source}
 
+    def row_steps(self) -> list[tuple[str, Config]]:
+        """Of each named step, with its variant; cleaning comes before them."""
+        prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        if not prepare.steps:
+            return []
+        found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
+        for step in prepare.steps:
+            before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
+            settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
+            config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            found.append((f"{step.name}-{before + 1}" if before else step.name, config))
+        return found
+
     def prepare(self) -> Config:
         """Of `prepare`."""
         recipe, content = self.recipe, self.content
@@ -80,18 +96,19 @@ class Configs:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
         return {
-            "prepare": dump(recipe.prepare),
+            "prepare": dump(recipe.prepare.after_steps),
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
             ),
             "template": dump(recipe.reading_model)["template"],
+            **({"thinking": "off"} if recipe.reading_model.thinking == "off" else {}),
             "context": content.context,
             "room_for_answer": max(
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
             ),
             "asked_parts": sorted(relabelled | {"holdout"}),
-            "paired": [[list(setting) for setting in each] for each in content.paired],
+            **({"domains": _domains(recipe)} if recipe.domains else {}),
         }
 
     def finetune(self) -> Config:
@@ -99,8 +116,8 @@ class Configs:
         assert self.recipe.finetune is not None
         training = dump(self.recipe.finetune)
         del training["gate"]
-        examined = self._examined(self.recipe.finetune)
-        return {"training": training, "model": self.model("teacher"), **examined, **self.machine}
+        made = self._training("finetune", training, self.model("teacher"))
+        return made | self._examined(self.recipe.finetune)
 
     def label(self) -> Config:
         """Of `label`: the prompt by its content, a judge by what shapes its judgement."""
@@ -109,10 +126,10 @@ class Configs:
         return {"label": dump(label) | {"prompt": None, "judges": judges}, **self.teacher()}
 
     def student(self) -> Config:
-        """Of the student's training."""
-        training = dump(self.recipe.train) | {"twin": None}
-        examined = self._examined(self.recipe.train)
-        return {"training": training, "model": self.model("student"), **examined, **self.machine}
+        """Of the student's training; a live teacher is a part of it."""
+        beside = {"teacher": self.model("teacher")} if self.recipe.train.mode == "live" else {}
+        named = self._named() if self.recipe.train.weights.class_kl else {}
+        return self._learner() | beside | named | self._examined(self.recipe.train)
 
     def _examined(self, training: Training) -> Config:
         """How answers are measured while a training runs; nothing where none are asked for."""
@@ -137,6 +154,7 @@ class Configs:
         train, label = self.recipe.train, self.recipe.label
         assert train.twin is not None
         own = {
+            "mode": "cached",
             "weights": {"forward_kl": 0.0, "cross_entropy": 1.0},
             "loss_options": dump(LossOptions()),
             "parts": list(train.twin.parts),
@@ -145,12 +163,12 @@ class Configs:
             "validation": dump(train.validation) | {"metrics": _without_teacher(train)},
             "early_stopping": train.early_stopping and _twins_stopping(train.early_stopping),
         }
-        student = self.student()
+        student = self._learner() | self._examined(train)
         return student | {
             "training": student["training"] | own,
             "student_parts": [] if train.length.steps else list(train.parts),
             "student_samples": label.samples,
-            "keeps_gold": label.completions == "gold",
+            "keeps_gold": label.completions != "teacher",
         }
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
@@ -167,7 +185,8 @@ class Configs:
         """Of an evaluation of the student, its twin or what ships."""
         train = self.recipe.train
         learned = train.twin.parts if train.twin and name == "twin" else train.parts
-        return {**self._evaluate("holdout", learned), "of": "student", **self.machine}
+        evaluation = {**self._evaluate("holdout", learned), "of": "student", **self.machine}
+        return evaluation | self._held_student()
 
     def evaluate_baseline(self, baseline: Baseline) -> Config:
         """Of an evaluation of a baseline."""
@@ -193,7 +212,15 @@ class Configs:
             "answer_format": recipe.prepare.answer_format,
             "answer_schema": recipe.label.answer_schema,
             "part": part,
+            **self._named(),
         }
+
+    def _named(self) -> Config:
+        """The named answers, where the recipe has some; without any nothing is named anew."""
+        label = self.recipe.label
+        if not label.classes:
+            return {}
+        return {"named": {"classes": list(label.classes), "field": label.class_field}}
 
     def speed(self, of: str) -> Config:
         """Of the timing of the teacher or of a student."""
@@ -237,7 +264,8 @@ class Configs:
         """Of `export`; that the export is evaluated changes no byte of it."""
         export = dump(self.recipe.export)
         del export["evaluate"]
-        return {"export": export, "card": self._card(), **self.machine}
+        exported = {"export": export, "card": self._card(), **self.machine}
+        return exported | self._held_student()
 
     def register(self) -> Config:
         """Of `register`."""
@@ -261,10 +289,31 @@ class Configs:
         """The weights of teacher or student."""
         is_teacher = which == "teacher"
         source = self.recipe.teacher if is_teacher else self.recipe.student
-        return {
+        found: Config = {
             "weights": self.content.teacher if is_teacher else self.content.student,
             "scratch": dump(source.scratch) if source.scratch else None,
         }
+        if source.layers_of_teacher:
+            # They are copied as they are, whatever the teacher's own are held in.
+            whole = {k: v for k, v in self.model("teacher").items() if k != "quantization"}
+            found |= {"layers": list(source.layers_of_teacher), "of": whole}
+        return found | _held(source)
+
+    def _learner(self) -> Config:
+        """What student and twin share."""
+        training = dump(self.recipe.train) | {"twin": None}
+        names = {"domains": list(self.recipe.domains)} if self.recipe.domains else {}
+        return self._training("train", training, self.model("student")) | names
+
+    def _training(self, section: str, training: Config, model: Config) -> Config:
+        """Of a training: a DeepSpeed configuration by its content, not by its name."""
+        stated = {"deepspeed": self.content.deepspeed[section]} if training["deepspeed"] else {}
+        training = training | {"deepspeed": None}
+        return {"training": training, "model": model, **stated, **self.machine}
+
+    def _held_student(self) -> Config:
+        """The student where it is held in a way of its own; without one nothing is named anew."""
+        return {"model": self.model("student")} if _held(self.recipe.student) else {}
 
     def _card(self) -> Config:
         """What the bundle's model card says of where the student comes from."""
@@ -278,6 +327,12 @@ class Configs:
             "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
             | _accepted_terms(recipe.teacher),
         }
+
+
+def _held(source: ModelSource) -> Config:
+    """How a model's weights are held, where that is not as most are."""
+    quantised = {} if source.quantization == "none" else {"quantization": source.quantization}
+    return quantised | ({"trust_remote_code": True} if source.trust_remote_code else {})
 
 
 def _without_teacher(train: Train) -> list[str]:
@@ -299,7 +354,14 @@ def _origin(source: ModelSource) -> str:
         return f"{source.api.model}, asked at {source.api.provider or source.api.kind}"
     if source.scratch:
         return f"a {source.scratch.model_type} model of random weights"
+    if source.layers_of_teacher:
+        return f"layers {', '.join(map(str, source.layers_of_teacher))} of the teacher"
     return source.hub or Path(source.path or "").name
+
+
+def _domains(recipe: Recipe) -> list[list[Any]]:
+    """Names and settings in their order, which the keys of a hashed mapping would lose."""
+    return [[name, dump(domain)] for name, domain in recipe.domains.items()]
 
 
 def dump(section: Any) -> Config:

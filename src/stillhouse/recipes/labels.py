@@ -10,9 +10,13 @@ from pydantic import Field, field_validator
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.answer_schema import refuse_schema
+from stillhouse.recipes.answers import Class, name_class
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
 from stillhouse.recipes.training import Train
+
+Targets = Literal["auto", "none", "full", "top_k", "sampled", "top_k_sampled", "classes", "votes"]
+_OF_TOKENS = frozenset({"full", "top_k", "sampled", "top_k_sampled"})
 
 MOST_DRAWS = 10_000
 """assumption: one looks at a block of 128 logits, so that more cost more than the product."""
@@ -77,16 +81,19 @@ class Label(Section):
     """How the teacher is asked.
 
     Attributes:
-        completions: whose answer is learned where gold text exists: `gold` keeps it, `teacher`
-            replaces it by the teacher's greedy completion.
+        completions: whose answer is the hard label, the text that is learned: `gold` the rows'
+            alone, `teacher` the teacher's alone, `mix` the rows' where there is one, else the
+            teacher's.
         targets: what is stored of the teacher at each token: `top_k` its likeliest entries,
             `sampled` tokens drawn from it, `top_k_sampled` the likeliest and draws of the rest,
-            `full` the whole vocabulary; `none` stores text alone, `classes` probabilities of
-            named answers. `auto` takes what the loss terms learn most from a byte of:
+            `full` the whole vocabulary; `none` stores text alone; `classes` the
+            teacher's probabilities of named answers, `votes` those of people, as `prepare.votes`
+            tells. `auto` takes what the loss terms learn most from a byte of:
             `top_k_sampled` for forward_kl, `top_k` for the other divergences and for several
-            kd_temperatures, `none` for cross_entropy alone.
-        classes: the named answers, for targets `classes`.
-        class_field: the field of a JSON answer that names the class; the whole answer when absent.
+            kd_temperatures, `classes` for class_kl, `none` for cross_entropy alone.
+        classes: the named answers, for targets `classes` and `votes`, at least two.
+        class_field: the field of a JSON answer that names the class, the rest of the answer as it
+            is; the whole answer when absent.
         prompt: a file with the teacher's own prompt, where it is asked otherwise than the student.
         reject: patterns; a teacher's completion in which one is found is not used, upper and lower
             case alike.
@@ -116,11 +123,9 @@ class Label(Section):
         shard_examples: examples a stored shard; work lost by a crash is at most one shard.
     """
 
-    completions: Literal["gold", "teacher"] = "gold"
-    targets: Literal["auto", "none", "full", "top_k", "sampled", "top_k_sampled", "classes"] = (
-        "auto"
-    )
-    classes: tuple[str, ...] = ()
+    completions: Literal["gold", "teacher", "mix"] = "mix"
+    targets: Targets = "auto"
+    classes: tuple[Class, ...] = ()
     class_field: str | None = None
     prompt: str | None = None
     reject: tuple[str, ...] = ()
@@ -151,6 +156,19 @@ class Label(Section):
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
         return patterns
 
+    @field_validator("classes")
+    @classmethod
+    def _classes_are_apart(cls, classes: tuple[Class, ...]) -> tuple[Class, ...]:
+        names = [name_class(one) for one in classes]
+        if len(names) == 1:
+            raise ValueError(f"{names[0]!r} is the only class; name at least two")
+        if not all(names):
+            raise ValueError("a class without a name is no answer")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is named twice")
+        return classes
+
     @field_validator("judges")
     @classmethod
     def _names_differ(cls, judges: tuple[Judge, ...]) -> tuple[Judge, ...]:
@@ -180,7 +198,9 @@ class Label(Section):
         targets = self.targets
         if targets == "auto":
             weights = train.weights
-            if not weights.needs_teacher or train.mode != "cached":
+            if weights.class_kl:
+                targets = "classes"
+            elif not weights.needs_teacher or train.mode != "cached":
                 targets = "none"
             elif weights.not_linear or len(temperatures) > 1:
                 targets = "top_k"
@@ -205,7 +225,17 @@ class Label(Section):
     @property
     def stores_tokens(self) -> bool:
         """Whether something is stored of the teacher at each token."""
-        return self.targets not in ("none", "classes", "auto")
+        return self.targets in _OF_TOKENS
+
+    @property
+    def stores_classes(self) -> bool:
+        """Whether probabilities of named answers are stored."""
+        return self.targets in ("classes", "votes")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes as text."""
+        return tuple(map(name_class, self.classes))
 
     @property
     def is_drawn(self) -> bool:
@@ -224,7 +254,12 @@ class Label(Section):
         Raises:
             RecipeError: the vocabulary is too large to be kept in full.
         """
-        if self.targets == "none" or self.targets == "classes" or self.targets == "auto":
+        if (
+            self.targets == "none"
+            or self.targets == "classes"
+            or self.targets == "votes"
+            or self.targets == "auto"
+        ):
             return None
         if self.targets == "full" and vocab_size > MOST_IN_FULL:
             raise RecipeError(

@@ -17,7 +17,8 @@ _FIXED: dict[Scale, str] = {
     _FRACTION: """
         acceptance_rate adaptive_ece agreement answer_token_accuracy auroc_confidence
         batch_equality brier christian_accuracy christian_sensitivity christian_specificity
-        classes_entropy classes_min_share classes_named classes_top_share context_fidelity_missing
+        class_agreement classes_entropy classes_min_share classes_named classes_top_share
+        context_fidelity_missing
         distinct_1 distinct_2 ece ece_to_votes exact_match
         field_accuracy hallucination_rate improved_share judge_consistency judge_first_share
         judge_missing majority_accuracy memorised_rate near_copy_rate paraphrase_consistency
@@ -30,9 +31,10 @@ _FIXED: dict[Scale, str] = {
     (-2.0, 2.0): "improvement",
     (1.0, 5.0): "context_fidelity expected_acceptance",
     (1.0, math.inf): "perplexity",
-    (0.0, math.log(2.0)): "jsd_to_teacher jsd_to_votes",
+    (0.0, math.log(2.0)): "class_jsd_to_teacher jsd_to_teacher jsd_to_votes",
     _AMOUNT: """
-        classes_covered cross_entropy entropy kl_to_teacher kl_to_votes latency_mean_s
+        class_kl_to_teacher classes_covered cross_entropy entropy kl_to_teacher kl_to_votes
+        latency_mean_s
         latency_p50_s latency_p95_s load_s num_parameters peak_memory_bytes size_bytes
         throughput_per_minute traditions_covered
     """,
@@ -63,12 +65,20 @@ FAMILIES: dict[str, Scale] = {
 _SHARES_OF_TASKS = frozenset(("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match"))
 """Measures of lm-evaluation-harness that are 0 or 1 for each document."""
 
-_WAITING = """
-    brier_to_votes ece_to_votes embedding_distance entropy_correlation entropy_correlation_linear
-    jsd_to_votes kl_to_votes majority_accuracy
-"""
+OF_VOTES = (
+    "brier_to_votes",
+    "ece_to_votes",
+    "entropy_correlation",
+    "entropy_correlation_linear",
+    "jsd_to_votes",
+    "kl_to_votes",
+    "majority_accuracy",
+)
+"""Metrics against people's votes."""
+OF_CLASSES = ("class_agreement", "class_jsd_to_teacher", "class_kl_to_teacher")
+"""Metrics of named answers against the teacher."""
 
-WAITING = frozenset(_WAITING.split())
+WAITING = frozenset({"embedding_distance"})
 """Of both, those that no evaluation of a run measures yet."""
 
 WAITING_FAMILIES = frozenset({"probe."})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.section import Count, Section, Seed
@@ -60,7 +60,9 @@ class Scratch(Section):
 
 
 class ModelSource(Section):
-    """One model: a folder, a hub id, random weights or an endpoint; exactly one of them.
+    """One model: a folder, a hub id, random weights, layers of the teacher or an endpoint.
+
+    Exactly one of them is given.
 
     Attributes:
         path: a Hugging Face model folder with safetensors; a relative one starts at the recipe's
@@ -68,31 +70,44 @@ class ModelSource(Section):
         hub: `owner/name` on the Hugging Face hub.
         revision: branch, tag or commit of the hub id.
         scratch: random weights.
+        layers_of_teacher: of a student: layers of the teacher that it starts as, counted from 0
+            and ascending, with the teacher's embeddings, last norm and head (Sanh et al. 2019,
+            arXiv:1910.01108); of the fine-tuned teacher where there is one.
         api: a model behind an API; it gives text alone, so the student learns that text.
         template: `chat` takes the tokenizer's own; or three texts.
-        thinking: `off` tells a chat template that can think not to; `template` says nothing. A
-            model behind an API has `api.thinking`.
+        thinking: `off` sets the switch of a chat template that can think, in training, labelling,
+            evaluation and what is exported; a model that always thinks is refused. `template`
+            says nothing. The teacher's holds for both; a model behind an API has `api.thinking`.
         accept_terms: the licence or service whose terms, of training on its answers, you have read
             and may use it under; asked for where they forbid some uses.
-        quantization: of the frozen weights.
+        trust_remote_code: run the Python code that comes with the model; read it first.
+        quantization: of the linear layers while they are frozen: 8 bits (Dettmers et al. 2022,
+            arXiv:2208.07339), or 4 bits with doubly quantised scales (Dettmers et al. 2023,
+            arXiv:2305.14314); needs the extra `qlora`.
     """
 
     path: str | None = None
     hub: str | None = None
     revision: str | None = None
     scratch: Scratch | None = None
+    layers_of_teacher: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     api: ApiEndpoint | None = None
     template: Literal["chat"] | PlainTemplate = "chat"
     thinking: Literal["template", "off"] = "template"
     accept_terms: str | None = None
+    trust_remote_code: bool = False
     quantization: Literal["none", "int8", "nf4"] = "none"
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name in ("path", "hub", "scratch", "api") if getattr(self, name)]
+        sources = ("path", "hub", "scratch", "layers_of_teacher", "api")
+        given = [name for name in sources if getattr(self, name)]
         if len(given) != 1:
             stated = " and ".join(given) if given else "none of them"
-            raise ValueError(f"give exactly one of path, hub, scratch, api; this has {stated}")
+            raise ValueError(f"give exactly one of {', '.join(sources)}; this has {stated}")
+        layers = self.layers_of_teacher or ()
+        if list(layers) != sorted(set(layers)):
+            raise ValueError("layers_of_teacher must ascend, each named once")
         if self.revision and not self.hub:
             raise ValueError("revision belongs to hub; a folder or scratch model has none")
         if self.api and self.thinking != "template":
@@ -104,11 +119,29 @@ class Compute(Section):
     """Where the work runs; `auto` is resolved when the plan is made and part of every hash.
 
     Attributes:
-        device: `auto` takes a CUDA device, else an Apple GPU, else the CPU.
-        dtype: `auto` is bfloat16 on CUDA and float32 elsewhere.
+        device: `auto` takes the CUDA device of the most memory, else an Apple GPU, else the CPU;
+            or cpu, mps, cuda, or one CUDA device as `cuda:3`, in whose absence what `auto` takes.
+        dtype: `auto` is bfloat16 on CUDA devices that multiply it, and float32 elsewhere.
         threads: of every numeric library; `auto` is all processors.
+        rows: who works on the rows of the named steps: this process, several of this machine, or
+            Ray; the bytes are the same. `auto` takes several where there are many rows.
+        ray: address of the Ray cluster; one of this machine is started without it.
+        attention: how transformers computes it; `auto` takes the model's own choice.
     """
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Literal["auto"] | Count = "auto"
+    rows: Literal["auto", "inline", "processes", "ray"] = "auto"
+    ray: str = ""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _no_half_weights(cls, dtype: object) -> object:
+        if dtype in ("float16", "fp16", "half"):
+            raise ValueError(
+                f"{dtype} loses updates below 2**-24 and overflows above 65504; use bfloat16, "
+                "whose weights stay float32 while they are trained, or float32"
+            )
+        return dtype

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stillhouse.recipes.metric_names import FAMILIES, OF_TAGS
+from stillhouse.recipes.metric_names import FAMILIES, OF_CLASSES, OF_TAGS, OF_VOTES
 from stillhouse.recipes.schema import Recipe
 
 
@@ -37,6 +37,7 @@ _NEEDS = (
         lambda r: r.evaluate.repeats is not None,
         "evaluate.repeats: {times: 5}",
     ),
+    _Need(OF_CLASSES, lambda r: bool(r.label.classes), "label.classes: [CLASS, CLASS]"),
     _Need(("batch_",), lambda r: r.evaluate.alone > 0, "evaluate.alone: 20"),
     _Need(
         ("paraphrase_",),
@@ -88,6 +89,8 @@ def lacking_setting(metric: str, recipe: Recipe) -> str:
     Returns:
         The setting; empty where nothing is lacking.
     """
+    if metric in OF_VOTES:
+        return "" if recipe.prepare.votes else "prepare.votes: COLUMN, and label.classes"
     for need in _NEEDS:
         if metric.startswith(need.begins) and not need.is_met(recipe):
             return need.add

@@ -17,11 +17,12 @@ from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "prepare": 4,
-    "finetune": 3,
-    "label": 5,
-    "train": 5,
-    "evaluate": 5,
+    "step": 1,
+    "prepare": 5,
+    "finetune": 4,
+    "label": 8,
+    "train": 6,
+    "evaluate": 7,
     "speed": 1,
     "judge": 1,
     "harness": 1,
@@ -129,18 +130,22 @@ class _Builder:
     def build(self) -> Plan:
         add, configs = self._plan.add, self._configs
         rows = add("collect", configs.collect(), {})
+        for variant, config in configs.row_steps():
+            rows = add("step", config, {"rows": rows}, variant=variant)
         examples = {"examples": add("prepare", configs.prepare(), {"rows": rows})}
         teacher = self._teacher(examples)
         labelled = add("label", configs.label(), examples | teacher)
         if "memorised" in self._recipe.evaluate.measures:
             self._learned = {LEARNED: labelled}
-        students = {
-            "student": add(
-                "train", configs.student(), examples | {"targets": labelled}, variant="student"
-            )
-        }
+        # A student of the teacher's layers starts from the weights that finetune made, and a live
+        # teacher stands beside it with them.
+        start = examples | (teacher if self._recipe.student.layers_of_teacher else {})
+        taught = start | {"targets": labelled}
+        if self._recipe.train.mode == "live":
+            taught |= teacher
+        students = {"student": add("train", configs.student(), taught, variant="student")}
         if self._recipe.train.twin:
-            students["twin"] = add("train", configs.twin(), examples, variant="twin")
+            students["twin"] = add("train", configs.twin(), start, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)
         self._release(examples, students["student"], evaluated)
         return self._plan

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from stillhouse.recipes.domains import Domains
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.labels import Label
@@ -28,7 +29,8 @@ class Recipe(Section):
         student: the model that learns.
         report_to: trackers that hear every training while it runs; changes no hash. They write into
             the run's folder, unless their own environment variables say where.
-        domains: names of the domains that the stages run for, one adapter each.
+        domains: a list of names, or a mapping of names to settings: the student learns an adapter
+            for each, all on one frozen base; `prepare.domain_field` deals the rows out to them.
         serve: how the student is served; read by later versions.
         monitor: what is watched while it serves; read by later versions.
     """
@@ -41,7 +43,7 @@ class Recipe(Section):
     teacher: ModelSource
     student: ModelSource
     report_to: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = ()
-    domains: tuple[str, ...] = ()
+    domains: Domains = Field(default_factory=dict)
     collect: Collect
     prepare: Prepare
     finetune: Finetune | None = None

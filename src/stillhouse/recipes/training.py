@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.gating import Gate
-from stillhouse.recipes.section import Count, Fraction, NotNegative, Positive, Section, Seed
+from stillhouse.recipes.section import Count, NotNegative, Positive, Section, Seed
 
 
 class Lora(Section):
@@ -18,51 +18,87 @@ class Lora(Section):
         rank: of the two small matrices.
         alpha: the update is scaled by alpha / rank.
         dropout: on the adapter's input.
-        modules: names of linear layers; `all-linear` is each but the head and the routers.
+        modules: names of linear layers, whole or their end after a dot; `all-linear` is each but
+            the head. Routers of a mixture of experts are never adapted.
+        experts: names of the parameters that hold all experts of a layer in one, such as
+            `gate_up_proj` of gpt-oss; each expert gets an adapter of this rank.
+        bias: biases that are trained beside it: none, those of the adapted layers, or all but
+            the routers'.
+        rank_stabilized: scale by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv:2312.03732), so
+            that a higher rank learns as fast.
     """
 
     rank: Count = 16
     alpha: Positive = 32.0
-    dropout: Fraction = 0.0
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    experts: tuple[str, ...] = ()
+    bias: Literal["none", "all", "lora_only"] = "none"
+    rank_stabilized: bool = False
+
+    @model_validator(mode="after")
+    def _something_is_adapted(self) -> Self:
+        if not self.modules and not self.experts:
+            raise ValueError("modules and experts are both empty, so nothing would be adapted")
+        return self
 
 
 class Galore(Section):
-    """Gradients projected to a low rank (Zhao et al. 2024, arXiv:2403.03507).
+    """AdamW on gradients projected to a low rank (Zhao et al. 2024, arXiv:2403.03507).
 
     Attributes:
-        rank: of the projection.
+        rank: of the projection, at most; `auto` is as large as memory_gb allows. A matrix whose
+            smaller side is below it keeps that side as its own rank.
+        memory_gb: 10**9 bytes that the optimizer's whole state may take; the rank is lowered until
+            it fits.
         update_gap: steps between two projections.
         scale: of the projected update.
-        modules: names of linear layers.
+        modules: names of linear layers, or their ends; `all-linear` is each but the head and the
+            routers. Every other parameter is moved by plain AdamW.
+        layerwise: move each parameter as soon as its gradient is there, then free the gradient.
+            Each gradient is then shortened to max_grad_norm on its own.
     """
 
-    rank: Count = 128
+    rank: Count | Literal["auto"] = 128
+    memory_gb: Positive | None = None
     update_gap: Count = 200
     scale: Positive = 0.25
-    modules: tuple[str, ...] = ()
+    modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    layerwise: bool = False
+
+    @model_validator(mode="after")
+    def _rank_is_known(self) -> Self:
+        if self.rank == "auto" and self.memory_gb is None:
+            raise ValueError("rank: auto is as large as memory_gb allows, which is not given")
+        if not self.modules:
+            raise ValueError("modules names no layer; all-linear names each of them")
+        return self
 
 
 class Optimizer(Section):
     """AdamW with a schedule; the ranges are those in which it is known to train.
 
     Attributes:
-        name: which one.
+        name: `adamw_8bit` keeps both moments in 8 bits (Dettmers et al. 2022, arXiv:2110.02861),
+            but for embeddings and for what has under 4,096 numbers; it needs the extra qlora.
+            `galore_adamw` keeps them in a low rank.
         learning_rate: at the top of the schedule.
-        weight_decay: decoupled.
+        weight_decay: decoupled; norms and biases have none.
         beta1: of the first moment.
         beta2: of the second moment.
+        eps: added to the square root of the second moment.
         max_grad_norm: longer gradients are shortened to it.
         schedule: of the learning rate after the warm-up; cosine and linear end at 0.
         warmup_steps: of a linear rise from 0.
         galore: settings of galore_adamw.
     """
 
-    name: Literal["adamw", "galore_adamw", "adamw_8bit"] = "adamw"
+    name: Literal["adamw", "adamw_8bit", "galore_adamw"] = "adamw"
     learning_rate: float = Field(default=1e-4, ge=1e-7, le=1e-1)
     weight_decay: NotNegative = 0.0
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     beta2: float = Field(default=0.999, ge=0.0, lt=1.0)
+    eps: Positive = 1e-8
     max_grad_norm: Positive = 1.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0)
@@ -177,6 +213,8 @@ class Training(Section):
         validation: what is measured while it runs, and how often.
         early_stopping: when to stop before the end; the weights of the best measurement are kept.
         gradient_checkpointing: compute activations twice and keep few of them.
+        deepspeed: a DeepSpeed configuration in JSON, ZeRO stages 0 to 2; a relative path starts
+            at the recipe's folder.
     """
 
     parts: tuple[str, ...] = Field(default=("labelled",), min_length=1)
@@ -187,6 +225,7 @@ class Training(Section):
     validation: Validation = Validation()
     early_stopping: EarlyStopping | None = None
     gradient_checkpointing: bool = False
+    deepspeed: str | None = None
 
 
 class Finetune(Training):
@@ -214,6 +253,9 @@ class LossWeights(Section):
         tvd: of the total variation distance.
         akl: of forward and reverse KL, weighted by where the two differ.
         alpha_beta: of the alpha-beta divergence.
+        class_kl: of KL(teacher || student) over the named answers of label.classes, by the
+            likelihoods of whole answers; a mean over examples, where the others are means over
+            tokens. It stands alone or beside cross_entropy.
     """
 
     forward_kl: NotNegative = 0.0
@@ -225,17 +267,23 @@ class LossWeights(Section):
     tvd: NotNegative = 0.0
     akl: NotNegative = 0.0
     alpha_beta: NotNegative = 0.0
+    class_kl: NotNegative = 0.0
+
+    @property
+    def of_tokens(self) -> tuple[str, ...]:
+        """Terms that are learned from the teacher's distribution at each token."""
+        others = ("cross_entropy", "class_kl")
+        return tuple(name for name, weight in self if weight and name not in others)
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a term is learned from the teacher's distribution."""
-        return any(weight for name, weight in self if name != "cross_entropy")
+        """Whether a term is learned from the teacher's distribution at each token."""
+        return bool(self.of_tokens)
 
     @property
     def not_linear(self) -> tuple[str, ...]:
         """Terms that tokens drawn from the teacher cannot give unbiased."""
-        linear = ("forward_kl", "cross_entropy")
-        return tuple(name for name, weight in self if weight and name not in linear)
+        return tuple(name for name in self.of_tokens if name != "forward_kl")
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:
@@ -290,10 +338,13 @@ class Twin(Section):
 
 
 class Train(Training):
-    """Train the student from stored targets.
+    """Train the student from what the teacher says of each token.
 
     Attributes:
-        mode: `cached` reads stored targets; the others ask the teacher while training.
+        mode: who says it. `cached` reads what `label` has stored; `live` asks the recipe's teacher
+            beside the student, and stores nothing; `base` asks the student's own base, its adapter
+            switched off, which holds it near what it was while it learns the text; `on_policy`
+            learns from the student's own text.
         weights: of the loss terms; forward_kl alone where nothing is said, and where terms are
             named, they alone.
         loss_options: settings of these terms.
@@ -303,7 +354,7 @@ class Train(Training):
     """
 
     parts: tuple[str, ...] = Field(default=("labelled", "unlabelled"), min_length=1)
-    mode: Literal["cached", "live", "on_policy"] = "cached"
+    mode: Literal["cached", "live", "base", "on_policy"] = "cached"
     weights: LossWeights = LossWeights(forward_kl=1.0)
     loss_options: LossOptions = LossOptions()
     kd_temperature: Positive = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from stillhouse.recipes.labels import Label
-from stillhouse.recipes.metric_names import FIXED, is_measured
+from stillhouse.recipes.metric_names import FIXED, OF_CLASSES, is_measured
 from stillhouse.recipes.training import LossWeights, Training
 
 LOGIT_METRICS = (
@@ -14,6 +14,7 @@ LOGIT_METRICS = (
     "acceptance_rate",
     "acceptance_length",
     "top1_agreement",
+    *OF_CLASSES,
 )
 """Metrics that compare with the teacher's distribution."""
 

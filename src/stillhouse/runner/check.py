@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,19 @@ from typing import Any
 from stillhouse.core.errors import ArtifactError, CapacityError
 from stillhouse.core.rows import Example
 from stillhouse.evals.fields import require_references
+from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import Cost
+from stillhouse.recipes.optimizer_problems import optimizer_cautions
+from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.pairing import terms_of
-from stillhouse.runner.preview import preview
+from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
+from stillhouse.runner.probing import probe, rates_of
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.run import Place
+from stillhouse.runner.savings import Saving, savings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,14 @@ class InstanceCheck:
         artifact_id: what it makes.
         is_done: its artifact is there; it will be reused.
         cost: of making it, whether or not it is done.
+        savings: what would lower its peak, where that does not fit this machine.
     """
 
     key: str
     artifact_id: str
     is_done: bool
     cost: Cost
+    savings: tuple[Saving, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
+        cautions: what the run would do that is worth a thought.
         cut_prompts: prompts that were cut to the context, likewise.
         long_answers: gold answers that are longer than a model may write, and how many were looked
             at.
@@ -54,11 +62,14 @@ class CheckReport:
         likely_usd: of what is still to be asked of a teacher behind an API.
         most_usd: of the same, if every prompt and every answer is as long as it may be.
         budget_usd: what may be spent; None without a cap, or without such a teacher.
-        memory_bytes: the highest peak of what is still to do.
+        memory_bytes: the highest peak of what is still to do, in the machine's memory.
+        device_bytes: the highest peak in the memory of a CUDA device.
         disk_bytes: of what is still to do, with the largest need of a working stage.
         seconds: of what is still to do.
         free_memory_bytes: of this machine.
+        free_device_bytes: of the CUDA device in use; 0 without one.
         free_disk_bytes: where the run's files go.
+        is_probed: seconds are from a probe of this machine, else from one look at it.
     """
 
     name: str
@@ -68,34 +79,40 @@ class CheckReport:
     cut_prompts: int
     long_answers: tuple[int, int]
     compute: ResolvedCompute
+    cautions: tuple[str, ...]
     terms: str
     likely_usd: float
     most_usd: float
     budget_usd: float | None
     memory_bytes: int
+    device_bytes: int
     disk_bytes: int
     seconds: float
     free_memory_bytes: int
+    free_device_bytes: int
     free_disk_bytes: int
+    is_probed: bool
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
+    @property
+    def largest(self) -> InstanceCheck | None:
+        """Of what is still to do, the instance of the highest peak of which parts are known."""
+        todo = (item for item in self.instances if item.cost.parts and not item.is_done)
+        return max(todo, key=lambda item: sum(item.cost.parts.values()), default=None)
+
     def refuse_what_cannot_fit(self) -> None:
         """Raise when the machine is too small.
 
         Raises:
-            CapacityError: names the instance, what it needs and what there is.
+            CapacityError: names the instance, what it needs and what there is, what most of it
+                is, and what would lower it.
         """
         for item in self.instances:
-            if not item.is_done and item.cost.memory_bytes > self.free_memory_bytes:
-                raise CapacityError(
-                    f"{item.key} needs about {_size(item.cost.memory_bytes)} of memory, this "
-                    f"machine has {_size(self.free_memory_bytes)}",
-                    "a smaller model, lora, gradient_checkpointing, a smaller batch_size or "
-                    "max_tokens lower it",
-                )
+            if not item.is_done:
+                self._refuse(item)
         if self.disk_bytes > self.free_disk_bytes:
             raise CapacityError(
                 f"the run needs about {_size(self.disk_bytes)} of disk, there are "
@@ -103,13 +120,37 @@ class CheckReport:
                 "choose another disk with --runs",
             )
 
+    def _refuse(self, item: InstanceCheck) -> None:
+        cost = item.cost
+        short = []
+        if cost.memory_bytes > self.free_memory_bytes:
+            short.append(
+                f"about {_size(cost.memory_bytes)} of memory, this machine has "
+                f"{_size(self.free_memory_bytes)}"
+            )
+        if cost.device_bytes > self.free_device_bytes:
+            short.append(
+                f"about {_size(cost.device_bytes)} of the memory of {self.compute.name}, which has "
+                f"{_size(self.free_device_bytes)} free"
+            )
+        if not short:
+            return
+        most = next(iter(cost.parts.items()), None)
+        told = f"; most of it, {_size(most[1])}, is {most[0]}" if most else ""
+        saved = [f"--set {one.change} saves {_size(one.saved_bytes)}" for one in item.savings]
+        raise CapacityError(
+            f"{item.key} needs {' and '.join(short)}{told}",
+            "; ".join([*saved, "so does a smaller model, or a smaller prepare.max_tokens"]),
+        )
 
-def check(resolved: Resolved, place: Place) -> CheckReport:
+
+def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> CheckReport:
     """The cost of every instance of a plan.
 
     Args:
         resolved: the recipe with its plan.
         place: where it would run.
+        is_probing: measure this machine for ten seconds, unless that was done in this runs folder.
 
     Returns:
         Every instance with its price, and what this machine has free.
@@ -119,16 +160,12 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
     """
     seen = preview(resolved)
     _require_references(resolved.recipe, seen.examples)
-    pricer = Pricer(resolved, seen)
-    items = tuple(
-        InstanceCheck(
-            instance.key,
-            instance.artifact_id,
-            _is_done(place, instance.artifact_id),
-            pricer.price(instance),
-        )
-        for instance in resolved.plan.instances
-    )
+    compute, host = resolved.compute, resolved.host
+    rates = (probe if is_probing else rates_of)(place.root, compute)
+    card = host.card(compute.card or 0) if compute.device == "cuda" else None
+    free = _Free(host.memory_bytes, card.free_bytes if card else 0)
+    pricer = Pricer(resolved, seen, rates)
+    items = tuple(_item(one, place, pricer, free) for one in resolved.plan.instances)
     todo = [item.cost for item in items if not item.is_done]
     parts: dict[str, int] = {}
     for example in seen.examples:
@@ -140,18 +177,57 @@ def check(resolved: Resolved, place: Place) -> CheckReport:
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
         long_answers=seen.long_answers(_most_written(resolved.recipe)),
-        compute=resolved.compute,
+        compute=compute,
+        cautions=(
+            *compute.notes,
+            *cautions(resolved.recipe),
+            *_of_optimizers(resolved.recipe, seen),
+        ),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
         budget_usd=_budget(resolved.recipe),
         memory_bytes=max((cost.memory_bytes for cost in todo), default=0),
+        device_bytes=max((cost.device_bytes for cost in todo), default=0),
         disk_bytes=sum(cost.disk_bytes for cost in todo)
         + max((cost.scratch_bytes for cost in todo), default=0),
         seconds=sum(cost.seconds for cost in todo),
-        free_memory_bytes=resolved.host.memory_bytes,
+        free_memory_bytes=free.memory_bytes,
+        free_device_bytes=free.device_bytes,
         free_disk_bytes=_free_disk(place.root),
+        is_probed=rates.is_probed,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Free:
+    """Memory that a run may take, of the machine and of its CUDA device."""
+
+    memory_bytes: int
+    device_bytes: int
+
+
+def _item(instance: Instance, place: Place, pricer: Pricer, free: _Free) -> InstanceCheck:
+    cost = pricer.price(instance)
+    fits = cost.memory_bytes <= free.memory_bytes and cost.device_bytes <= free.device_bytes
+    return InstanceCheck(
+        instance.key,
+        instance.artifact_id,
+        _is_done(place, instance.artifact_id),
+        cost,
+        () if fits else savings(pricer, instance),
+    )
+
+
+def _of_optimizers(recipe: Recipe, seen: Preview) -> Iterator[str]:
+    trainings = (
+        ("finetune", recipe.finetune, 1),
+        ("train", recipe.train, recipe.label.samples),
+    )
+    for name, training, samples in trainings:
+        if training:
+            examples = seen.count(training.parts, 0.0).examples * samples
+            yield from optimizer_cautions(name, training, training.length.num_steps(examples))
 
 
 def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:

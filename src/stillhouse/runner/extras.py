@@ -3,14 +3,57 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 
-from stillhouse.core.errors import UsageError
+from stillhouse.core.errors import RecipeError, UsageError
+from stillhouse.recipes.load import Loaded, place_of
+from stillhouse.recipes.schema import Recipe
 
 TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors")
 """Packages without which no model can be trained or asked."""
 
 HARNESS = ("lm_eval",)
 """The package that brings public tasks."""
+
+
+_OF_ATTENTION = {"flash_attention_2": "flash_attn"}
+
+
+def require_held_weights(recipe: Recipe, device: str, loaded: Loaded) -> None:
+    """Make sure that weights can be held and trained as a recipe says; nothing is imported.
+
+    Args:
+        recipe: as it is run.
+        device: resolved.
+        loaded: where the recipe says so.
+
+    Raises:
+        RecipeError: names the key, what is missing and what brings it.
+    """
+    for key, package, mend in _needed_packages(recipe):
+        if package == "bitsandbytes" and device == "mps":
+            raise RecipeError(
+                f"{place_of(loaded, key)}: bitsandbytes has no kernels for mps",
+                "set compute.device: cpu, or remove the key and take bfloat16",
+            )
+        if importlib.util.find_spec(package) is None:
+            raise RecipeError(f"{place_of(loaded, key)} needs {package}: not installed", mend)
+
+
+def _needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """Key, package, and what to do where it is not there."""
+    for name in ("teacher", "student"):
+        if getattr(recipe, name).quantization != "none":
+            yield f"{name}.quantization", "bitsandbytes", 'pip install "stillhouse[qlora]"'
+    package = _OF_ATTENTION.get(recipe.compute.attention)
+    if package:
+        yield "compute.attention", package, "auto takes what there is"
+    for section, training in (("finetune", recipe.finetune), ("train", recipe.train)):
+        if training and training.optimizer.name == "adamw_8bit":
+            key = f"{section}.optimizer.name"
+            yield key, "bitsandbytes", 'pip install "stillhouse[qlora]", or take adamw'
+        if training and training.deepspeed:
+            yield f"{section}.deepspeed", "deepspeed", "pip install deepspeed, or remove the key"
 
 
 def require_train() -> None:

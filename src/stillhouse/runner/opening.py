@@ -70,12 +70,13 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
 
     Args:
         recipe: any recipe.
-        rows: examples of each part, >= 1.
+        rows: examples of each part, and of each domain in it, >= 1.
 
     Returns:
         A recipe of its own, with hashes of its own.
     """
     plain = recipe.model_dump(mode="json", by_alias=True)
+    rows *= max(1, len(recipe.domains))
     plain["prepare"]["split"]["parts"] = dict.fromkeys(plain["prepare"]["split"]["parts"], rows)
     plain["prepare"]["split"]["stratify_by"] = None
     if plain["collect"]["source"]["sample_rows"]:
@@ -105,7 +106,7 @@ def _train_on_gold_too(plain: dict[str, Any]) -> None:
     """Give the student gold answers: a teacher of two steps seldom ends one of its own."""
     made = plain["prepare"]["split"]["parts"]
     answered = next((part for part in ("labelled", "teacher") if part in made), None)
-    plain["label"]["completions"] = "gold"
+    plain["label"]["completions"] = "mix"
     for section in ("label", "train"):
         if answered and answered not in plain[section]["parts"]:
             plain[section]["parts"] = [*plain[section]["parts"], answered]

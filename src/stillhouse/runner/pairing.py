@@ -28,7 +28,7 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
         RecipeError: what does not go together, and what to do.
     """
     compute = recipe.compute
-    if compute.device != "auto" and not this_host().has_device(compute.device):
+    if compute.device in ("cuda", "mps") and not this_host().has_device(compute.device):
         raise RecipeError(
             f"{origin} compute.device: this machine has no {compute.device}",
             "auto takes what there is",
@@ -39,6 +39,7 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
         _check_weights(recipe, origin)
         _check_schema(recipe, origin)
     _check_reader(recipe, origin)
+    _check_thinking(recipe, origin)
     refuse_forbidden_terms(recipe.teacher, origin)
 
 
@@ -53,7 +54,8 @@ def _check_weights(recipe: Recipe, origin: str) -> None:
             f"{origin} student.template: teacher and student must see the same text",
             "remove student.template; the teacher's is used for both",
         )
-    if recipe.teacher.scratch and not recipe.student.scratch:
+    is_made = recipe.student.scratch or recipe.student.layers_of_teacher
+    if recipe.teacher.scratch and not is_made:
         raise RecipeError(
             f"{origin} student: a trained student cannot share the tokenizer that a scratch "
             "teacher learns",
@@ -77,6 +79,31 @@ def _check_reader(recipe: Recipe, origin: str) -> None:
         raise RecipeError(
             f"{origin} {recipe.reader}.scratch.tokenizer: missing",
             f"a scratch {recipe.reader} learns its tokenizer: tokenizer: {{vocab_size: 1000}}",
+        )
+
+
+def _check_thinking(recipe: Recipe, origin: str) -> None:
+    student, model = recipe.student, recipe.reading_model
+    if "thinking" in student.model_fields_set and student.thinking != model.thinking:
+        raise RecipeError(
+            f"{origin} student.thinking: {student.thinking}, and teacher.thinking: "
+            f"{model.thinking}; teacher and student must see the same text",
+            "remove student.thinking; the teacher's is used for both",
+        )
+    if model.thinking != "off":
+        return
+    key = f"{origin} {recipe.reader}.thinking"
+    if model.template != "chat":
+        raise RecipeError(
+            f"{key}: off sets a switch of the tokenizer's own template, and the recipe gives "
+            "another",
+            f"remove {recipe.reader}.thinking",
+        )
+    facts = facts_for(model.hub or "")
+    if facts and facts.thinking == "always":
+        raise RecipeError(
+            f"{key}: {model.hub} always thinks, and has no switch that says not to",
+            f"remove {recipe.reader}.thinking, or take a model that can leave it",
         )
 
 

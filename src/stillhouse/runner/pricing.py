@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
-from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import (
-    HEAVY_BYTES,
     ROWS_BYTES,
     Corpus,
     Cost,
@@ -20,16 +15,17 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
+from stillhouse.recipes.memory import ALONE, HEAVY_BYTES, Beside, Held
 from stillhouse.recipes.plan import Instance
+from stillhouse.recipes.rates import Rates
+from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
+from stillhouse.recipes.training import Training
+from stillhouse.runner.domain_pricing import domains_cost
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges
 from stillhouse.runner.preview import Preview
 from stillhouse.runner.resolve import Resolved
 from stillhouse.targets.forecast import bytes_per_token, store_bytes
-
-_GPU_FLOPS = 5e13
-"""assumption: a modest GPU in bfloat16; a GPU is not asked without torch."""
-
 
 _GATE_BYTES = 200 << 20
 """measured: peak of a gate, which brings scipy's exact intervals."""
@@ -51,13 +47,15 @@ class Pricer:
     Args:
         resolved: the recipe with its plan.
         seen: the look at the examples.
+        rates: of the machine.
     """
 
-    def __init__(self, resolved: Resolved, seen: Preview) -> None:
+    def __init__(self, resolved: Resolved, seen: Preview, rates: Rates) -> None:
         self.seen = seen
         self._resolved = resolved
         self._recipe = resolved.recipe
-        self._machine = probe_machine(resolved.compute)
+        compute = resolved.compute
+        self._machine = Machine(rates, 2 if compute.dtype == "bfloat16" else 4, compute.device)
         self._student = self._sizes("student")
         # What is asked of a teacher behind an API is priced in calls.
         self._teacher = self._student if self._recipe.teacher.api else self._sizes("teacher")
@@ -66,6 +64,15 @@ class Pricer:
         mean, longest = seen.answer_tokens()
         self._answer = min(most, mean or most / 2)
         self._longest_answer = min(most, longest or most)
+
+    @property
+    def recipe(self) -> Recipe:
+        """Whose instances are priced."""
+        return self._recipe
+
+    def of(self, recipe: Recipe) -> Pricer:
+        """The prices of the same plan under another recipe, from the same look."""
+        return Pricer(replace(self._resolved, recipe=recipe), self.seen, self._machine.rates)
 
     def price(self, instance: Instance) -> Cost:
         """What it takes to make an instance's artifact."""
@@ -79,6 +86,7 @@ class Pricer:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
+            "step": lambda _: self._rows(1.2e-4, 0),
             "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
             "finetune": self._finetune,
             "label": self._label,
@@ -94,6 +102,9 @@ class Pricer:
         return table[instance.stage](instance)
 
     def _sizes(self, which: str) -> Sizes:
+        layers = getattr(self._recipe, which).layers_of_teacher
+        if layers:
+            return replace(self._sizes("teacher"), layers=len(layers))
         folder = getattr(self._resolved, which)
         if folder:
             return sizes_of(folder.config)
@@ -114,7 +125,13 @@ class Pricer:
         training = self._recipe.finetune
         assert training is not None
         corpus = self.seen.count(training.parts, self._answer)
-        return training_cost(self._teacher, training, corpus, self._machine)
+        held = self._held(training, self._recipe.teacher.quantization)
+        return training_cost(self._teacher, training, corpus, self._machine, held=held)
+
+    def _held(self, training: Training, quantization: str) -> Held:
+        """Frozen weights are in the run's dtype, unless a bias of theirs learns."""
+        is_frozen = training.lora is not None and training.lora.bias == "none"
+        return Held(self._machine.bytes_per_value if is_frozen else 4, quantization)
 
     def _target_bytes(self, corpus: Corpus) -> float:
         """Of what `label` stores for each token, with its part of example and shard."""
@@ -156,8 +173,9 @@ class Pricer:
             shard_bytes=self._target_memory()
             * min(1.0, label.shard_examples / max(1, corpus.examples))
             * corpus.answer_tokens,
+            quantization=self._recipe.teacher.quantization,
         )
-        asked = parts if label.completions == "teacher" else ("unlabelled",)
+        asked = {"teacher": parts, "gold": ()}.get(label.completions, ("unlabelled",))
         prompts = _repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
         if not prompts.examples:
             return together(scoring, _SHARDS)
@@ -165,19 +183,60 @@ class Pricer:
         return together(scoring, generation, _SHARDS)
 
     def _train(self, instance: Instance) -> Cost:
+        domains = instance.config.get("domains")
+        if not domains:
+            return self._train_on(instance, "")
+        length = self._recipe.train.length
+        costs = [self._train_on(instance, name) for name in domains]
+        kept = (length.steps or 0) // length.checkpoint_every if length.checkpoint_every else 0
+        return domains_cost(costs, kept)
+
+    def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
         twin = training.twin if instance.variant == "twin" else None
         parts = twin.parts if twin else training.parts
-        corpus = self.seen.count(parts, self._answer)
-        own = self.seen.count(training.parts, self._answer) if twin else corpus
+        corpus = self.seen.count(parts, self._answer, domain)
+        own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = _repeated(own, self._recipe.label.samples)
         corpus = corpus if twin else own
         if twin:
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
-        held = 0.0 if twin else self._target_memory()
-        return training_cost(self._student, training, corpus, self._machine, target_bytes=held)
+        if training.mode == "cached" and self._recipe.label.targets == "classes" and not twin:
+            corpus = self._over_classes(corpus)
+        return training_cost(
+            self._student,
+            training,
+            corpus,
+            self._machine,
+            target_bytes=0.0 if twin else self._target_memory(),
+            held=self._held(training, self._recipe.student.quantization),
+            beside=ALONE if twin else self._beside(),
+        )
+
+    def _over_classes(self, corpus: Corpus) -> Corpus:
+        """Each example with every named answer behind its prompt, as one tree."""
+        named = self._recipe.label.classes or ()
+        # One more token ends each answer.
+        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
+        own = round(corpus.answer_tokens / max(1, corpus.examples))
+        more = answers - own
+        return replace(
+            corpus,
+            tokens=corpus.tokens + more * corpus.examples,
+            answer_tokens=answers * corpus.examples,
+            longest=corpus.longest + more,
+            lengths=tuple(length + more for length in corpus.lengths),
+        )
+
+    def _beside(self) -> Beside:
+        """What the student is trained beside: stored signal, or the teacher itself."""
+        store = self._recipe.label.token_store(self._vocab)
+        if self._recipe.train.mode != "live":
+            return Beside(top_k=store.top_k if store else 0)
+        held = Held(self._machine.bytes_per_value, self._recipe.teacher.quantization)
+        return Beside(teacher=self._teacher, teacher_held=held)
 
     def _evaluate(self, instance: Instance) -> Cost:
         settings = self._recipe.evaluate
@@ -289,20 +348,3 @@ def _repeated(corpus: Corpus, times: int) -> Corpus:
         tokens=corpus.tokens * times,
         answer_tokens=corpus.answer_tokens * times,
     )
-
-
-def probe_machine(compute: ResolvedCompute) -> Machine:
-    """The machine's matrix rate, measured for a tenth of a second on a CPU.
-
-    numpy and torch call equally fast libraries here; a GPU's rate is assumed.
-    """
-    if compute.device != "cpu":
-        return Machine(_GPU_FLOPS, 2 if compute.dtype == "bfloat16" else 4)
-    size = 384
-    left = np.ones((size, size), np.float32)
-    left @ left
-    count, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < 0.1:
-        left @ left
-        count += 1
-    return Machine(2.0 * size**3 * count / elapsed, 4)

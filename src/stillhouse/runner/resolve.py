@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
 
-from stillhouse.core.errors import ModelError, NotBuiltError
+from stillhouse.core.errors import ModelError, NotBuiltError, RecipeError
 from stillhouse.data.probe import SourceFacts
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
@@ -20,14 +20,17 @@ from stillhouse.recipes.built import NotBuilt, not_built
 from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
 from stillhouse.recipes.facts import facts_for, nearest_ids, refuse_known_bad
 from stillhouse.recipes.instance_config import Content
-from stillhouse.recipes.load import Loaded
+from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns
+from stillhouse.runner.deepspeed import find_deepspeed
+from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
+from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.stages.rows import probe_collect, read_settings
@@ -109,14 +112,19 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     reader = found[recipe.reader].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
+    limits = {"teacher": _context(recipe.teacher, teacher)}
+    limits |= {"student": _context(recipe.student, student)}
+    _refuse_short_teacher(loaded, recipe.prepare.max_tokens, limits)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
+    require_held_weights(recipe, compute.device, loaded)
+    check_layers(recipe, teacher, loaded)
     content = Content(
         source=source.digest,
         teacher=found["teacher"].digest,
         student=found["student"].digest,
         tokenizer=digest_tokenizer(reader.path) if reader else "",
-        context=_context(recipe, teacher, student),
+        context=min((limit for limit in limits.values() if limit), default=0),
         prompt=prompt or None,
         harness=harness[1],
         paired=tuple(
@@ -124,11 +132,14 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
             for step in recipe.prepare.pairings
         ),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
+        deepspeed=find_deepspeed(recipe, loaded),
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
     locations |= {"source": recipe.collect.source.file or ""}
     locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
     locations |= {"tokenizer": str(reader.path)} if reader else {}
+    locations |= {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
+    locations |= {"ray": recipe.compute.ray} if recipe.compute.ray else {}
     plan = build_plan(recipe, content, compute)
     return Resolved(
         loaded, recipe, host, compute, source, teacher, student, plan, locations=locations
@@ -160,7 +171,7 @@ class _Finder:
     def __call__(self, source: ModelSource) -> _Found:
         if source.path:
             folder = open_folder((self.base / source.path).resolve())
-            _refuse_encoder_decoder(folder, source.path)
+            _refuse_what_is_not_trained(folder, source.path)
             return _Found(folder, folder.weights_digest())
         if not source.hub:
             return _Found()
@@ -168,13 +179,27 @@ class _Finder:
         facts = facts_for(source.hub)
         revision = source.revision or (facts.revision if facts else None) or ""
         hub = Hub(network=self.network, known_ids=nearest_ids(source.hub))
-        fetched = fetch_model(source.hub, revision, weights=self.with_weights, hub=hub)
+        fetched = fetch_model(
+            source.hub,
+            revision,
+            weights=self.with_weights,
+            code=source.trust_remote_code,
+            hub=hub,
+        )
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
-        _refuse_encoder_decoder(opened, source.hub)
+        _refuse_what_is_not_trained(opened, source.hub)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
 
 
-def _refuse_encoder_decoder(folder: ModelFolder, name: str) -> None:
+def _refuse_what_is_not_trained(folder: ModelFolder, name: str) -> None:
+    method = (folder.config.get("quantization_config") or {}).get("quant_method")
+    if method == "bitsandbytes":
+        raise ModelError(
+            f"{name} holds weights that bitsandbytes has quantised already, into which no adapter "
+            "can be merged",
+            "give the model that it was made of, with quantization: nf4 or int8 beside it: it is "
+            "quantised while it is loaded",
+        )
     if folder.config.get("is_encoder_decoder"):
         raise ModelError(
             f"{name} is an encoder-decoder, which can write text and is neither scored nor trained",
@@ -182,11 +207,18 @@ def _refuse_encoder_decoder(folder: ModelFolder, name: str) -> None:
         )
 
 
-def _context(recipe: Recipe, teacher: ModelFolder | None, student: ModelFolder | None) -> int:
-    """Tokens that both models can hold; 0 when neither names a limit."""
-    limits = []
-    for source, folder in ((recipe.teacher, teacher), (recipe.student, student)):
-        config = folder.config if folder else source.scratch.config if source.scratch else {}
-        limits.append(context_tokens(config) or 0)
-    known = [limit for limit in limits if limit]
-    return min(known) if known else 0
+def _context(source: ModelSource, folder: ModelFolder | None) -> int:
+    """Tokens that a model can hold; 0 where it names no limit."""
+    scratch = source.scratch.config if source.scratch else {}
+    return context_tokens(folder.config if folder else scratch) or 0
+
+
+def _refuse_short_teacher(loaded: Loaded, max_tokens: int | None, limits: dict[str, int]) -> None:
+    """A student that can hold more than its teacher would be cut to it without being asked."""
+    teacher, student = limits["teacher"], limits["student"]
+    if 0 < teacher < student and (max_tokens is None or max_tokens > teacher):
+        raise RecipeError(
+            f"{place_of(loaded, 'prepare.max_tokens')}: the teacher has positions for {teacher:,} "
+            f"tokens, the student for {student:,}: every conversation must fit the teacher's",
+            f"write prepare.max_tokens: {teacher}, or take a teacher of a longer context",
+        )

@@ -41,6 +41,8 @@ from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
               "lm_eval")  # fmt: skip
 
+_TOLD = ("trainable_parameters", "parameters", "galore_rank", "galore_projections")
+"""Of a stage's summary, what people hear when it is done."""
 _TRAININGS = ("finetune", "train")
 
 _REFUSED = {
@@ -186,6 +188,8 @@ class _Run:
     def work(self, from_stage: str) -> None:
         """Make every artifact that is not there."""
         self.tell(Event("run", "", {"state": "running", "run": self.place.name}))
+        for note in self.resolved.compute.notes:
+            self.tell(Event("note", "compute", {"message": note}))
         if from_stage:
             self._forget(from_stage)
         finished = {item.key: self._find(item) for item in self.resolved.plan.instances}
@@ -221,6 +225,7 @@ class _Run:
             server = StageServer(
                 self.folder.path / "log.txt",
                 threads=self.resolved.compute.threads,
+                card=self.resolved.compute.card,
                 preload=heavy,
                 is_offline=self.resolved.recipe.network == "none",
             )
@@ -256,7 +261,8 @@ class _Run:
                 manifest = self.store.seal(self._manifest(instance, outcome))
                 self.store.write_measured(instance.artifact_id, outcome.measured, outcome.series)
         seconds = time.monotonic() - started
-        self.tell(Event("done", instance.key, {"seconds": round(seconds, 2)}))
+        told = {name: manifest.summary[name] for name in _TOLD if name in manifest.summary}
+        self.tell(Event("done", instance.key, {"seconds": round(seconds, 2), **told}))
         return manifest
 
     def _run_process(self, instance: Instance, work: Path) -> StageOutcome:

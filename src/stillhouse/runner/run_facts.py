@@ -113,10 +113,9 @@ class RunFacts:
     def holdout_digest(self) -> str:
         """Equal for runs that were measured on the same examples with the same references."""
         asked = [
-            [one.example_id, [[turn.role, turn.content] for turn in one.prompt], one.reference,
-             one.answer]
+            [one.example_id, [turn.as_list() for turn in one.prompt], one.reference, one.answer]
             for one in self.holdout
-        ]  # fmt: skip
+        ]
         return digest_value(sorted(asked, key=lambda one: str(one[0])))
 
     @property

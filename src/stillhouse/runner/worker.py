@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from stillhouse.core.errors import StillhouseError, error_by_name
 from stillhouse.core.kd_metrics import Series
+from stillhouse.recipes.cards import only
 from stillhouse.stages.contract import StageRequest
 
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE",
@@ -44,13 +45,17 @@ class StageServer:
     Args:
         log: what stages and libraries print, and every trace, is appended here.
         threads: for every numeric library, from the start.
+        card: number of the one CUDA device that stages see; None for all.
         preload: import torch and transformers at once, so that each stage starts in no time.
         is_offline: the recipe's network policy is `none`.
     """
 
-    def __init__(self, log: Path, *, threads: int, preload: bool, is_offline: bool) -> None:
+    def __init__(
+        self, log: Path, *, threads: int, card: int | None, preload: bool, is_offline: bool
+    ) -> None:
         self._log = log
         self._threads = threads
+        self._card = card
         self._preload = preload
         self._is_offline = is_offline
 
@@ -64,6 +69,8 @@ class StageServer:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "PYTHONUNBUFFERED": "1",
         }
+        if self._card is not None:
+            environment |= only(self._card, os.environ.get("CUDA_VISIBLE_DEVICES"))
         if self._is_offline:
             # These libraries have clients that no guard of Python's sees.
             environment |= dict.fromkeys(_OFFLINE, "1")

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.core.errors import ArtifactError
 from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
+from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
+from stillhouse.models.quantised import parameter_count
 from stillhouse.stages.contract import StageRequest
-from stillhouse.stages.corpus import Corpus
+from stillhouse.stages.corpus import TOKENIZER, Corpus
 from stillhouse.stages.export import BUNDLE
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model
+from stillhouse.stages.weights import (
+    ADAPTER,
+    ADAPTERS,
+    MODEL,
+    adapter_folders,
+    finished_model,
+    load_options,
+)
 from stillhouse.tokens.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -44,23 +54,28 @@ def _exported_model(
         corpus: whose tokenizer the bundle's must be.
 
     Returns:
-        The merged model where there is one, else the adapter on its base.
+        The merged model where there is one, else the adapter or adapters on their base.
 
     Raises:
         ArtifactError: the bundle's tokenizer is another.
     """
     device, dtype = config["device"], config["dtype"]
-    is_merged = (bundle / MERGED).is_dir()
-    shipped = bundle / (MERGED if is_merged else ADAPTER)
+    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
+    is_merged, has_domains = (bundle / MERGED).is_dir(), (bundle / ADAPTERS).is_dir()
+    shipped = bundle / (MERGED if is_merged else TOKENIZER if has_domains else ADAPTER)
     if load_tokenizer(shipped).digest != corpus.tokenizer.digest:
         raise ArtifactError(
             f"{shipped}: its tokenizer is not the one that the student learned with",
             "delete the export; the next run makes it again",
         )
+    # What ships is not quantised, whatever the student was trained over.
+    options = replace(load_options(config), quantization="none")
     if is_merged:
-        return load_model(shipped, device=device, dtype=dtype)
-    base = bundle / BASE if (bundle / BASE).is_dir() else Path(str(folder))
-    return load_model(shipped, device=device, dtype=dtype, base=base)
+        return load_model(shipped, device=device, dtype=dtype, options=options)
+    if has_domains:
+        folders = adapter_folders(bundle)
+        return load_domains(folders, base, device=device, dtype=dtype, options=options)
+    return load_model(shipped, device=device, dtype=dtype, base=base, options=options)
 
 
 def weight_folders(request: StageRequest) -> list[Path]:
@@ -72,10 +87,10 @@ def weight_folders(request: StageRequest) -> list[Path]:
     root = artifact / BUNDLE if (artifact / BUNDLE).is_dir() else artifact
     if (root / MERGED).is_dir():
         return [root / MERGED]
-    if not (root / ADAPTER).is_dir():
-        return [root / MODEL]
-    bases = [root / name for name in (BASE, MODEL) if (root / name).is_dir()]
-    return [root / ADAPTER, *(bases or own)]
+    bases = [root / name for name in (BASE, MODEL) if (root / name).is_dir()] or own
+    if (root / ADAPTERS).is_dir():
+        return [*adapter_folders(root).values(), *bases]
+    return [root / ADAPTER, *bases] if (root / ADAPTER).is_dir() else [root / MODEL]
 
 
 def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: str) -> SizeSummary:
@@ -89,7 +104,7 @@ def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: 
     Returns:
         Parameters, bytes of the weights in each dtype, and of its files as they are.
     """
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = parameter_count(model)
     files = [path for folder in folders for path in folder.glob("*.safetensors")]
     return SizeSummary(
         parameters=parameters,

@@ -21,7 +21,8 @@ from stillhouse.stages.corpus import Corpus
 
 def is_asked(example: Example, label: Label) -> bool:
     """Whether the teacher is asked, and not the example's own answer taken."""
-    return example.answer is None or label.completions == "teacher"
+    is_missing = example.answer is None and label.completions == "mix"
+    return is_missing or label.completions == "teacher"
 
 
 def checks_of(label: Label) -> AnswerChecks:
@@ -47,7 +48,7 @@ def label_examples(
         hopeless: as in `complete`.
 
     Returns:
-        In the order of the examples.
+        In the order of the examples; none of one that has no answer and is not asked.
     """
     asked = [example for example in examples if is_asked(example, label)]
     said: dict[str, list[Completion]] = defaultdict(list)
@@ -57,14 +58,16 @@ def label_examples(
         completion
         for example in examples
         for completion in (
-            said[example.example_id] if is_asked(example, label) else [_gold(example, corpus)]
+            said[example.example_id] if is_asked(example, label) else _gold(example, corpus)
         )
     ]
 
 
-def _gold(example: Example, corpus: Corpus) -> Completion:
+def _gold(example: Example, corpus: Corpus) -> list[Completion]:
+    if example.answer is None:
+        return []
     tokens = corpus.encode(example).num_trained
-    return Completion(example.example_id, example.answer or "", "stop", tokens)
+    return [Completion(example.example_id, example.answer, "stop", tokens)]
 
 
 def complete(
@@ -165,10 +168,18 @@ def summary(
     """What a labelling says of itself: JSON values."""
     reasons = Counter(answer.reason or answer.finish for answer in done if answer.finish != "stop")
     usable = [answer for answer in done if answer.finish == "stop"]
+    learned_from = {answer.example_id for answer in usable}
+    sources = Counter(
+        "none"
+        if example.example_id not in learned_from
+        else ("teacher" if is_asked(example, label) else "gold")
+        for example in examples
+    )
     return {
         "examples": len(examples),
         "asked": sum(is_asked(example, label) for example in examples),
         "answers": len(usable),
+        "hard_labels": {name: sources[name] for name in ("gold", "teacher", "none")},
         "cut": reasons["length"],
         "unusable": dict(sorted(reasons.items())),
         "answer_tokens": sum(answer.num_tokens for answer in usable),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.files import write_json
 from stillhouse.core.rows import Example
-from stillhouse.data.storage import iterate_examples, read_examples, write_examples
+from stillhouse.data.storage import iterate_examples, write_examples
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
 EXAMPLES, TOKENIZER, TEMPLATE = "examples.parquet", "tokenizer", "template.json"
+VOTES = "votes.parquet"
+"""Of the examples that people voted on, where the recipe names the field."""
 MEASURED_ROWS = "measured_rows.parquet"
 """The rows of validation and holdout, for what is told of examples beside prompt and answer."""
 
@@ -30,11 +32,13 @@ class Corpus:
         folder: of its files.
         tokenizer: of teacher and student alike.
         template: how a conversation is written.
+        domain: whose examples alone are meant; empty for all.
     """
 
     folder: Path
     tokenizer: TextTokenizer
     template: Template
+    domain: str = ""
 
     @property
     def tokenizer_folder(self) -> Path:
@@ -43,19 +47,27 @@ class Corpus:
 
     @cached_property
     def examples(self) -> list[Example]:
-        """Of every part, in the order of the rows; all in memory from now on."""
-        return read_examples(self.folder / EXAMPLES)
+        """Of every part, domain by domain, in the order of the rows; in memory from now on."""
+        return [one for one in iterate_examples(self.folder / EXAMPLES) if self.holds(one)]
+
+    def holds(self, example: Example) -> bool:
+        """Whether an example is of the domain that is meant."""
+        return self.domain in ("", example.domain)
 
     def iterate(self, parts: Iterable[str]) -> Iterator[Example]:
         """The examples of those parts, a few at a time in memory."""
         wanted = set(parts)
         found = iterate_examples(self.folder / EXAMPLES)
-        return (example for example in found if example.part in wanted)
+        return (one for one in found if one.part in wanted and self.holds(one))
 
     def of_parts(self, parts: Iterable[str]) -> list[Example]:
         """The examples of those parts."""
         wanted = set(parts)
         return [example for example in self.examples if example.part in wanted]
+
+    def of_domain(self, name: str) -> Corpus:
+        """The corpus of one domain's examples alone."""
+        return replace(self, domain=name)
 
     def encode(self, example: Example, answer: str | None = None) -> EncodedConversation:
         """Ids and mask of an example, closed by `answer` or its own."""

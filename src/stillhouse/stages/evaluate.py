@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,13 @@ from stillhouse.data.storage import write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.fields import require_references
 from stillhouse.evals.scores import Column, write_scores
-from stillhouse.models.distance import score_against
+from stillhouse.models.distance import StudentScore, score_against
+from stillhouse.models.domains import using
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.asking_again import AskedAgain
 from stillhouse.stages.candidates import model_of, size_of, weight_folders
+from stillhouse.stages.classified import Classified
 from stillhouse.stages.comparing import Answers, Told, summarise
 from stillhouse.stages.confidence import (
     confidence_note,
@@ -63,7 +67,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         request.config["answer_schema"],
     )
     columns = answers.compared() | _compared(request, answers) | candidate.score()
-    columns |= candidate.asked_again(answers)
+    columns |= candidate.asked_again(answers) | candidate.classes()
     found = look_for(request, corpus, answers)
     columns |= found.columns
     columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
@@ -118,6 +122,10 @@ class _Candidate:
             self._engine, answers.measured, self.settings, self._sampling, answers.as_objects
         )
         return again.columns(answers.texts)
+
+    def classes(self) -> dict[str, Column]:
+        """How likely it finds each named answer, where the recipe names some."""
+        return Classified(self._request, self._corpus, self._examples).columns(self._engine)
 
     def complete(self, progress: Progress) -> list[Completion]:
         said = []
@@ -177,15 +185,17 @@ class _Candidate:
 
     def _score_student(self, stored: Path) -> dict[str, Column]:
         reader = TargetReader(stored)
-        texts = [(item.example_id, self._corpus.encode(item)) for item in self._examples]
-        targets = [reader.get(example_id) for example_id, _ in texts]
-        found = score_against(
-            self._model,
-            texts,
-            targets,
-            vocab_size=self._scoring.vocab_size,
-            batch_size=self._scoring.batch_size,
-        )
+        found: list[StudentScore] = []
+        for domain, own in groupby(self._examples, key=attrgetter("domain")):
+            texts = [(item.example_id, self._corpus.encode(item)) for item in own]
+            with using(self._model, domain):
+                found += score_against(
+                    self._model,
+                    texts,
+                    [reader.get(example_id) for example_id, _ in texts],
+                    vocab_size=self._scoring.vocab_size,
+                    batch_size=self._scoring.batch_size,
+                )
         return {
             "tokens": np.array([float(score.num_tokens) for score in found]),
             "nll": np.array([score.nll_sum for score in found]),

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.core.rows import Drop, Ended, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
-from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
+from stillhouse.data.votes import Votes
+from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.corpus import build_template
+from stillhouse.stages.domain_rows import by_domain, require_every_domain
+from stillhouse.stages.sections import section_of
 from stillhouse.tokens.fit import TOO_LONG, fit_to_context
+from stillhouse.tokens.silence import silence
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
@@ -40,7 +44,8 @@ class Wanted:
         context: tokens that both models hold; 0 for no limit.
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
-        paired: the settings of each `pair_with` step, as name and value.
+        domains: of the recipe, as name and settings, in its order.
+        is_silent: thinking is switched off in the tokenizer's own template.
     """
 
     prepare: Prepare
@@ -50,7 +55,8 @@ class Wanted:
     context: int
     room_for_answer: int
     asked_parts: tuple[str, ...]
-    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    domains: tuple[tuple[str, Any], ...] = ()
+    is_silent: bool = False
 
     @property
     def max_tokens(self) -> int:
@@ -61,16 +67,18 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Examples with everything that happened on the way, and the rows of the measured ones."""
+    """Examples with everything that happened on the way, the rows of the measured, and votes."""
 
     examples: list[Example]
-    dropped: list[Drop]
+    dropped: list[Ended]
     counts: list[StepCount]
     tokenizer: TextTokenizer
     template: Template
     num_cut: int
     tokens: dict[str, int]
     measured: list[Row]
+    not_learned: dict[str, int]
+    votes: dict[str, Votes]
 
 
 def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -> Made:
@@ -89,11 +97,13 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     """
     _require_room(wanted)
     collected = list(rows)
-    settings = [[Setting(*one) for one in each] for each in wanted.paired]
-    prepared = prepare_rows(collected, wanted.prepare, settings)
+    domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
+    prepared = prepare_rows(collected, wanted.prepare, domains)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
+    if wanted.is_silent:
+        tokenizer = silence(tokenizer)
     template = build_template(wanted.template, tokenizer)
-    fits = [_fit(example, wanted, template, tokenizer) for example in prepared.examples]
+    fits = [_fit_named(example, wanted, template, tokenizer) for example in prepared.examples]
     _refuse_many_too_long(fits, wanted)
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
@@ -103,6 +113,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
             "raise prepare.max_tokens, lower label.max_new_tokens and evaluate.max_new_tokens, or "
             "shorten the rows",
         )
+    examples = by_domain([fit.example for fit in kept], list(domains))
     # As they were collected, where no step has made them.
     row_of = {row.row_id: row for row in (*prepared.made, *collected)}
     ended = [fit for fit in fits if fit.reason]
@@ -116,16 +127,29 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     count = StepCount(
         "fit_to_context", len(fits), len(kept), dict(sorted(reasons.items())), num_cut
     )
+    every = [*prepared.dropped, *dropped]
+    require_every_domain(examples, every, list(domains), wanted.prepare)
     return Made(
-        [fit.example for fit in kept],
-        [*prepared.dropped, *dropped],
+        examples,
+        every,
         [*prepared.counts, count],
         tokenizer,
         template,
         num_cut,
         dict(tokens),
         [row for row in prepared.measured if row.row_id in ids],
+        _not_learned(kept),
+        {name: votes for name, votes in prepared.votes.items() if name in ids},
     )
+
+
+def _not_learned(fits: list[_Fit]) -> dict[str, int]:
+    """What the template keeps from being learned or asked as it is written; empty for most."""
+    counts = {
+        "answers_left_out": sum(fit.num_left_out for fit in fits),
+        "answers_behind_an_empty_thought": sum(fit.has_empty_thought for fit in fits),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _build_tokenizer(examples: list[Example], wanted: Wanted, folder: Path) -> TextTokenizer:
@@ -161,6 +185,17 @@ class _Fit:
     is_cut: bool = False
     reason: str = ""
     evidence: str = ""
+    num_left_out: int = 0
+    has_empty_thought: bool = False
+
+
+def _fit_named(
+    example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer
+) -> _Fit:
+    try:
+        return _fit(example, wanted, template, tokenizer)
+    except InputError as error:
+        raise InputError(f"row {example.example_id}: {error.message}", error.hint) from error
 
 
 def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer) -> _Fit:
@@ -180,7 +215,13 @@ def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTo
         )
     prompt = fitted.messages if example.answer is None else fitted.messages[:-1]
     is_cut = fitted.num_cut_chars > 0
-    return _Fit(dataclasses.replace(example, prompt=prompt), fitted.num_tokens, is_cut)
+    return _Fit(
+        dataclasses.replace(example, prompt=prompt),
+        fitted.num_tokens,
+        is_cut,
+        num_left_out=fitted.num_left_out,
+        has_empty_thought=fitted.has_empty_thought,
+    )
 
 
 def _refuse_many_too_long(fits: list[_Fit], wanted: Wanted) -> None:

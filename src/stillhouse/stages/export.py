@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
-from stillhouse.export.bundle import BASE, Student, export_student
+from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
+from stillhouse.export.domains import DomainStudent, export_domains
 from stillhouse.export.model_card import CardFacts
+from stillhouse.export.parity import largest_difference
 from stillhouse.recipes.measuring import Export
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import open_corpus
+from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
+from stillhouse.stages.weights import (
+    ADAPTER,
+    ADAPTERS,
+    MODEL,
+    adapter_folders,
+    finished_model,
+    load_options,
+    use_compute,
+)
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 BUNDLE = "bundle"
 _PROBES = 8
+_WHOLE = {"quantization": "none"}
+"""An adapter is merged into the weights that were quantised, not into what became of them."""
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
@@ -26,43 +49,91 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     use_compute(config)
     export = section_of(Export, config["export"])
     corpus = open_corpus(request.inputs["examples"])
+    has_domains = (request.inputs["model"] / ADAPTERS).is_dir()
+    write = _write_adapters if has_domains else _write_student
+    report, found = write(request, corpus, export)
+    progress(1, 1, "bundles")
+    size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
+    parity = [dataclasses.asdict(item) for item in report.parity]
+    summary = {"formats": list(report.formats), "parity": parity, "bytes": size}
+    return StageResult(summary | found)
+
+
+def _trained_over(
+    request: StageRequest, shipped: PreTrainedModel | PeftModel, probes: Sequence[NDArray[np.int32]]
+) -> dict[str, Any]:
+    """What quantised weights the student was trained over, and how far what ships is from that."""
+    config, folder = request.config, request.locations.get("student")
+    quantization = load_options(config).quantization
+    if quantization == "none":
+        return {}
+    trained = finished_model(config | {"dtype": "float32"}, request.inputs["model"], folder)
+    return {
+        "trained_over": quantization,
+        "ships_over": "the base as it was before it was quantised",
+        "max_logit_difference": largest_difference(trained, shipped, probes),
+    }
+
+
+_Written = tuple[ExportReport, dict[str, Any]]
+"""What was written, and what else is found of it."""
+
+
+def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Written:
+    config = request.config
     holdout = corpus.of_parts(["holdout"])[:_PROBES]
     folder = request.locations.get("student")
     # In float32, as it was trained: what ships must not lose the last bits to the run's dtype.
-    model = finished_model(config | {"dtype": "float32"}, request.inputs["model"], folder)
-    card = config["card"]
-    # A train artifact holds a base beside its adapter where nobody else has it.
+    whole = config | {"dtype": "float32", "model": {**config.get("model", {}), **_WHOLE}}
+    model = finished_model(whole, request.inputs["model"], folder)
     own_base = _own_base(request.inputs["model"])
     student = Student(
         model,
         corpus.tokenizer_folder,
-        f"../{BASE}" if own_base else card["base"],
-        CardFacts(
-            name=card["recipe"],
-            recipe=card["recipe"],
-            teacher=card["teacher"],
-            base=card["base"],
-            metrics=_metrics(request.inputs["numbers"]),
-            licences=card["licences"],
-        ),
+        f"../{BASE}" if own_base else config["card"]["base"],
+        _card_facts(request),
         own_base,
+        load_options(whole),
+        own_base or (Path(folder) if folder else None),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
-    progress(1, 1, "bundles")
-    size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
-    return StageResult(
-        {
-            "formats": list(report.formats),
-            "parity": [dataclasses.asdict(item) for item in report.parity],
-            "bytes": size,
-        }
+    return report, _trained_over(request, model, probes)
+
+
+def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Written:
+    trained = request.inputs["model"]
+    own_base = _own_base(trained)
+    student = DomainStudent(
+        adapter_folders(trained),
+        (KD_CONFIG, KD_METRICS),
+        corpus.tokenizer_folder,
+        f"../../{BASE}" if own_base else request.config["card"]["base"],
+        _card_facts(request),
+        own_base,
+    )
+    bundle = request.out / BUNDLE
+    bundle.mkdir()
+    shutil.copyfile(trained / KD_SUMMARY, bundle / KD_SUMMARY)
+    return export_domains(student, bundle), {}
+
+
+def _card_facts(request: StageRequest) -> CardFacts:
+    card = request.config["card"]
+    return CardFacts(
+        name=card["recipe"],
+        recipe=card["recipe"],
+        teacher=card["teacher"],
+        base=card["base"],
+        metrics=_metrics(request.inputs["numbers"]),
+        licences=card["licences"],
     )
 
 
 def _own_base(trained: Path) -> Path | None:
-    base = trained / MODEL
-    return base if (trained / ADAPTER).is_dir() and base.is_dir() else None
+    """The base that a train artifact holds beside its adapters where nobody else has it."""
+    base, kinds = trained / MODEL, (ADAPTER, ADAPTERS)
+    return base if any((trained / kind).is_dir() for kind in kinds) and base.is_dir() else None
 
 
 def _metrics(folder: Path) -> dict[str, str]:

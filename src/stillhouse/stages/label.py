@@ -1,46 +1,63 @@
-"""Label: completions by the teacher where gold text is missing, and its targets for each token."""
+"""Label: hard labels, by the teacher where gold text is missing, and its targets beside them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.hashing import digest_folder, digest_value
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Completion, Example
+from stillhouse.core.targets import ClassTargets
 from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.labels import Label
-from stillhouse.stages.completing import label_examples, learned, refuse_many_cut, summary
+from stillhouse.stages.completing import (
+    is_asked,
+    label_examples,
+    learned,
+    refuse_many_cut,
+    summary,
+)
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.judging import judge_answers
+from stillhouse.stages.label_classes import (
+    Classifier,
+    ClassWork,
+    hard_texts,
+    store_classes,
+    with_answers,
+)
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
-from stillhouse.stages.weights import ADAPTER, MODEL, finished_model, use_compute
+from stillhouse.stages.voted import PeoplesVotes
+from stillhouse.stages.weights import (
+    ADAPTER,
+    MODEL,
+    finished_model,
+    load_options,
+    use_compute,
+)
+from stillhouse.targets.class_store import ClassHeader
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.write import TargetWriter
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write `completions.parquet` and, where asked for, the store `targets`."""
+    """Write `completions.parquet` and, where asked for, the store `targets` or `classes`."""
     use_compute(request.config)
     label = section_of(Label, request.config["label"])
     corpus = open_corpus(request.inputs["examples"])
     examples = corpus.of_parts({*label.parts, "validation"})
+    if label.stores_classes:
+        return _by_class(request, label, corpus, examples, progress)
     teacher = _Teacher(request, label, corpus)
-    done: list[Completion] = []
-    shards = [
-        examples[start : start + label.shard_examples]
-        for start in range(0, len(examples), label.shard_examples)
-    ]
-    seen = 0
-    for number, shard in enumerate(shards):
-        done += teacher.complete(shard, number)
-        seen += len(shard)
-        progress(seen, 2 * len(examples), "examples")
+    done = teacher.complete_all(examples, progress)
     refuse_many_cut(examples, label, done)
     done = _judge(request, label, examples, done, progress)
     write_completions(request.out / COMPLETIONS, done)
@@ -49,6 +66,46 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         answered = learned(examples, done)
         told |= teacher.score(answered, teacher.header, request.out / TARGETS, progress)
     return StageResult(told)
+
+
+def _by_class(
+    request: StageRequest,
+    label: Label,
+    corpus: Corpus,
+    examples: list[Example],
+    progress: Progress,
+) -> StageResult:
+    """Write the store `classes`, and the hard labels' texts."""
+    named = NamedAnswers(label.classes, label.class_field)
+    asked = label.class_field is not None and any(is_asked(one, label) for one in examples)
+    teacher = None
+    if label.targets == "classes" or asked:
+        teacher = _Teacher(request, label, corpus)
+    filled = examples
+    if teacher and asked:
+        filled = with_answers(examples, teacher.complete_all(examples, progress), label)
+    prepared = request.inputs["examples"]
+    who: Classifier
+    if label.targets == "votes":
+        who = votes = PeoplesVotes(prepared)
+        filled = votes.on(filled)
+    else:
+        assert teacher is not None
+        who = teacher
+    header = ClassHeader(
+        engine="votes" if label.targets == "votes" else "transformers",
+        weights_digest="" if label.targets == "votes" else teacher_digest(request),
+        tokenizer_digest=corpus.tokenizer.digest,
+        template_digest=corpus.template.digest,
+        classes=named.names,
+        class_field=label.class_field,
+        dtype=request.config["dtype"],
+    )
+    work = ClassWork(label, corpus, header, request.scratch)
+    records, stored = store_classes(work, filled, who, request.out, progress)
+    done, labelled = hard_texts(work, examples, records)
+    write_completions(request.out / COMPLETIONS, done)
+    return StageResult(summary(examples, label, done) | stored | labelled)
 
 
 def _judge(
@@ -96,7 +153,7 @@ class _Teacher:
         # Of the targets; None where none are stored.
         self.header = store and TargetHeader(
             engine="transformers",
-            weights_digest=_weights_digest(config["model"]["weights"], artifact),
+            weights_digest=teacher_digest(request),
             tokenizer_digest=corpus.tokenizer.digest,
             template_digest=corpus.template.digest,
             vocab_size=vocab_size,
@@ -104,7 +161,22 @@ class _Teacher:
             num_draws=store.num_draws,
             kd_temperatures=label.temperatures,
             codec=store.codec,
-            dtype=config["dtype"],
+            dtype=_dtype(config),
+        )
+
+    def complete_all(self, examples: Sequence[Example], progress: Progress) -> list[Completion]:
+        """The completions of all examples, shard by shard."""
+        done: list[Completion] = []
+        size = self._label.shard_examples
+        for start in range(0, len(examples), size):
+            done += self.complete(examples[start : start + size], start // size)
+            progress(min(start + size, len(examples)), 2 * len(examples), "examples")
+        return done
+
+    def classify(self, examples: Iterable[Example], named: NamedAnswers) -> Iterator[ClassTargets]:
+        """How likely each class is, the rest of each example's answer as it stands."""
+        yield from self._engine.classify(
+            examples, named.names, lambda example: named.answers(example.answer or "")
         )
 
     def complete(self, examples: Sequence[Example], number: int) -> list[Completion]:
@@ -138,9 +210,15 @@ class _Teacher:
         return {"target_tokens": tokens, "target_bytes": stored, "top_k": header.top_k}
 
 
-def _weights_digest(base: str, artifact: Path | None) -> str:
+def _dtype(config: dict[str, Any]) -> str:
+    quantization = load_options(config).quantization
+    return config["dtype"] if quantization == "none" else f"{config['dtype']}, {quantization}"
+
+
+def teacher_digest(request: StageRequest) -> str:
     """Of the weights that answer: the folder's own, or those that `finetune` made of them."""
+    base, artifact = request.config["model"]["weights"], request.inputs.get("teacher")
     if artifact is None:
-        return base
+        return str(base)
     made = [artifact / name for name in (MODEL, ADAPTER) if (artifact / name).is_dir()]
     return digest_value([base, *map(digest_folder, made)])

@@ -2,3 +2,4 @@
 
 COMPLETIONS = "completions.parquet"
 TARGETS = "targets"
+CLASSES = "classes"

@@ -7,14 +7,15 @@ from collections import Counter
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.storage import read_rows_file, write_dropped, write_rows
+from stillhouse.data.shards import read_rows_of
+from stillhouse.data.storage import write_ended, write_rows, write_votes
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import MEASURED_ROWS, TOKENIZER, save_corpus
+from stillhouse.stages.corpus import MEASURED_ROWS, TOKENIZER, VOTES, save_corpus
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.sections import section_of
-from stillhouse.tokens.files import copy_tokenizer
+from stillhouse.tokens.files import copy_tokenizer, write_template
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
@@ -30,16 +31,22 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         context=config["context"],
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
-        paired=config["paired"],
+        domains=config.get("domains", ()),
+        is_silent=config.get("thinking") == "off",
     )
-    rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
+    rows = read_rows_of(request.inputs["rows"])
     tokenizer_folder = request.out / TOKENIZER
     made = make_examples(rows, wanted, tokenizer_folder)
     if wanted.tokenizer_from:
         copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
+    if wanted.is_silent:
+        # Every later stage reads this folder, and export ships it.
+        write_template(tokenizer_folder, made.tokenizer)
     save_corpus(request.out, made.examples, wanted.template)
     write_rows(request.out / MEASURED_ROWS, made.measured)
-    write_dropped(request.out / "dropped.parquet", made.dropped)
+    if wanted.prepare.votes:
+        write_votes(request.out / VOTES, made.votes)
+    write_ended(request.out / "dropped.parquet", made.dropped)
     progress(len(rows), len(rows), "rows")
     parts = Counter(example.part for example in made.examples)
     return StageResult(
@@ -50,6 +57,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "parts": dict(sorted(parts.items())),
             "tokens": made.tokens,
             "cut_prompts": made.num_cut,
+            **made.not_learned,
+            **({"voted_on": len(made.votes)} if wanted.prepare.votes else {}),
             "vocab_size": made.tokenizer.vocab_size,
             "flow": [dataclasses.asdict(count) for count in made.counts],
         }

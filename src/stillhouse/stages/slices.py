@@ -13,6 +13,7 @@ from stillhouse.data.paths import MISSING, find
 from stillhouse.evals.answers import parse_object
 from stillhouse.evals.scores import Column
 from stillhouse.evals.slices import MOST_NAMES, by_size, slice_columns
+from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.measuring import CLASS, LENGTH, Evaluate
 
 _LONGEST_NAME = 60
@@ -40,7 +41,11 @@ def cut_by_slices(
         InputError: no row has such a column.
     """
     found: dict[str, Column] = {}
+    if examples[0].domain:
+        found |= slice_columns(DOMAIN, [[example.domain] for example in examples])
     for kind in settings.slices:
+        if kind == DOMAIN and found:
+            continue
         if kind == LENGTH:
             found |= slice_columns(LENGTH, _by_length(examples))
         elif kind == CLASS:

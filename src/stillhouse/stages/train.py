@@ -1,8 +1,9 @@
-"""Train: the student learns from stored targets, its twin from gold answers alone."""
+"""Train: the student learns what its teacher says of each token, its twin gold answers alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +24,63 @@ from stillhouse.losses.divergences import (
 )
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.training import Train
+from stillhouse.stages.class_lessons import ClassLessons
 from stillhouse.stages.completing import answered
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import EXAMPLES, Corpus, open_corpus
 from stillhouse.stages.examining import Learned, beside_teacher, questions
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.train_domains import train_domains
 from stillhouse.stages.training import Learning, train_and_save
+from stillhouse.stages.weights import finished_model, use_compute
 from stillhouse.students.assignment import TrainingData
+from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.example_file import write_examples
 from stillhouse.students.examples import EncodedExample
-from stillhouse.students.target_sources import BROUGHT, Cached
+from stillhouse.students.target_sources import BROUGHT, AdapterOff, Cached, Live, TargetSource
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write the student (`model`, or `adapter`) and `kd_metrics.json`."""
-    training = section_of(Train, request.config["training"])
+    """Write the student (`model`, `adapter` or `adapters_kd`) and its `kd_metrics.json`."""
     corpus = open_corpus(request.inputs["examples"])
-    source = BROUGHT
+    # One teacher for all domains.
+    learning_of = partial(_learning, source=_source(request))
+    if request.config.get("domains"):
+        return train_domains(request, corpus, learning_of, progress)
+    return train_and_save(request, corpus, learning_of(request, corpus), progress)
+
+
+def _source(request: StageRequest) -> TargetSource:
+    """Who says what the teacher's distribution is, by the recipe's `train.mode`."""
+    mode = request.config["training"]["mode"]
+    if mode == "base":
+        return AdapterOff()
+    if mode == "live":
+        use_compute(request.config)
+        config = request.config | {"model": request.config["teacher"]}
+        folder = request.locations.get("teacher")
+        return Live(finished_model(config, request.inputs.get("teacher"), folder))
+    return BROUGHT
+
+
+def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Learning:
+    """What is learned from the examples of a corpus."""
+    training = section_of(Train, request.config["training"])
     asked = questions(request.config, request.inputs["examples"], corpus, training)
-    if "targets" in request.inputs:
+    train: Sequence[EncodedExample] | Sequence[ClassExample]
+    validation: Sequence[EncodedExample] | Sequence[ClassExample]
+    if "targets" in request.inputs and training.weights.class_kl:
+        named = NamedAnswers.of_config(request.config["named"])
+        lessons = ClassLessons(request.inputs["targets"], corpus, named)
+        train = lessons.encode(corpus.of_parts(training.parts))
+        validation = lessons.encode(corpus.of_parts(["validation"]))
+    elif "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         train = write_examples(request.scratch, labels.encode(training.parts))
         if not train:
@@ -56,7 +90,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
                 "raise label.max_new_tokens, or train the teacher for longer",
             )
         validation = write_examples(request.scratch, labels.encode(["validation"]))
-        source = Cached(labels.column)
+        if training.mode == "cached":
+            source = Cached(labels.column)
         if asked:
             asked = beside_teacher(asked, request.inputs["targets"], labels.learned)
     else:
@@ -66,8 +101,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         validation = write_examples(request.scratch, kept)
     data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
     folder = request.locations.get("student")
-    learning = Learning(data, objective_of(training), training, folder, asked)
-    return train_and_save(request, corpus, learning, progress)
+    return Learning(data, objective_of(training), training, folder, asked)
 
 
 def objective_of(training: Train) -> Objective:
@@ -88,6 +122,7 @@ def objective_of(training: Train) -> Objective:
         weights.cross_entropy,
         training.kd_temperature,
         training.t2_scaling,
+        weights.class_kl,
     )
 
 
@@ -105,14 +140,14 @@ def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Cor
 
 
 class _Labels:
-    """What `label` stored: completions, and targets that must belong to this very text."""
+    """What `label` stored: completions, and the targets of this very text if they are learned."""
 
     def __init__(self, folder: Path, corpus: Corpus, training: Train) -> None:
         self._corpus = corpus
         self._answers = folder / COMPLETIONS
         self._reader: TargetReader | None = None
         self.column = 0
-        if training.weights.needs_teacher:
+        if training.weights.needs_teacher and training.mode == "cached":
             expected: dict[str, Any] = {
                 "tokenizer_digest": corpus.tokenizer.digest,
                 "template_digest": corpus.template.digest,
@@ -146,7 +181,8 @@ class _Labels:
     def _texts(self, parts: Sequence[str]) -> Iterator[tuple[Example, EncodedConversation]]:
         examples = ExampleReader(self._corpus.folder / EXAMPLES, parts)
         for completion in iterate_completions(self._answers):
-            if completion.finish == "stop" and (found := examples.get(completion.example_id)):
+            found = examples.get(completion.example_id) if completion.finish == "stop" else None
+            if found and self._corpus.holds(found):
                 example = answered(found, completion)
                 yield example, self._corpus.encode(example)
 

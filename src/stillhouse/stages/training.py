@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from peft import PeftModel
+from transformers import PreTrainedModel
 
 from stillhouse.core.files import write_json
 from stillhouse.core.kd_metrics import KD_METRICS, Trend
@@ -13,17 +14,25 @@ from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
 from stillhouse.losses.terms import Objective
 from stillhouse.models.adapters import add_lora, trainable_count
+from stillhouse.models.quantised import parameter_count
 from stillhouse.models.scratch import save_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.examining import Questions
-from stillhouse.stages.weights import ADAPTER, MODEL, starting_model, use_compute
+from stillhouse.stages.weights import (
+    ADAPTER,
+    MODEL,
+    is_own_base,
+    new_base,
+    starting_model,
+    use_compute,
+)
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.checkpoints import delete_checkpoints
 from stillhouse.students.trackers import NO_TRACKERS, Trackers
-from stillhouse.students.train import Setting, train_model
+from stillhouse.students.train import Setting, TrainResult, train_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,55 +71,112 @@ def train_and_save(
     config = request.config
     use_compute(config)
     training = learning.training
-    start = starting_model(config, corpus, learning.folder)
-    model = add_lora(start, training.lora, training.seed) if training.lora else start
+    model, base = _learner(request, corpus, learning)
     trainable = trainable_count(model)
     setting = Setting(
         ResolvedCompute(config["device"], config["dtype"], config["threads"]),
         request.scratch,
         request.artifact_id,
         progress,
-        _trackers(request),
+        config.get("deepspeed"),
+        trackers=trackers_of(request),
     )
-    data = learning.data
-    if learning.asked:
-        data = replace(data, examiner=learning.asked.of(model))
-    result = train_model(model, data, learning.objective, training, setting)
+    result = learn(model, learning, setting)
     if isinstance(model, PeftModel):
-        write_adapter(model, request.out / ADAPTER, f"../{MODEL}")
-        start = model.unload()
-    if not training.lora or config["model"]["scratch"]:
-        # Nobody else has the base of a scratch model.
-        save_model(start, corpus.tokenizer_folder, request.out / MODEL)
-    write_json(request.out / KD_METRICS, result.record.model_dump(mode="json"))
+        write_adapter(model, request.out / ADAPTER, f"../{MODEL}", base)
+    else:
+        save_model(model, corpus.tokenizer_folder, request.out / MODEL)
+    write_record(request.out / KD_METRICS, result)
     delete_checkpoints(request.scratch)
+    num_examples = len(learning.data.train)
     summary = {
-        "examples": len(learning.data.train),
+        "examples": num_examples,
         "steps": result.steps,
-        "epochs": round(result.steps / training.length.steps_per_pass(len(learning.data.train)), 3),
+        "epochs": round(result.steps / training.length.steps_per_pass(num_examples), 3),
         "best_step": result.best_step,
         "stopped_early": result.stopped_early,
         "tokens_trained": result.tokens_trained,
         "rows": "packed" if result.is_packed else "padded",
         "trainable_parameters": trainable,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "loss": _told(result.record.trend),
+        "parameters": parameter_count(model),
+        "loss": in_words(result.record.trend),
+        **result.optimizer.in_words(training.optimizer, result.steps),
     }
     return StageResult(summary, series=result.series)
 
 
-def _trackers(request: StageRequest) -> Trackers:
+def _learner(
+    request: StageRequest, corpus: Corpus, learning: Learning
+) -> tuple[PreTrainedModel | PeftModel, Path | None]:
+    """The model before its first step, and where the frozen weights under its adapter lie."""
+    lora, config = learning.training.lora, request.config
+    if lora is None:
+        if is_own_base(config):
+            return new_base(request, corpus).to(config["device"]), None
+        folder = Path(learning.folder) if learning.folder else None
+        return starting_model(config, folder, "float32"), None
+    frozen, base = frozen_base(request, corpus, learning)
+    return add_lora(frozen, lora, learning.training.seed), base
+
+
+def frozen_base(
+    request: StageRequest, corpus: Corpus, learning: Learning
+) -> tuple[PreTrainedModel, Path | None]:
+    """The model that adapters are put on, and where it lies: in `out` where nobody else has it.
+
+    Args:
+        request: of a training.
+        corpus: tokenizer of the model.
+        learning: with `training.lora`.
+
+    Returns:
+        The model on its device, without an adapter.
+    """
+    lora, config = learning.training.lora, request.config
+    base = Path(learning.folder) if learning.folder else None
+    if is_own_base(config):
+        # It is quantised while it is loaded.
+        base = request.out / MODEL
+        save_model(new_base(request, corpus), corpus.tokenizer_folder, base)
+    # A bias that is trained is one of the base's own weights.
+    frozen = config["dtype"] if lora is None or lora.bias == "none" else "float32"
+    return starting_model(config, base, frozen), base
+
+
+def learn(model: PreTrainedModel | PeftModel, learning: Learning, setting: Setting) -> TrainResult:
+    """Train a model in place, and ask it on the way; see `students.train.train_model`."""
+    data = learning.data
+    if learning.asked:
+        data = replace(data, examiner=learning.asked.of(model))
+    return train_model(model, data, learning.objective, learning.training, setting)
+
+
+def write_record(path: Path, result: TrainResult) -> None:
+    """Write what was measured at each step."""
+    write_json(path, result.record.model_dump(mode="json"))
+
+
+def trackers_of(request: StageRequest, part: str = "") -> Trackers:
+    """Who hears of a training.
+
+    Args:
+        request: of the training.
+        part: of it, where it trains several models.
+
+    Returns:
+        With a name by which its training is told apart.
+    """
     told = request.trackers
     if not told:
         return NO_TRACKERS
-    name = f"{request.stage}-{request.variant}" if request.variant else request.stage
+    name = "-".join(filter(None, (request.stage, request.variant, part)))
     return Trackers(
         tuple(told["names"]), Path(told["folder"]), told["project"], name, told["environment"]
     )
 
 
-def _told(trend: Trend | None) -> str:
-    """The trend of the training loss, in words."""
+def in_words(trend: Trend | None) -> str:
+    """The trend of a training's loss."""
     if trend is None:
         return ""
     verb = "falls" if trend.falls else "does not fall steadily"

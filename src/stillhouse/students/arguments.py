@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
-from stillhouse.core.errors import NotBuiltError
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
 from stillhouse.students.order import Layout
 
-_OPTIMIZERS = {"adamw": "adamw_torch_fused"}
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _CHECKPOINTS = 10
 """How many a training writes when the recipe does not say; assumption: a tenth may be lost."""
 
 
-def check_optimizer(training: Training) -> None:
-    """Refuse what is not built.
-
-    Args:
-        training: the recipe's section.
-
-    Raises:
-        NotBuiltError: the optimizer's name is known to the recipe, but not to this version.
-    """
-    name = training.optimizer.name
-    if name not in _OPTIMIZERS:
-        raise NotBuiltError(
-            f"optimizer.name {name!r} is not built in this version",
-            f"use {' or '.join(_OPTIMIZERS)}, with lora where memory is short",
-        )
-
-
 def training_arguments(
-    training: Training, compute: ResolvedCompute, folder: Path, counts: tuple[int, int]
+    training: Training,
+    compute: ResolvedCompute,
+    folder: Path,
+    counts: tuple[int, int],
+    deepspeed: dict[str, Any] | None = None,
 ) -> tuple[TrainingArguments, Layout]:
     """The Trainer's arguments, and the layout of a step; nothing is reported or pushed anywhere.
 
@@ -44,14 +30,11 @@ def training_arguments(
         compute: device, dtype and threads, resolved.
         folder: where checkpoints go.
         counts: how many examples are trained on, and how many are for validation.
+        deepspeed: its configuration, where one is used.
 
     Returns:
         The arguments, and the layout that they and the launcher's processes give.
-
-    Raises:
-        NotBuiltError: an optimizer that this version does not have.
     """
-    check_optimizer(training)
     optimizer, length = training.optimizer, training.length
     num_train, num_validation = counts
     args = TrainingArguments(
@@ -60,11 +43,7 @@ def training_arguments(
         per_device_eval_batch_size=length.batch_size,
         gradient_accumulation_steps=length.accumulation,
         learning_rate=optimizer.learning_rate,
-        weight_decay=optimizer.weight_decay,
-        adam_beta1=optimizer.beta1,
-        adam_beta2=optimizer.beta2,
         max_grad_norm=optimizer.max_grad_norm,
-        optim=_OPTIMIZERS[optimizer.name],
         lr_scheduler_type=_SCHEDULES[optimizer.schedule],
         warmup_steps=optimizer.warmup_steps,
         seed=training.seed,
@@ -81,6 +60,7 @@ def training_arguments(
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
         report_to="none",
+        deepspeed=deepspeed,
         disable_tqdm=True,
     )
     if args.n_gpu > 1:

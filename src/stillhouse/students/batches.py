@@ -5,35 +5,50 @@ Legend: R rows of a batch, W their width, N trained tokens of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.order import FILLER
 from stillhouse.students.soft_rows import soft_rows
 from stillhouse.tokens.packing import pack_rows
 
+Learned = EncodedExample | ClassExample
+"""What a training has many of: text with targets of its tokens, or named answers."""
 
-class ExampleDataset(Dataset[EncodedExample]):
+
+class BatchMaker(Protocol):
+    """Lays examples out in the rows of a batch."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether several examples share a row."""
+
+    def __call__(self, examples: Sequence[Any]) -> dict[str, Any]:
+        """Rows and `targets` of one batch."""
+
+
+class ExampleDataset(Dataset[Learned]):
     """Examples by index; `FILLER` gives a row of one token that is not trained.
 
     Args:
         examples: what is trained on.
     """
 
-    def __init__(self, examples: Sequence[EncodedExample]) -> None:
+    def __init__(self, examples: Sequence[Learned]) -> None:
         self.examples = examples
         self.filler = EncodedExample(np.zeros(1, np.int32), np.zeros(1, np.bool_))
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> EncodedExample:
+    def __getitem__(self, index: int) -> Learned:
         return self.filler if index == FILLER else self.examples[index]
 
 
@@ -95,9 +110,24 @@ class Collator:
         }
 
 
+def count_units(targets: Mapping[str, torch.Tensor]) -> tuple[int, int, int]:
+    """What the losses of a batch are taken of.
+
+    Args:
+        targets: as a collator made them.
+
+    Returns:
+        Tokens that are scored; of these, tokens whose text is learned; examples with classes.
+    """
+    scored = len(targets["token_ids"])
+    if "teacher_probs" not in targets:
+        return scored, scored, 0
+    return scored, len(targets["hard_tokens"]), len(targets["teacher_probs"])
+
+
 def load_batches(
-    dataset: ExampleDataset, sampler: Sampler[list[int]], collator: Collator
-) -> DataLoader[EncodedExample]:
+    dataset: ExampleDataset, sampler: Sampler[list[int]], collator: BatchMaker
+) -> DataLoader[Learned]:
     """A loader in this process; it draws from a generator of its own, so nothing else shifts."""
     return DataLoader(
         dataset,

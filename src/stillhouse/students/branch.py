@@ -19,11 +19,13 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from stillhouse.losses.fused_linear import fused_linear_loss
-from stillhouse.losses.terms import Objective
-from stillhouse.models.head import check_head, find_head
+from stillhouse.losses.class_terms import ClassRows, class_linear_loss
+from stillhouse.losses.fused_linear import FusedLoss, fused_linear_loss
+from stillhouse.losses.terms import Objective, UnitWeights
+from stillhouse.models.head import HeadTensors, check_head, find_head, last_hidden
 from stillhouse.models.inference import plain_model
 from stillhouse.models.packing import answer_hidden, find_packed_reader
+from stillhouse.models.trees import read_trees
 from stillhouse.students.target_sources import Asked, stored_targets
 
 
@@ -33,7 +35,7 @@ class BranchOutput(ModelOutput):
 
     Attributes:
         loss: (), the weighted sum over trained tokens and loss terms.
-        per_token: name of each active loss term -> (N,) nats per token, detached.
+        per_token: name of each active loss term -> nats per token (N,), or per example, detached.
     """
 
     loss: Tensor | None = None
@@ -43,9 +45,10 @@ class BranchOutput(ModelOutput):
 def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -> bool:
     """Give the model's own `forward` the branch; `remove_branch` takes it away again.
 
-    The branch takes what `students.batches.Collator` makes, rows and `targets`, and beside it
-    `objective`, `token_weights`, (N,) or a scalar, and `ask`, which tells what the teacher says of
-    them; left out, they have brought it along.
+    The branch takes what `students.batches.Collator` or `students.class_batches.ClassCollator`
+    makes, rows and `targets`, and beside it `objective`, `token_weights`, (N,) or a scalar,
+    `example_weight`, of each example that `class_kl` is taken of, and `ask`, which tells what the
+    teacher says of trained tokens; left out, they have brought it along.
 
     Args:
         model: a causal language model, with or without an adapter around it.
@@ -70,18 +73,21 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
         ask: Asked = stored_targets,
         objective: Objective | None = None,
         token_weights: Tensor | None = None,
+        example_weight: float = 0.0,
         **kwargs: Any,
     ) -> Any:
         if targets is None or objective is None or token_weights is None:
             return plain(*args, **kwargs)
+        if "teacher_probs" in targets:
+            weights = UnitWeights(token_weights, example_weight)
+            fused = _class_losses(inner, vocab_size, kwargs, targets, objective, weights)
+            return BranchOutput(fused.loss, fused.per_token)
         # Before the student's activations are there: a live teacher's then lie in their room.
         soft = ask(kwargs, targets)
         hidden_NH = answer_hidden(inner, read_packed, kwargs, targets["positions"])
-        _gather_head(inner)
-        head = find_head(inner)
         fused = fused_linear_loss(
             hidden_NH,
-            replace(head, vocab_size=vocab_size or head.vocab_size),
+            _head(inner, vocab_size),
             targets["token_ids"],
             soft,
             objective,
@@ -91,6 +97,31 @@ def install_branch(model: PreTrainedModel | PeftModel, *, vocab_size: int = 0) -
 
     inner.forward = forward
     return read_packed is not None
+
+
+def _class_losses(
+    model: PreTrainedModel,
+    vocab_size: int,
+    rows: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    objective: Objective,
+    weights: UnitWeights,
+) -> FusedLoss:
+    """The losses of examples with named answers, from trees or from a row for each answer."""
+    if "ends" in rows:
+        hidden_RWH = read_trees(model, rows["input_ids"], rows["position_ids"], rows["ends"])
+    else:
+        hidden_RWH = last_hidden(model, rows["input_ids"], rows["attention_mask"])
+    hidden_NH = hidden_RWH.flatten(0, 1).index_select(0, targets["positions"])
+    named = ("token_ids", "answers", "tokens", "teacher_probs", "hard_tokens")
+    taught = ClassRows(*(targets[name] for name in named))
+    return class_linear_loss(hidden_NH, _head(model, vocab_size), taught, objective, weights)
+
+
+def _head(model: PreTrainedModel, vocab_size: int) -> HeadTensors:
+    _gather_head(model)
+    head = find_head(model)
+    return replace(head, vocab_size=vocab_size or head.vocab_size)
 
 
 def _gather_head(model: PreTrainedModel) -> None:

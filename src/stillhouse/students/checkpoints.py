@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,7 +26,7 @@ _PREFIX = "checkpoint-"
 
 
 def seal(folder: Path, plan_digest: str) -> None:
-    """Make a checkpoint durable and say whose it is.
+    """Make a checkpoint durable and say whose it is, and of which files.
 
     Args:
         folder: one checkpoint, written whole.
@@ -36,26 +37,36 @@ def seal(folder: Path, plan_digest: str) -> None:
     """
     with disk_full_is_clear(folder):
         sync_tree(folder)
-        write_json(folder / SEAL, {"plan_digest": plan_digest})
+        write_json(folder / SEAL, {"plan_digest": plan_digest, "files": _sizes_of(folder)})
 
 
 def latest_sealed(workdir: Path, plan_digest: str) -> Path | None:
-    """The newest checkpoint of this plan; every other that could not be resumed is deleted.
+    """The newest checkpoint; one that is torn or has lost a file is deleted.
 
     Args:
         workdir: of the training.
-        plan_digest: what a checkpoint must have been sealed with; one of another plan is deleted
-            as well, because going on from it would give weights of neither plan.
+        plan_digest: what each checkpoint must have been sealed with.
 
     Returns:
         Its folder, or None when training starts at the beginning.
+
+    Raises:
+        ArtifactError: a checkpoint is of another training; going on from it would give weights of
+            neither.
     """
     usable = []
     for folder in _by_step(workdir):
-        if _sealed_for(folder) == plan_digest:
-            usable.append(folder)
-        else:
+        sealed = _seal_of(folder)
+        if sealed is None or sealed["files"] != _sizes_of(folder):
             shutil.rmtree(folder)
+        elif sealed["plan_digest"] != plan_digest:
+            raise ArtifactError(
+                f"{folder} belongs to another training: it was sealed for the plan "
+                f"{sealed['plan_digest']}, this is {plan_digest}",
+                "train in another folder, or delete this one",
+            )
+        else:
+            usable.append(folder)
     return usable[-1] if usable else None
 
 
@@ -116,6 +127,14 @@ def _by_step(workdir: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: int(folder.name.removeprefix(_PREFIX)))
 
 
-def _sealed_for(folder: Path) -> str | None:
+def _seal_of(folder: Path) -> dict[str, Any] | None:
     path = folder / SEAL
-    return json.loads(path.read_text())["plan_digest"] if path.is_file() else None
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _sizes_of(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != SEAL
+    }

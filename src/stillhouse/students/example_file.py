@@ -24,6 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from stillhouse.core.files import disk_full_is_clear
 from stillhouse.core.targets import Draws, TargetKey, TokenTargets
+from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
 
 _CHECKED = TargetKey("", "", "")
@@ -78,7 +79,9 @@ class ExampleFile(Sequence[EncodedExample]):
         return EncodedExample(ids, is_trained, _targets(ids[is_trained], soft) if soft else None)
 
 
-def lengths_of(examples: Sequence[EncodedExample]) -> NDArray[np.int64]:
+def lengths_of(
+    examples: Sequence[EncodedExample] | Sequence[ClassExample],
+) -> NDArray[np.int64]:
     """(N,) tokens of each example, without reading those that lie in a file."""
     if isinstance(examples, ExampleFile):
         return examples.lengths

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -17,11 +18,15 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
 from stillhouse.models.inference import plain_model
+from stillhouse.models.quantised import keep_unpacked, refuse_repacked
 from stillhouse.models.source import context_tokens
+from stillhouse.models.trees import can_read_trees
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
+from stillhouse.students.alone import launch_alone
 from stillhouse.students.arguments import training_arguments
 from stillhouse.students.assignment import Assignment, TrainingData
+from stillhouse.students.batches import BatchMaker, Collator, Learned
 from stillhouse.students.branch import install_branch, remove_branch
 from stillhouse.students.checkpoints import (
     FOLDER,
@@ -29,8 +34,11 @@ from stillhouse.students.checkpoints import (
     latest_sealed,
     load_trainable,
 )
-from stillhouse.students.example_file import lengths_of
-from stillhouse.students.examples import check_examples
+from stillhouse.students.class_batches import ClassCollator
+from stillhouse.students.class_examples import ClassExample, check_class_examples
+from stillhouse.students.example_file import ExampleFile, lengths_of
+from stillhouse.students.examples import EncodedExample, check_examples
+from stillhouse.students.optimizers import OptimizerFacts, optimizer_facts
 from stillhouse.students.target_sources import NOTHING, OpenSource
 from stillhouse.students.trackers import NO_TRACKERS, Trackers
 from stillhouse.students.trainer import StudentTrainer
@@ -47,19 +55,24 @@ class Setting:
         plan_digest: of everything that decides what training does; only checkpoints with the
             same digest are resumed.
         progress: hears of every step.
-        trackers: so do they.
+        deepspeed: its configuration, where one is used.
+        at_checkpoint: is told the step of every checkpoint before it is sealed, when the model
+            holds its weights; told again after a crash in between.
+        trackers: hear of every step too.
     """
 
     compute: ResolvedCompute
     workdir: Path
     plan_digest: str
     progress: Progress = no_progress
+    deepspeed: dict[str, Any] | None = None
+    at_checkpoint: Callable[[int], None] | None = None
     trackers: Trackers = NO_TRACKERS
 
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """The losses of one step, nats per token; None where not measured."""
+    """What was measured at one step; losses in nats per token, None where not measured."""
 
     step: int
     loss: float | None
@@ -79,6 +92,7 @@ class TrainResult:
         tokens_trained: trained tokens over all steps, counted as often as they were seen.
         is_packed: several examples shared a row; False where the model cannot read such rows, so
             that each had one, padded.
+        optimizer: what the optimizer holds.
     """
 
     record: KdMetrics
@@ -88,6 +102,7 @@ class TrainResult:
     stopped_early: bool
     tokens_trained: int
     is_packed: bool
+    optimizer: OptimizerFacts
 
     @property
     def curve(self) -> tuple[CurvePoint, ...]:
@@ -109,7 +124,7 @@ def train_model(
 
     The same model, data, training and compute give the same weights, bit for bit, however often
     the process was killed on the way. With early stopping the model ends with the weights of its
-    best measurement. Checkpoints stay: `checkpoints.delete_checkpoints` removes them once
+    lowest validation loss. Checkpoints stay: `checkpoints.delete_checkpoints` removes them once
     the model is saved.
 
     Args:
@@ -121,31 +136,36 @@ def train_model(
         setting: machine, folder, digest and progress.
 
     Returns:
-        What was measured and what was reached.
+        The curve and what was reached.
 
     Raises:
         InputError: an example that cannot be trained on, or early stopping without validation.
         ModelError: a model whose head is not known, or trainable weights in half precision.
-        NotBuiltError: an optimizer that this version does not have.
+        UsageError: an optimizer that this machine does not have.
         TrainingError: NaN, missing or zero gradients; names the step.
     """
     data = data if objective.needs_teacher else replace(data, source=NOTHING)
-    _check(model, data, training)
+    _check(model, data, objective, training)
+    if setting.deepspeed:
+        launch_alone()
     torch.set_num_threads(setting.compute.threads)
-    with _ready_to_train(model, training, data.vocab_size) as is_packed:
+    with ExitStack() as stack:
+        is_packed = stack.enter_context(_ready_to_train(model, training, data.vocab_size))
         teacher = data.source.open(model, data.vocab_size)
         _check_context(data, teacher)
         assignment = Assignment(
             data=data,
             objective=objective,
             teacher=teacher,
+            optimizer=training.optimizer,
             stopping=training.early_stopping,
             workdir=setting.workdir,
             plan_digest=setting.plan_digest,
-            is_packed=is_packed and teacher.reads_packed,
+            collator=_collator(model, data, objective, is_packed and teacher.reads_packed),
             progress=setting.progress,
+            at_checkpoint=setting.at_checkpoint,
         )
-        trainer = _build_trainer(model, assignment, training, setting)
+        trainer = stack.enter_context(closing(_build_trainer(model, assignment, training, setting)))
         newest = _newest_checkpoint(trainer, setting)
         if newest and _is_done(newest, training, trainer.stopping_key):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
@@ -156,18 +176,19 @@ def train_model(
         return _finish(trainer, training, setting)
 
 
-def _check(model: PreTrainedModel | PeftModel, data: TrainingData, training: Training) -> None:
+def _check(
+    model: PreTrainedModel | PeftModel, data: TrainingData, objective: Objective, training: Training
+) -> None:
     if training.early_stopping and not data.validation:
         raise InputError(
             "early_stopping needs validation examples, and there are none",
             "give prepare.split a validation part, or leave early_stopping out",
         )
-    known = data.vocab_size or find_head(model).num_used
-    columns = data.source.log_z_column + 1
-    longest = context_tokens(plain_model(model).config.to_dict()) or 0
+    keep_unpacked(model)
+    refuse_repacked(model)
     for examples in (data.train, data.validation):
         if examples or examples is data.train:
-            check_examples(examples, known, columns, longest)
+            _check_examples(model, examples, data, objective)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             raise ModelError(
@@ -175,6 +196,39 @@ def _check(model: PreTrainedModel | PeftModel, data: TrainingData, training: Tra
                 "load the model in float32; compute.dtype: bfloat16 still runs its products in "
                 "bfloat16",
             )
+
+
+def _check_examples(
+    model: PreTrainedModel | PeftModel,
+    examples: Sequence[Learned],
+    data: TrainingData,
+    objective: Objective,
+) -> None:
+    known = data.vocab_size or find_head(model).num_used
+    longest = context_tokens(plain_model(model).config.to_dict()) or 0
+    if isinstance(examples, ExampleFile) and not objective.class_kl:
+        check_examples(examples, known, data.source.log_z_column + 1, longest)
+        return
+    classes = [one for one in examples if isinstance(one, ClassExample)]
+    texts = [one for one in examples if isinstance(one, EncodedExample)]
+    if (bool(classes) == bool(texts) and examples) or bool(classes) != bool(objective.class_kl):
+        raise InputError(
+            "class_kl is learned from examples with named answers, and other terms from text",
+            "pass ClassExample for an objective with class_kl, else EncodedExample",
+        )
+    if classes:
+        needs_labels = objective.cross_entropy > 0 and examples is data.train
+        check_class_examples(classes, known, needs_labels=needs_labels, max_length=longest)
+    else:
+        check_examples(texts, known, data.source.log_z_column + 1, longest)
+
+
+def _collator(
+    model: PreTrainedModel | PeftModel, data: TrainingData, objective: Objective, is_packed: bool
+) -> BatchMaker:
+    if objective.class_kl:
+        return ClassCollator(can_read_trees(model))
+    return Collator(data.source.log_z_column, is_packed, objective.kd_temperature)
 
 
 def _check_context(data: TrainingData, teacher: OpenSource) -> None:
@@ -196,7 +250,7 @@ def _build_trainer(
     data = assignment.data
     counts = (len(data.train), len(data.validation))
     folder = setting.workdir / FOLDER
-    args, layout = training_arguments(training, setting.compute, folder, counts)
+    args, layout = training_arguments(training, setting.compute, folder, counts, setting.deepspeed)
     setting.trackers.tell(args)
     if data.validation:
         args.metric_for_best_model = stopping_key(training.early_stopping, assignment.objective)
@@ -232,6 +286,7 @@ def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> Tr
         stopped_early=bool(stopping and has_stalled(trainer.stopping_values(), stopping)),
         tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
         is_packed=trainer.collator.is_packed,
+        optimizer=optimizer_facts(trainer.student, training.optimizer),
     )
 
 

@@ -9,19 +9,20 @@ import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast_object_list
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from stillhouse.core.errors import TrainingError
 from stillhouse.core.protocols import Reading
-from stillhouse.losses.terms import CE
+from stillhouse.losses.terms import CE, UnitWeights
 from stillhouse.students.assignment import Assignment
-from stillhouse.students.batches import Collator, ExampleDataset, load_batches
+from stillhouse.students.batches import ExampleDataset, Learned, count_units, load_batches
 from stillhouse.students.checkpoints import (
     checkpoint_folder,
     drop_old,
@@ -30,7 +31,8 @@ from stillhouse.students.checkpoints import (
     seal,
 )
 from stillhouse.students.example_file import lengths_of
-from stillhouse.students.examples import EncodedExample
+from stillhouse.students.layerwise import Layerwise
+from stillhouse.students.optimizers import build_optimizer, layerwise_of
 from stillhouse.students.order import FixedSampler, Layout, StepSampler
 from stillhouse.students.watching import (
     EVAL,
@@ -75,7 +77,7 @@ class StudentTrainer(Trainer):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel | PeftModel,
         args: TrainingArguments,
         layout: Layout,
         assignment: Assignment,
@@ -86,14 +88,36 @@ class StudentTrainer(Trainer):
         self.student = model
         self.layout = layout
         self.assignment = assignment
-        temperature = assignment.objective.kd_temperature
-        column = assignment.data.source.log_z_column
-        self.collator = Collator(column, assignment.is_packed, temperature)
+        self.collator = assignment.collator
         self.step_tokens = 0
+        self.step_units = UnitWeights(0)
+        self.layerwise: Layerwise | None = None
         self.watch = StepWatch(assignment.objective, args.max_steps)
         self.stopping_key = stopping_key(assignment.stopping, assignment.objective)
 
-    def get_train_dataloader(self) -> DataLoader[EncodedExample]:
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The recipe's optimizer over the trainable parameters.
+
+        Args:
+            model: the student, where its weights were cut over processes; else its own.
+
+        Returns:
+            The optimizer; made once.
+        """
+        if self.optimizer is None:
+            section = self.assignment.optimizer
+            student = cast("PreTrainedModel | PeftModel", model or self.student)
+            decayed = self.get_decay_parameter_names(student)
+            self.optimizer = build_optimizer(student, section, decayed)
+            self.layerwise = layerwise_of(self.optimizer, section, self.layout.num_processes)
+        return self.optimizer
+
+    def close(self) -> None:
+        """Leave nothing on the model that acts when others train it."""
+        if self.layerwise:
+            self.layerwise.remove()
+
+    def get_train_dataloader(self) -> DataLoader[Learned]:
         """Every batch of the whole training, in one pass of the Trainer."""
         rows = self.assignment.data.train
         sampler = StepSampler(lengths_of(rows), self.layout, self.args.max_steps, self.args.seed)
@@ -104,12 +128,14 @@ class StudentTrainer(Trainer):
     ) -> Tensor:
         """() int64: trained tokens of this step over accumulation and processes."""
         self.watch.start_step()
-        tokens = sum(len(batch["targets"]["token_ids"]) for batch in batch_samples)
-        count = torch.tensor(tokens, device=device)
+        counted = [count_units(batch["targets"]) for batch in batch_samples]
+        counts = torch.tensor(counted, device=device).sum(0)
         if self.layout.num_processes > 1:
-            count = self.accelerator.gather(count).sum()
-        self.step_tokens = int(count)
-        return count
+            counts = self.accelerator.reduce(counts, "sum")
+        self.step_tokens, tokens, examples = counts.tolist()
+        turns = self.layout.num_processes  # DDP's mean over processes is undone
+        self.step_units = UnitWeights(turns / max(tokens, 1), turns / max(examples, 1))
+        return counts[0]
 
     def compute_loss(
         self,
@@ -118,9 +144,8 @@ class StudentTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Any:
-        """This batch's part of the step's token mean; DDP's mean over processes is undone."""
-        weight = self.layout.num_processes / max(self.step_tokens, 1)
-        loss, per_token = self.losses_of(model, inputs, weight)
+        """This batch's part of the step's means over tokens, and over examples."""
+        loss, per_token = self.losses_of(model, inputs, self.step_units)
         if not loss.requires_grad:
             raise TrainingError(
                 f"step {self.state.global_step + 1}: no trainable parameter reaches the loss",
@@ -130,39 +155,46 @@ class StudentTrainer(Trainer):
         return (loss, per_token) if return_outputs else loss
 
     def losses_of(
-        self, model: nn.Module, batch: dict[str, Any], weight: float
+        self, model: nn.Module, batch: dict[str, Any], weights: UnitWeights
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The losses of a batch, each trained token weighted alike.
+        """The losses of a batch, each trained token and each example weighted alike.
 
         Args:
             model: the student, or what the Trainer has wrapped around it.
             batch: as the collator makes it, on the student's device.
-            weight: of each token; 0 where only its losses are wanted.
+            weights: of each; 0 where only the losses are wanted.
 
         Returns:
-            (), the weighted sum; name of each loss term -> (N,) nats per token, detached.
+            (), the weighted sum; name of each loss term -> nats per token (N,), or per example,
+            detached.
         """
         outputs = model(
             **batch,
             ask=self.assignment.teacher.ask,
             objective=self.assignment.objective,
-            token_weights=torch.tensor(weight, device=batch["input_ids"].device),
+            token_weights=torch.tensor(weights.token, device=batch["input_ids"].device),
+            example_weight=weights.example,
         )
         return outputs.loss, outputs.per_token
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """The gradient's norm before it was shortened; layerwise that was done on the way."""
+        return self.layerwise.take_norm() if self.layerwise else super()._clip_grad_norm(model)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The gradient's norm; stops the run where it or the loss cannot be trusted."""
         norm = super()._get_grad_norm(model, grad_norm)
-        loss, size = float(self._tr_loss), float(norm)
+        # Without ZeRO, DeepSpeed tells no norm.
+        loss, size = float(self._tr_loss), 1.0 if norm is None else float(norm)
         step = self.state.global_step + 1
-        if step == 1:
-            self._require_gradients()
         if not math.isfinite(loss) or not math.isfinite(size):
             raise TrainingError(
                 f"step {step}: the loss is {loss}, the gradient's norm {size}",
-                "lower optimizer.learning_rate, or add warmup_steps; weights are as before "
-                "this step",
+                "lower optimizer.learning_rate, or add warmup_steps; the newest checkpoint is of "
+                "before this step",
             )
+        if step == 1 and not self.is_deepspeed_enabled:  # which has given the gradients away
+            self._require_gradients()
         if size == 0 and self.step_tokens:
             raise TrainingError(
                 f"step {step}: every gradient is 0, so nothing would be learned",
@@ -172,10 +204,11 @@ class StudentTrainer(Trainer):
 
     def _require_gradients(self) -> None:
         """A trainable parameter that the loss never reaches would stay as it is without a word."""
+        moved = self.optimizer.state if self.optimizer else {}  # already, during the backward pass
         unreached = [
             name
             for name, parameter in self.student.named_parameters()
-            if parameter.requires_grad and parameter.grad is None
+            if parameter.requires_grad and parameter.grad is None and parameter not in moved
         ]
         if unreached and self.step_tokens:
             raise TrainingError(
@@ -186,15 +219,15 @@ class StudentTrainer(Trainer):
 
     @torch.no_grad()
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """The token mean of each loss term on the validation examples, the same in each process.
+        """The mean of each loss term on the validation examples, the same in each process.
 
         Args:
             *_args: the Trainer's own, not used.
             **_kwargs: the Trainer's own, not used.
 
         Returns:
-            `eval_loss`, `eval_NAME` of each active loss term, in nats per token, and of each metric
-            that the examiner finds.
+            `eval_loss`, `eval_NAME` of each active loss term, in nats per token or per example, and
+            of each metric that the examiner finds.
 
         Raises:
             TrainingError: the loss is not finite, or what decides when to stop was not measured.
@@ -202,12 +235,13 @@ class StudentTrainer(Trainer):
         rows = self.assignment.data.validation
         sampler = FixedSampler(lengths_of(rows), self.layout)
         # On the CPU: Apple's GPUs have no float64.
-        sums = torch.zeros(len(self.assignment.objective.weights) + 1, dtype=torch.float64)
+        sums = torch.zeros(2, len(self.assignment.objective.weights), dtype=torch.float64)
         self.student.eval()
         for batch in load_batches(ExampleDataset(rows), sampler, self.collator):
-            _, per_token = self.losses_of(self.student, self._prepare_inputs(batch), 0.0)
-            terms = [term.cpu().double() for term in per_token.values()]
-            sums += torch.stack([*(term.sum() for term in terms), sums.new_tensor(len(terms[0]))])
+            told = self.losses_of(self.student, self._prepare_inputs(batch), UnitWeights(0.0))[1]
+            terms = [term.cpu().double() for term in told.values()]
+            counts = sums.new_tensor([len(term) for term in terms])
+            sums += torch.stack([torch.stack([term.sum() for term in terms]), counts])
         self.student.train()
         if self.layout.num_processes > 1:
             sums = self.accelerator.reduce(sums.to(self.args.device), "sum")
@@ -215,7 +249,7 @@ class StudentTrainer(Trainer):
 
     def _report(self, sums: Tensor) -> dict[str, float]:
         weights = self.assignment.objective.weights
-        means = dict(zip(weights, (sums[:-1] / sums[-1]).tolist(), strict=True))
+        means = dict(zip(weights, (sums[0] / sums[1].clamp_min(1)).tolist(), strict=True))
         loss = sum(weight * means[name] for name, weight in weights.items())
         if not math.isfinite(loss):
             raise TrainingError(f"step {self.state.global_step}: the validation loss is {loss}")
@@ -254,7 +288,7 @@ class StudentTrainer(Trainer):
             sums = self.watch.sums
             if self.layout.num_processes > 1:
                 sums = self.accelerator.reduce(sums.to(self.args.device), "sum").cpu()
-            logs |= {"tokens": self.step_tokens, **self.watch.terms(sums, self.step_tokens)}
+            logs |= {"tokens": self.step_tokens, **self.watch.terms(sums)}
         if "loss" in logs or EVAL + LOSS in logs:
             logs |= self.watch.of_the_day()
         super().log(logs, start_time)
@@ -277,6 +311,8 @@ class StudentTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             workdir = self.assignment.workdir
+            if self.assignment.at_checkpoint:
+                self.assignment.at_checkpoint(self.state.global_step)
             seal(checkpoint_folder(workdir, self.state.global_step), self.assignment.plan_digest)
             drop_old(workdir, self.state.best_global_step)
 

@@ -73,7 +73,7 @@ class StepWatch:
     def __init__(self, objective: Objective, num_steps: int) -> None:
         self.plateau = Plateau(window_of(num_steps))
         self._names = tuple(objective.weights)
-        self._sums = torch.zeros(len(self._names), dtype=torch.float64)
+        self._sums = torch.zeros(2, len(self._names), dtype=torch.float64)
         self._since = time.monotonic()
 
     def start_step(self) -> None:
@@ -81,19 +81,20 @@ class StepWatch:
         self._sums.zero_()
 
     def add_batch(self, per_token: Mapping[str, Tensor]) -> None:
-        """Add the terms of one batch, (N,) each."""
+        """Add the terms of one batch, (N,) each, of its tokens or its examples."""
         # On the CPU: Apple's GPUs have no float64.
-        sums = [per_token[name].sum() for name in self._names]
-        self._sums += torch.stack(sums).cpu().double()
+        sums = torch.stack([per_token[name].sum() for name in self._names]).cpu().double()
+        counts = sums.new_tensor([len(per_token[name]) for name in self._names])
+        self._sums += torch.stack([sums, counts])
 
     @property
     def sums(self) -> Tensor:
-        """(terms,) float64 of this process, in the order of the objective."""
+        """(2, terms) float64 of this process: sums, and of how many; as the objective orders."""
         return self._sums
 
-    def terms(self, sums: Tensor, tokens: int) -> dict[str, float]:
-        """Token means by name."""
-        return dict(zip(self._names, (sums / max(tokens, 1)).tolist(), strict=True))
+    def terms(self, sums: Tensor) -> dict[str, float]:
+        """Means by name, over the step's tokens, or its examples."""
+        return dict(zip(self._names, (sums[0] / sums[1].clamp_min(1)).tolist(), strict=True))
 
     def shown(self, logs: Mapping[str, float]) -> dict[str, float]:
         """What progress shows of an entry of the log."""

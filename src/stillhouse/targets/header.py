@@ -115,7 +115,7 @@ def _refuse_older(fields: Any, path: Path) -> None:
         )
 
 
-def refuse_mismatch(stored: TargetHeader, wanted: TargetHeader | Mapping[str, Any]) -> None:
+def refuse_mismatch(stored: BaseModel, wanted: BaseModel | Mapping[str, Any]) -> None:
     """Say nothing when the stored header has all wanted values.
 
     Args:
@@ -125,7 +125,7 @@ def refuse_mismatch(stored: TargetHeader, wanted: TargetHeader | Mapping[str, An
     Raises:
         ArtifactError: names each field that differs, with both values.
     """
-    fields = wanted.model_dump() if isinstance(wanted, TargetHeader) else dict(wanted)
+    fields = wanted.model_dump() if isinstance(wanted, BaseModel) else dict(wanted)
     have = stored.model_dump()
     unknown = sorted(set(fields) - set(have))
     if unknown:

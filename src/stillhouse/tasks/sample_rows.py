@@ -8,9 +8,11 @@ from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
 from stillhouse.data.nearest import did_you_mean
 from stillhouse.recipes.rows import SampleRows
+from stillhouse.tasks.neurons import rows as neurons
 from stillhouse.tasks.tickets import rows as tickets
 
 GENERATORS: dict[str, Callable[[int, int, float], Iterator[Row]]] = {
+    "neurons": neurons.generate_rows,
     "tickets": tickets.generate_rows,
 }
 """Task name to a function of (rows, seed, noise)."""

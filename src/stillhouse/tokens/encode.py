@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Message
-from stillhouse.tokens.template import Rendered, Template
+from stillhouse.tokens.spans import LeftOut, Written
+from stillhouse.tokens.template import Template
 from stillhouse.tokens.token_bytes import byte_positions
 from stillhouse.tokens.tokenizer import TextTokenizer, digest_ids
 
@@ -29,7 +30,11 @@ class EncodedConversation:
         text: the rendered conversation.
         view_digest: of messages, template and tokenizer.
         completion_digest: of the trained token ids.
-        seams_split: borders of answers at which the text had to be encoded in pieces.
+        seams: bytes of `text` at which it had to be encoded in pieces, because a token reached
+            over the border of an answer.
+        left_out: the assistant turns that are not learned.
+        inserted: bytes of an empty thought that the template put before the last answer, and that
+            a model which is asked does not get.
     """
 
     ids: NDArray[np.int32]
@@ -38,12 +43,20 @@ class EncodedConversation:
     text: str
     view_digest: str
     completion_digest: str
-    seams_split: int
+    seams: tuple[int, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    inserted: int = 0
 
     @property
     def num_trained(self) -> int:
         """How many tokens are learned."""
         return int(self.is_trained.sum())
+
+    @property
+    def last_answer(self) -> slice:
+        """Where the last answer stands, its end of turn included."""
+        end = int(np.flatnonzero(self.is_trained)[-1]) + 1
+        return slice(int(np.flatnonzero(~self.is_trained[:end])[-1]) + 1, end)
 
 
 def encode_conversation(
@@ -87,7 +100,9 @@ def encode_conversation(
         text=rendered.text,
         view_digest=_view_digest(messages, template, tokenizer),
         completion_digest=digest_ids(ids[is_trained]),
-        seams_split=len(seams),
+        seams=tuple(positions[seams].tolist()),
+        left_out=rendered.left_out,
+        inserted=rendered.inserted,
     )
 
 
@@ -112,7 +127,7 @@ def encode_prompt(
 
 
 def _broken_seams(
-    rendered: Rendered,
+    rendered: Written,
     spans: NDArray[np.int32],
     ids: NDArray[np.int32],
     offsets: NDArray[np.int32],
@@ -155,5 +170,5 @@ def _mask(offsets: NDArray[np.int32], spans: NDArray[np.int32]) -> NDArray[np.bo
 
 
 def _view_digest(messages: Sequence[Message], template: Template, tokenizer: TextTokenizer) -> str:
-    turns = [[message.role, message.content] for message in messages]
+    turns = [message.as_list() for message in messages]
     return digest_value([turns, template.digest, tokenizer.digest])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from stillhouse.core.rows import Message
-from stillhouse.tokens.encode import encode_conversation
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
@@ -19,10 +17,8 @@ def end_ids(tokenizer: TextTokenizer, template: Template) -> frozenset[int]:
         Perhaps none; a model may know more.
     """
     found = {tokenizer.eos_id} if "eos_token" in tokenizer.specials else set()
-    turn = encode_conversation(
-        (Message("user", "a"), Message("assistant", "b")), template, tokenizer
-    )
-    last = int(turn.ids[turn.is_trained][-1])
-    if tokenizer.decode([last]) == "":  # a special token, not a part of the answer
-        found.add(last)
+    if template.ending:
+        ids, _ = tokenizer.encode(template.ending)
+        if len(ids) == 1 and int(ids[0]) in tokenizer.special_ids:
+            found.add(int(ids[0]))
     return frozenset(found)

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 from stillhouse.core.errors import ModelError
+from stillhouse.core.files import write_atomic
 from stillhouse.core.hashing import digest_file, digest_value
+from stillhouse.tokens.tokenizer import TextTokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -41,3 +43,9 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
+
+
+def write_template(folder: Path, tokenizer: TextTokenizer) -> None:
+    """Put a tokenizer's chat template beside its files, where it goes before any other there."""
+    text = tokenizer.chat_template or ""
+    write_atomic(folder / "chat_template.jinja", text.encode())

@@ -13,29 +13,18 @@ import jinja2
 from stillhouse.core.errors import InputError, ModelError
 from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Message
-from stillhouse.tokens.sandbox import compile_template
-from stillhouse.tokens.spans import trained_spans
+from stillhouse.tokens.sandbox import compile_template, render_template
+from stillhouse.tokens.spans import Ends, Written, mark_answers, usual_end
+from stillhouse.tokens.thoughts import is_closed
 from stillhouse.tokens.tokenizer import TextTokenizer
+from stillhouse.tokens.turns import require_written, turns_for
 
 _ROLES = ("system", "user", "assistant")
 # What a template's own expressions raise on a message that it does not expect.
 _TEMPLATE_FAULTS = (
     jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
+    RecursionError, MemoryError,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A conversation as text.
-
-    Attributes:
-        text: as the model reads it.
-        trained: half-open character spans, one an assistant turn, in order: the turn's content
-            and its end-of-turn token, without header and trailing line break.
-    """
-
-    text: str
-    trained: tuple[tuple[int, int], ...]
 
 
 class Template(Protocol):
@@ -45,9 +34,13 @@ class Template(Protocol):
     def digest(self) -> str:
         """sha256 of all that decides the text, messages aside."""
 
+    @property
+    def ending(self) -> str:
+        """The special token that ends an answer; empty where there is none."""
+
     def render(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = False
-    ) -> Rendered:
+    ) -> Written:
         """The conversation as text; with the header of an answer to come, if asked for."""
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
@@ -73,13 +66,18 @@ class PlainTemplate:
     bos: str = ""
 
     @property
+    def ending(self) -> str:
+        """The end-of-text token."""
+        return self.eos
+
+    @property
     def digest(self) -> str:
         """sha256 of the three texts and the tokens that open and end a text."""
         return digest_value(["plain", self.bos, self.system, self.user, self.assistant, self.eos])
 
     def render(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = False
-    ) -> Rendered:
+    ) -> Written:
         """The conversation as text.
 
         Args:
@@ -96,7 +94,9 @@ class PlainTemplate:
         spans: list[tuple[int, int]] = []
         length = len(self.bos)
         for number, message in enumerate(messages):
-            before, after = self._around(message.role, number)
+            # An empty text would hide the call.
+            role = "call of a tool" if message.tool_calls else message.role
+            before, after = self._around(role, number)
             is_answer = message.role == "assistant"
             ending = after + (self.eos if is_answer else "")
             part = before + message.content + ending
@@ -106,7 +106,7 @@ class PlainTemplate:
             length += len(part)
         if add_generation_prompt:
             parts.append(self._around("assistant", len(messages))[0])
-        return Rendered("".join(parts), tuple(spans))
+        return Written("".join(parts), tuple(spans))
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The text after which the model writes its answer."""
@@ -144,13 +144,18 @@ class SourceTemplate:
         return cls(tokenizer.eos_token, *tokenizer.wrapping)
 
     @property
+    def ending(self) -> str:
+        """The end-of-text token."""
+        return self.eos
+
+    @property
     def digest(self) -> str:
         """sha256 of the tokens around source and target."""
         return digest_value(["source", self.before, self.behind, self.eos])
 
     def render(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = False
-    ) -> Rendered:
+    ) -> Written:
         """Source and, where the last turn is an answer, target.
 
         Args:
@@ -171,9 +176,9 @@ class SourceTemplate:
             )
         source = self.before + sources[-1] + self.behind
         if messages[-1].role != "assistant" or add_generation_prompt:
-            return Rendered(source, ())
+            return Written(source, ())
         text = source + messages[-1].content + self.eos
-        return Rendered(text, ((len(source), len(text)),))
+        return Written(text, ((len(source), len(text)),))
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The source alone."""
@@ -189,11 +194,13 @@ class ChatTemplate:
         specials: named special tokens that it may write, such as `eos_token`.
         now: the time that `strftime_now` tells. It is fixed, so that a text is the same
             tomorrow; Llama 3's own fallback date.
+        special_tokens: all of the tokenizer's, of which one ends a turn.
     """
 
     source: str
     specials: tuple[tuple[str, str], ...] = ()
     now: datetime = datetime(2024, 7, 26)
+    special_tokens: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _ = self._compiled
@@ -217,7 +224,16 @@ class ChatTemplate:
                 "give the model a plain template in the recipe, "
                 "or add chat_template.jinja to its folder",
             )
-        return cls(tokenizer.chat_template, tuple(sorted(tokenizer.specials.items())))
+        return cls(
+            tokenizer.chat_template,
+            tuple(sorted(tokenizer.specials.items())),
+            special_tokens=tuple(sorted(map(tokenizer.token_of, tokenizer.special_ids))),
+        )
+
+    @property
+    def ending(self) -> str:
+        """The special token that ends an answer in words; empty where there is none."""
+        return self._ends.usual
 
     @cached_property
     def digest(self) -> str:
@@ -227,8 +243,11 @@ class ChatTemplate:
 
     def render(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = False
-    ) -> Rendered:
+    ) -> Written:
         """The conversation as text, equal to `apply_chat_template(tokenize=False)`.
+
+        Where the template drops the thought of the last answer (DeepSeek R1's does), the text is
+        the prompt with that answer as the model writes it.
 
         Args:
             messages: the turns, in order.
@@ -238,15 +257,32 @@ class ChatTemplate:
             The text with the spans of its answers.
 
         Raises:
-            InputError: the template refuses the conversation (its own words are quoted), or
-                hides an answer in a way that cannot be found again; names the turn.
+            InputError: the template refuses the conversation (its own words are quoted), leaves
+                out a turn, or writes the last answer otherwise than the model would.
         """
-        text = self._write(messages, add_generation_prompt)
-        return Rendered(text, trained_spans(text, messages, self._write))
+        if add_generation_prompt:
+            return Written(self.prompt_text(messages), ())
+        require_written(messages, self._write)
+        return mark_answers(messages, self._write, self._ends)
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The text after which the model writes its answer."""
+        require_written(messages, self._write)
         return self._write(messages, True)
+
+    @cached_property
+    def is_silent(self) -> bool:
+        """Whether its prompts tell the model not to think."""
+        return is_closed(self._write((Message("user", "a"),), True))
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether its model writes thought and answer into channels, as gpt-oss does."""
+        return "<|channel|>" in self.source
+
+    @cached_property
+    def _ends(self) -> Ends:
+        return Ends(self.special_tokens, usual_end(self._write, self.special_tokens))
 
     @cached_property
     def _compiled(self) -> jinja2.Template:
@@ -256,15 +292,15 @@ class ChatTemplate:
             raise ModelError(f"the chat template is not valid Jinja: {error}") from error
 
     def _write(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        values = {
+            "messages": turns_for(messages, self.source),
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+            **dict(self.specials),
+        }
         try:
-            return self._compiled.render(
-                messages=turns,
-                tools=None,
-                documents=None,
-                add_generation_prompt=add_generation_prompt,
-                **dict(self.specials),
-            )
+            return render_template(self._compiled, values)
         except _TEMPLATE_FAULTS as error:
             roles = ", ".join(message.role for message in messages)
             raise InputError(

@@ -52,6 +52,10 @@ class TextTokenizer:
         self.specials = dict(specials)
         self.chat_template = chat_template
 
+    def with_template(self, chat_template: str) -> TextTokenizer:
+        """The same tokenizer with another chat template."""
+        return TextTokenizer(self._backend, self.specials, chat_template, self._source)
+
     @cached_property
     def vocab_size(self) -> int:
         """The highest id plus one, added tokens included."""

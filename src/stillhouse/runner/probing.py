@@ -1,0 +1,113 @@
+"""How fast this machine is: a ten-second probe kept in the runs folder, or one look."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from stillhouse.core.errors import StillhouseError
+from stillhouse.core.files import write_json
+from stillhouse.core.hashing import digest_value
+from stillhouse.recipes.compute import ResolvedCompute
+from stillhouse.recipes.rates import Rates
+
+_GPU_FLOPS = {"cuda": 5e13, "mps": 5e12}
+"""assumption: a modest GPU; it is not asked without torch, so `check --probe` measures it."""
+
+_LONGEST_S = 300
+"""assumption: a probe of ten seconds that has not ended by then is stuck."""
+
+
+def rates_of(runs: Path, compute: ResolvedCompute) -> Rates:
+    """The rates of this machine for a device, dtype and number of threads.
+
+    Args:
+        runs: the runs folder.
+        compute: as resolved.
+
+    Returns:
+        What a probe has left in the runs folder; else a guess from a tenth of a second.
+    """
+    path = _path(runs, compute)
+    if path.is_file():
+        try:
+            return Rates.read(json.loads(path.read_bytes()))
+        except (ValueError, KeyError):
+            path.unlink()
+    kind = compute.device
+    return Rates.guessed(_GPU_FLOPS[kind] if kind in _GPU_FLOPS else _look())
+
+
+def probe(runs: Path, compute: ResolvedCompute) -> Rates:
+    """Measure the rates in a process of its own, unless that was done, and keep them.
+
+    Args:
+        runs: the runs folder.
+        compute: as resolved.
+
+    Returns:
+        The rates.
+
+    Raises:
+        StillhouseError: the probe failed; the message holds the end of what it said.
+    """
+    path = _path(runs, compute)
+    if not path.is_file():
+        told = json.dumps(compute.as_config() | {"device": compute.name})
+        command = [sys.executable, "-m", "stillhouse.models.machine_rates", told]
+        environment = os.environ | {"OMP_NUM_THREADS": str(compute.threads)}
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=_LONGEST_S,
+            check=False,
+        )
+        if done.returncode:
+            raise StillhouseError(
+                f"the probe of {compute.device} failed: {done.stderr.strip()[-500:]}",
+                "leave --probe out: times are then guessed from one look",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, json.loads(done.stdout.splitlines()[-1]))
+    return rates_of(runs, compute)
+
+
+def _path(runs: Path, compute: ResolvedCompute) -> Path:
+    """One file for each machine, device, dtype and number of threads."""
+    machine = {
+        "node": platform.node(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "device": compute.name,
+        "dtype": compute.dtype,
+        "threads": compute.threads,
+    }
+    return runs / "artifacts" / "measured" / f"machine-{digest_value(machine)[:12]}.json"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
+
+
+def _look() -> float:
+    """Operations a second of one product; numpy and torch call equally fast libraries here."""
+    size = 384
+    left = np.ones((size, size), np.float32)
+    left @ left
+    count, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < 0.1:
+        left @ left
+        count += 1
+    return 2.0 * size**3 * count / elapsed
