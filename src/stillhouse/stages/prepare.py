@@ -58,6 +58,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "tokens": made.tokens,
             "cut_prompts": made.num_cut,
             **({"voted_on": len(made.votes)} if wanted.prepare.votes else {}),
+            **made.not_learned,
             "vocab_size": made.tokenizer.vocab_size,
             "flow": [dataclasses.asdict(count) for count in made.counts],
         }
