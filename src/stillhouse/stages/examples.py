@@ -77,8 +77,8 @@ class Made:
     num_cut: int
     tokens: dict[str, int]
     measured: list[Row]
-    votes: dict[str, Votes]
     not_learned: dict[str, int]
+    votes: dict[str, Votes]
 
 
 def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -> Made:
@@ -138,8 +138,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         num_cut,
         dict(tokens),
         [row for row in prepared.measured if row.row_id in ids],
-        {name: votes for name, votes in prepared.votes.items() if name in ids},
         _not_learned(kept),
+        {name: votes for name, votes in prepared.votes.items() if name in ids},
     )
 
 
