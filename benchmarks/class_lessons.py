@@ -24,7 +24,7 @@ from stillhouse.models.branches import answer_likelihoods
 from stillhouse.models.scratch import build_scratch
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.models import Scratch
-from stillhouse.recipes.training import Length, Optimizer, Training
+from stillhouse.recipes.training import EarlyStopping, Length, Optimizer, Training
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
@@ -42,6 +42,7 @@ Places = NDArray[np.int64]
 BY_CLASS = Objective((), class_kl=1.0)
 FOUNDING = Objective((), 0.3, 4.0, class_kl=0.7)
 _CONTEXT, _VOCAB, _BATCH, _MOST_WORDS = 256, 1200, 16, 60
+_EVERY, _PATIENCE = 20, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,18 @@ class Size:
         teacher_hidden: of a teacher that is trained here.
         teacher_steps: of its training, 32 questions each.
         student_hidden: of every student.
-        student_steps: of its training, 16 questions each.
-        learned: questions that students learn from, at most.
+        student_steps: of its training at most, 16 questions each.
+        learned: questions that students learn from, at most; a fifth of them only tells when to
+            stop.
         measured: questions that are held out, at most.
     """
 
-    teacher_hidden: int = 128
-    teacher_steps: int = 600
+    teacher_hidden: int = 96
+    teacher_steps: int = 500
     student_hidden: int = 64
-    student_steps: int = 300
-    learned: int = 1500
-    measured: int = 500
+    student_steps: int = 200
+    learned: int = 800
+    measured: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,17 @@ def banking77(path: Path, size: Size, folder: Path, threads: int) -> Lesson:
     classes = tuple(sorted({row["category"] for row in rows}))
     measured, learned, taught = np.split(order, [size.measured, size.measured + size.learned])
     texts = [row["text"] for row in rows]
-    reader = _reader([texts[at] for at in (*learned, *taught)], classes, folder)
     labels_N = np.array([classes.index(row["category"]) for row in rows])
+    # Labels as often as they are learned, as `prepare` sees them.
+    seen = [texts[at] for at in (*learned, *taught)] + [rows[at]["category"] for at in taught]
+    reader = _reader(seen, classes, folder)
     tokenizer, template = reader
     gold = [
         _example(_encode(texts[at], classes[labels_N[at]], template, tokenizer)) for at in taught
     ]
     teacher = _build(size.teacher_hidden, tokenizer, seed=0)
-    _train(teacher, gold, CROSS_ENTROPY, (size.teacher_steps, 32, 0), folder / "teacher", threads)
+    plan = Plan(size.teacher_steps, 32, 0, threads)
+    _train(teacher, (gold, []), CROSS_ENTROPY, plan, folder / "teacher")
     asked = np.concatenate([learned, measured])
     families = {int(at): _family(texts[at], classes, template, tokenizer) for at in asked}
     taught_NC = np.full((len(rows), len(classes)), np.nan)
@@ -175,13 +180,30 @@ def taught_by(
     return examples, FOUNDING if way == "founding" else BY_CLASS
 
 
-def learn(lesson: Lesson, way: str, seed: int, size: Size, folder: Path, threads: int) -> Floats:
-    """(N, C) what a student says of the measured questions after it learned in one of the ways."""
+def learn(
+    lesson: Lesson, way: str, seed: int, size: Size, folder: Path, threads: int
+) -> tuple[Floats, int]:
+    """What a student says of the measured questions after it learned in one of the ways.
+
+    Args:
+        lesson: the questions.
+        way: as in `taught_by`; it stops by the validation loss of what it learns.
+        seed: of weights and order.
+        size: how much is done.
+        folder: for checkpoints.
+        threads: of torch.
+
+    Returns:
+        (N, C), and the step that its weights are of.
+    """
     examples, objective = taught_by(lesson, way)
     student = _build(size.student_hidden, lesson.tokenizer, seed)
-    plan = (size.student_steps, _BATCH, seed)
-    _train(student, examples, objective, plan, folder / f"{way}-{seed}", threads)
-    return probabilities(student, [lesson.families[at] for at in lesson.measured], lesson.tokenizer)
+    apart = len(examples) // 5
+    parts = examples[apart:], examples[:apart]
+    plan = Plan(size.student_steps, _BATCH, seed, threads)
+    best = _train(student, parts, objective, plan, folder / f"{way}-{seed}")
+    families = [lesson.families[at] for at in lesson.measured]
+    return probabilities(student, families, lesson.tokenizer), best
 
 
 def probabilities(
@@ -196,22 +218,34 @@ def probabilities(
     return shares
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One training: its steps at most, questions a step, seed and threads."""
+
+    steps: int
+    batch_size: int
+    seed: int
+    threads: int
+
+
 def _train(
     model: PreTrainedModel,
-    examples: list[EncodedExample] | list[ClassExample],
+    parts: tuple[Sequence[EncodedExample] | Sequence[ClassExample], ...],
     objective: Objective,
-    plan: tuple[int, int, int],
+    plan: Plan,
     folder: Path,
-    threads: int,
-) -> None:
-    steps, batch_size, seed = plan
+) -> int:
+    train, validation = parts
+    stopping = EarlyStopping(every_steps=_EVERY, patience=_PATIENCE) if validation else None
     training = Training(
-        seed=seed,
-        length=Length(steps=steps, batch_size=batch_size, checkpoint_every=steps),
+        seed=plan.seed,
+        length=Length(steps=plan.steps, batch_size=plan.batch_size, checkpoint_every=plan.steps),
         optimizer=Optimizer(learning_rate=3e-3, weight_decay=0.1, beta2=0.98, warmup_steps=30),
+        early_stopping=stopping,
     )
-    setting = Setting(ResolvedCompute("cpu", "float32", threads), folder, "benchmark")
-    train_model(model, TrainingData(examples), objective, training, setting)
+    setting = Setting(ResolvedCompute("cpu", "float32", plan.threads), folder, "benchmark")
+    data = TrainingData(train, validation)
+    return train_model(model, data, objective, training, setting).best_step
 
 
 def _reader(

@@ -4,7 +4,8 @@ All students of a seed have the same first weights, questions, order and steps. 
 KL(teacher || student) over the classes by whole answers; `founding` the same at kd_temperature 4
 with weight 0.7, and 0.3 of the likeliest class's text. Their twins learn the likeliest class alone:
 `hard text` as the text that it is, `hard class` among all classes. Nothing was tuned: learning
-rate, steps and sizes are one for all ways.
+rate, most steps and sizes are one for all ways, and each stops by the validation loss of what it
+learns.
 
 Legend: N questions, C classes, G groups of questions.
 """
@@ -63,10 +64,11 @@ def _measure(name: str, told: Any) -> dict[str, Any]:
             lesson = banking77(told.data / BANK, size, folder, told.threads)
         else:
             lesson = voted(name, told.data / "labels", size, folder)
-        said = {
+        ways = {
             way: [learn(lesson, way, seed, size, folder, told.threads) for seed in seeds]
             for way in WAYS
         }
+    said = {way: [probs_NC for probs_NC, _ in own] for way, own in ways.items()}
     teacher_NC = lesson.taught_NC[lesson.measured]
     group_N = lesson.group_N[lesson.measured]
     each = {way: [distances(teacher_NC, one) for one in own] for way, own in said.items()}
@@ -74,7 +76,8 @@ def _measure(name: str, told: Any) -> dict[str, Any]:
         "classes": len(lesson.classes),
         "learned": len(lesson.learned),
         "measured": len(lesson.measured),
-        "steps": size.student_steps,
+        "steps at most": size.student_steps,
+        "best steps": {way: [best for _, best in own] for way, own in ways.items()},
         **lesson.told,
         "ways": {
             way: {metric: [round(float(one[metric].mean()), 4) for one in own] for metric in own[0]}

@@ -6,136 +6,94 @@ own. Memory counts above an idle process with the same imports; time is of the s
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
 from typing import Any
 
 from measure import Child, Goal, Turns, child_spec, parser, print_line, resident_bytes
-from stillhouse.recipes.activations import Batch
-from stillhouse.recipes.memory import HEAVY_BYTES, Beside, Held, training_memory
+from planned_cases import (
+    ANSWER_SHARE,
+    CASES,
+    MODELS,
+    PROMPTS,
+    TIMED,
+    WRITTEN,
+    Case,
+    planned_writing,
+)
+from stillhouse.recipes.memory import HEAVY_BYTES
+from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.sizes import sizes_of
-from stillhouse.recipes.training import Galore, Length, Lora, Optimizer, Training
 
-ANSWER_SHARE = 2
-"""Every second token of an example is trained."""
-
-QWEN3 = {
-    "model_type": "qwen3",
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 4,
-    "head_dim": 64,
-    "intermediate_size": 2560,
-    "vocab_size": 16384,
-    "tie_word_embeddings": True,
-}
-SMALL = QWEN3 | {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 6}
-GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "bos_token_id": 1, "eos_token_id": 2}
-MODELS = {"qwen3": QWEN3, "gpt2": GPT2, "small": SMALL}
-LORA = Lora(rank=16)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One training.
-
-    Attributes:
-        model: a name in `MODELS`.
-        training: what of the recipe's section differs.
-        batch: examples of a batch.
-        tokens: of an example.
-        quantization: of the frozen weights.
-        teacher: a name in `MODELS`, for a live teacher.
-        dtype: of products.
-    """
-
-    model: str = "qwen3"
-    training: dict[str, Any] = field(default_factory=dict)
-    batch: int = 4
-    tokens: int = 192
-    quantization: str = "none"
-    teacher: str = ""
-    dtype: str = "float32"
-
-    def section(self, steps: int) -> Training:
-        """As the recipe would say it."""
-        length = Length(steps=steps, batch_size=self.batch, checkpoint_every=1000)
-        return Training(length=length, **self.training)
-
-    def batch_of(self) -> Batch:
-        """The batch as it passes the model; all examples are equally long, so none is masked."""
-        tokens = self.batch * self.tokens
-        return Batch(
-            tokens,
-            self.tokens,
-            tokens - self.batch * (self.tokens // ANSWER_SHARE),
-            is_masked=False,
-            is_narrow=self.dtype == "bfloat16",
-        )
-
-    def planned(self) -> dict[str, int]:
-        """Bytes by part."""
-        parts = training_memory(
-            sizes_of(MODELS[self.model]),
-            self.section(2),
-            self.batch_of(),
-            Held(4, self.quantization),
-            Beside(teacher=sizes_of(MODELS[self.teacher]) if self.teacher else None),
-        )
-        return parts.by_name()
-
-
-def _galore(**settings: Any) -> dict[str, Any]:
-    galore = Galore(rank=64, **settings)
-    return {"optimizer": Optimizer(name="galore_adamw", galore=galore)}
-
-
-CASES = {
-    "full": Case(),
-    "full, gpt2": Case("gpt2"),
-    "lora": Case(training={"lora": LORA}, batch=8),
-    "lora, checkpointing": Case(training={"lora": LORA, "gradient_checkpointing": True}, batch=8),
-    "qlora nf4": Case(training={"lora": LORA}, quantization="nf4", batch=8),
-    "qlora int8": Case(training={"lora": LORA}, quantization="int8", batch=8),
-    "galore": Case(training=_galore()),
-    "galore, layerwise": Case(training=_galore(layerwise=True)),
-    "8-bit adamw": Case(training={"optimizer": Optimizer(name="adamw_8bit")}),
-    "live teacher": Case("small", teacher="qwen3"),
-    "live teacher, lora": Case(training={"lora": LORA}, teacher="qwen3"),
-}
 QUICK = ("lora",)
 
 
 def main() -> None:
     """Plan each case, then train it once in a process of its own."""
     options = parser(__doc__, repeats=1)
-    options.add_argument("--only", help="cases with this in their name")
+    options.add_argument("--only", default="", help="cases with this in their name")
+    options.add_argument("--hours", action="store_true", help="time, on an idle machine")
     told = options.parse_args()
-    names = QUICK if told.quick else tuple(n for n in CASES if (told.only or "") in n)
-    figures: dict[str, Any] = {}
+    known = TIMED if told.hours else tuple(CASES)
+    names = QUICK if told.quick else tuple(name for name in known if told.only in name)
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            figures[name] = _measure(name, Path(folder), told.threads)
+        if told.hours:
+            figures = _hours(names, Path(folder), told.threads)
+        else:
+            figures = {name: _measure(name, Path(folder), told.threads) for name in names}
+    most = (0.7, 1.3) if told.hours else (0.85, 1.15)
     goals = {
-        f"{name}, planned over measured": Goal(found["ratio"], at_least=0.85, at_most=1.15)
+        f"{name}, planned over measured": Goal(found["ratio"], at_least=most[0], at_most=most[1])
         for name, found in figures.items()
     }
-    shared = {"weights": "random", "threads": told.threads}
+    shared: dict[str, Any] = {"weights": "random", "threads": told.threads}
     print_line("planner", shared | figures, goals, told.quick)
 
 
-def _measure(name: str, folder: Path, threads: int) -> dict[str, Any]:
+def _hours(names: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
+    """Seconds of a step, and of a batch that is written, planned from a probe and measured."""
+    told = json.dumps({"device": "cpu", "dtype": "float32", "threads": threads})
+    command = [sys.executable, "-m", "stillhouse.models.machine_rates", told]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rates = Rates.read(json.loads(done.stdout.splitlines()[-1]))
+    figures = {}
+    for name in names:
+        found = _trained(name, folder, threads, steps=4)["step_s"]
+        figures[name] = _ratio(CASES[name].planned_seconds(rates), found)
+    with Child({"write": "qwen3", "folder": str(folder), "threads": threads}, threads) as writer:
+        found = writer.turn()["wall"]
+    figures["writing"] = _ratio(planned_writing("qwen3", rates), found)
+    return figures
+
+
+def _ratio(planned: float, measured: float) -> dict[str, float]:
+    return {
+        "planned_s": round(planned, 3),
+        "measured_s": round(measured, 3),
+        "ratio": round(planned / measured, 3),
+    }
+
+
+def _trained(name: str, folder: Path, threads: int, steps: int) -> dict[str, Any]:
+    """What a child reports of a case; its models are made first where they are not there."""
     case = CASES[name]
     for model in filter(None, (case.model, case.teacher)):
         if not (folder / model).is_dir():
             with Child({"make": model, "folder": str(folder / model)}, threads) as maker:
                 maker.turn()
-    with Child({"case": name, "folder": str(folder), "threads": threads}, threads) as trainer:
-        found = trainer.turn()
+    spec = {"case": name, "folder": str(folder), "threads": threads, "steps": steps}
+    with Child(spec, threads) as trainer:
+        return trainer.turn()
+
+
+def _measure(name: str, folder: Path, threads: int) -> dict[str, Any]:
+    case = CASES[name]
+    found = _trained(name, folder, threads, steps=2)
     planned = case.planned()
     total = sum(size for part, size in planned.items() if part != "process")
     print(f"{name}: planned {total / 1e6:.0f} MB, {found}", file=sys.stderr)
@@ -168,51 +126,79 @@ def make(spec: dict[str, Any]) -> None:
 
 
 def train(spec: dict[str, Any]) -> None:
-    """Load and train as the stages do, and report the peak above the imports."""
+    """Load and train as the stages do; report the peak above the imports and a step's time."""
     turns = Turns()
     import bitsandbytes  # noqa: F401 - an import that QLoRA makes, counted for all alike
-    import numpy as np
     import torch
+
+    from stillhouse.recipes.compute import ResolvedCompute
+    from stillhouse.students.train import Setting, train_model
+
+    torch.set_num_threads(spec["threads"])
+    case = CASES[spec["case"]]
+    imported = resident_bytes(peak=True)
+    turns.report()
+    turns.wait()
+    learning = _learning(case, Path(spec["folder"]), spec["steps"])
+    ends: list[float] = []
+    with tempfile.TemporaryDirectory() as workdir:
+        compute = ResolvedCompute("cpu", case.dtype, spec["threads"])
+        setting = Setting(
+            compute, Path(workdir), "", lambda *_, **__: ends.append(time.perf_counter())
+        )
+        train_model(*learning, case.section(spec["steps"]), setting)
+    peak = resident_bytes(peak=True)
+    step_s = (ends[-1] - ends[0]) / max(1, len(ends) - 1)
+    turns.report(extra_bytes=peak - imported, imported_bytes=imported, step_s=step_s)
+    os._exit(0)
+
+
+def _learning(case: Case, folder: Path, steps: int) -> tuple[Any, Any, Any]:
+    """Model, data and objective."""
+    import numpy as np
 
     from stillhouse.losses.divergences import ForwardKL
     from stillhouse.losses.terms import CROSS_ENTROPY, Objective
     from stillhouse.models.adapters import add_lora
     from stillhouse.models.load import LoadOptions, load_model
-    from stillhouse.recipes.compute import ResolvedCompute
+    from stillhouse.students.assignment import TrainingData
     from stillhouse.students.examples import EncodedExample
-    from stillhouse.students.train import Setting, train_model
-    from stillhouse.students.trainer import TrainingData
+    from stillhouse.students.target_sources import Live
 
-    torch.set_num_threads(spec["threads"])
-    case, steps = CASES[spec["case"]], spec.get("steps", 2)
-    imported = resident_bytes(peak=True)
-    turns.report()
-    turns.wait()
-    folder = Path(spec["folder"])
     options = LoadOptions(quantization=case.quantization)  # type: ignore[arg-type]
     model: Any = load_model(folder / case.model, options=options)
     section = case.section(steps)
-    if section.lora:
-        model = add_lora(model, section.lora, 0)
-    else:
-        model.requires_grad_(True)
-    drawn = np.random.default_rng(0).integers(
-        3, MODELS[case.model]["vocab_size"], (case.batch * steps, case.tokens)
-    )
+    model = add_lora(model, section.lora, 0) if section.lora else model.requires_grad_(True)
+    shape = (case.batch * steps, case.tokens)
+    drawn = np.random.default_rng(0).integers(3, MODELS[case.model]["vocab_size"], shape)
     trained = np.arange(case.tokens) >= case.tokens // ANSWER_SHARE
     examples = [EncodedExample(ids.astype(np.int32), trained) for ids in drawn]
-    data, objective = TrainingData(examples), CROSS_ENTROPY
-    if case.teacher:
-        from stillhouse.students.target_sources import Live
+    if not case.teacher:
+        return model, TrainingData(examples), CROSS_ENTROPY
+    source = Live(load_model(folder / case.teacher))
+    return model, TrainingData(examples, source=source), Objective(((ForwardKL(), 1.0),))
 
-        data = TrainingData(examples, source=Live(load_model(folder / case.teacher)))  # type: ignore[arg-type]
-        objective = Objective(((ForwardKL(), 1.0),))
-    with tempfile.TemporaryDirectory() as workdir:
-        setting = Setting(ResolvedCompute("cpu", case.dtype, spec["threads"]), Path(workdir), "")
-        train_model(model, data, objective, section, setting)
-    peak = resident_bytes(peak=True)
-    turns.report(extra_bytes=peak - imported, imported_bytes=imported)
-    os._exit(0)
+
+def write(spec: dict[str, Any]) -> None:
+    """Complete a batch of prompts, which all go on to the end."""
+    turns = Turns()
+    import numpy as np
+    import torch
+
+    from stillhouse.core.sampling import Sampling
+    from stillhouse.models.generate import Stopping, generate_ids
+    from stillhouse.models.load import load_model
+
+    torch.set_num_threads(spec["threads"])
+    model: Any = load_model(Path(spec["folder"]) / spec["write"])
+    drawn = np.random.default_rng(0).integers(3, 1000, (PROMPTS, Case.tokens)).astype(np.int32)
+    sampling = Sampling(max_new_tokens=WRITTEN, batch_size=PROMPTS)
+    stopping = Stopping(frozenset(), 0)
+    generate_ids(model, list(drawn[:, :8]), sampling, stopping)
+    turns.report()
+    turns.wait()
+    generate_ids(model, list(drawn), sampling, stopping)
+    turns.report()
 
 
 if __name__ == "__main__":
@@ -221,5 +207,7 @@ if __name__ == "__main__":
         main()
     elif "make" in spec:
         make(spec)
+    elif "write" in spec:
+        write(spec)
     else:
         train(spec)

@@ -23,6 +23,7 @@ from stillhouse.evals.scores import Scores
 from stillhouse.evals.tags import TRADITION, score_tags, tag_metrics
 from stillhouse.evals.templates import fill
 from stillhouse.recipes import built
+from stillhouse.recipes.data_steps import STEP_SECTIONS
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.section import Section
 from stillhouse.report.record import Content
@@ -90,6 +91,8 @@ def recipe_page() -> str:
     for name, places in _places(schema).items():
         properties = schema if name == "Recipe" else schema["$defs"][name]
         title = ", ".join(f"`{place}`" for place in places) if name != "Recipe" else "A recipe"
+        if kinds[name] in STEP_SECTIONS.values():
+            title = f"{title}: `{properties['properties']['name']['default']}`"
         parts.append(f'<a id="{name.lower()}"></a>\n\n## {title}')
         parts.append(_prose(kinds[name]))
         parts.append(_table(properties, kinds, kinds[name]))
@@ -215,7 +218,8 @@ def _places(schema: dict[str, Any]) -> dict[str, list[str]]:
         for key, value in node["properties"].items():
             for name in _references(value):
                 place = f"{prefix}{key}"
-                found.setdefault(name, []).append(place)
+                if place not in found.setdefault(name, []):
+                    found[name].append(place)
                 queue.append((name, f"{place}.", schema["$defs"][name]))
     return dict(sorted(found.items(), key=lambda item: _order(item[1][0], schema)))
 
@@ -281,8 +285,9 @@ def _default(value: dict[str, Any]) -> str:
 
 
 def _type(value: dict[str, Any]) -> str:
-    if "anyOf" in value:
-        kinds = [item for item in value["anyOf"] if item.get("type") != "null"]
+    if "anyOf" in value or "oneOf" in value:
+        either = value.get("anyOf") or value["oneOf"]
+        kinds = [item for item in either if item.get("type") != "null"]
         return " or ".join(dict.fromkeys(_type(item) for item in kinds))
     if "$ref" in value:
         name = value["$ref"].rpartition("/")[2]

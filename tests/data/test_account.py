@@ -78,7 +78,7 @@ def test_a_step_that_invents_rows_is_caught():
         (
             [StepCount("a", 10, 8, {"x": 1})],
             8,
-            "step a: 10 rows in and 0 emitted, but 8 out and 1 dropped",
+            "step a: 10 rows in and 0 emitted, but 8 out, 1 dropped",
         ),
         ([StepCount("a", 10, 9, {"x": 1}), StepCount("b", 8, 8)], 8, "step b: 9 rows came"),
         ([StepCount("a", 10, 10)], 9, "10 rows left the last step, 9 were handed on"),

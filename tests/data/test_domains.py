@@ -45,7 +45,7 @@ def many(debug=60, memory=20):
 def test_a_row_of_no_domain_ends_with_its_reason_and_is_accounted_for():
     rows = [*many(), *rows_of(("debugg", "a"), (" ", "b"), (None, "c"), (3, "d"))]
 
-    prepared = prepare_rows(rows, prepare(), (), DOMAINS)
+    prepared = prepare_rows(rows, prepare(), DOMAINS)
 
     assert [(drop.reason, drop.evidence) for drop in prepared.dropped] == [
         ("unknown domain", "'debugg' (did you mean \"debug\"?)"),
@@ -58,14 +58,14 @@ def test_a_row_of_no_domain_ends_with_its_reason_and_is_accounted_for():
 
 
 def test_a_domain_speaks_with_its_own_system_message_and_else_with_the_common_one():
-    examples = prepare_rows(many(), prepare(), (), DOMAINS).examples
+    examples = prepare_rows(many(), prepare(), DOMAINS).examples
 
     said = {(one.domain, one.prompt[0].content) for one in examples}
     assert said == {("debug", "Find the bug in C."), ("memory", "Be kind.")}
 
 
 def test_every_part_holds_each_domain_by_its_share():
-    examples = prepare_rows(many(debug=60, memory=20), prepare(), (), DOMAINS).examples
+    examples = prepare_rows(many(debug=60, memory=20), prepare(), DOMAINS).examples
 
     counts = Counter((one.part, one.domain) for one in examples)
     assert counts[("labelled", "debug")] == 45
@@ -80,7 +80,7 @@ def test_the_same_question_in_two_domains_is_no_duplicate_and_in_one_it_is():
         *(("debug", f"ask {i}") for i in range(60)), ("memory", "ask 1"), ("debug", " ask 1 ")
     )
 
-    prepared = prepare_rows(rows, prepare(), (), plain)
+    prepared = prepare_rows(rows, prepare(), plain)
 
     assert [(drop.reason, drop.row.fields["about"]["domain"]) for drop in prepared.dropped] == [
         ("duplicate", "debug")
@@ -116,7 +116,7 @@ def test_examples_stand_domain_by_domain_and_those_of_one_as_they_were():
 
 def check(rows, names=("debug", "memory"), **settings):
     section = prepare(**settings)
-    made = prepare_rows(rows, section, (), {name: Domain() for name in names})
+    made = prepare_rows(rows, section, {name: Domain() for name in names})
     require_every_domain(made.examples, made.dropped, names, section)
 
 

@@ -31,6 +31,10 @@ class _NoTwins:
         ]
 
 
+def named(*steps):
+    return [(step.name, step.process) for step in steps]
+
+
 def _row(name, **fields):
     return Row(name, {"text": f"question {name}", "answer": "yes"} | fields, f"rows.csv:{name}")
 
@@ -39,7 +43,7 @@ def test_what_is_made_of_a_row_is_followed_to_its_end():
     rows = [_row("r1"), _row("r2")]
 
     for name in ("r1", "r1-a", "r1-b"):
-        history = trace_row(rows, [_Doubling(), _NoTwins()], name)
+        history = trace_row(rows, named(_Doubling(), _NoTwins()), name)
 
         told = [(one.step, one.row_id, one.outcome) for one in history.accounts]
         assert told == [
@@ -53,8 +57,8 @@ def test_what_is_made_of_a_row_is_followed_to_its_end():
 
 
 def test_a_row_that_is_not_there_has_no_history():
-    assert trace_row([_row("r1")], [_Doubling()], "r3") is None
-    assert trace_row([], [_Doubling()], "r3") is None
+    assert trace_row([_row("r1")], named(_Doubling()), "r3") is None
+    assert trace_row([], named(_Doubling()), "r3") is None
 
 
 def test_the_steps_of_a_recipe_tell_of_every_row_what_prepare_did():
@@ -72,7 +76,7 @@ def test_the_steps_of_a_recipe_tell_of_every_row_what_prepare_did():
     parts = {one.example_id: one.part for one in prepared.examples}
 
     for row in rows:
-        last = trace_row(rows, build_steps(prepare), row.row_id).accounts[-1]
+        last = trace_row(rows, named(*build_steps(prepare)), row.row_id).accounts[-1]
 
         if row.row_id in dropped:
             assert last.outcome == "dropped"

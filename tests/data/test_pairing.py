@@ -10,7 +10,7 @@ from stillhouse.core.errors import AccountingError, InputError
 from stillhouse.core.rows import Emit, Row
 from stillhouse.data.account import check_balance, run_step
 from stillhouse.data.pairing import PairStep, Setting, choose, settings_of
-from stillhouse.recipes.rows import PairWith
+from stillhouse.recipes.data_steps import PairWith
 
 
 def pair_with(**more):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.core.errors import InputError, NotBuiltError
+from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
 from stillhouse.data.columns import select_columns
 from stillhouse.data.prepare import prepare_rows
@@ -118,14 +118,6 @@ def test_a_column_that_the_recipe_does_not_name_changes_no_part(num_rows, split)
     wider = [(where, fields | {"new": index}) for index, (where, fields) in enumerate(records)]
 
     assert parts_by_prompt(wider, **split) == parts_by_prompt(records, **split)
-
-
-def test_further_steps_are_not_built_yet():
-    prepare = Prepare(user="{q}", steps=({"name": "augment"},), split=Split(parts={"holdout": 1}))
-
-    with pytest.raises(NotBuiltError, match=r"prepare\.steps asks for 'augment'") as caught:
-        prepare_rows(rows_of(3), prepare)
-    assert caught.value.exit_code == 2
 
 
 def test_rows_that_all_end_say_why():

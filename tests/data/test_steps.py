@@ -139,3 +139,14 @@ def test_conflicts_end_every_row_that_another_contradicts():
 def test_a_step_that_needs_prompts_refuses_plain_rows():
     with pytest.raises(AccountingError, match="before the step shape"):
         DedupStep(recipe.Drop()).process([Row("1", {}, "a:1")])
+
+
+def test_ascii_deletes_what_the_founding_form_deletes_and_says_so():
+    row = Row("1", {"q": "5 % of $1,000 is 東京 ½ naïve (ok)."}, "a:1")
+
+    (outcome,) = CleanStep(recipe.Clean(normalize="ascii")).process([row])
+
+    assert outcome.row.fields == {"q": "5 of 1,000 is 12 naive (ok)."}
+    assert outcome.notes == (
+        "deleted $", "deleted %", "deleted an accent", "deleted cjk letters", "deleted ⁄",
+    )  # fmt: skip

@@ -57,7 +57,7 @@ def test_half_a_surrogate_pair_in_an_answer_names_the_example(tmp_path):
 def test_dropped_rows_keep_reason_and_evidence(tmp_path):
     drop = Drop(ROW, "duplicate", "duplicate of r0")
 
-    storage.write_dropped(tmp_path / "d.parquet", [drop])
+    storage.write_ended(tmp_path / "d.parquet", [drop])
 
     (record,) = pq.read_table(tmp_path / "d.parquet").to_pylist()
     stated = (record["row_id"], record["provenance"], record["reason"], record["evidence"])

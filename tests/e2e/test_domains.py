@@ -167,6 +167,9 @@ def test_the_summary_tells_each_domain_before_and_after_and_all_are_nearer_to_th
         assert 0.0 <= own["after"]["top1_agreement"] <= 1.0
     overall = summary["overall"]
     assert overall["domains"] == 6
+    one = summary["domains"]["debug"]
+    base = one["parameters"] - one["trainable_parameters"]
+    assert overall["parameters"] == base + 6 * one["trainable_parameters"]
     assert overall["examples"] == sum(own["examples"] for own in summary["domains"].values())
     tokens = sum(own["after"]["tokens"] for own in summary["domains"].values())
     mean = sum(

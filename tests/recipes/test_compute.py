@@ -1,4 +1,4 @@
-"""Device and dtype follow from a description of the host, not from what changes by the hour."""
+"""Device and dtype follow from a description of the host, and from nothing that changes daily."""
 
 import pytest
 

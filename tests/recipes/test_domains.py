@@ -83,7 +83,6 @@ def test_a_domain_that_cannot_be_is_refused(path, written, said):
         ("export.formats=[adapter, merged]", "[adapter, merged], but every domain has an adapter"),
         ("domains=[]", "prepare.domain_field: deals rows out to domains, and the recipe has none"),
         ("evaluate.harness={tasks: [x]}", "evaluate.harness: its tasks belong to no domain"),
-        ("train.mode=live", "train.mode: live, but domains learn from what one teacher said"),
         ("train.lora.bias=all", "train.lora.bias: all trains weights of the base"),
     ],
 )

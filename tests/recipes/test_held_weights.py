@@ -81,7 +81,7 @@ def test_layers_of_the_teacher_follow_the_teacher_that_finetune_made():
 
 def test_attention_is_part_of_every_hash_where_it_is_chosen():
     compute = Compute(device="cpu", attention="eager")
-    host = Host(2, 1 << 30, has_cuda=False, has_mps=False)
+    host = Host(2, 1 << 30)
     chosen = resolve_compute(compute, host)
     assert chosen.as_config() == CPU.as_config() | {"attention": "eager"}
     assert "attention" not in CPU.as_config()

@@ -56,6 +56,29 @@ def test_unknown_key_without_a_near_name_lists_the_keys(write):
     assert "the keys here are" in problems(write(GOOD + "zzz: 1\n"))
 
 
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (
+            "{name: augmnt}",
+            """prepare.steps.0: no step is called 'augmnt'; did you mean "augment"?""",
+        ),
+        ("{x: 1}", "prepare.steps.0: a step needs its name; the steps are pair_with, drop_where"),
+        ("augment", "prepare.steps.0: input should be an object"),
+        (
+            "{name: convert_choices, at_leest: 3}",
+            'prepare.steps.0.at_leest: unknown key; did you mean "at_least"?',
+        ),
+        ("{name: convert_choices, at_least: 1}", "prepare.steps.0.at_least: input should be"),
+        ("{name: drop_where, field: a}", "prepare.steps.0.equals: missing"),
+    ],
+)
+def test_a_step_that_cannot_be_read_is_named_with_its_place(write, step, said):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(GOOD), [f"prepare.steps=[{step}]"])
+    assert said in str(caught.value)
+
+
 def test_every_problem_is_told_at_once(write):
     text = problems(
         write(
@@ -147,7 +170,7 @@ def test_every_problem_is_told_at_once(write):
             "teacher={api: {kind: gemini, model: m, batch: true}}",
             "teacher.api: kind gemini is not asked in batches",
         ),
-        ("teacher.hub=a/b", "exactly one of path, hub, scratch, api"),
+        ("teacher.hub=a/b", "exactly one of path, hub, scratch, layers_of_teacher, api"),
         ("collect.source.file=null", "exactly one of file, dataset, sample_rows, provider"),
     ],
 )

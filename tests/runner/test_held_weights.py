@@ -48,7 +48,7 @@ def test_quantised_weights_need_their_extra(recipe, monkeypatch):
 
 def test_quantised_weights_are_refused_on_an_apple_gpu(recipe, monkeypatch):
     changed(recipe, teacher__quantization="int8", compute={"device": "mps"})
-    apple = Host(8, 64 << 30, has_cuda=False, has_mps=True)
+    apple = Host(8, 64 << 30, has_mps=True)
     for module in ("resolve", "pairing"):
         monkeypatch.setattr(f"stillhouse.runner.{module}.this_host", lambda: apple)
     with pytest.raises(RecipeError, match=r"teacher\.quantization: bitsandbytes has no kernels"):

@@ -134,7 +134,7 @@ def test_a_scratch_student_of_a_remote_teacher_needs_a_tokenizer():
         (["label.answer_schema={pattern: '('}"], "label.answer_schema: is no JSON Schema: '(' is"),
         (
             ["prepare.steps=[{name: pair_with, file: a.jsonl}]"],
-            "steps.0.as: Field required",
+            "steps.0.as: missing; it has no default",
         ),
     ],
 )

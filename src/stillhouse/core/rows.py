@@ -142,9 +142,15 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The row goes on, perhaps changed."""
+    """The row goes on, perhaps changed.
+
+    Attributes:
+        row: as it goes on.
+        notes: what was done to it, in short fixed words that are counted.
+    """
 
     row: Row
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +170,52 @@ class Emit:
     rows: tuple[Row, ...]
 
 
-Outcome = Keep | Drop | Emit
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The row ends here because another, which goes on, says the same."""
+
+    row: Row
+    into: str
+    evidence: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The fixed word that stands in counts."""
+        return "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """The row waits: whoever was to be asked about it gave no answer; a later run asks again."""
+
+    row: Row
+    reason: str
+    evidence: str = ""
+
+
+Ended = Drop | Merge | Defer
+"""What takes a row out of the rows that go on."""
+
+Outcome = Keep | Emit | Ended
 
 
 @dataclass(frozen=True, slots=True)
 class StepCount:
-    """What one data step did: `rows_in + emitted == rows_out + dropped` or the run fails."""
+    """What one data step did to its rows.
+
+    `rows_in + emitted == rows_out + dropped + merged + deferred`, or the run fails.
+
+    Attributes:
+        step: its name.
+        rows_in: rows that went in.
+        rows_out: rows that go on.
+        dropped: reason to rows that ended.
+        changed: of the rows that go on, those with other fields.
+        emitted: rows made beyond the one that each was made of.
+        merged: rows that another stands for.
+        deferred: reason to rows that wait.
+        notes: what was done to rows that go on, and to how many.
+    """
 
     step: str
     rows_in: int
@@ -177,3 +223,12 @@ class StepCount:
     dropped: dict[str, int] = field(default_factory=dict)
     changed: int = 0
     emitted: int = 0
+    merged: int = 0
+    deferred: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def balances(self) -> bool:
+        """Whether every row that went in, or was made, has come out or ended."""
+        ended = sum(self.dropped.values()) + self.merged + sum(self.deferred.values())
+        return self.rows_in + self.emitted == self.rows_out + ended

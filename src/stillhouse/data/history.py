@@ -1,13 +1,16 @@
-"""What every step did to one row: the same steps again, with the row's outcomes kept."""
+"""What every step did to one row: as it was written down, or the step done again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from stillhouse.core.rows import Drop, Emit, Outcome, Row
-from stillhouse.data.account import Step
+from stillhouse.core.rows import Drop, Emit, Ended, Keep, Merge, Outcome, Row
 from stillhouse.data.drafts import Draft
+from stillhouse.data.execution import ENDED
+from stillhouse.data.shards import read_shards, shard_paths
+from stillhouse.data.storage import read_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class StepAccount:
     Attributes:
         step: the step's name.
         row_id: of the row that went in.
-        outcome: `kept`, `changed`, `made` or `dropped`.
+        outcome: `kept`, `changed`, `made`, `dropped`, `merged` or `deferred`.
         detail: what was changed or made, or why it was dropped.
     """
 
@@ -42,53 +45,87 @@ class History:
     descendants: tuple[str, ...]
 
 
-def trace_row(rows: Sequence[Row], steps: Sequence[Step], row_id: str) -> History | None:
+Account = Callable[[Sequence[Row]], Sequence[Outcome]]
+"""What a step did to rows: its own `process`, or what it wrote down, see `stored_outcomes`."""
+
+
+def trace_row(
+    rows: Sequence[Row], steps: Sequence[tuple[str, Account]], row_id: str
+) -> History | None:
     """The history of a row.
 
     Args:
         rows: all collected rows; a step may look at all of them.
-        steps: of the recipe, in order.
+        steps: names and accounts, in order.
         row_id: of a collected row, or of one that a step made of it.
 
     Returns:
         Every step's outcome up to the last; None where there is no such row.
     """
     origin = {row.row_id: row.row_id for row in rows}
-    seen: list[tuple[Step, Outcome]] = []
+    seen: list[tuple[str, Outcome]] = []
     current = list(rows)
-    for step in steps:
-        outcomes = step.process(current) if current else []
+    for name, account in steps:
+        outcomes = account(current) if current else []
         current = []
         for outcome in outcomes:
             made = _rows_after(outcome)
             origin |= {row.row_id: origin[outcome.row.row_id] for row in made}
             current += made
-        seen += [(step, outcome) for outcome in outcomes]
+        seen += [(name, outcome) for outcome in outcomes]
     if row_id not in origin:
         return None
     root = origin[row_id]
     inputs = {row.row_id: row for row in rows}
     accounts = []
-    for step, outcome in seen:
+    for name, outcome in seen:
         if origin[outcome.row.row_id] == root:
             before = inputs[outcome.row.row_id]
-            accounts.append(_account(step.name, before, outcome))
+            accounts.append(_account(name, before, outcome))
         inputs |= {row.row_id: row for row in _rows_after(outcome)}
     alive = tuple(row.row_id for row in current if origin[row.row_id] == root)
     return History({row.row_id: row for row in rows}[root], tuple(accounts), alive)
 
 
+def stored_outcomes(folder: Path, before: Sequence[Row]) -> list[Outcome]:
+    """What a step wrote down of the rows that went in.
+
+    Args:
+        folder: of its shards.
+        before: the rows that went in.
+
+    Returns:
+        One outcome a row, in no order.
+    """
+    known = {row.row_id: row for row in before}
+    made: dict[str, list[Row]] = {}
+    found: list[Outcome] = []
+    for row in read_shards(folder):
+        parent = next((name for name in row.parent_ids if name in known), "")
+        if row.row_id in known or not parent:
+            found.append(Keep(row))
+        else:
+            made.setdefault(parent, []).append(row)
+    found += [Emit(known[parent], tuple(rows)) for parent, rows in made.items()]
+    for path in shard_paths(folder / ENDED):
+        found += read_ended(path)
+    return found
+
+
 def _rows_after(outcome: Outcome) -> list[Row]:
-    if isinstance(outcome, Drop):
+    if isinstance(outcome, Ended):
         return []
     return list(outcome.rows) if isinstance(outcome, Emit) else [outcome.row]
 
 
 def _account(step: str, before: Row, outcome: Outcome) -> StepAccount:
     row_id = outcome.row.row_id
-    if isinstance(outcome, Drop):
+    if isinstance(outcome, Merge):
+        return StepAccount(step, row_id, "merged", f"into {outcome.into}")
+    if isinstance(outcome, Ended):
+        how = "dropped" if isinstance(outcome, Drop) else "deferred"
         why = f"{outcome.reason}{f' ({outcome.evidence})' if outcome.evidence else ''}"
-        return StepAccount(step, row_id, "dropped", why)
+        return StepAccount(step, row_id, how, why)
     if isinstance(outcome, Emit):
         names = ", ".join(row.row_id for row in outcome.rows)
         return StepAccount(step, row_id, "made", f"{len(outcome.rows)} rows: {names}")

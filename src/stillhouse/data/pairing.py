@@ -12,7 +12,7 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_text
 from stillhouse.core.rows import Emit, Outcome, Row
-from stillhouse.recipes.rows import PairWith
+from stillhouse.recipes.data_steps import PairWith
 
 _ID_LENGTH = 20
 
@@ -69,6 +69,20 @@ class PairStep:
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Emit a row for each setting that a row gets."""
+        return self.settle(batch, self.decide([self.look(batch)]))
+
+    def look(self, batch: Sequence[Row]) -> list[str]:
+        """The ids of the rows.
+
+        Args:
+            batch: any.
+
+        Returns:
+            In their order.
+
+        Raises:
+            InputError: the new field is there already.
+        """
         taken = next((row for row in batch if self.wanted.as_ in row.fields), None)
         if taken is not None:
             raise InputError(
@@ -76,13 +90,17 @@ class PairStep:
                 "would overwrite",
                 "give the step another name under `as`",
             )
-        chosen = choose(
-            [row.row_id for row in batch],
-            len(self.settings),
-            (self.wanted.at_least, self.wanted.at_most),
-            self.wanted.seed,
-        )
-        return [Emit(row, tuple(self._pairs(row, chosen[row.row_id]))) for row in batch]
+        return [row.row_id for row in batch]
+
+    def decide(self, looks: Sequence[list[str]]) -> dict[str, list[int]]:
+        """Which settings each row gets."""
+        bounds = (self.wanted.at_least, self.wanted.at_most)
+        row_ids = [row_id for ids in looks for row_id in ids]
+        return choose(row_ids, len(self.settings), bounds, self.wanted.seed)
+
+    def settle(self, batch: Sequence[Row], decision: dict[str, list[int]]) -> list[Outcome]:
+        """Emit a row for each setting that a row gets."""
+        return [Emit(row, tuple(self._pairs(row, decision[row.row_id]))) for row in batch]
 
     def _pairs(self, row: Row, places: Sequence[int]) -> list[Row]:
         field = self.wanted.as_

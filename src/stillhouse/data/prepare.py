@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stillhouse.core.errors import InputError, NotBuiltError
-from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import Ended, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
 from stillhouse.data.conversations import NO_DOMAINS, build_shaper
 from stillhouse.data.domains import DomainStep
 from stillhouse.data.drafts import Draft, drafts_of
-from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.shares import UNLABELLED
 from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
@@ -28,7 +27,7 @@ class Prepared:
 
     Attributes:
         examples: in the order of the rows.
-        dropped: every other row with its reason, step by step.
+        dropped: every other row with how it ended, step by step.
         counts: one a step; they balance.
         made: rows that a step made, as they were when it made them.
         measured: cleaned rows of the examples of validation and holdout, in the same order.
@@ -36,7 +35,7 @@ class Prepared:
     """
 
     examples: list[Example]
-    dropped: list[Drop]
+    dropped: list[Ended]
     counts: list[StepCount]
     made: list[Row]
     measured: list[Row]
@@ -46,15 +45,13 @@ class Prepared:
 def prepare_rows(
     rows: Iterable[Row],
     prepare: Prepare,
-    paired: Sequence[Sequence[Setting]] = (),
     domains: Mapping[str, Domain] = NO_DOMAINS,
 ) -> Prepared:
     """Examples of the rows, dealt out to the parts.
 
     Args:
-        rows: collected rows with their columns selected.
+        rows: collected rows with their columns selected, the named steps done.
         prepare: the recipe's section.
-        paired: the settings of each `pair_with` step, in their order.
         domains: of the recipe, by name.
 
     Returns:
@@ -63,20 +60,13 @@ def prepare_rows(
 
     Raises:
         InputError: rows that do not fit the recipe, or not enough of them.
-        NotBuiltError: `prepare.steps` names a step that is not there.
         AccountingError: a row was lost.
     """
-    unknown = [step for step in prepare.steps if step.get("name") != "pair_with"]
-    if unknown:
-        name = unknown[0].get("step") or unknown[0].get("name") or unknown[0]
-        raise NotBuiltError(
-            f"prepare.steps asks for {name!r}, which is not built yet", "remove prepare.steps"
-        )
     collected = list(rows)
     _check_ids_differ(collected)
-    current, dropped, counts = collected, list[Drop](), list[StepCount]()
+    current, dropped, counts = collected, list[Ended](), list[StepCount]()
     made, known = list[Row](), {row.row_id for row in collected}
-    for step in build_steps(prepare, paired, domains):
+    for step in build_steps(prepare, domains):
         if not current:
             raise _nothing_left(len(collected), dropped)
         current, drops, count = run_step(step, current)
@@ -93,26 +83,23 @@ def prepare_rows(
 
 def build_steps(
     prepare: Prepare,
-    paired: Sequence[Sequence[Setting]] = (),
     domains: Mapping[str, Domain] = NO_DOMAINS,
 ) -> list[Step]:
     """The steps of a recipe's `prepare`, in order.
 
     Args:
         prepare: the recipe's section.
-        paired: as in `prepare_rows`.
         domains: as in `prepare_rows`.
 
     Returns:
-        clean, those that the recipe names, domains where it has some, shape, drop, dedup, split.
+        clean, domains where the recipe has some, shape, drop, dedup, split.
 
     Raises:
         InputError: a template that cannot be parsed.
     """
     dealt = [DomainStep(prepare.domain_field or "", tuple(domains))] if domains else []
     return [
-        CleanStep(prepare.clean),
-        *map(PairStep, prepare.pairings, paired),
+        *([] if prepare.clean.is_off else [CleanStep(prepare.clean)]),
         *dealt,
         ShapeStep(build_shaper(prepare, domains)),
         DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
@@ -158,12 +145,12 @@ def _check_ids_differ(rows: Sequence[Row]) -> None:
             )
 
 
-def _nothing_left(num_rows: int, dropped: Sequence[Drop]) -> InputError:
+def _nothing_left(num_rows: int, dropped: Sequence[Ended]) -> InputError:
     if not num_rows:
         return InputError("there are no rows to prepare", "look at collect.source")
     last = dropped[-1]
     return InputError(
-        f"none of {num_rows:,} rows is left; the last one dropped, {last.row.provenance}, "
+        f"none of {num_rows:,} rows is left; the last one to end, {last.row.provenance}, "
         f"was: {last.reason}{' (' + last.evidence + ')' if last.evidence else ''}",
         "look at prepare.drop, and whether the prompt's fields hold text",
     )

@@ -32,7 +32,7 @@ class SplitStep:
     settings: recipe.Split
     name: str = "split"
     version: int = 1
-    kind: str = "global"
+    kind: str = "whole"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep each row with its part and group; drop what no part takes."""

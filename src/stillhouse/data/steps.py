@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +25,9 @@ _REPAIRS = ftfy.TextFixerConfig(
     explain=False,
 )
 
+_NOT_ASCII_SIGNS = re.compile(r"""[^\w\s.,;:!?"'()\-]""", re.ASCII)
+"""source: the founding description of the accounting system, step clean."""
+
 
 @dataclass(frozen=True, slots=True)
 class CleanStep:
@@ -35,11 +40,14 @@ class CleanStep:
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep every row, with clean texts."""
-        return [Keep(self._clean(row)) for row in batch]
+        return [self._clean(row) for row in batch]
 
-    def _clean(self, row: Row) -> Row:
+    def _clean(self, row: Row) -> Keep:
         fields = {key: self._clean_value(value) for key, value in row.fields.items()}
-        return row if fields == row.fields else replace(row, fields=fields)
+        if fields == row.fields:
+            return Keep(row)
+        cleaned = replace(row, fields=fields)
+        return Keep(cleaned, _deleted(row, cleaned) if self.settings.normalize == "ascii" else ())
 
     def _clean_value(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -64,9 +72,37 @@ def clean_text(text: str, settings: recipe.Clean) -> str:
     if not _is_plain(text):
         if settings.fix_text:
             text = ftfy.fix_text(text, _REPAIRS)
-        if settings.normalize != "none":
+        if settings.normalize in ("NFC", "NFKC"):
             text = unicodedata.normalize(settings.normalize, text)
+    if settings.normalize == "ascii":
+        text = _to_ascii(text)
     return text.strip() if settings.strip else text
+
+
+def _to_ascii(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return " ".join(_NOT_ASCII_SIGNS.sub("", plain).split())
+
+
+def _deleted(before: Row, after: Row) -> tuple[str, ...]:
+    """A note for each sign or script of which a letter is gone."""
+    gone = Counter(_texts(before.fields)) - Counter(_texts(after.fields))
+    return tuple(sorted({f"deleted {_name_of(sign)}" for sign in gone if not sign.isspace()}))
+
+
+def _texts(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(map(_texts, value.values()))
+    if isinstance(value, list):
+        return "".join(map(_texts, value))
+    return unicodedata.normalize("NFKD", value) if isinstance(value, str) else ""
+
+
+def _name_of(sign: str) -> str:
+    """A sign itself, or the script of a letter: what people know it by."""
+    if sign.isascii() or not sign.isalpha():
+        return sign if sign.isprintable() and not unicodedata.combining(sign) else "an accent"
+    return f"{unicodedata.name(sign, 'UNKNOWN').split()[0].lower()} letters"
 
 
 def _is_plain(text: str) -> bool:
@@ -132,7 +168,7 @@ class DedupStep:
     rules: recipe.Drop
     name: str = "dedup"
     version: int = 1
-    kind: str = "global"
+    kind: str = "whole"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep one of equals; with `conflicts`, keep none of those that disagree."""

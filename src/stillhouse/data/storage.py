@@ -18,7 +18,16 @@ import pyarrow.parquet as pq
 
 from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.files import disk_full_is_clear, sync_folder
-from stillhouse.core.rows import Completion, Drop, Example, Message, Row
+from stillhouse.core.rows import (
+    Completion,
+    Defer,
+    Drop,
+    Ended,
+    Example,
+    Merge,
+    Message,
+    Row,
+)
 from stillhouse.data.votes import Votes
 
 _GROUP_ROWS = 8192  # assumption: a row group of short texts stays at some megabytes
@@ -32,7 +41,7 @@ _ROWS = pa.schema(
         "fields": _TEXT,
     }
 )
-_DROPPED = _ROWS.append(pa.field("reason", _TEXT)).append(pa.field("evidence", _TEXT))
+_ENDED = pa.schema([*_ROWS, *((name, _TEXT) for name in ("outcome", "reason", "evidence", "into"))])
 _EXAMPLES = pa.schema(
     [
         ("example_id", _TEXT),
@@ -59,6 +68,7 @@ _COMPLETIONS = pa.schema(
 _VOTES = pa.schema(
     {"example_id": _TEXT, "classes": pa.list_(_TEXT), "counts": pa.list_(pa.float64())}
 )
+_OUTCOMES: dict[str, type[Ended]] = {"dropped": Drop, "merged": Merge, "deferred": Defer}
 
 _Record = dict[str, Any]
 
@@ -83,23 +93,31 @@ def read_rows_file(path: Path) -> list[Row]:
     return [_row(record) for record in _read(path, _ROWS)]
 
 
-def write_dropped(path: Path, dropped: Iterable[Drop]) -> None:
-    """Write dropped rows with reason and evidence, all or nothing."""
-    _write(
-        path,
-        _DROPPED,
-        (
-            _row_record(drop.row) | {"reason": drop.reason, "evidence": drop.evidence}
-            for drop in dropped
-        ),
-    )
+def write_ended(path: Path, ended: Iterable[Ended]) -> None:
+    """Write rows that ended with how and why, all or nothing."""
+    _write(path, _ENDED, (_ended_record(one) for one in ended))
 
 
-def read_dropped(path: Path) -> list[Drop]:
-    """The dropped rows that `write_dropped` wrote."""
-    return [
-        Drop(_row(record), record["reason"], record["evidence"]) for record in _read(path, _DROPPED)
-    ]
+def read_ended(path: Path) -> list[Ended]:
+    """The ended rows that `write_ended` wrote."""
+    return [_ended(record) for record in _read(path, _ENDED)]
+
+
+def _ended_record(ended: Ended) -> _Record:
+    outcome = next(name for name, kind in _OUTCOMES.items() if isinstance(ended, kind))
+    return _row_record(ended.row) | {
+        "outcome": outcome,
+        "reason": ended.reason,
+        "evidence": ended.evidence,
+        "into": ended.into if isinstance(ended, Merge) else "",
+    }
+
+
+def _ended(record: Mapping[str, Any]) -> Ended:
+    row, kind = _row(record), _OUTCOMES[record["outcome"]]
+    if kind is Merge:
+        return Merge(row, record["into"], record["evidence"])
+    return kind(row, record["reason"], record["evidence"])
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:

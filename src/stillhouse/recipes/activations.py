@@ -27,6 +27,7 @@ class Batch:
         is_masked: attention needs a mask: rows hold several examples, or padding.
         is_narrow: products are made in bfloat16, under autocast.
         device: kind of it: cpu, cuda, mps.
+        copies_weights: autocast narrows float32 weights, and keeps what it made of them.
     """
 
     tokens: float
@@ -35,6 +36,7 @@ class Batch:
     is_masked: bool = True
     is_narrow: bool = False
     device: str = "cpu"
+    copies_weights: bool = True
 
     @property
     def value_bytes(self) -> int:
@@ -63,7 +65,7 @@ def block_bytes(sizes: Sizes, batch: Batch, lora: Lora | None) -> float:
     # Autocast keeps what it made of each matrix for the gradient of its input.
     matrices = sum(one.weights for one in sizes.linears)
     matrices += sizes.expert_parameters * sizes.experts if sizes.experts > 1 else 0
-    copies = 2 * matrices if batch.is_narrow else 0
+    copies = 2 * matrices if batch.is_narrow and batch.copies_weights else 0
     return batch.tokens * a_token + copies
 
 

@@ -17,6 +17,7 @@ from stillhouse.recipes.metric_names import (
     is_measured,
 )
 from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.rows import Prepare
 from stillhouse.recipes.schema import Recipe
 
 METRICS = frozenset(FIXED) - WAITING
@@ -113,6 +114,10 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
+def _unbuilt_steps(prepare: Prepare) -> list[str]:
+    return [step.name for step in prepare.steps if step.name in ("drop_outliers", "augment")]
+
+
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
@@ -139,13 +144,7 @@ _TABLE: tuple[_Row, ...] = (
         lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
         "nothing is fetched from providers yet; give a file or a dataset",
     ),
-    _Row(
-        "prepare.steps",
-        lambda r: [
-            step.get("name", step) for step in r.prepare.steps if step.get("name") != "pair_with"
-        ],
-        "no such step is built; pair_with is, beside clean, drop and split",
-    ),
+    _Row("prepare.steps", lambda r: _unbuilt_steps(r.prepare), "no such step is built yet"),
     _Row(
         "train.mode",
         lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],

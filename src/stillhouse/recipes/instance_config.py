@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.recipes.baselines import Baseline
+from stillhouse.recipes.data_steps import PairWith
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
@@ -68,6 +69,19 @@ class Configs:
         section["source"]["file"] = bool(section["source"]["file"])
         return {"collect": section, "content": self.content.source}
 
+    def row_steps(self) -> list[tuple[str, Config]]:
+        """Of each named step, with its variant; cleaning comes before them."""
+        prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        if not prepare.steps:
+            return []
+        found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
+        for step in prepare.steps:
+            before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
+            settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
+            config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            found.append((f"{step.name}-{before + 1}" if before else step.name, config))
+        return found
+
     def prepare(self) -> Config:
         """Of `prepare`."""
         recipe, content = self.recipe, self.content
@@ -78,7 +92,7 @@ class Configs:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
         return {
-            "prepare": dump(recipe.prepare),
+            "prepare": dump(recipe.prepare.after_steps),
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
@@ -90,7 +104,6 @@ class Configs:
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
             ),
             "asked_parts": sorted(relabelled | {"holdout"}),
-            "paired": [[list(setting) for setting in each] for each in content.paired],
             **({"domains": _domains(recipe)} if recipe.domains else {}),
         }
 

@@ -19,6 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.contradictions import find_contradictions
+from stillhouse.recipes.data_steps import STEP_SECTIONS
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.section import Section
 from stillhouse.recipes.yaml_lines import Key, line_numbers, place_of_key, plain_of
@@ -205,6 +206,8 @@ def _key(loc: tuple[int | str, ...]) -> Key:
             fields = _fields(section)
             section = _section_in(fields[str(part)]) if part in fields else None
             key.append(part)
+        elif key[-2:-1] == ["steps"] and part in STEP_SECTIONS:
+            section = STEP_SECTIONS[str(part)]
         elif isinstance(part, int) or not _is_alternative(str(part)):
             key.append(part)
     return tuple(key)
@@ -233,9 +236,13 @@ def _describe(error: ErrorDetails, sources: dict[Key, str], origin: str) -> str:
     dotted = ".".join(str(part) for part in key)
     head = f"{where} {dotted}".rstrip()
     if error["type"] == "extra_forbidden":
-        return f"{head}: unknown key{_nearest(key)}"
+        return f"{head}: unknown key{_nearest(str(key[-1]), _names_beside(error['loc']))}"
     if error["type"] == "missing":
         return f"{head}: missing; it has no default"
+    if error["type"].startswith("union_tag"):
+        given = str(error.get("ctx", {}).get("tag", ""))
+        said = f"no step is called {given!r}" if given else "a step needs its name"
+        return f"{head}: {said}{_nearest(given, list(STEP_SECTIONS), 'steps')}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{head}: {message}"
@@ -259,15 +266,20 @@ def _path(dotted: str) -> Key:
     return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
 
 
-def _nearest(key: Key) -> str:
+def _names_beside(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section of a location has."""
     section: Any = Recipe
-    for part in key[:-1]:
-        if isinstance(section, type) and issubclass(section, Section):
+    for part in loc[:-1]:
+        if part in STEP_SECTIONS:
+            section = STEP_SECTIONS[str(part)]
+        elif isinstance(section, type) and issubclass(section, Section):
             section = _section_in(_fields(section).get(str(part)))
-    if not (isinstance(section, type) and issubclass(section, Section)):
-        return ""
-    names = list(_fields(section))
-    near = difflib.get_close_matches(str(key[-1]), names, n=1, cutoff=0.5)
+    is_section = isinstance(section, type) and issubclass(section, Section)
+    return list(_fields(section)) if is_section else []
+
+
+def _nearest(given: str, names: list[str], kind: str = "keys here") -> str:
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     if near:
         return f'; did you mean "{near[0]}"?'
-    return f"; the keys here are {', '.join(names)}"
+    return f"; the {kind} are {', '.join(names)}" if names else ""

@@ -167,6 +167,8 @@ def training_memory(
         The parts of the highest moment.
     """
     trained = trainable_parameters(sizes, training.lora)
+    is_wide = training.lora is None or held == IN_FLOAT32
+    batch = replace(batch, copies_weights=is_wide)
     weights = weight_bytes(sizes, held) + (4.0 * trained if training.lora else 0.0)
     weights += _dequantised(sizes, held)
     common = Parts(
@@ -189,7 +191,8 @@ def _moments(
     is_layerwise = training.optimizer.name == "galore_adamw" and galore.layerwise
     all_gradients = 4.0 * trainable_parameters(sizes, training.lora)
     waiting = all_gradients if training.length.accumulation > 1 else 0.0
-    table = 0.0 if training.lora else 4.0 * sizes.head_parameters
+    is_full = training.lora is None
+    table = 4.0 * sizes.head_parameters if is_full else 0.0
     hidden = 4.0 * batch.answers * sizes.hidden
     kept = _kept(sizes, training, batch)
     working = working_bytes(sizes, batch)
@@ -202,7 +205,7 @@ def _moments(
         gradients=waiting,
         head=table + 2 * hidden + _chunk(sizes, batch, beside),
     )
-    first = max((one.weights for one in sizes.linears), default=0) * (0.0 if training.lora else 4.0)
+    first = 4.0 * max(one.weights for one in sizes.linears) if is_full else 0.0
     at_beginning = replace(
         common,
         activations=kept + working,

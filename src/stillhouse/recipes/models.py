@@ -123,12 +123,17 @@ class Compute(Section):
             or cpu, mps, cuda, or one CUDA device as `cuda:3`, in whose absence what `auto` takes.
         dtype: `auto` is bfloat16 on CUDA devices that multiply it, and float32 elsewhere.
         threads: of every numeric library; `auto` is all processors.
+        rows: who works on the rows of the named steps: this process, several of this machine, or
+            Ray; the bytes are the same. `auto` takes several where there are many rows.
+        ray: address of the Ray cluster; one of this machine is started without it.
         attention: how transformers computes it; `auto` takes the model's own choice.
     """
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Literal["auto"] | Count = "auto"
+    rows: Literal["auto", "inline", "processes", "ray"] = "auto"
+    ray: str = ""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"
 
     @field_validator("dtype", mode="before")

@@ -17,7 +17,8 @@ from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "prepare": 4,
+    "step": 1,
+    "prepare": 5,
     "finetune": 3,
     "label": 7,
     "train": 5,
@@ -129,6 +130,8 @@ class _Builder:
     def build(self) -> Plan:
         add, configs = self._plan.add, self._configs
         rows = add("collect", configs.collect(), {})
+        for variant, config in configs.row_steps():
+            rows = add("step", config, {"rows": rows}, variant=variant)
         examples = {"examples": add("prepare", configs.prepare(), {"rows": rows})}
         teacher = self._teacher(examples)
         labelled = add("label", configs.label(), examples | teacher)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 
 
@@ -128,13 +128,19 @@ class Clean(Section):
 
     Attributes:
         fix_text: undo mojibake with ftfy.
-        normalize: the Unicode form.
+        normalize: the Unicode form. NFC changes no letter; NFKC makes `x2` of `x²`; `ascii` deletes
+            every other letter and sign, `$` and `%` among them, and tells which.
         strip: cut blanks off the ends of every text.
     """
 
     fix_text: bool = True
-    normalize: Literal["NFC", "NFKC", "none"] = "NFC"
+    normalize: Literal["NFC", "NFKC", "ascii", "none"] = "NFC"
     strip: bool = True
+
+    @property
+    def is_off(self) -> bool:
+        """Whether every repair is switched off."""
+        return not self.fix_text and not self.strip and self.normalize == "none"
 
 
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
@@ -173,31 +179,6 @@ class Split(Section):
         return self
 
 
-class PairWith(Section):
-    """Pair each prompt with several settings of a file, so that one prompt gives several examples.
-
-    Attributes:
-        file: JSONL, CSV, ...: one setting a row, its field `id` its name and `text` its text.
-        as: the new field, for prepare.system and prepare.user; `NAME_id` beside it says which.
-        at_least: settings of a prompt.
-        at_most: settings of a prompt.
-        seed: another seed pairs otherwise.
-    """
-
-    name: Literal["pair_with"] = "pair_with"
-    file: str
-    as_: str = Field(alias="as", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    at_least: Count = 1
-    at_most: Count = 1
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> Self:
-        if self.at_most < self.at_least:
-            raise ValueError(f"at_most {self.at_most} is less than at_least {self.at_least}")
-        return self
-
-
 class Prepare(Section):
     """How a row becomes an example.
 
@@ -216,8 +197,8 @@ class Prepare(Section):
         answer_format: `json` measures field by field, `label` is one of a closed set.
         clean: repairs of the rows' texts.
         drop: which rows end here.
-        steps: further named steps with their parameters, before the prompts are built; `pair_with`
-            is there, see below.
+        steps: named steps with their settings, in the order in which they are done: `pair_with`,
+            `drop_where`, `convert_blanks`, `convert_choices`, see below.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
             user message.
@@ -234,27 +215,22 @@ class Prepare(Section):
     answer_format: Literal["text", "json", "label"] = "text"
     clean: Clean = Clean()
     drop: Drop = Drop()
-    steps: tuple[dict[str, Any], ...] = ()
+    steps: tuple[DataStep, ...] = ()
     split: Split
     max_tokens: Count | None = None
 
     @property
+    def after_steps(self) -> Prepare:
+        """What is left to do once the named steps are done, which work on cleaned rows."""
+        if not self.steps:
+            return self
+        off = Clean(fix_text=False, normalize="none", strip=False)
+        return self.model_copy(update={"steps": (), "clean": off})
+
+    @property
     def pairings(self) -> tuple[PairWith, ...]:
         """The steps of the name pair_with."""
-        steps = [step for step in self.steps if step.get("name") == "pair_with"]
-        return tuple(PairWith.model_validate_json(json.dumps(step)) for step in steps)
-
-    @model_validator(mode="after")
-    def _pairings_are_whole(self) -> Self:
-        for number, step in enumerate(self.steps):
-            try:
-                if step.get("name") == "pair_with":
-                    PairWith.model_validate_json(json.dumps(step))
-            except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                place = ".".join(map(str, (number, *first["loc"])))
-                raise ValueError(f"steps.{place}: {first['msg']}") from None
-        return self
+        return tuple(step for step in self.steps if isinstance(step, PairWith))
 
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:

@@ -30,10 +30,6 @@ def domain_problems(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _training_problems(recipe: Recipe) -> Iterator[Problem]:
-    if recipe.train.mode == "live":
-        yield Problem(
-            "train.mode", "live, but domains learn from what one teacher said of them all: cached"
-        )
     if not recipe.train.lora:
         yield Problem("domains", "are adapters on one frozen base: add train.lora")
     elif recipe.train.lora.bias != "none":

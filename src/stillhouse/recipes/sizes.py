@@ -265,10 +265,9 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
     merged = {name: value for name, value in merged.items() if value is not None}
     kind = str((config.get("text_config") or {}).get("model_type", config.get("model_type", "")))
     family = FAMILIES.get(kind, PLAIN)
-    stated = {name: _first(merged, theirs) for name, theirs in _NAMES.items()}
     found = {
-        name: family.defaults.get(name, 0) if value is None else value
-        for name, value in stated.items()
+        name: _first(merged, theirs, family.defaults.get(name, 0))
+        for name, theirs in _NAMES.items()
     }
     found["vocab"] = vocab or found["vocab"]
     missing = [name for name in ("hidden", "layers", "heads", "vocab") if not found[name]]
@@ -278,7 +277,7 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
             "name them in the config, so that memory can be planned",
         )
     hidden, heads = found["hidden"], found["heads"]
-    acts = (merged[name] for name in _ACT_NAMES if name in merged)
+    stated = (merged[name] for name in _ACT_NAMES if name in merged)
     # A dense architecture pays no heed to keys of experts, and not each reads their width.
     may_mix = family is PLAIN or "experts" in family.defaults
     experts = (found["experts"] or 1) if may_mix else 1
@@ -296,7 +295,7 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
         experts=experts,
         active_experts=(found["active_experts"] or 1) if experts > 1 else 1,
         family=family,
-        act=_ACTS.get(str(next(acts, "")), family.act),
+        act=_ACTS.get(str(next(stated, "")), family.act),
         attention_bias=bool(found["biased"]),
         mlp_bias=family.reads_mlp_bias and bool(merged.get("mlp_bias")),
         attention_dropout=_dropout(merged, ("attn_pdrop", "attention_dropout"), family),
@@ -304,8 +303,8 @@ def sizes_of(config: Mapping[str, Any], vocab: int | None = None) -> Sizes:
     )
 
 
-def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((int(config[name]) for name in names if name in config), None)
+def _first(config: Mapping[str, Any], names: tuple[str, ...], default: int) -> int:
+    return next((int(config[name]) for name in names if name in config), default)
 
 
 def _dropout(config: Mapping[str, Any], names: tuple[str, ...], family: Family) -> float:

@@ -88,8 +88,8 @@ def widest_count(steps: Sequence[FlowStep]) -> int:
 
 
 def drop_reasons(step: FlowStep) -> list[tuple[str, int]]:
-    """Why rows were dropped and how many, most first."""
-    return sorted(step.dropped.items(), key=lambda item: (-item[1], item[0]))
+    """Why rows do not go on and how many, most first."""
+    return sorted(step.ended.items(), key=lambda item: (-item[1], item[0]))
 
 
 def flow_bar(step: FlowStep, widest: int) -> Markup:
@@ -102,7 +102,7 @@ def flow_bar(step: FlowStep, widest: int) -> Markup:
     Returns:
         One bar of the funnel.
     """
-    num_dropped = sum(step.dropped.values())
+    num_dropped = sum(step.ended.values())
     kept, dropped = (n / widest if widest else 0.0 for n in (step.rows_out, num_dropped))
     spoken = f"{step.step}: {count_text(step.rows_out)} kept, {count_text(num_dropped)} dropped"
     bars = [_bar("kept", 0, kept, 18), _bar("dropped", kept, min(dropped, 1 - kept), 18)]

@@ -96,6 +96,16 @@ class FlowStep(Content):
     dropped: dict[Text, int] = Field(default_factory=dict)
     changed: int = 0
     emitted: int = 0
+    merged: int = 0
+    deferred: dict[Text, int] = Field(default_factory=dict)
+    notes: dict[Text, int] = Field(default_factory=dict)
+
+    @property
+    def ended(self) -> dict[str, int]:
+        """Why rows do not go on, those that another stands for and those that wait included."""
+        merged = {"merged into another": self.merged} if self.merged else {}
+        waiting = {f"waits: {why}": count for why, count in self.deferred.items()}
+        return {**self.dropped, **merged, **waiting}
 
 
 class RuleRow(Content):

@@ -301,7 +301,7 @@ def _rows(content: RunReport) -> Iterator[str]:
                 count_text(step.rows_in),
                 count_text(step.rows_out),
                 count_text(step.changed),
-                markdown_text(", ".join(f"{k} {v:,}" for k, v in step.dropped.items()) or "none"),
+                markdown_text(", ".join(f"{k} {v:,}" for k, v in step.ended.items()) or "none"),
             )
             for step in content.row_flow
         ]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.rows import Example, Row
-from stillhouse.data.history import History, StepAccount, trace_row
-from stillhouse.data.pairing import Setting
+from stillhouse.data.history import Account, History, StepAccount, stored_outcomes, trace_row
 from stillhouse.data.prepare import build_steps
-from stillhouse.data.storage import read_completions, read_dropped, read_rows_file
+from stillhouse.data.shards import read_rows_of
+from stillhouse.data.storage import read_completions, read_ended
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 from stillhouse.runner.run import Place
@@ -155,7 +156,7 @@ def _written(path: Path) -> tuple[float, str]:
 
 def _rows_of(facts: RunFacts) -> list[Row]:
     folder = facts.folder_of("collect")
-    return list(read_rows_file(folder / "rows.parquet")) if folder else []
+    return read_rows_of(folder) if folder else []
 
 
 def _has_row(facts: RunFacts, row_id: str) -> bool:
@@ -179,16 +180,20 @@ def _find(facts: RunFacts, row_id: str) -> History | None:
     return trace_row(rows, _steps(facts), chosen)
 
 
-def _steps(facts: RunFacts) -> list[Any]:
+def _steps(facts: RunFacts) -> list[tuple[str, Account]]:
+    """What the named steps wrote down, then those of `prepare`, done again."""
+    stored: list[tuple[str, Account]] = [
+        (variant_of(item), partial(stored_outcomes, facts.store.path(item.artifact_id)))
+        for item, _ in facts.of_stage("step")
+    ]
     prepared = next((manifest for _, manifest in facts.of_stage("prepare")), None)
     if prepared is None:
-        return []
-    settings = [[Setting(*one) for one in each] for each in prepared.config["paired"]]
+        return stored
     domains = {
         name: section_of(Domain, plain) for name, plain in prepared.config.get("domains", ())
     }
     prepare = section_of(Prepare, prepared.config["prepare"])
-    return list(build_steps(prepare, settings, domains))
+    return stored + [(step.name, step.process) for step in build_steps(prepare, domains)]
 
 
 def _fitted(facts: RunFacts, history: History) -> Iterator[StepAccount]:
@@ -197,7 +202,7 @@ def _fitted(facts: RunFacts, history: History) -> Iterator[StepAccount]:
     if folder is None:
         return
     kept = {example.example_id for example in facts.examples}
-    reasons = {drop.row.row_id: drop for drop in read_dropped(folder / "dropped.parquet")}
+    reasons = {drop.row.row_id: drop for drop in read_ended(folder / "dropped.parquet")}
     for name in history.descendants:
         if name in kept:
             yield StepAccount(_FIT, name, "kept")

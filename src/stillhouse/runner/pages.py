@@ -58,7 +58,12 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
     """
     facts = RunFacts(folder, store)
     metrics = metric_rows(facts)
-    flow = facts.summary_of("prepare").get("flow", ())
+    flow = [
+        step
+        for stage in ("step", "prepare")
+        for _, manifest in facts.of_stage(stage)
+        for step in manifest.summary.get("flow", ())
+    ]
     report = RunReport(
         title=facts.record.name,
         description=facts.record.recipe["description"],

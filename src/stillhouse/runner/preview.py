@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Example
+from stillhouse.core.rows import Example, Row
+from stillhouse.data.account import run_step
+from stillhouse.data.row_steps import require_rows
 from stillhouse.recipes.estimate import Corpus
+from stillhouse.recipes.plan import Plan
 from stillhouse.runner.resolve import Resolved
-from stillhouse.stages.examples import Made, Wanted, make_examples
+from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.rows import iterate_rows
+from stillhouse.stages.step import step_of
 from stillhouse.tokens.encode import encode_conversation
 from stillhouse.tokens.show import MaskView, explain_mask
 from stillhouse.tokens.template import Template
@@ -92,31 +97,35 @@ def preview(resolved: Resolved) -> Preview:
     reader = resolved.locations.get("tokenizer")
     config = resolved.plan["prepare"].config
     wanted = Wanted(
-        prepare=recipe.prepare,
+        prepare=recipe.prepare.after_steps,
         trained_tokenizer=scratch.tokenizer if scratch else None,
         tokenizer_from=Path(reader) if reader else None,
         template=template,
         context=config["context"],
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
-        paired=config["paired"],
         domains=config.get("domains", ()),
         is_silent=config.get("thinking") == "off",
     )
     with tempfile.TemporaryDirectory() as folder:
+        num_read = len(rows)
+        rows, reasons = _do_steps(rows, resolved.plan)
         made = make_examples(rows, wanted, Path(folder))
     total = recipe.collect.limit or resolved.source.num_rows
-    scale = max(1.0, total / max(1, len(rows))) if len(rows) == _MOST_ROWS else 1.0
-    return Preview(
-        made.examples, made.tokenizer, made.template, scale, made.num_cut, _reasons(made)
-    )
+    scale = max(1.0, total / max(1, num_read)) if num_read == _MOST_ROWS else 1.0
+    reasons.update(one.reason for one in made.dropped)
+    return Preview(made.examples, made.tokenizer, made.template, scale, made.num_cut, dict(reasons))
 
 
-def _reasons(made: Made) -> dict[str, int]:
-    reasons: dict[str, int] = {}
-    for drop in made.dropped:
-        reasons[drop.reason] = reasons.get(drop.reason, 0) + 1
-    return reasons
+def _do_steps(rows: list[Row], plan: Plan) -> tuple[list[Row], Counter[str]]:
+    """What the named steps make of rows, and why others ended."""
+    reasons = Counter[str]()
+    for instance in plan.instances:
+        if instance.stage == "step":
+            rows, ended, count = run_step(step_of(instance.config), rows)
+            require_rows(count)
+            reasons.update(one.reason for one in ended)
+    return rows, reasons
 
 
 def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, MaskView]:

@@ -20,6 +20,7 @@ from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
+from stillhouse.recipes.training import Training
 from stillhouse.runner.domain_pricing import domains_cost
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges
 from stillhouse.runner.preview import Preview
@@ -85,6 +86,7 @@ class Pricer:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
+            "step": lambda _: self._rows(1.2e-4, 0),
             "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
             "finetune": self._finetune,
             "label": self._label,
@@ -123,8 +125,13 @@ class Pricer:
         training = self._recipe.finetune
         assert training is not None
         corpus = self.seen.count(training.parts, self._answer)
-        held = Held(4, self._recipe.teacher.quantization)
+        held = self._held(training, self._recipe.teacher.quantization)
         return training_cost(self._teacher, training, corpus, self._machine, held=held)
+
+    def _held(self, training: Training, quantization: str) -> Held:
+        """Frozen weights are in the run's dtype, unless a bias of theirs learns."""
+        is_frozen = training.lora is not None and training.lora.bias == "none"
+        return Held(self._machine.bytes_per_value if is_frozen else 4, quantization)
 
     def _target_bytes(self, corpus: Corpus) -> float:
         """Of what `label` stores for each token, with its part of example and shard."""
@@ -190,14 +197,31 @@ class Pricer:
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
         corpus = corpus if twin else _repeated(corpus, self._recipe.label.samples)
+        if training.mode == "cached" and self._recipe.label.targets == "classes" and not twin:
+            corpus = self._over_classes(corpus)
         return training_cost(
             self._student,
             training,
             corpus,
             self._machine,
             target_bytes=0.0 if twin else self._target_memory(),
-            held=Held(4, self._recipe.student.quantization),
+            held=self._held(training, self._recipe.student.quantization),
             beside=ALONE if twin else self._beside(),
+        )
+
+    def _over_classes(self, corpus: Corpus) -> Corpus:
+        """Each example with every named answer behind its prompt, as one tree."""
+        named = self._recipe.label.classes or ()
+        # One more token ends each answer.
+        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
+        own = round(corpus.answer_tokens / max(1, corpus.examples))
+        more = answers - own
+        return replace(
+            corpus,
+            tokens=corpus.tokens + more * corpus.examples,
+            answer_tokens=answers * corpus.examples,
+            longest=corpus.longest + more,
+            lengths=tuple(length + more for length in corpus.lengths),
         )
 
     def _beside(self) -> Beside:

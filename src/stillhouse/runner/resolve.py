@@ -138,6 +138,8 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     locations |= {"source": recipe.collect.source.file or ""}
     locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
     locations |= {"tokenizer": str(reader.path)} if reader else {}
+    locations |= {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
+    locations |= {"ray": recipe.compute.ray} if recipe.compute.ray else {}
     plan = build_plan(recipe, content, compute)
     return Resolved(
         loaded, recipe, host, compute, source, teacher, student, plan, locations=locations

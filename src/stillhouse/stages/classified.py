@@ -100,7 +100,12 @@ class Classified:
 
 
 def write_logprobs(path: Path, logprobs_NC: Floats) -> None:
-    """Keep a candidate's log-probabilities (N, C) of the classes."""
+    """Keep a candidate's log-probabilities of the classes, in float64.
+
+    Args:
+        path: of the file.
+        logprobs_NC: (N, C) nats.
+    """
     with path.open("wb") as stream:
         np.save(stream, logprobs_NC, allow_pickle=False)
 

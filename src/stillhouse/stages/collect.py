@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
+from stillhouse.data.shards import COLLECTED
 from stillhouse.data.storage import write_rows
 from stillhouse.recipes.rows import Collect
 from stillhouse.stages.contract import StageRequest, StageResult
@@ -19,5 +20,5 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     collect = section_of(Collect, plain | {"source": source})
     rows = list(iterate_rows(collect, Path(request.locations["base"])))
     progress(len(rows), len(rows), "rows")
-    write_rows(request.out / "rows.parquet", rows)
+    write_rows(request.out / COLLECTED, rows)
     return StageResult({"rows": len(rows)})

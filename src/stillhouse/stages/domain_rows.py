@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Drop, Example
+from stillhouse.core.rows import Ended, Example
 from stillhouse.data.domains import UNKNOWN, domain_of
 from stillhouse.data.nearest import some_of
 from stillhouse.recipes.rows import Prepare
@@ -29,7 +29,7 @@ def by_domain(examples: Sequence[Example], names: Sequence[str]) -> list[Example
 
 
 def require_every_domain(
-    examples: Sequence[Example], dropped: Sequence[Drop], names: Sequence[str], prepare: Prepare
+    examples: Sequence[Example], dropped: Sequence[Ended], names: Sequence[str], prepare: Prepare
 ) -> None:
     """Make sure that every domain can be learned and measured.
 
@@ -65,7 +65,7 @@ def require_every_domain(
             )
 
 
-def _no_rows(name: str, dropped: Sequence[Drop], prepare: Prepare) -> InputError:
+def _no_rows(name: str, dropped: Sequence[Ended], prepare: Prepare) -> InputError:
     field = prepare.domain_field or ""
     ended = Counter(drop.reason for drop in dropped if domain_of(drop.row, field) == name)
     if ended:

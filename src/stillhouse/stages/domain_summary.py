@@ -92,6 +92,9 @@ def summarise(
         for name, own in told.items()
     }
     overall: dict[str, Any] = {name: sum(own[name] for own in told.values()) for name in _ADDED}
+    one = next(iter(told.values()))
+    base = one["parameters"] - one["trainable_parameters"]
+    overall["parameters"] = base + overall["trainable_parameters"]
     for when in ("before", "after"):
         sums = [own[when] for own in distances.values() if when in own]
         if sums:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Drop, Example, Row, StepCount
+from stillhouse.core.rows import Drop, Ended, Example, Row, StepCount
 from stillhouse.data.drafts import without_system
-from stillhouse.data.pairing import Setting
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.data.votes import Votes
 from stillhouse.recipes.domains import Domain
@@ -45,7 +44,6 @@ class Wanted:
         context: tokens that both models hold; 0 for no limit.
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
-        paired: the settings of each `pair_with` step, as name and value.
         domains: of the recipe, as name and settings, in its order.
         is_silent: thinking is switched off in the tokenizer's own template.
     """
@@ -57,7 +55,6 @@ class Wanted:
     context: int
     room_for_answer: int
     asked_parts: tuple[str, ...]
-    paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     domains: tuple[tuple[str, Any], ...] = ()
     is_silent: bool = False
 
@@ -73,7 +70,7 @@ class Made:
     """Examples with everything that happened on the way, the rows of the measured, and votes."""
 
     examples: list[Example]
-    dropped: list[Drop]
+    dropped: list[Ended]
     counts: list[StepCount]
     tokenizer: TextTokenizer
     template: Template
@@ -99,9 +96,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     """
     _require_room(wanted)
     collected = list(rows)
-    settings = [[Setting(*one) for one in each] for each in wanted.paired]
     domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
-    prepared = prepare_rows(collected, wanted.prepare, settings, domains)
+    prepared = prepare_rows(collected, wanted.prepare, domains)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     if wanted.is_silent:
         tokenizer = silence(tokenizer)

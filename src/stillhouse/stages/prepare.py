@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.storage import read_rows_file, write_dropped, write_rows, write_votes
+from stillhouse.data.shards import read_rows_of
+from stillhouse.data.storage import write_ended, write_rows, write_votes
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
@@ -30,11 +31,10 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         context=config["context"],
         room_for_answer=config["room_for_answer"],
         asked_parts=tuple(config["asked_parts"]),
-        paired=config["paired"],
         domains=config.get("domains", ()),
         is_silent=config.get("thinking") == "off",
     )
-    rows = list(read_rows_file(request.inputs["rows"] / "rows.parquet"))
+    rows = read_rows_of(request.inputs["rows"])
     tokenizer_folder = request.out / TOKENIZER
     made = make_examples(rows, wanted, tokenizer_folder)
     if wanted.tokenizer_from:
@@ -46,7 +46,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     write_rows(request.out / MEASURED_ROWS, made.measured)
     if wanted.prepare.votes:
         write_votes(request.out / VOTES, made.votes)
-    write_dropped(request.out / "dropped.parquet", made.dropped)
+    write_ended(request.out / "dropped.parquet", made.dropped)
     progress(len(rows), len(rows), "rows")
     parts = Counter(example.part for example in made.examples)
     return StageResult(

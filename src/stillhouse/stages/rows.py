@@ -12,7 +12,8 @@ from stillhouse.data.columns import select_columns
 from stillhouse.data.pairing import Setting, settings_of
 from stillhouse.data.probe import SourceFacts, probe_rows, probe_source
 from stillhouse.data.readers import read_rows
-from stillhouse.recipes.rows import Collect, PairWith, Source
+from stillhouse.recipes.data_steps import PairWith
+from stillhouse.recipes.rows import Collect, Source
 from stillhouse.tasks.sample_rows import sample_rows
 
 _MOST_SETTINGS = 1000

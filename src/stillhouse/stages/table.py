@@ -19,6 +19,7 @@ class StageEntry:
 
 STAGES = {
     "collect": StageEntry("stillhouse.stages.collect", needs_torch=False),
+    "step": StageEntry("stillhouse.stages.step", needs_torch=False),
     "prepare": StageEntry("stillhouse.stages.prepare", needs_torch=False),
     "finetune": StageEntry("stillhouse.stages.finetune", needs_torch=True),
     "label": StageEntry("stillhouse.stages.label", needs_torch=True),

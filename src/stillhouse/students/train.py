@@ -22,6 +22,7 @@ from stillhouse.models.source import context_tokens
 from stillhouse.models.trees import can_read_trees
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
+from stillhouse.students.alone import launch_alone
 from stillhouse.students.arguments import training_arguments
 from stillhouse.students.assignment import Assignment, TrainingData
 from stillhouse.students.batches import BatchMaker, Collator, Learned
@@ -129,6 +130,8 @@ def train_model(
     """
     data = data if objective.needs_teacher else replace(data, source=NOTHING)
     _check(model, data, objective, training)
+    if setting.deepspeed:
+        launch_alone()
     torch.set_num_threads(setting.compute.threads)
     with ExitStack() as stack:
         is_packed = stack.enter_context(_ready_to_train(model, training, data.vocab_size))

@@ -162,7 +162,8 @@ class StudentTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The gradient's norm; stops the run where it or the loss cannot be trusted."""
         norm = super()._get_grad_norm(model, grad_norm)
-        loss, size = float(self._tr_loss), float(norm)
+        # Without ZeRO, DeepSpeed tells no norm.
+        loss, size = float(self._tr_loss), 1.0 if norm is None else float(norm)
         step = self.state.global_step + 1
         if not math.isfinite(loss) or not math.isfinite(size):
             raise TrainingError(
@@ -170,7 +171,7 @@ class StudentTrainer(Trainer):
                 "lower optimizer.learning_rate, or add warmup_steps; the newest checkpoint is of "
                 "before this step",
             )
-        if step == 1:
+        if step == 1 and not self.is_deepspeed_enabled:  # which has given the gradients away
             self._require_gradients()
         if size == 0 and self.step_tokens:
             raise TrainingError(

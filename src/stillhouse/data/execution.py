@@ -1,0 +1,184 @@
+"""Who works on the shards of a step: this process, several, or a Ray cluster; same bytes from each.
+
+A shard is done when its count stands beside it, written last. A second run goes on with those that
+have none.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from stillhouse.core.errors import UsageError
+from stillhouse.core.files import write_json
+from stillhouse.core.protocols import Progress, no_progress
+from stillhouse.core.rows import Outcome, Row, StepCount
+from stillhouse.data.account import GlobalStep, Step, account_for, add_counts
+from stillhouse.data.shards import shard_paths
+from stillhouse.data.storage import read_rows_file, write_ended, write_rows
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ENDED = "ended"
+COUNTS = "counts"
+
+
+class Executor(Protocol):
+    """Whoever calls a function for each of several arguments, in any order."""
+
+    def run(self, function: Callable[[T], R], arguments: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """The place of an argument with its result, as they are done."""
+
+
+class Inline:
+    """This process, one after the other."""
+
+    def run(self, function: Callable[[T], R], arguments: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """The place of an argument with its result, as they are done."""
+        for place, argument in enumerate(arguments):
+            yield place, function(argument)
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Several processes of this machine, started afresh so that they share nothing with this one.
+
+    Attributes:
+        workers: how many.
+    """
+
+    workers: int
+
+    def run(self, function: Callable[[T], R], arguments: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """The place of an argument with its result, as they are done."""
+        context = multiprocessing.get_context("spawn")
+        workers = max(1, min(self.workers, len(arguments)))
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            waiting = {pool.submit(function, one): place for place, one in enumerate(arguments)}
+            try:
+                for done in as_completed(waiting):
+                    yield waiting[done], done.result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RayCluster:
+    """A Ray cluster; one of this machine is started where none is named.
+
+    Attributes:
+        address: of the cluster; empty for one of this machine.
+        workers: processors of a cluster that is started here.
+    """
+
+    address: str = ""
+    workers: int = 1
+
+    def run(self, function: Callable[[T], R], arguments: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """The place of an argument with its result, as they are done.
+
+        Args:
+            function: importable by name on every machine of the cluster.
+            arguments: picklable.
+
+        Yields:
+            (place, result).
+
+        Raises:
+            UsageError: Ray is not installed.
+        """
+        try:
+            import ray  # type: ignore[import-not-found,unused-ignore]
+        except ImportError as error:
+            raise UsageError(
+                "rows are to be worked on by Ray, which is not installed",
+                'pip install "stillhouse[ray]", or take another executor',
+            ) from error
+        started = not ray.is_initialized()
+        if started:
+            where: dict[str, Any] = (
+                {"address": self.address} if self.address else {"num_cpus": self.workers}
+            )
+            ray.init(include_dashboard=False, log_to_driver=False, **where)
+        try:
+            task = ray.remote(function)
+            waiting = {task.remote(one): place for place, one in enumerate(arguments)}
+            while waiting:
+                done, _ = ray.wait(list(waiting))
+                for one in done:
+                    yield waiting.pop(one), ray.get(one)
+        finally:
+            if started:
+                ray.shutdown()
+
+
+def run_sharded(
+    step: Step, source: Path, out: Path, executor: Executor, progress: Progress = no_progress
+) -> StepCount:
+    """Do a step to every shard of a folder.
+
+    Args:
+        step: picklable.
+        source: a folder of shards.
+        out: gets the same shards with the rows that go on, beside them `ended/` with those that
+            do not, and `counts/`; shards that are there already are not made again.
+        executor: who does it.
+        progress: hears of every shard.
+
+    Returns:
+        The count of the whole step.
+
+    Raises:
+        AccountingError: a row has no outcome.
+    """
+    shards = shard_paths(source)
+    (out / COUNTS).mkdir(parents=True, exist_ok=True)
+    decision = None
+    if step.kind == "global":
+        looks = executor.run(partial(_look, step), shards)
+        decision = cast(GlobalStep, step).decide([look for _, look in sorted_by_place(looks)])
+    missing = [shard for shard in shards if not _count_path(out, shard).is_file()]
+    done = len(shards) - len(missing)
+    progress(done, len(shards), "shards")
+    for _ in executor.run(partial(_do, step, decision, out), missing):
+        done += 1
+        progress(done, len(shards), "shards")
+    return add_counts([_read_count(_count_path(out, shard)) for shard in shards])
+
+
+def sorted_by_place(results: Iterator[tuple[int, R]]) -> list[tuple[int, R]]:
+    """Results in the order of their arguments."""
+    return sorted(results, key=lambda result: result[0])
+
+
+def _look(step: Step, shard: Path) -> Any:
+    return cast(GlobalStep, step).look(read_rows_file(shard))
+
+
+def _do(step: Step, decision: Any, out: Path, shard: Path) -> None:
+    rows = read_rows_file(shard)
+    kept, ended, count = account_for(step.name, rows, _outcomes(step, rows, decision))
+    write_rows(out / shard.name, kept)
+    write_ended(out / ENDED / shard.name, ended)
+    write_json(_count_path(out, shard), asdict(count))
+
+
+def _outcomes(step: Step, rows: Sequence[Row], decision: Any) -> list[Outcome]:
+    if step.kind == "global":
+        return cast(GlobalStep, step).settle(rows, decision)
+    return step.process(rows)
+
+
+def _count_path(out: Path, shard: Path) -> Path:
+    return out / COUNTS / f"{shard.stem}.json"
+
+
+def _read_count(path: Path) -> StepCount:
+    return StepCount(**json.loads(path.read_text(encoding="utf-8")))

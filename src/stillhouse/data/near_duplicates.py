@@ -1,0 +1,204 @@
+"""Texts that say nearly the same, by the word groups that they share.
+
+A text is the set of its word groups (shingles). MinHash sketches of the sets are cut into bands;
+texts that agree in a whole band are candidates, and only those whose sets really overlap enough
+are duplicates (Broder 1997; Leskovec et al., Mining of Massive Datasets, 2014, section 3.4).
+
+Legend: N texts, F word groups of all texts in a row, B bands, K numbers of a sketch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rensa import RMinHash  # type: ignore[import-untyped,unused-ignore]
+
+from stillhouse.data.meaning import claims_of
+from stillhouse.data.words import words_of
+
+BANDS, BAND_ROWS = 32, 4
+"""Two sets that share 0.8 of their groups agree in a band but for 5 pairs in a hundred million,
+by 1 - (1 - 0.8**4)**32; 16 bands of 8 would lose 5 in a hundred."""
+
+_SKETCHED_AT_ONCE = 65_536
+_COMPARED_BEFORE = 32
+"""assumption: in a band that many texts share, most are of one kind; each is compared with the last
+32 before it, and with all others that it meets in other bands."""
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shingled:
+    """Texts as sets.
+
+    Attributes:
+        names: (N,) of the texts.
+        hashes: (F,) word groups, ascending and distinct within each text.
+        ends: (N,) where each text's groups end.
+        claims: (N,) equal for texts with the same numbers and denials; others never say the same.
+    """
+
+    names: tuple[str, ...]
+    hashes: Hashes
+    ends: NDArray[np.int64]
+    claims: Hashes
+
+    def of(self, place: int) -> Hashes:
+        """The groups of one text."""
+        start = self.ends[place - 1] if place else 0
+        return self.hashes[start : self.ends[place]]
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A text that another stands for.
+
+    Attributes:
+        kept: the name of the other.
+        overlap: shared groups over all groups of the two, in [0, 1].
+    """
+
+    kept: str
+    overlap: float
+
+
+def shingle(names: Sequence[str], texts: Sequence[str], group_words: int) -> Shingled:
+    """Texts as sets of their word groups.
+
+    Args:
+        names: one a text.
+        texts: any; words as `data.words` cuts them.
+        group_words: words of a group; a shorter text is one group.
+
+    Returns:
+        Small beside the texts.
+    """
+    groups = [_groups(text, group_words) for text in texts]
+    sets = [np.unique(np.array(one, np.uint64)) for one in RMinHash.hash_token_sets(groups)]
+    return Shingled(
+        tuple(names),
+        np.concatenate([*sets, np.empty(0, np.uint64)]),
+        np.cumsum([len(one) for one in sets], dtype=np.int64),
+        np.array([_hash(repr(claims_of(text))) for text in texts], np.uint64),
+    )
+
+
+def _groups(text: str, group_words: int) -> list[str]:
+    words = words_of(text) or [text.strip()]
+    length = min(group_words, len(words))
+    return list(map(" ".join, zip(*(words[start:] for start in range(length)), strict=False)))
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def join(parts: Sequence[Shingled]) -> Shingled:
+    """Several lots of texts as one, in their order."""
+    starts = np.cumsum([0, *(len(part.hashes) for part in parts)])
+    ends = [part.ends + start for part, start in zip(parts, starts, strict=False)]
+    return Shingled(
+        tuple(name for part in parts for name in part.names),
+        np.concatenate([*(part.hashes for part in parts), np.empty(0, np.uint64)]),
+        np.concatenate([*ends, np.empty(0, np.int64)]),
+        np.concatenate([*(part.claims for part in parts), np.empty(0, np.uint64)]),
+    )
+
+
+def find_alike(texts: Shingled, threshold: float) -> dict[str, Alike]:
+    """The texts that another stands for.
+
+    Args:
+        texts: of which the one with the smallest name of its kind is kept.
+        threshold: overlap from which two texts say the same, in (0, 1].
+
+    Returns:
+        Name to the kept one. Chains count: a text may be alike to one that is alike to the kept.
+    """
+    leader: dict[int, int] = {}
+    overlap: dict[int, float] = {}
+
+    def lead(place: int) -> int:
+        while leader.setdefault(place, place) != place:
+            leader[place] = leader[leader[place]]
+            place = leader[place]
+        return place
+
+    for one, other in _same_or_near(texts):
+        first, second = sorted((lead(one), lead(other)), key=texts.names.__getitem__)
+        if first == second:
+            continue
+        shared = _overlap(texts.of(one), texts.of(other))
+        if shared >= threshold:
+            leader[second] = first
+            for place in (one, other):
+                overlap[place] = max(shared, overlap.get(place, 0.0))
+    return {
+        texts.names[place]: Alike(texts.names[lead(place)], overlap[place])
+        for place in sorted(overlap)
+        if lead(place) != place
+    }
+
+
+def _overlap(one: Hashes, other: Hashes) -> float:
+    shared = len(np.intersect1d(one, other, assume_unique=True))
+    return shared / (len(one) + len(other) - shared)
+
+
+def _same_or_near(texts: Shingled) -> Iterator[tuple[int, int]]:
+    """Pairs of places that may say the same, each once; equal sets meet their first one alone."""
+    firsts: dict[tuple[int, bytes], int] = {}
+    for place, claims in enumerate(texts.claims.tolist()):
+        first = firsts.setdefault((claims, texts.of(place).tobytes()), place)
+        if first != place:
+            yield first, place
+    different = np.array([*firsts.values()], np.int64)
+    for one, other in _candidates(_bands(texts)[different]):
+        yield int(different[one]), int(different[other])
+
+
+def _candidates(bands_NB: Hashes) -> Iterator[tuple[int, int]]:
+    """Pairs of places that agree in a band, each once."""
+    seen: set[tuple[int, int]] = set()
+    for band_N in bands_NB.T:
+        order = np.argsort(band_N, kind="stable")
+        starts = np.flatnonzero(np.diff(band_N[order], prepend=band_N[order][:1] + 1))
+        sizes = np.diff(starts, append=len(order))
+        for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
+            for pair in _pairs(order[start : start + size].tolist()):
+                if pair not in seen:
+                    seen.add(pair)
+                    yield pair
+
+
+def _pairs(bucket: Sequence[int]) -> Iterator[tuple[int, int]]:
+    for number, place in enumerate(bucket):
+        for before in bucket[max(0, number - _COMPARED_BEFORE) : number]:
+            yield before, place
+
+
+def _bands(texts: Shingled) -> Hashes:
+    """(N, B) one hash for each band of each text, mixed with its claims."""
+    count = len(texts.names)
+    found = np.empty((count, BANDS), np.uint64)
+    starts = np.concatenate([[0], texts.ends])
+    for first in range(0, count, _SKETCHED_AT_ONCE):
+        last = min(count, first + _SKETCHED_AT_ONCE)
+        offsets = starts[first : last + 1]
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            texts.hashes[offsets[0] : offsets[-1]],
+            (offsets - offsets[0]).astype(np.uint64),
+            BANDS * BAND_ROWS,
+            0,
+        )
+        sketches_NK = np.array(matrix.to_rows(), np.uint64)
+        mixed = np.repeat(texts.claims[first:last, None], BANDS, axis=1)
+        for row in range(BAND_ROWS):
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + sketches_NK[:, row::BAND_ROWS]
+        found[first:last] = mixed
+    return found

@@ -1,0 +1,73 @@
+"""The steps that a recipe names, built from their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stillhouse.core.errors import InputError, NotBuiltError
+from stillhouse.core.rows import StepCount
+from stillhouse.data.account import Step
+from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
+from stillhouse.data.merging import MergeStep
+from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.recipes.data_steps import (
+    ConvertBlanks,
+    ConvertChoices,
+    DataStep,
+    DropWhere,
+    MergeNearDuplicates,
+    PairWith,
+)
+
+
+def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
+    """The step that its settings mean.
+
+    Args:
+        wanted: of `prepare.steps`.
+        paired: what a `pair_with` step pairs with.
+
+    Returns:
+        Picklable, so that other processes can do it.
+
+    Raises:
+        NotBuiltError: this version cannot do it.
+    """
+    match wanted:
+        case PairWith():
+            return PairStep(wanted, paired)
+        case DropWhere():
+            return DropWhereStep(wanted)
+        case ConvertBlanks():
+            return ConvertBlanksStep(wanted)
+        case ConvertChoices():
+            return ConvertChoicesStep(wanted)
+        case MergeNearDuplicates():
+            return MergeStep(wanted)
+        case _:
+            raise NotBuiltError(
+                f"prepare.steps asks for {wanted.name!r}, which is not built yet",
+                "remove the step",
+            )
+
+
+def require_rows(count: StepCount) -> None:
+    """Make sure that a step left something to go on with.
+
+    Args:
+        count: of the step, over all rows.
+
+    Raises:
+        InputError: no row is left; names the reasons.
+    """
+    if count.rows_out:
+        return
+    reasons = (
+        "there were none"
+        if not count.dropped
+        else ", ".join(f"{reason} ({number:,})" for reason, number in count.dropped.items())
+    )
+    raise InputError(
+        f"the step {count.step} left none of {count.rows_in:,} rows: {reasons}",
+        "look at its settings in prepare.steps, and whether the fields that it names hold text",
+    )

@@ -1,0 +1,174 @@
+"""The steps that `prepare.steps` can name, with their settings: one class a name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from stillhouse.recipes.section import Count, Positive, Section, Seed
+
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Step(Section):
+    """One step of `prepare.steps`.
+
+    Attributes:
+        name: of the step.
+    """
+
+    name: str
+
+
+class PairWith(Step):
+    """Pair each prompt with several settings of a file, so that one prompt gives several examples.
+
+    Attributes:
+        file: JSONL, CSV, ...: one setting a row, its field `id` its name and `text` its text.
+        as: the new field, for prepare.system and prepare.user; `NAME_id` beside it says which.
+        at_least: settings of a prompt.
+        at_most: settings of a prompt.
+        seed: another seed pairs otherwise.
+    """
+
+    name: Literal["pair_with"] = "pair_with"
+    file: str
+    as_: FieldName = Field(alias="as")
+    at_least: Count = 1
+    at_most: Count = 1
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.at_most < self.at_least:
+            raise ValueError(f"at_most {self.at_most} is less than at_least {self.at_least}")
+        return self
+
+
+class DropWhere(Step):
+    """Drop the rows in which a field says something.
+
+    Attributes:
+        field: which; a row that lacks it is kept.
+        equals: its value, or several; upper and lower case and blanks around it do not matter.
+    """
+
+    name: Literal["drop_where"] = "drop_where"
+    field: str
+    equals: str | int | float | bool | tuple[str | int | float | bool, ...]
+
+
+class ConvertBlanks(Step):
+    """Make a question of each text with a blank to fill in (`Assets are ____.`).
+
+    By rule: the blank becomes a question word, every other word stays.
+
+    Attributes:
+        question: the field with the text.
+        answer: the field with what fills the blank.
+    """
+
+    name: Literal["convert_blanks"] = "convert_blanks"
+    question: str = "question"
+    answer: str = "answer"
+
+
+class ConvertChoices(Step):
+    """Make a question and its answer of each multiple choice question.
+
+    Options may be marked `(a)`, `a)`, `A.`, `A:` or with digits, on lines or in one. The answer
+    becomes the text of the option that it means, by its label, its text, or a text near to it.
+
+    Attributes:
+        question: the field with question and options.
+        answer: the field with the answer.
+        at_least: options; a text with fewer is no multiple choice question.
+        of_the_following: what becomes of a question that asks about its own options ("which of
+            the following"): `keep_options` leaves them in the question, `drop` ends the row.
+        unmatched: what becomes of a row whose answer means none of its options.
+    """
+
+    name: Literal["convert_choices"] = "convert_choices"
+    question: str = "question"
+    answer: str = "answer"
+    at_least: int = Field(default=2, ge=2)
+    of_the_following: Literal["keep_options", "drop"] = "keep_options"
+    unmatched: Literal["keep", "drop"] = "drop"
+
+
+class DropOutliers(Step):
+    """Drop rows that are about something else than the others.
+
+    Attributes:
+        field: the text that is compared.
+        min_cluster_size: rows that make a cluster.
+        threshold: of the outlier score.
+    """
+
+    name: Literal["drop_outliers"] = "drop_outliers"
+    field: str = "question"
+    min_cluster_size: int = Field(default=6, ge=2)
+    threshold: Positive = 0.3
+
+
+class MergeNearDuplicates(Step):
+    """Keep one of the rows that say nearly the same; the others are merged into it.
+
+    Texts with other numbers, or of which one denies, never say the same.
+
+    Attributes:
+        on: the field that is compared.
+        threshold: shared word groups over all word groups of two texts (Jaccard) from which they
+            say the same.
+        group_words: words of a group.
+    """
+
+    name: Literal["merge_near_duplicates"] = "merge_near_duplicates"
+    on: str = "question"
+    threshold: float = Field(default=0.8, gt=0.0, le=1.0)
+    group_words: Count = 2
+
+
+class Augment(Step):
+    """Write each training question in other words too, after the split.
+
+    Attributes:
+        field: the question.
+        versions: which; `original` is the row itself.
+        words_per_typo: of the version `typos`.
+    """
+
+    name: Literal["augment"] = "augment"
+    field: str = "question"
+    versions: tuple[Literal["original", "formal", "casual", "general", "typos"], ...] = (
+        "original",
+        "typos",
+    )
+    words_per_typo: Count = 4
+
+
+DataStep = Annotated[
+    PairWith
+    | DropWhere
+    | ConvertBlanks
+    | ConvertChoices
+    | DropOutliers
+    | MergeNearDuplicates
+    | Augment,
+    Field(discriminator="name"),
+]
+
+STEP_SECTIONS: dict[str, type[Step]] = {
+    kind.model_fields["name"].default: kind
+    for kind in (
+        PairWith,
+        DropWhere,
+        ConvertBlanks,
+        ConvertChoices,
+        DropOutliers,
+        MergeNearDuplicates,
+        Augment,
+    )
+}
+"""Each step's settings by its name."""

@@ -1,0 +1,68 @@
+"""Step: one of the recipe's named steps, done to every row, shard by shard."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stillhouse.core.protocols import Progress
+from stillhouse.data.account import Step, check_balance
+from stillhouse.data.execution import COUNTS, Executor, Inline, Processes, RayCluster, run_sharded
+from stillhouse.data.pairing import Setting
+from stillhouse.data.row_steps import build_row_step, require_rows
+from stillhouse.data.shards import read_rows_of, shard_paths, write_shards
+from stillhouse.data.steps import CleanStep
+from stillhouse.recipes.data_steps import STEP_SECTIONS
+from stillhouse.recipes.rows import Clean
+from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.sections import section_of
+
+_SHARDS_FOR_PROCESSES = 4
+"""measured: starting two processes takes a second, which three shards do not save."""
+
+
+def run(request: StageRequest, progress: Progress) -> StageResult:
+    """Write the rows that go on in shards, and beside them `ended/` with those that do not."""
+    step = step_of(request.config)
+    source = request.inputs["rows"]
+    if not shard_paths(source):
+        source = _dealt(source, request.scratch / "dealt")
+    made = request.scratch / "made"
+    executor = _executor(request.locations, len(shard_paths(source)))
+    count = run_sharded(step, source, made, executor, progress)
+    check_balance([count], count.rows_in, count.rows_out)
+    require_rows(count)
+    shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
+    return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
+
+
+def step_of(config: dict[str, Any]) -> Step:
+    """The step that an instance's configuration means."""
+    if "clean" in config:
+        return CleanStep(section_of(Clean, config["clean"]))
+    wanted = config["step"]
+    settings = [Setting(*one) for one in config.get("paired", ())]
+    return build_row_step(section_of(STEP_SECTIONS[wanted["name"]], wanted), settings)  # type: ignore[arg-type]
+
+
+def _dealt(source: Path, folder: Path) -> Path:
+    """The collected rows in shards, made once: the folder is renamed when it is whole."""
+    if not folder.is_dir():
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        rows = read_rows_of(source)
+        write_shards(part, rows, len(rows))
+        part.rename(folder)
+    return folder
+
+
+def _executor(locations: dict[str, str], num_shards: int) -> Executor:
+    kind, workers = locations.get("rows_by", "inline"), int(locations.get("rows_workers", "1"))
+    if kind == "ray":
+        return RayCluster(locations.get("ray", ""), workers)
+    is_worth_it = workers > 1 and num_shards >= _SHARDS_FOR_PROCESSES
+    if kind == "processes" or (kind == "auto" and is_worth_it):
+        return Processes(workers)
+    return Inline()
