@@ -1,6 +1,11 @@
 """How weights are held: what cannot hold together is refused by its line, what can has a hash."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
+from ruamel.yaml import YAML
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.cautions import cautions
@@ -104,3 +109,17 @@ def test_code_that_comes_with_a_model_is_told_of():
     (said,) = cautions(recipe)
     assert said.startswith("student: the Python code that comes with models/small is run")
     assert cautions(load_recipe("quickstart").recipe) == ()
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "little-memory.md"
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_what_the_page_shows_is_taken_as_it_stands(block):
+    shown = YAML(typ="safe").load(block)
+    overrides = tuple(f"{name}={json.dumps(value)}" for name, value in shown.items())
+    taken = load_recipe("quickstart", ("gate=null", *overrides)).recipe
+    for name, value in shown.items():
+        for key in value if isinstance(value, dict) else ():
+            assert key in getattr(taken, name).model_fields_set

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from stillhouse.core.errors import InputError
 from stillhouse.core.files import sync_tree, write_json
 from stillhouse.core.hashing import digest_value
+from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
 from stillhouse.models.adapters import add_lora, trainable_count
@@ -31,12 +32,19 @@ from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Train
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
-from stillhouse.stages.domain_files import KD_CONFIG, KD_METRICS, KD_SUMMARY
+from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
 from stillhouse.stages.domain_summary import measure, summarise
-from stillhouse.stages.training import Learning, curve_of, frozen_base
+from stillhouse.stages.training import (
+    Learning,
+    frozen_base,
+    in_words,
+    learn,
+    trackers_of,
+    write_record,
+)
 from stillhouse.stages.weights import ADAPTERS, MODEL, adapter_folders, use_compute
 from stillhouse.students.checkpoints import delete_checkpoints
-from stillhouse.students.train import Setting, TrainResult, train_model
+from stillhouse.students.train import Setting, TrainResult
 
 LearningOf = Callable[[StageRequest, Corpus], Learning]
 _SEED_DIGITS = 8
@@ -137,11 +145,11 @@ class _Work:
         assert training.lora is not None
         model = add_lora(base, training.lora, training.seed)
         setting = self._setting(name, model, training)
-        result = train_model(model, learning.data, learning.objective, training, setting)
+        result = learn(model, replace(learning, training=training), setting)
         folder = self._folder(name)
         write_adapter(model, folder, f"../../{MODEL}", self.base_folder)
         write_json(folder / KD_CONFIG, _kd_config(name, training))
-        write_json(folder / KD_METRICS, curve_of(result))
+        write_record(folder / KD_METRICS, result)
         told = _told(learning, training, model, result)
         sync_tree(folder)
         done = _Done(self.request.artifact_id, time.monotonic() - started, told)
@@ -171,6 +179,7 @@ class _Work:
             tell,
             config.get("deepspeed"),
             keep,
+            trackers_of(self.request, name),
         )
 
     def _folder(self, name: str) -> Path:
@@ -192,6 +201,7 @@ def _told(
         "seed": training.seed,
         "trainable_parameters": trainable_count(model),
         "parameters": parameter_count(model),
+        "loss": in_words(result.record.trend),
     }
 
 
