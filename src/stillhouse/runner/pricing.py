@@ -196,7 +196,13 @@ class Pricer:
         twin = training.twin if instance.variant == "twin" else None
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
-        corpus = corpus if twin else _repeated(corpus, self._recipe.label.samples)
+        own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
+        own = _repeated(own, self._recipe.label.samples)
+        corpus = corpus if twin else own
+        if twin:
+            # As long as the student, whatever it learns from.
+            length = training.length.of_steps(training.length.num_steps(own.examples))
+            training = training.model_copy(update={"length": length})
         if training.mode == "cached" and self._recipe.label.targets == "classes" and not twin:
             corpus = self._over_classes(corpus)
         return training_cost(
