@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,6 +256,7 @@ def test_the_page_tells_each_domain(six):
     page = (six.runs / "six" / "report.html").read_text()
     for name in DOMAINS:
         assert f"student {name}" in page
+        assert re.search(rf"seconds of {name} \d+\.\d", page)
 
 
 def test_no_pickle_is_left_in_any_artifact(six):

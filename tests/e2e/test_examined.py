@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -16,30 +17,23 @@ from stillhouse.stages.evaluate import run as evaluate
 from stillhouse.store.artifacts import ArtifactStore
 
 pytestmark = pytest.mark.xdist_group("e2e")
-ASKED = (
-    "train.validation={every_steps: 20, examples: 10}",
-    "train.early_stopping={metric: top1_agreement, patience: 9}",
-    "label.completions=teacher",
-    "evaluate.slices=[truth.urgency]",
-    "gate.rules=[{metric: kl_to_teacher, at_most: 20.0}]",
-    "gate.enforce=false",
-)
+RECIPE = str(Path(__file__).resolve().parents[2] / "docs" / "how-to" / "watched.yaml")
 
 
 @pytest.fixture(scope="module")
-def watched(tiny_recipe, tiny_run):
-    """The tiny recipe with a teacher that is asked, in the folder of the first run."""
-    call = stillhouse.Call(list(ASKED), str(tiny_run.root), "watched")
-    status = stillhouse.run(str(tiny_recipe), call)
-    store = ArtifactStore(tiny_run.root / "artifacts")
-    return {item.key: store.path(item.artifact_id) for item in status.stages}, tiny_run.root
+def watched(tmp_path_factory):
+    """The finished run of the recipe of the page on watching: its artifacts, and the runs."""
+    root = tmp_path_factory.mktemp("watched-runs")
+    status = stillhouse.run(RECIPE, stillhouse.Call(runs=str(root)))
+    store = ArtifactStore(root / "artifacts")
+    return {item.key: store.path(item.artifact_id) for item in status.stages}, root
 
 
 @pytest.fixture(scope="module")
-def found(watched, tiny_recipe, tmp_path_factory):
+def found(watched, tmp_path_factory):
     """Of student and twin: the record, the summary, and a whole evaluation on the same part."""
     folders, _ = watched
-    loaded, recipe = open_recipe(str(tiny_recipe), ASKED)
+    loaded, recipe = open_recipe(RECIPE)
     plan = resolve(loaded, recipe).plan
     made = {}
     for name in ("student", "twin"):
@@ -119,3 +113,19 @@ def test_seconds_and_memory_of_each_step_lie_beside_the_artifact(watched):
     series = store.read_series(folders["train@student"].name)
     assert len(series["seconds"]) == len(series["peak_rss_bytes"]) == len(series["step"]) >= 40
     assert store.read_measured(folders["train@student"].name).keys() == {"seconds", "peak_bytes"}
+
+
+def test_a_tracker_hears_every_training_and_is_in_no_hash(watched):
+    folders, root = watched
+    heard = {path.name for path in (root / "watched" / "tensorboard").iterdir()}
+    assert heard == {"finetune", "train-student", "train-twin"}
+    loaded, recipe = open_recipe(RECIPE, ["report_to=[]"])
+    for instance in resolve(loaded, recipe).plan.instances:
+        assert folders[instance.key].name == instance.artifact_id
+
+
+def test_the_page_says_how_long_each_training_is(watched):
+    folders, _ = watched
+    summary = json.loads((folders["finetune"] / "manifest.json").read_bytes())["summary"]
+    assert summary["steps"] == 60
+    assert summary["loss"].startswith("falls from")

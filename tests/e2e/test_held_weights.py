@@ -171,5 +171,5 @@ def test_the_recipe_of_the_page_does_what_the_page_says(tmp_path, in_this_proces
     ours, theirs = (model.model.layers[-1].state_dict() for model in (base, teacher))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert chain.summaries["export"]["trained_over"] == "nf4"
-    validation = json.loads((chain.artifacts["train@student"] / "curve.json").read_text())
-    assert len(validation["validation"]) == 10
+    curve = json.loads((chain.artifacts["train@student"] / "kd_metrics.json").read_text())
+    assert len(curve["validation"]) == 10

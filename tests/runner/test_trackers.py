@@ -33,6 +33,7 @@ def test_every_tracker_writes_into_the_folder_of_the_run(ask, tmp_path):
     assert (told["folder"], told["project"]) == (str(tmp_path), "small")
     assert told["environment"] == {
         "MLFLOW_TRACKING_URI": f"file://{tmp_path}/mlflow",
+        "MLFLOW_ALLOW_FILE_STORE": "true",
         "MLFLOW_EXPERIMENT_NAME": "small",
         "WANDB_DIR": str(tmp_path),
         "WANDB_PROJECT": "small",
@@ -44,6 +45,7 @@ def test_every_tracker_writes_into_the_folder_of_the_run(ask, tmp_path):
 def test_what_the_environment_says_is_left_as_it_is(ask):
     told = ask(["mlflow", "wandb"], MLFLOW_TRACKING_URI="sqlite:///x.db", WANDB_DIR="elsewhere")
     assert told["environment"].keys() == {
+        "MLFLOW_ALLOW_FILE_STORE",
         "MLFLOW_EXPERIMENT_NAME",
         "WANDB_PROJECT",
         "WANDB_MODE",

@@ -31,10 +31,10 @@ _TILE_COPIES, _TILE_BYTES = 3, 2400 << 10
 _SCORED_BYTES = 134 << 20
 """Logits that scoring holds at once; `models.logits` keeps them in one buffer."""
 
-_HOLES = 0.27
-"""measured: GPT-2 and Qwen3 of 100 M parameters, two steps: what glibc keeps of freed blocks
-between those in use, as a share of what is kept for the backward pass. With a fixed
-MALLOC_MMAP_THRESHOLD_ it is gone, and a step takes a tenth longer for the pages it asks for."""
+_HOLES = 0.6
+"""measured: Qwen3 and GPT-2 of 100 M parameters, two steps on a CPU: 0.54 and 0.54, and 0.70 beside
+an adapter. What glibc keeps of freed blocks between those in use, as a share of what is kept for
+the backward pass; with a fixed M_MMAP_THRESHOLD there is none, and steps take longer."""
 
 _LARGEST_ON_THE_HEAP = 32 << 20
 """glibc maps blocks from this size on by themselves and gives each back at once (mallopt(3),
@@ -48,6 +48,7 @@ class Parts:
     Attributes:
         process: interpreter and libraries.
         weights: of the model, adapters and dequantised matrices included.
+        file: of the weight file, what was read to quantise it; taken back when memory is short.
         teacher: of a live teacher, with what it holds of a batch.
         gradients: of what is trained.
         optimizer: its state, and what its step holds.
@@ -60,6 +61,7 @@ class Parts:
 
     process: float = 0.0
     weights: float = 0.0
+    file: float = 0.0
     teacher: float = 0.0
     gradients: float = 0.0
     optimizer: float = 0.0
@@ -174,6 +176,7 @@ def training_memory(
     common = Parts(
         process=HEAVY_BYTES,
         weights=weights,
+        file=_file(sizes, held, batch.device),
         teacher=_teacher(beside, batch),
         optimizer=float(optimizer_bytes(sizes, training)),
         targets=beside.targets,
@@ -227,13 +230,13 @@ def _moments(
 
 
 def _kept(sizes: Sizes, training: Training, batch: Batch) -> float:
-    """What the whole forward pass keeps, holes of the heap between it included."""
+    """What the whole forward pass keeps, with holes of the heap where it has some."""
     block = block_bytes(sizes, batch, training.lora)
     behind = 2 * input_bytes(sizes, batch)
     if training.gradient_checkpointing:
-        kept = sizes.layers * input_bytes(sizes, batch) + block + behind
-    else:
-        kept = sizes.layers * block + behind
+        # The trainer has large blocks given back at once then.
+        return sizes.layers * input_bytes(sizes, batch) + block + behind
+    kept = sizes.layers * block + behind
     widest = batch.tokens * max(sizes.inner, sizes.queries) * batch.value_bytes
     is_on_heap = batch.device == "cpu" and widest < _LARGEST_ON_THE_HEAP
     return kept * (1.0 + _HOLES) if is_on_heap else kept
@@ -258,7 +261,14 @@ def _teacher(beside: Beside, batch: Batch) -> float:
     sizes, held = beside.teacher, beside.teacher_held
     passing = working_bytes(sizes, batch) + 2 * input_bytes(sizes, batch)
     hidden = 4.0 * batch.answers * sizes.hidden
-    return weight_bytes(sizes, held) + _dequantised(sizes, held) + passing + hidden
+    weights = weight_bytes(sizes, held) + _dequantised(sizes, held)
+    return weights + _file(sizes, held, batch.device) + passing + hidden
+
+
+def _file(sizes: Sizes, held: Held, device: str) -> float:
+    """Matrices as they are stored; their pages stay as long as others of the file are in use."""
+    is_read = held.quantization != "none" and device == "cpu"
+    return float(sizes.matrix_parameters * held.value_bytes) if is_read else 0.0
 
 
 def _dequantised(sizes: Sizes, held: Held) -> float:
@@ -304,6 +314,7 @@ def inference_memory(
     return Parts(
         process=HEAVY_BYTES,
         weights=weight_bytes(sizes, held) + _dequantised(sizes, held),
+        file=_file(sizes, held, device),
         activations=passing,
         head=min(_SCORED_BYTES, answers * sizes.vocab * 4.0),
         cache=cache,

@@ -30,6 +30,7 @@ from stillhouse.runner.page_curves import training_curves
 from stillhouse.runner.page_errors import copied_report, error_report
 from stillhouse.runner.page_numbers import candidates, metric_rows, reliabilities, slice_tables
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
+from stillhouse.stages.domain_files import SECONDS_OF
 from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.store.runs import RunFolder, RunInstance
 
@@ -122,6 +123,9 @@ def _stage(facts: RunFacts, item: RunInstance) -> StageRow:
     if not manifest and item.key == facts.record.failed and facts.record.state == "failed":
         state = "failed"
     peak = measured.get("peak_bytes")
+    of_domains = [f"{name} {value:.1f}" for name, value in measured.items()
+                  if name.startswith(SECONDS_OF)]  # fmt: skip
+    said = [_in_words(manifest.summary), *of_domains] if manifest else []
     return StageRow(
         name=item.stage,
         instance=variant_of(item),
@@ -129,7 +133,7 @@ def _stage(facts: RunFacts, item: RunInstance) -> StageRow:
         state=state,
         seconds=measured.get("seconds"),
         peak_bytes=int(peak) if peak else None,
-        summary=_in_words(manifest.summary) if manifest else "",
+        summary=", ".join(filter(None, said)),
     )
 
 

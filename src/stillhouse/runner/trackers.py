@@ -36,7 +36,8 @@ _PLACES = {
     "mlflow": _Place(
         "MLFLOW_TRACKING_URI",
         "",
-        {"MLFLOW_TRACKING_URI": "file://{folder}/mlflow"},
+        # A folder; its newer stores want a database's packages.
+        {"MLFLOW_TRACKING_URI": "file://{folder}/mlflow", "MLFLOW_ALLOW_FILE_STORE": "true"},
         "MLFLOW_EXPERIMENT_NAME",
     ),
     "wandb": _Place("WANDB_BASE_URL", "api.wandb.ai", {"WANDB_DIR": "{folder}"}, "WANDB_PROJECT"),

@@ -32,7 +32,7 @@ from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Train
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
-from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
+from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY, SECONDS_OF
 from stillhouse.stages.domain_summary import measure, summarise
 from stillhouse.stages.training import (
     Learning,
@@ -88,7 +88,7 @@ def train_domains(
     }
     summary = summarise({name: one.told for name, one in done.items()}, distances)
     write_json(request.out / KD_SUMMARY, summary)
-    seconds = {f"seconds of {name}": one.seconds for name, one in done.items()}
+    seconds = {f"{SECONDS_OF}{name}": one.seconds for name, one in done.items()}
     return StageResult(summary["overall"], seconds)
 
 

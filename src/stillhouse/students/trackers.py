@@ -62,7 +62,7 @@ class Trackers:
 
 
 NO_TRACKERS = Trackers()
-_ENDS = {"wandb": ("finish",), "trackio": ("finish",), "mlflow": ("flush_async_logging", "end_run")}
+_ENDS = {"wandb": ("finish",), "mlflow": ("flush_async_logging", "end_run")}
 """What has to be called of each before its process may end."""
 
 

@@ -38,6 +38,7 @@ from stillhouse.students.class_batches import ClassCollator
 from stillhouse.students.class_examples import ClassExample, check_class_examples
 from stillhouse.students.example_file import ExampleFile, lengths_of
 from stillhouse.students.examples import EncodedExample, check_examples
+from stillhouse.students.heap import sparing_heap
 from stillhouse.students.optimizers import OptimizerFacts, optimizer_facts
 from stillhouse.students.target_sources import NOTHING, OpenSource
 from stillhouse.students.trackers import NO_TRACKERS, Trackers
@@ -150,6 +151,8 @@ def train_model(
         launch_alone()
     torch.set_num_threads(setting.compute.threads)
     with ExitStack() as stack:
+        if training.gradient_checkpointing and setting.compute.device == "cpu":
+            stack.enter_context(sparing_heap())
         is_packed = stack.enter_context(_ready_to_train(model, training, data.vocab_size))
         teacher = data.source.open(model, data.vocab_size)
         _check_context(data, teacher)
