@@ -74,7 +74,7 @@ def _conversation(lesson: EncodedExample) -> EncodedConversation:
     # Copies: they lie in a file that may not be written, which torch warns of.
     ids, is_trained = lesson.ids.copy(), lesson.is_trained.copy()
     nowhere = np.zeros((len(ids), 2), np.int32)
-    return EncodedConversation(ids, is_trained, nowhere, "", "", digest, 0)
+    return EncodedConversation(ids, is_trained, nowhere, "", "", digest)
 
 
 def summarise(
