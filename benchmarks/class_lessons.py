@@ -50,21 +50,26 @@ class Size:
     """How much is done; chosen by the time it takes, before anything was compared.
 
     Attributes:
-        teacher_hidden: of a teacher that is trained here.
-        teacher_steps: of its training, 32 questions each.
-        student_hidden: of every student.
-        student_steps: of its training at most, 16 questions each.
+        student_steps: of a student's training at most, 16 questions each.
         learned: questions that students learn from, at most; a fifth of them only tells when to
             stop.
         measured: questions that are held out, at most.
+        teacher_hidden: of a teacher that is trained here.
+        teacher_steps: of its training, 32 questions each.
+        student_hidden: of every student.
     """
 
+    student_steps: int
+    learned: int
+    measured: int
     teacher_hidden: int = 96
     teacher_steps: int = 500
     student_hidden: int = 64
-    student_steps: int = 200
-    learned: int = 800
-    measured: int = 300
+
+
+VOTED = Size(student_steps=200, learned=800, measured=300)
+BANKING77 = Size(student_steps=120, learned=500, measured=200)
+"""77 classes make a step of 16 questions 0.28 s of one core."""
 
 
 @dataclass(frozen=True, slots=True)

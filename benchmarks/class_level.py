@@ -27,7 +27,8 @@ Floats = NDArray[np.float64]
 
 WAYS = ("classes", "founding", "hard text", "hard class")
 TWINS = ("hard text", "hard class")
-BANK, VOTES = "finance/banking77_train_half.csv", ("ConvAbuse", "AmbiEnt")
+BANK = "finance/banking77_train_half.csv"
+SETS = ("Banking77", "ConvAbuse", "AmbiEnt")
 _SMALLEST, _DRAWS = 1e-12, 2000
 
 
@@ -35,13 +36,13 @@ def main() -> None:
     """Train every student on every set; print what they say against what their teacher says."""
     options = parser(__doc__, repeats=3)
     options.add_argument("--data", type=Path, help=f"folder with {BANK} and labels/")
-    options.add_argument("--sets", nargs="*", help="of Banking77, ConvAbuse and AmbiEnt")
+    options.add_argument("--sets", nargs="*", choices=SETS, help="which of them")
     told = options.parse_args()
     if told.data is None or not told.data.is_dir():
         reason = f"no folder {told.data}" if told.data else "no --data was named"
         print_line("class_level", {"skipped": reason}, {"KL": Goal(None, at_most=0)}, told.quick)
         return
-    sets = told.sets or (["ConvAbuse"] if told.quick else ["Banking77", *VOTES])
+    sets = told.sets or (["ConvAbuse"] if told.quick else SETS)
     table, goals = {}, {}
     for name in sets:
         table[name] = _measure(name, told)
@@ -53,10 +54,12 @@ def main() -> None:
 
 
 def _measure(name: str, told: Any) -> dict[str, Any]:
-    from class_lessons import Size, banking77, learn, voted
+    from class_lessons import BANKING77, VOTED, Size, banking77, learn, voted
 
     began = time.process_time()
-    size = Size(student_steps=40, learned=200, measured=100) if told.quick else Size()
+    size = BANKING77 if name == "Banking77" else VOTED
+    if told.quick:
+        size = Size(student_steps=40, learned=200, measured=100)
     seeds = range(1 if told.quick else told.repeats)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -5,6 +5,7 @@ Run it with `make docs`; a test compares what it would write with what is there.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import typer.main
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from stillhouse.cli.main import app
+from stillhouse.core.kd_metrics import KdMetrics, StepMetrics, Trend, ValidationMetrics
 from stillhouse.evals.diversity import score_words, word_metrics
 from stillhouse.evals.embeddings import embedding_metrics, score_embeddings
 from stillhouse.evals.metric import Metric
@@ -39,6 +42,7 @@ def pages() -> dict[str, str]:
     """The text of every generated page, by its file name."""
     return {
         "cli.md": cli_page(),
+        "kd-metrics.md": kd_metrics_page(),
         "metrics.md": metrics_page(),
         "recipe.md": recipe_page(),
         "report.md": report_page(),
@@ -104,6 +108,22 @@ def recipe_page() -> str:
     lines = ["| key | why |", "|---|---|"]
     lines += [f"| `{row.key}` | {row.what} |" for row in built._TABLE]
     parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def kd_metrics_page() -> str:
+    """Every record of `kd_metrics.json`, and its JSON Schema."""
+    parts = [_NOTE, "# kd_metrics.json", _prose(KdMetrics)]
+    for kind in (KdMetrics, StepMetrics, ValidationMetrics, Trend):
+        parts.append(f"## {_spaced(kind.__name__)}")
+        if kind is not KdMetrics:
+            parts.append(_prose(kind))
+        said = _attributes(kind, BaseModel)
+        rows = ["| key | meaning |", "|---|---|"]
+        parts.append("\n".join([*rows, *(f"| `{key}` | {said[key]} |" for key in kind.model_fields)]))
+    schema = json.dumps(KdMetrics.model_json_schema(), indent=1)
+    plain = re.sub(r'^ *"description": ".*",?\n', "", schema, flags=re.M)
+    parts += ["## JSON Schema", f"```json\n{plain}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

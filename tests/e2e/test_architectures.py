@@ -61,8 +61,8 @@ class Chain:
         return finished_model(config, self.artifacts["train@student"], folder)
 
     def losses(self, key):
-        curve = json.loads((self.artifacts[key] / "curve.json").read_text())["train"]
-        return curve[0][1], curve[-1][1]
+        trend = json.loads((self.artifacts[key] / "kd_metrics.json").read_text())["trend"]
+        return trend["first_loss"], trend["last_loss"]
 
 
 def run_chain(recipe, root, *, student_folder):

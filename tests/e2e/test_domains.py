@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,8 @@ from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.tasks.neurons.rows import DOMAINS
 
 pytestmark = pytest.mark.xdist_group("e2e")
-PROGRESS_OF_ONE = 15
-"""Twelve steps and three measurements of validation."""
+PROGRESS_OF_ONE = 8
+"""Six steps and two measurements of validation."""
 RECIPE = Path(__file__).parent / "six_domains.yaml"
 OF_AN_ADAPTER = {
     "adapter_config.json",
@@ -118,7 +119,7 @@ def test_the_training_leaves_the_tree_that_other_tools_look_for(six):
     expected = {"manifest.json", "kd_summary.json"}
     for name in DOMAINS:
         expected |= {f"adapters_kd/{name}/{file}" for file in OF_AN_ADAPTER}
-        for step in (4, 8, 12):
+        for step in (3, 6):
             at = f"adapters_kd/{name}/checkpoint_{step}"
             expected |= {f"{at}/adapter_config.json", f"{at}/adapter_model.safetensors"}
     assert files_of(six.trained) == expected
@@ -131,7 +132,7 @@ def test_every_adapter_and_every_checkpoint_of_it_is_loaded_by_plain_peft(six):
     said = {}
     for name in DOMAINS:
         folder = six.trained / "adapters_kd" / name
-        for path in (folder, *(folder / f"checkpoint_{step}" for step in (4, 8, 12))):
+        for path in (folder, *(folder / f"checkpoint_{step}" for step in (3, 6))):
             base = AutoModelForCausalLM.from_pretrained(
                 six.runs.parent / "student", local_files_only=True
             )
@@ -139,9 +140,9 @@ def test_every_adapter_and_every_checkpoint_of_it_is_loaded_by_plain_peft(six):
                 model = PeftModel.from_pretrained(base, str(path)).eval()
                 said[path] = model(input_ids=ids).logits
         # The last checkpoint of a training that did not stop early is what it ends with.
-        assert torch.equal(said[folder], said[folder / "checkpoint_12"])
-        assert not torch.equal(said[folder], said[folder / "checkpoint_4"])
-    assert len({digest_file(path / "adapter_model.safetensors") for path in said}) == 18
+        assert torch.equal(said[folder], said[folder / "checkpoint_6"])
+        assert not torch.equal(said[folder], said[folder / "checkpoint_3"])
+    assert len({digest_file(path / "adapter_model.safetensors") for path in said}) == 12
 
 
 def test_the_configuration_beside_an_adapter_is_the_training_as_it_was(six):
@@ -160,7 +161,7 @@ def test_the_summary_tells_each_domain_before_and_after_and_all_are_nearer_to_th
 
     assert set(summary["domains"]) == set(DOMAINS)
     for own in summary["domains"].values():
-        assert own["steps"] == 12
+        assert own["steps"] == 6
         assert own["after"]["kl_to_teacher"] < own["before"]["kl_to_teacher"]
         assert own["after"]["cross_entropy"] < own["before"]["cross_entropy"]
         assert own["after"]["tokens"] == own["before"]["tokens"] > 0
@@ -255,6 +256,7 @@ def test_the_page_tells_each_domain(six):
     page = (six.runs / "six" / "report.html").read_text()
     for name in DOMAINS:
         assert f"student {name}" in page
+        assert re.search(rf"seconds of {name} \d+\.\d", page)
 
 
 def test_no_pickle_is_left_in_any_artifact(six):
@@ -328,7 +330,7 @@ def test_a_training_that_was_stopped_in_the_third_domain_goes_on_there_to_the_sa
     six, tmp_path
 ):
     with pytest.raises(Stopped):
-        train_again(six, tmp_path, stop_at=2 * PROGRESS_OF_ONE + 7)
+        train_again(six, tmp_path, stop_at=2 * PROGRESS_OF_ONE + 6)
 
     sealed = sorted(path.stem for path in (tmp_path / "scratch" / "done").iterdir())
     out, told = train_again(six, tmp_path)

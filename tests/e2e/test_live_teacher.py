@@ -17,6 +17,7 @@ SHORT = [
     "compute.threads=1",
     "label.max_new_tokens=8",
     "evaluate.draws=100",
+    "label.cut_at_most=1",
     "collect.source.sample_rows.rows=300",
 ]
 

@@ -40,7 +40,8 @@ def metric(status, who, name):
 
 def curve(root, status, who):
     folder = ArtifactStore(root / "artifacts").path(stage(status, f"train@{who}").artifact_id)
-    return dict(map(tuple, json.loads((folder / "curve.json").read_text())["train"]))
+    steps = json.loads((folder / "kd_metrics.json").read_text())["steps"]
+    return {one["step"]: one["loss"] for one in steps}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

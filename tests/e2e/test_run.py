@@ -136,7 +136,7 @@ def test_every_stored_target_belongs_to_the_text_that_the_student_learned(manife
     for example in whole:
         encoded = corpus.encode(example, said[example.example_id].text)
         key = TargetKey(example.example_id, encoded.completion_digest, encoded.view_digest)
-        reader.check_key(key)
+        reader.get_for(key)
     assert reader.num_tokens == manifests["label"].summary["target_tokens"]
     assert reader.header.weights_digest
     assert len(asked) - len(whole) == manifests["label"].summary["cut"]
@@ -144,8 +144,8 @@ def test_every_stored_target_belongs_to_the_text_that_the_student_learned(manife
 
 def test_training_learned_and_both_students_were_measured_on_one_holdout(manifests, folders):
     for key in ("finetune", "train@student", "train@twin"):
-        curve = json.loads((folders[key] / "curve.json").read_bytes())["train"]
-        assert curve[-1][1] < curve[0][1]
+        trend = json.loads((folders[key] / "kd_metrics.json").read_bytes())["trend"]
+        assert trend["last_loss"] < trend["first_loss"]
     holdout = manifests["prepare"].summary["parts"]["holdout"]
     for who in ("teacher", "student", "twin", "exported"):
         summary = manifests[f"evaluate@{who}"].summary
@@ -179,9 +179,10 @@ def test_the_page_shows_the_figures_of_the_manifests(report, manifests):
 
 def test_the_page_draws_the_curves_of_the_artifacts(report, folders):
     for who, key in (("teacher", "finetune"), ("student", "train@student")):
-        stored = json.loads((folders[key] / "curve.json").read_bytes())
-        drawn = {c.kind: [list(p) for p in c.points] for c in report.curves if c.name == who}
-        assert drawn == {kind: points for kind, points in stored.items() if points}
+        stored = json.loads((folders[key] / "kd_metrics.json").read_bytes())
+        drawn = {c.kind: list(c.points) for c in report.curves if c.name == who}
+        for kind, name in (("train", "steps"), ("validation", "validation")):
+            assert drawn[kind] == [(one["step"], one["loss"]) for one in stored[name]]
 
 
 @pytest.mark.browser

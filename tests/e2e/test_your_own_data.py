@@ -27,12 +27,14 @@ def test_a_recipe_for_own_rows_is_under_forty_lines(name):
 
 
 TESTED_ELSEWHERE = {
+    "classes",
     "diversity-audit",
     "domains",
     "little-memory",
     "live-teacher",
     "measured",
     "near-its-base",
+    "qlora",
 }
 """By a test of the same name, `near-its-base` beside its teacher, the audit in tests/evals."""
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from tests.e2e.test_domains import write_recipe
+from tests.e2e.test_domains import PROGRESS_OF_ONE, write_recipe
 from tests.faults.killed_runs import begin_at, contents, differing, killed_at, run
 from tests.faults.test_kills import MOST_ALIVE_S
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("e2e")]
-# Place, who is killed, at which visit: each domain tells of its progress 15 times.
+# Place, who is killed, at which visit.
 KILLS = [
-    *(("progress", who, 15 * place + visit)
+    *(("progress", who, PROGRESS_OF_ONE * place + visit)
       for place, (who, visit) in enumerate(
-          [("child", 3), ("group", 9), ("child", 14), ("parent", 7), ("group", 1), ("child", 12)])),
-    ("checkpoint half its weights", "child", 5),
-    ("checkpoint whole, not sealed", "group", 8),
-    ("checkpoint sealed", "group", 12),
+          [("child", 2), ("group", 5), ("child", 7), ("parent", 4), ("group", 1), ("child", 6)])),
+    ("checkpoint half its weights", "child", 4),
+    ("checkpoint whole, not sealed", "group", 5),
+    ("checkpoint sealed", "group", 9),
     ("end", "child", 1),
 ]  # fmt: skip
 
@@ -47,4 +47,4 @@ def test_a_kill_in_any_domain_changes_no_byte(reference, tmp_path, point, who, c
     assert again.returncode == 0, again.stderr
     assert differing(root, contents(whole)) == []
     if point == "progress":
-        assert len(sealed) == count // 15
+        assert len(sealed) == count // PROGRESS_OF_ONE

@@ -14,7 +14,7 @@ from stillhouse.export.merge import merge_student, write_adapter
 from stillhouse.models.adapters import add_lora, trainable_count
 from stillhouse.models.inference import evaluating
 from stillhouse.models.load import LoadOptions, load_model
-from stillhouse.models.quantised import is_quantised, parameter_count
+from stillhouse.models.quantised import held_bytes, is_quantised, parameter_count
 from stillhouse.models.scratch import save_model
 from stillhouse.recipes.quantised_bytes import quantised_bytes
 from stillhouse.recipes.training import Lora
@@ -181,6 +181,19 @@ def test_an_adapter_is_merged_into_the_whole_base_alone(family, kind, folders, t
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     assert torch.equal(logits(plain), logits(merged))
     assert {parameter.dtype for parameter in plain.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_of_a_whole_model_are_those_of_its_parts(kind, folders):
+    whole, small = load_model(folders / "packable"), quantised(folders / "packable", kind)
+    linear = [
+        module.weight
+        for module in whole.modules()
+        if isinstance(module, nn.Linear) and module is not whole.get_output_embeddings()
+    ]
+    plain = 4 * (whole.num_parameters() - sum(weight.numel() for weight in linear))
+    assert held_bytes(whole) == 4 * whole.num_parameters()
+    assert held_bytes(small) == plain + sum(quantised_bytes(kind, *one.shape) for one in linear)
 
 
 def test_what_is_not_quantised_takes_the_dtype(folders):

@@ -104,7 +104,9 @@ def test_songs_distils_verdicts_at_temperature_four():
     assert len(loaded.label.classes) == 4
     teacher = loaded.finetune
     assert teacher.optimizer.galore.rank == 512
-    assert teacher.optimizer.galore.update_gap < teacher.length.steps == min(1332 // 10, 200)
+    steps = teacher.length.num_steps(1332)
+    assert teacher.optimizer.galore.update_gap < steps == 133
+    assert teacher.length.num_epochs(1332) == pytest.approx(0.8, abs=0.005)
     assert teacher.optimizer.learning_rate == 2e-5
     assert teacher.length.batch_size * teacher.length.accumulation == 8
     assert loaded.prepare.split.parts["holdout"] == 200
@@ -117,7 +119,7 @@ def test_songs_sft_learns_annotations_alone():
     assert (training.optimizer.learning_rate, training.optimizer.warmup_steps) == (2e-4, 500)
     assert training.length.batch_size * training.length.accumulation == 64
     assert (training.length.epochs, training.length.checkpoint_every) == (3.0, 1000)
-    assert training.early_stopping.every_steps == 500
+    assert training.validation.every_steps == 500
 
 
 def test_accounting_qa_keeps_the_values_that_a_search_had_found():

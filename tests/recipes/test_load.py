@@ -100,7 +100,7 @@ def test_every_problem_is_told_at_once(write):
         ("train.weights={forward_kl: 0, cross_entropy: 0}", "every loss weight is 0"),
         ("train.optimizer.learning_rate=2", "less than or equal to 0.1; this is 2"),
         ("train.optimizer.learning_rate=.nan", "less than or equal"),
-        ("train.length.epochs=1", "exactly one of steps and epochs"),
+        ("train.length.epochs=1", "exactly one of steps, epochs and one_step_per"),
         ("label.kd_temperatures=[2]", "draws at the one temperature of train.kd_temperature"),
         ("train.parts=[holdout]", "never trained on"),
         ("train.parts=[teacher]", "prepare.split.parts does not make"),
@@ -124,7 +124,7 @@ def test_every_problem_is_told_at_once(write):
         ("label.kd_temperatures=[1.0, .inf]", "label.kd_temperatures"),
         ("label.kd_temperatures=[]", "label.kd_temperatures"),
         ("train.parts=[]", "train.parts"),
-        ("train.early_stopping={every_steps: 1}", "train.early_stopping: needs a validation part"),
+        ("train.early_stopping={patience: 1}", "train.early_stopping: needs a validation part"),
         ("export.formats=[adapter]", "asks for an adapter, but train.lora is not set"),
         (
             "gate={rules: [{metric: exact_match, against: baseline, at_least: 0}]}",

@@ -1,6 +1,8 @@
 """The optimizer of a recipe: what cannot hold together, what is said, and bytes by formula."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -159,5 +161,20 @@ def test_an_eight_billion_teacher_in_numbers_of_its_own():
     galore = state_bytes(Optimizer(name="galore_adamw", galore=Galore(rank=512)), trained)
     assert plain == pytest.approx(8.19e9 * 8, rel=0.001)
     assert galore < 0.4 * plain
-    dynamic = galore_rank(Galore(rank=512, memory_gb=14.0), trained)
-    assert 0 < dynamic < 512
+    assert galore_rank(Galore(rank=512, memory_gb=14.0), trained) == 217
+    songs = load_recipe("songs").recipe.finetune.optimizer
+    assert galore_rank(songs.galore, trained) == 512
+
+
+def test_the_sections_of_the_page_are_valid(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "little-memory.md"
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.M | re.S)
+    shown = [yaml.safe_load(block) for block in blocks if "optimizer:" in block]
+    assert len(shown) == 2
+    path, parts = tmp_path / "r.yaml", {"parts": ["labelled"]}
+    for sections in shown:
+        named = {name: section | parts for name, section in sections.items()}
+        path.write_text(yaml.safe_dump(RECIPE | named, sort_keys=False))
+        recipe = load_recipe(path).recipe
+        told = [one.optimizer.name for one in (recipe.finetune, recipe.train) if one]
+        assert {"galore_adamw", "adamw_8bit"} & set(told)

@@ -55,6 +55,26 @@ def test_parts_are_counted_exactly(tiny_recipe, tiny_run):
     assert found.parts == counted
 
 
+def test_gold_answers_that_are_longer_than_may_be_written_are_counted(tiny_recipe, tiny_run):
+    call = stillhouse.Call(["evaluate.max_new_tokens=20"], str(tiny_run.root))
+    long, looked_at = stillhouse.check(str(tiny_recipe), call).long_answers
+    assert 0 < long <= looked_at
+    found = stillhouse.check(str(tiny_recipe), stillhouse.Call(runs=str(tiny_run.root)))
+    assert found.long_answers == (0, looked_at)
+
+
+def test_steps_and_epochs_of_every_training_are_told(tiny_recipe, tiny_run):
+    found = stillhouse.check(str(tiny_recipe), stillhouse.Call(runs=str(tiny_run.root)))
+    told = {item.key: (item.cost.steps, item.cost.epochs) for item in found.instances}
+    status = stillhouse.status("tiny", str(tiny_run.root))
+    for stage in status.stages:
+        if "epochs" in stage.summary:
+            steps, epochs = told[stage.key]
+            assert steps >= stage.summary["steps"]
+            if steps == stage.summary["steps"]:
+                assert epochs == pytest.approx(stage.summary["epochs"], rel=0.1)
+
+
 def test_a_model_that_cannot_fit_is_refused_with_what_it_needs(tmp_path):
     huge = [
         "teacher.scratch.config.hidden_size=16384",

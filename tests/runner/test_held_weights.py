@@ -68,6 +68,27 @@ def test_layers_beyond_the_teachers_are_refused(recipe):
         resolved(recipe)
 
 
+@pytest.mark.parametrize(
+    ("lora", "said"),
+    [
+        ({"modules": ["q_prj"]}, r"train\.lora\.modules: 'q_prj' matches no linear layer below the "
+         "head: there are .*q_proj"),
+        ({"experts": ["down_proj"]}, r"train\.lora\.experts: .*: this model has none"),
+        ({"rank": 9}, r"train\.lora\.rank: 9, but model\.layers\.0\.self_attn\.k_proj is"),
+        ({"rank": 9, "modules": ["q_proj"]}, None),
+        ({"modules": ["model.layers.1.mlp.up_proj"]}, None),
+        ({"modules": ["model.layers.2.mlp.up_proj"]}, "matches no linear layer"),
+    ],
+)  # fmt: skip
+def test_an_adapter_on_what_is_not_there_is_refused_before_anything_runs(lora, said, recipe):
+    changed(recipe, train__lora={"rank": 4} | lora)
+    if said is None:
+        resolved(recipe)
+        return
+    with pytest.raises(RecipeError, match=said):
+        resolved(recipe)
+
+
 def test_a_student_of_layers_is_priced_by_them(recipe):
     whole = check(*_placed(changed(recipe, student={"layers_of_teacher": [0, 1]})))
     half = check(*_placed(changed(recipe, student={"layers_of_teacher": [1]})))

@@ -97,3 +97,24 @@ def test_rows_longer_than_the_context_keep_where_they_came_from(make):
     assert drop.row == rows[-1]
     assert drop.evidence.startswith(f"over {CONTEXT} tokens")
     assert made.counts[-1].dropped == {"longer than the context": 1}
+
+
+def with_long_answers(count):
+    rows = [{"q": f"what is {index}?", "a": "yes"} for index in range(60 - count)]
+    return rows + [{"q": f"and {index}?", "a": f"{index} word " * 60} for index in range(count)]
+
+
+def test_an_answer_that_does_not_fit_is_dropped_whole_and_counted(make):
+    parts = {"holdout": 10, "labelled": "rest"}
+    _, made = make(with_long_answers(9), parts=parts)
+    lost = [drop for drop in made.dropped if drop.reason == "longer than the context"]
+    assert len(lost) == 9
+    assert {example.answer for example in made.examples} == {"yes"}
+
+
+def test_more_long_answers_than_the_recipe_allows_are_refused_with_their_number(make):
+    parts = {"holdout": 10, "labelled": "rest"}
+    with pytest.raises(InputError, match=r"15 of 60 examples are longer than 80 .* allows 20%"):
+        make(with_long_answers(15), parts=parts)
+    _, made = make(with_long_answers(15), parts=parts, too_long_at_most=0.25)
+    assert len(made.examples) == 45

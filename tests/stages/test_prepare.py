@@ -148,7 +148,8 @@ def test_thinking_off_is_sealed_in_the_tokenizer_that_every_later_stage_reads(
 
     _, untold_plan = write()
     recipe, told_plan = write(thinking="off")
-    told = prepare(recipe).corpus
+    made = prepare(recipe)
+    told = made.corpus
 
     assert told_plan.artifact_id != untold_plan.artifact_id
     assert "thinking" not in untold_plan.config
@@ -159,6 +160,9 @@ def test_thinking_off_is_sealed_in_the_tokenizer_that_every_later_stage_reads(
         assert text == told.template.prompt_text(example.prompt)
         assert text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
         assert trained_text(told, example) == [example.answer + "<|im_end|>"]
+    # each of the conversations has an answer before the last, which is asked for otherwise
+    assert made.examples["answers_left_out"] == len(told.examples)
+    assert "answers_behind_an_empty_thought" not in made.examples
 
 
 def test_a_column_of_a_table_is_asked_and_another_answers(write_recipe, prepare, tmp_path):

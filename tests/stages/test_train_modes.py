@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 from tests.stages.conftest import SMALL
 
+from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.runner.opening import open_recipe
 from stillhouse.runner.resolve import resolve
 from stillhouse.stages.weights import ADAPTER, MODEL
@@ -55,12 +56,9 @@ def stages(write_recipe, run_stage):
     return begin
 
 
-def curve(folder):
-    return json.loads((folder / "curve.json").read_text())
-
-
-def losses(folder, part="train"):
-    return [loss for _, loss in curve(folder)[part]]
+def losses(folder, part="steps"):
+    told = json.loads((folder / KD_METRICS).read_text())
+    return [one["loss"] for one in told[part]]
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 4}], ids=["tuned whole", "adapted"])

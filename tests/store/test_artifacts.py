@@ -102,7 +102,7 @@ def test_a_crash_between_manifest_and_rename_is_finished_without_new_work(store)
 
 def test_what_was_measured_lies_beside_the_artifact(store):
     make(store)
-    store.write_measured("collect-1", {"seconds": 1.5})
+    store.write_measured("collect-1", {"seconds": 1.5}, {"step": [1.0]})
     assert store.read_measured("collect-1") == {"seconds": 1.5}
     assert store.read_measured("other") == {}
 

@@ -12,9 +12,11 @@ import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 import transformers
 from modes import live_teacher
 from tiny_classes import BY_CLASS, draw_class_examples
@@ -30,11 +32,13 @@ from tiny_students import (
 )
 
 from stillhouse.core.hashing import digest_value
+from stillhouse.core.protocols import Reading
 from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.models.adapters import add_lora
+from stillhouse.models.inference import evaluating
 from stillhouse.models.load import LoadOptions, load_model
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.training import EarlyStopping, Galore, Lora, Optimizer
+from stillhouse.recipes.training import EarlyStopping, Galore, Lora, Optimizer, Validation
 from stillhouse.students import trainer as trainer_module
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.galore import GaloreAdamW
@@ -48,15 +52,30 @@ CASES = {
     "dropout": {"kind": "llama", "training": {"accumulation": 2, "checkpoint_every": 2}},
     "lora-best": {
         "lora": True,
-        "training": {"early_stopping": EarlyStopping(every_steps=2, patience=2)},
+        "training": {
+            "validation": Validation(every_steps=2),
+            "early_stopping": EarlyStopping(patience=2),
+        },
         "learning_rate": 0.2,
+    },
+    "examined": {
+        "training": {
+            "validation": Validation(every_steps=1),
+            "early_stopping": EarlyStopping(metric="right", patience=4),
+        },
+        "learning_rate": 0.03,
     },
     "plain": {"training": {"checkpoint_every": 3}},
     "lora-dropout": {"kind": "llama", "lora": True, "training": {"checkpoint_every": 1}},
     "bfloat16": {"training": {"checkpoint_every": 2}, "dtype": "bfloat16"},
     "two-threads": {"training": {"checkpoint_every": 2}, "threads": 2},
     "cross-entropy": {"objective": CROSS_ENTROPY, "training": {"checkpoint_every": 2}},
-    "best": {"training": {"early_stopping": EarlyStopping(every_steps=1, patience=3)}},
+    "best": {
+        "training": {
+            "validation": Validation(every_steps=1),
+            "early_stopping": EarlyStopping(patience=3),
+        }
+    },
     "gradient-checkpointing": {
         "kind": "llama",
         "training": {"checkpoint_every": 2, "gradient_checkpointing": True},
@@ -134,6 +153,8 @@ def train(case, workdir, steps):
         section = section.model_copy(update={"optimizer": changed})
     stopping = section.early_stopping
     data = data_of(draw_examples(18), draw_examples(6, seed=1) if stopping else ())
+    if stopping and stopping.metric == "right":
+        data = replace(data, examiner=share_right(student, data.validation))
     compute = ResolvedCompute(
         ONE_THREAD.device, options.get("dtype", "float32"), options.get("threads", 1)
     )
@@ -156,9 +177,25 @@ def train_cell(cell, workdir, steps):
 
 def told_of(student, result):
     weights = {name: value.numpy().tobytes().hex() for name, value in weights_of(student).items()}
-    points = [[point.step, point.loss, point.validation_loss] for point in result.curve]
     summary = [result.steps, result.best_step, result.stopped_early, result.tokens_trained]
-    return {"weights": digest_value(weights), "curve": points, "summary": summary}
+    record = result.record.model_dump(mode="json")
+    return {"weights": digest_value(weights), "record": record, "summary": summary}
+
+
+def share_right(student, examples):
+    """An examiner: the share of trained tokens that the student finds likeliest."""
+
+    def examine():
+        right = []
+        with evaluating(student):
+            for one in examples:
+                found = (
+                    student(input_ids=torch.from_numpy(one.ids).long()[None]).logits[0].argmax(-1)
+                )
+                right += (found.numpy()[:-1] == one.ids[1:])[one.is_trained[1:]].tolist()
+        return {"right": Reading(float(np.mean(right)), is_higher_better=True)}
+
+    return examine
 
 
 def run(case, workdir, out, kill=None, at=None, steps=MATRIX_STEPS):

@@ -11,6 +11,7 @@ import pytest
 ALL = (
     "dropout",
     "lora-best",
+    "examined",
     "plain",
     "lora-dropout",
     "bfloat16",
@@ -40,10 +41,11 @@ def told(folder, how, cases):
 
 
 def test_kill_at_five_points_changes_no_bit(tmp_path):
-    result = told(tmp_path, "points", ["dropout", "lora-best"])
+    result = told(tmp_path, "points", ["dropout", "lora-best", "examined"])
     assert {case: entry["differs"] for case, entry in result.items()} == {
         "dropout": [],
         "lora-best": [],
+        "examined": [],
     }
     assert result["dropout"]["kills"] == 5
     assert result["lora-best"]["kills"] >= 3
@@ -51,6 +53,9 @@ def test_kill_at_five_points_changes_no_bit(tmp_path):
     steps, best_step, stopped_early, _ = result["lora-best"]["summary"]
     assert stopped_early
     assert best_step < steps < 9
+    # then also what was examined, and the patience that it used up, is as if nothing had happened
+    assert result["examined"]["kills"] >= 3
+    assert result["examined"]["summary"][1] < result["examined"]["summary"][0]
 
 
 @pytest.mark.long

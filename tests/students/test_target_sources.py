@@ -136,15 +136,17 @@ def test_in_float64_a_step_is_the_dense_formula(mode, divergence, t2_scaling, ro
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_fresh_adapter_is_at_no_distance_from_its_base(dtype, rows):
-    student = add_lora(build(), Lora(rank=4), seed=0)
+def test_a_fresh_adapter_is_at_no_distance_from_its_base(dtype, rows, monkeypatch):
+    # As on a processor whose products round to bfloat16: both heads must be read in one way.
+    monkeypatch.setattr("stillhouse.losses.products.onednn_offers", lambda _: "onednn bfloat16")
+    student = add_lora(build(hidden_size=256), Lora(rank=4), seed=0)
     install_branch(student)
     ask = AdapterOff().open(student, VOCAB).ask
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
         output = student(
             **Collator(-1)(rows), ask=ask, objective=BOTH, token_weights=torch.tensor(1.0)
         )
-    assert output.per_token["forward_kl"].abs().max() < 1e-6
+    assert not output.per_token["forward_kl"].any()
     assert output.per_token["cross_entropy"].min() > 0
 
 

@@ -21,14 +21,15 @@ from stillhouse.core.hashing import digest_folder
 from stillhouse.losses.terms import CROSS_ENTROPY
 from stillhouse.models.head import find_head
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.training import EarlyStopping, Length
+from stillhouse.recipes.training import EarlyStopping, Length, Validation
 from stillhouse.students.batches import Collator, ExampleDataset
 from stillhouse.students.branch import install_branch
 from stillhouse.students.checkpoints import delete_checkpoints
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.order import FILLER
 from stillhouse.students.train import Setting, train_model
-from stillhouse.students.trainer import StudentTrainer, has_stalled
+from stillhouse.students.trainer import StudentTrainer
+from stillhouse.students.watching import has_stalled
 
 
 def fit(student, data, workdir, objective=BOTH, **training):
@@ -124,7 +125,9 @@ def test_validation_loss_is_the_exact_token_mean_at_any_batch_size(tmp_path):
 
 def test_early_stopping_ends_with_the_best_weights(tmp_path):
     student, rows = build(), draw_examples(6, seed=1)
-    section = quick(steps=40, early_stopping=EarlyStopping(every_steps=2, patience=3))
+    section = quick(
+        steps=40, validation=Validation(every_steps=2), early_stopping=EarlyStopping(patience=3)
+    )
     section = with_optimizer(section, learning_rate=0.05, schedule="constant")
     result = train_model(
         student, data_of(draw_examples(4), rows), BOTH, section, Setting(ONE_THREAD, tmp_path, "p")
@@ -147,7 +150,7 @@ def test_early_stopping_ends_with_the_best_weights(tmp_path):
     ],
 )
 def test_stalled_means_patience_without_an_improvement(losses, stalled):
-    stopping = EarlyStopping(every_steps=1, patience=2, min_delta=0.1)
+    stopping = EarlyStopping(patience=2, min_delta=0.1)
     assert has_stalled(losses, stopping) is stalled
 
 
@@ -215,7 +218,8 @@ def test_early_stopping_without_validation_is_refused(tmp_path):
             build(),
             data_of(draw_examples(4)),
             tmp_path,
-            early_stopping=EarlyStopping(every_steps=1),
+            validation=Validation(every_steps=1),
+            early_stopping=EarlyStopping(),
         )
 
 

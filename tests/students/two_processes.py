@@ -25,7 +25,7 @@ from tiny_students import (
     quick,
 )
 
-from stillhouse.recipes.training import EarlyStopping
+from stillhouse.recipes.training import EarlyStopping, Validation
 from stillhouse.students.train import Setting, train_model
 
 transformers.logging.set_verbosity_error()
@@ -82,7 +82,9 @@ def measure(workdir):
 
 def validation_error(workdir):
     """Five rows on two processes: none may count twice."""
-    section = quick(steps=1, batch_size=2, early_stopping=EarlyStopping(every_steps=1))
+    section = quick(
+        steps=1, batch_size=2, validation=Validation(every_steps=1), early_stopping=EarlyStopping()
+    )
     student, rows = build(), draw_examples(5, seed=1)
     data = data_of(draw_examples(4), rows)
     result = train_model(student, data, BOTH, section, Setting(ONE_THREAD, workdir, "plan"))

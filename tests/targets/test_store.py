@@ -183,13 +183,13 @@ def test_wrong_keys_are_refused_by_name(tmp_path, fill, make):
     reader = TargetReader(fill(tmp_path, 3))
     key = make(1).key
 
-    reader.check_key(key)
+    reader.get_for(key)
     with pytest.raises(ArtifactError, match="completion_digest is"):
-        reader.check_key(TargetKey(key.example_id, "x", key.view_digest))
+        reader.get_for(TargetKey(key.example_id, "x", key.view_digest))
     with pytest.raises(ArtifactError, match="view_digest is"):
-        reader.check_key(TargetKey(key.example_id, key.completion_digest, "x"))
+        reader.get_for(TargetKey(key.example_id, key.completion_digest, "x"))
     with pytest.raises(ArtifactError, match="nothing for the example 'ghost'"):
-        reader.check_key(TargetKey("ghost", "x", "x"))
+        reader.get_for(TargetKey("ghost", "x", "x"))
 
 
 def test_every_flipped_byte_is_noticed(tmp_path, fill):

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tokens.model_families import CONVERSATIONS, FAMILIES, open_family
 
 from stillhouse.core.rows import Message
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
@@ -115,3 +116,18 @@ def test_an_answer_longer_than_the_context_gives_none(tiny):
 )
 def test_a_cut_splits_no_visible_character(text, bad):
     assert {at for at in range(len(text)) if not _may_start(text, at)} == bad
+
+
+def test_what_fits_says_which_answers_are_left_out_and_which_are_asked_otherwise():
+    family = next(one for one in FAMILIES if one.name == "qwen3")
+    tokenizer, template = open_family(family)
+
+    def fitted(kind):
+        found = fit_to_context(
+            CONVERSATIONS[kind], template=template, tokenizer=tokenizer, max_tokens=1000
+        )
+        return found.num_left_out, found.has_empty_thought
+
+    assert fitted("several answers with thoughts") == (1, False)
+    assert fitted("several turns") == (0, True)
+    assert fitted("answer with a thought") == (0, False)

@@ -18,7 +18,7 @@ from stillhouse.evals.metrics import in_reading_order
 from stillhouse.recipes.built import NotBuilt
 from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
-from stillhouse.runner.check import CheckReport
+from stillhouse.runner.check import CheckReport, InstanceCheck
 from stillhouse.runner.inspect import RunStatus
 from stillhouse.runner.ledger import LedgerView
 from stillhouse.store.spending import BudgetSpending
@@ -167,15 +167,26 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
         yield f"rows dropped: {dropped}"
     if found.cut_prompts:
         yield f"prompts cut to the context: {in_count(found.cut_prompts)}"
-    for item in found.instances:
-        if item.cost.trainable_parameters:
-            yield f"{item.key} trains {item.cost.trainable_parameters:,} parameters"
+    long, answers = found.long_answers
+    if long:
+        yield f"answers longer than max_new_tokens: {in_count(long)} of {in_count(answers)}"
+    yield from map(_length_and_size, filter(_is_training, found.instances))
     for caution in found.cautions:
         yield f"take care: {caution}"
     if found.terms:
         yield f"teacher's terms: {found.terms}"
     elif asks:
         yield "teacher's terms: not known; read what its provider says of training on its answers"
+
+
+def _is_training(item: InstanceCheck) -> bool:
+    return bool(item.cost.steps)
+
+
+def _length_and_size(item: InstanceCheck) -> str:
+    cost = item.cost
+    length = f"{in_count(cost.steps)} steps, {cost.epochs:.3g} epochs"
+    return f"{item.key}: {length}, {cost.trainable_parameters:,} trained parameters"
 
 
 def _money(cost: Cost) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from stillhouse.core.rows import Completion, Example
@@ -29,6 +30,26 @@ class Scorer(Protocol):
 
     def score(self, examples: Iterable[Example]) -> Iterator[TokenTargets]:
         """Targets for every example's trained tokens, in the order of the examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One metric of a model as it is now.
+
+    Attributes:
+        value: NaN where it is not defined on what was asked.
+        is_higher_better: its direction.
+    """
+
+    value: float
+    is_higher_better: bool
+
+
+class Examiner(Protocol):
+    """Whoever asks a model while it trains."""
+
+    def __call__(self) -> Mapping[str, Reading]:
+        """Every metric by its name, of the model as it is now, which stays as it is."""
 
 
 def no_progress(done: int, total: int, unit: str, **values: float) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from stillhouse.core.rows import (
 from stillhouse.data.votes import Votes
 
 _GROUP_ROWS = 8192  # assumption: a row group of short texts stays at some megabytes
+_BATCH_ROWS = 1024  # assumption: a thousand rows as Python objects stay at some megabytes
+_HINT = "delete the folder it stands in; the next run makes it again"
 _TEXT: pa.DataType = pa.string()
 _ROWS = pa.schema(
     {
@@ -151,18 +154,52 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         ArtifactError: the file is missing or torn.
     """
-    return [
-        Example(
-            example_id=record["example_id"],
-            part=record["part"],
-            prompt=tuple(map(Message.from_list, json.loads(record["prompt"]))),
-            answer=record["answer"],
-            reference=record["reference"],
-            group=record["group"],
-            domain=record.get("domain", ""),
-        )
-        for record in _read(path, _EXAMPLES, _OF_DOMAINS)
-    ]
+    return list(iterate_examples(path))
+
+
+def iterate_examples(path: Path) -> Iterator[Example]:
+    """The same as `read_examples`, a group of rows at a time."""
+    return map(_example, _iterate(path, _EXAMPLES, _OF_DOMAINS))
+
+
+class ExampleReader:
+    """The examples of some parts by their ids, a group of rows at a time in memory.
+
+    Args:
+        path: that `write_examples` wrote.
+        parts: whose examples are found.
+
+    Raises:
+        ArtifactError: the file is missing or torn.
+    """
+
+    def __init__(self, path: Path, parts: Iterable[str]) -> None:
+        wanted = set(parts)
+        self._path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        self._group, self._rows = -1, pa.table({})
+        with _torn_is_clear(path):
+            self._file = pq.ParquetFile(path)
+            for group in range(self._file.num_row_groups):
+                named = self._file.read_row_group(group, columns=["example_id", "part"])
+                pairs = zip(*(named[name].to_pylist() for name in named.column_names), strict=True)
+                for row, (example_id, part) in enumerate(pairs):
+                    if part in wanted:
+                        self._places[example_id] = group, row
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, example_id: str) -> Example | None:
+        """The example of that name; None where it is of another part."""
+        place = self._places.get(example_id)
+        if place is None:
+            return None
+        group, row = place
+        if group != self._group:
+            with _torn_is_clear(self._path):
+                self._group, self._rows = group, self._file.read_row_group(group)
+        return _example(self._rows.slice(row, 1).to_pylist()[0])
 
 
 def write_completions(path: Path, completions: Iterable[Completion]) -> None:
@@ -179,7 +216,12 @@ def write_completions(path: Path, completions: Iterable[Completion]) -> None:
 
 def read_completions(path: Path) -> list[Completion]:
     """The completions that `write_completions` wrote."""
-    return [Completion(**record) for record in _read(path, _COMPLETIONS)]
+    return list(iterate_completions(path))
+
+
+def iterate_completions(path: Path) -> Iterator[Completion]:
+    """The same as `read_completions`, a group of rows at a time."""
+    return (Completion(**record) for record in _iterate(path, _COMPLETIONS))
 
 
 def write_votes(path: Path, votes: Mapping[str, Votes]) -> None:
@@ -234,6 +276,18 @@ def _example_record(example: Example) -> _Record:
     }
 
 
+def _example(record: Mapping[str, Any]) -> Example:
+    return Example(
+        example_id=record["example_id"],
+        part=record["part"],
+        prompt=tuple(map(Message.from_list, json.loads(record["prompt"]))),
+        answer=record["answer"],
+        reference=record["reference"],
+        group=record["group"],
+        domain=record.get("domain", ""),
+    )
+
+
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # A lone surrogate becomes its JSON escape, so that a torn emoji in a source survives storage.
@@ -279,15 +333,23 @@ def _is_storable(record: Mapping[str, Any]) -> bool:
     return True
 
 
-def _read(path: Path, *schemas: pa.Schema) -> list[_Record]:
-    hint = "delete the folder it stands in; the next run makes it again"
+def _read(path: Path, schema: pa.Schema) -> list[_Record]:
+    return list(_iterate(path, schema))
+
+
+def _iterate(path: Path, *schemas: pa.Schema) -> Iterator[_Record]:
+    with _torn_is_clear(path), pq.ParquetFile(path) as file:
+        found = file.schema_arrow
+        if found not in schemas:
+            raise ArtifactError(f"{path} holds other columns: {', '.join(found.names)}", _HINT)
+        for batch in file.iter_batches(_BATCH_ROWS):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _torn_is_clear(path: Path) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
+        yield
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} is missing or torn: {reason}", hint) from None
-    if table.schema not in schemas:
-        raise ArtifactError(f"{path} holds other columns: {', '.join(table.column_names)}", hint)
-    records: list[_Record] = table.to_pylist()
-    return records
+        raise ArtifactError(f"{path} is missing or torn: {reason}", _HINT) from None

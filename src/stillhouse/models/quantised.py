@@ -86,6 +86,23 @@ def is_quantised(model: PreTrainedModel | PeftModel) -> bool:
     return bool(method == QuantizationMethod.BITS_AND_BYTES)
 
 
+def held_bytes(model: nn.Module) -> int:
+    """What the weights of a model take in memory, scales and tables of quantised ones included."""
+    return sum(
+        tensor.numel() * tensor.element_size()
+        for parameter in model.parameters()
+        for tensor in (parameter, *_scales(parameter))
+    )
+
+
+def _scales(parameter: nn.Parameter) -> list[torch.Tensor]:
+    """What is held beside the numbers of a quantised weight."""
+    state, rows = getattr(parameter, "quant_state", None), getattr(parameter, "SCB", None)
+    if state is not None:
+        return [state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code]
+    return [] if rows is None else [rows]
+
+
 def parameter_count(model: nn.Module) -> int:
     """Every weight, a 4-bit one counted as the one that it is."""
     return sum(_numel(parameter) for parameter in model.parameters())

@@ -11,23 +11,16 @@ from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
 from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
-from stillhouse.recipes.metric_names import OF_CLASSES, is_measured
+from stillhouse.recipes.metric_names import is_measured
 from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.shared_base import domain_problems
-from stillhouse.recipes.training import OPTION_TERMS
+from stillhouse.recipes.training import OPTION_TERMS, Validation
+from stillhouse.recipes.watched import LOGIT_METRICS, misnamed
 
-LOGIT_METRICS = (
-    "kl_to_teacher",
-    "jsd_to_teacher",
-    "acceptance_rate",
-    "acceptance_length",
-    "top1_agreement",
-    *OF_CLASSES,
-)
 JSON_METRICS = ("valid_json", "field_accuracy")
 _OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
 
@@ -41,6 +34,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_parts_without_answers(recipe),
         *_missing_validation(recipe),
         *optimizer_problems(recipe),
+        *_watched(recipe),
         *_targets_not_stored(recipe),
         *find_class_contradictions(recipe),
         *find_mode_problems(recipe),
@@ -101,10 +95,34 @@ def _missing_validation(recipe: Recipe) -> Iterator[Problem]:
         return
     trainings = {"finetune": recipe.finetune, "train": recipe.train}
     for name, training in trainings.items():
-        if training and training.early_stopping:
-            yield Problem(
-                f"{name}.early_stopping", "needs a validation part in prepare.split.parts"
-            )
+        if not training:
+            continue
+        asked = {
+            "early_stopping": training.early_stopping is not None,
+            "validation": training.validation != Validation(),
+        }
+        for key in (key for key, is_asked in asked.items() if is_asked):
+            yield Problem(f"{name}.{key}", "needs a validation part in prepare.split.parts")
+
+
+def _watched(recipe: Recipe) -> Iterator[Problem]:
+    """What a training is told to measure while it runs, or to stop by."""
+    for section, training in {"finetune": recipe.finetune, "train": recipe.train}.items():
+        if training is None:
+            continue
+        names = {
+            f"validation.metrics.{place}": name
+            for place, name in enumerate(training.validation.metrics)
+        }
+        if training.early_stopping:
+            names["early_stopping.metric"] = training.early_stopping.metric
+        for key, name in names.items():
+            wrong = misnamed(name, training, recipe.label if section == "train" else None)
+            lacking = lacking_setting(name, recipe) if not wrong else ""
+            if lacking:
+                wrong = f"is measured only where the recipe asks for it: add {lacking}"
+            if wrong:
+                yield Problem(f"{section}.{key}", f"{name} {wrong}")
 
 
 def _targets_not_stored(recipe: Recipe) -> Iterator[Problem]:

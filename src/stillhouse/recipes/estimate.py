@@ -152,6 +152,8 @@ class Cost:
         calls: of a model behind an API.
         likely_usd: what these cost if prompts and answers are as long as such texts mostly are.
         most_usd: what they cost if every answer is as long as it may be, each asked once.
+        steps: of the optimizer, of a training.
+        epochs: passes over its examples that these make.
     """
 
     tokens: int = 0
@@ -166,19 +168,8 @@ class Cost:
     calls: int = 0
     likely_usd: float = 0.0
     most_usd: float = 0.0
-
-
-def steps_per_pass(training: Training, examples: int) -> int:
-    """Optimizer steps of one pass; the last may be short of rows and is filled with empty ones."""
-    return max(1, math.ceil(examples / (training.length.batch_size * training.length.accumulation)))
-
-
-def training_steps(training: Training, examples: int) -> int:
-    """Optimizer steps of a training on that many examples."""
-    length = training.length
-    if length.steps:
-        return length.steps
-    return max(1, math.ceil((length.epochs or 0.0) * steps_per_pass(training, examples)))
+    steps: int = 0
+    epochs: float = 0.0
 
 
 def training_cost(  # noqa: PLR0913 - what learns, from what, where, beside what
@@ -207,8 +198,8 @@ def training_cost(  # noqa: PLR0913 - what learns, from what, where, beside what
     """
     length = training.length
     size = length.batch_size
-    steps = training_steps(training, corpus.examples)
-    rows = steps * corpus.examples / steps_per_pass(training, corpus.examples)
+    steps, epochs = length.num_steps(corpus.examples), length.num_epochs(corpus.examples)
+    rows = epochs * corpus.examples
     batches = rows / size
     is_masked = size > 1 and not corpus.is_even
     width, largest = corpus.longest_of(size), corpus.largest_of(size)
@@ -233,6 +224,8 @@ def training_cost(  # noqa: PLR0913 - what learns, from what, where, beside what
             + batches * seconds
             + steps * update_seconds(sizes, training, machine.rates),
             trainable_parameters=trained,
+            steps=steps,
+            epochs=epochs,
         ),
         parts,
     )

@@ -15,9 +15,13 @@ from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.schema import Recipe
-from stillhouse.recipes.training import LossOptions
+from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
+from stillhouse.recipes.watched import is_of_teacher
 
 Config = dict[str, Any]
+
+_EXAMINED = ("fields", "slices", "measures", "agree_together", "batch_size")
+"""Settings of `evaluate` that shape what is measured while a training runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +113,11 @@ class Configs:
 
     def finetune(self) -> Config:
         """Of `finetune`; its gate changes no weight."""
+        assert self.recipe.finetune is not None
         training = dump(self.recipe.finetune)
         del training["gate"]
-        return self._training("finetune", training, self.model("teacher"))
+        made = self._training("finetune", training, self.model("teacher"))
+        return made | self._examined(self.recipe.finetune)
 
     def label(self) -> Config:
         """Of `label`: the prompt by its content, a judge by what shapes its judgement."""
@@ -123,10 +129,28 @@ class Configs:
         """Of the student's training; a live teacher is a part of it."""
         beside = {"teacher": self.model("teacher")} if self.recipe.train.mode == "live" else {}
         named = self._named() if self.recipe.train.weights.class_kl else {}
-        return self._learner() | beside | named
+        return self._learner() | beside | named | self._examined(self.recipe.train)
+
+    def _examined(self, training: Training) -> Config:
+        """How answers are measured while a training runs; nothing where none are asked for."""
+        if not training.validation.examples:
+            return {}
+        recipe = self.recipe
+        evaluate = dump(recipe.evaluate)
+        asked = {
+            "evaluate": {name: evaluate[name] for name in _EXAMINED},
+            "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
+            "answer_format": recipe.prepare.answer_format,
+            "answer_schema": recipe.label.answer_schema,
+            "asks_teacher": recipe.label.completions == "teacher",
+        }
+        return {"examined": asked}
 
     def twin(self) -> Config:
-        """Of the twin's training; with epochs its steps are those of the student."""
+        """Of the twin's training; its steps are those of the student.
+
+        What is measured against a teacher it does not have: then it stops by its loss.
+        """
         train, label = self.recipe.train, self.recipe.label
         assert train.twin is not None
         own = {
@@ -136,11 +160,13 @@ class Configs:
             "parts": list(train.twin.parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
+            "validation": dump(train.validation) | {"metrics": _without_teacher(train)},
+            "early_stopping": train.early_stopping and _twins_stopping(train.early_stopping),
         }
-        student = self._learner()
+        student = self._learner() | self._examined(train)
         return student | {
             "training": student["training"] | own,
-            "student_parts": list(train.parts) if train.length.epochs else [],
+            "student_parts": [] if train.length.steps else list(train.parts),
             "student_samples": label.samples,
             "keeps_gold": label.completions != "teacher",
         }
@@ -307,6 +333,16 @@ def _held(source: ModelSource) -> Config:
     """How a model's weights are held, where that is not as most are."""
     quantised = {} if source.quantization == "none" else {"quantization": source.quantization}
     return quantised | ({"trust_remote_code": True} if source.trust_remote_code else {})
+
+
+def _without_teacher(train: Train) -> list[str]:
+    """The metrics of a training's validation that need no teacher."""
+    return [name for name in train.validation.metrics if not is_of_teacher(name)]
+
+
+def _twins_stopping(stopping: EarlyStopping) -> Config:
+    metric = "loss" if is_of_teacher(stopping.metric) else stopping.metric
+    return dump(stopping) | {"metric": metric}
 
 
 def _accepted_terms(teacher: ModelSource) -> dict[str, str]:

@@ -117,6 +117,8 @@ class Label(Section):
             answer because a budget ended, it could not be reached or it refused the question;
             beyond, the stage fails, and the next run asks these alone. `--from label` asks again
             for what was left within the share.
+        cut_at_most: share of the teacher's answers that may be cut at `max_new_tokens`; none of
+            them is learned, and above this share the stage refuses.
         batch_size: examples side by side.
         shard_examples: examples a stored shard; work lost by a crash is at most one shard.
     """
@@ -140,6 +142,7 @@ class Label(Section):
     samples: Count = 1
     attempts: Count | None = None
     deferred_at_most: Fraction = 0.0
+    cut_at_most: Fraction = 0.5
     batch_size: Count = 64
     shard_examples: Count = 512
 

@@ -201,7 +201,9 @@ class Prepare(Section):
             `drop_where`, `convert_blanks`, `convert_choices`, see below.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
-            user message.
+            user message, an answer never.
+        too_long_at_most: share of the examples that may be dropped because their answer does not
+            fit beside a prompt that was cut; above it nothing is prepared.
     """
 
     shape: Literal["template", "messages", "prompt_completion", "sharegpt"] = "template"
@@ -218,6 +220,7 @@ class Prepare(Section):
     steps: tuple[DataStep, ...] = ()
     split: Split
     max_tokens: Count | None = None
+    too_long_at_most: Fraction = 0.2
 
     @property
     def after_steps(self) -> Prepare:

@@ -27,6 +27,8 @@ class Recipe(Section):
         network: `none`, `hub`, or the hosts that may be reached; enforced in every process.
         teacher: the model that is imitated.
         student: the model that learns.
+        report_to: trackers that hear every training while it runs; changes no hash. They write into
+            the run's folder, unless their own environment variables say where.
         domains: a list of names, or a mapping of names to settings: the student learns an adapter
             for each, all on one frozen base; `prepare.domain_field` deals the rows out to them.
         serve: how the student is served; read by later versions.
@@ -40,6 +42,7 @@ class Recipe(Section):
     compute: Compute = Compute()
     teacher: ModelSource
     student: ModelSource
+    report_to: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = ()
     domains: Domains = Field(default_factory=dict)
     collect: Collect
     prepare: Prepare

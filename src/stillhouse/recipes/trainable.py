@@ -61,13 +61,18 @@ def adapted(sizes: Sizes, lora: Lora, block: int) -> Iterator[Linear]:
             yield one
 
 
-def _of_experts(sizes: Sizes, lora: Lora) -> int:
-    """Of matrices that hold every expert of a block: those of gate and up in one, and of down."""
+def expert_widths(sizes: Sizes) -> dict[str, tuple[int, int]]:
+    """Parameters that hold the matrices of every expert, with what goes into and out of one."""
+    if sizes.experts == 1:
+        return {}
     hidden, inner = sizes.hidden, sizes.inner
-    each = {"gate_up_proj": hidden + 2 * inner, "down_proj": inner + hidden}
+    return {"gate_up_proj": (hidden, 2 * inner), "down_proj": (inner, hidden)}
+
+
+def _of_experts(sizes: Sizes, lora: Lora) -> int:
     meant = 0
     for block in range(sizes.layers):
-        for name, width in each.items():
-            full = f"model.layers.{block}.mlp.experts.{name}"
-            meant += width * any(is_named(full, pattern) for pattern in lora.experts)
+        for name, widths in expert_widths(sizes).items():
+            full = f"{block_place(sizes, block)}mlp.experts.{name}"
+            meant += sum(widths) * any(is_named(full, pattern) for pattern in lora.experts)
     return lora.rank * sizes.experts * meant

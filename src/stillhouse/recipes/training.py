@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -104,26 +105,48 @@ class Optimizer(Section):
     galore: Galore | None = None
 
 
-class EarlyStopping(Section):
-    """Stop when the validation loss has not improved for `patience` measurements.
+class Validation(Section):
+    """What is measured on the part validation while a training runs; kept in `kd_metrics.json`.
+
+    The loss and each of its terms are measured on all of it. With `examples` the first so many of
+    it are also asked, and their answers measured as `evaluate` does; the texts that are learned
+    are compared with the teacher token by token.
 
     Attributes:
-        every_steps: between two measurements on the part validation.
+        every_steps: between two measurements; a tenth of the training when absent.
+        examples: that are asked; 0 measures the loss alone.
+        metrics: of these, by the names of `evaluate.metrics`; all that are measured when empty.
+    """
+
+    every_steps: Count | None = None
+    examples: int = Field(default=0, ge=0)
+    metrics: tuple[str, ...] = ()
+
+
+class EarlyStopping(Section):
+    """Stop when a metric of the part validation has not improved for `patience` measurements.
+
+    Attributes:
+        metric: `loss`, a loss term, or any metric that `validation.examples` measures; its own
+            direction says what an improvement is.
         patience: measurements without an improvement.
         min_delta: a smaller improvement does not count.
     """
 
-    every_steps: Count
+    metric: str = "loss"
     patience: Count = 4
     min_delta: NotNegative = 0.0
 
 
 class Length(Section):
-    """How long training lasts; exactly one of `steps` and `epochs`.
+    """How long training lasts; exactly one of `steps`, `epochs` and `one_step_per`.
 
     Attributes:
         steps: of the optimizer.
         epochs: passes over the examples.
+        one_step_per: examples that each step stands for, whatever its batch: 10 gives n // 10
+            steps.
+        most_steps: ends a training of `epochs` or `one_step_per` that would be longer.
         batch_size: examples that stand in memory at once.
         accumulation: batches of one step, which sees `batch_size * accumulation` examples.
         checkpoint_every: steps between two checkpoints; a tenth of the training when absent.
@@ -131,15 +154,51 @@ class Length(Section):
 
     steps: Count | None = None
     epochs: Positive | None = None
+    one_step_per: Count | None = None
+    most_steps: Count | None = None
     batch_size: Count = 8
     accumulation: Count = 1
     checkpoint_every: Count | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give exactly one of steps and epochs")
+        if sum(one is not None for one in (self.steps, self.epochs, self.one_step_per)) != 1:
+            raise ValueError("give exactly one of steps, epochs and one_step_per")
+        if self.steps and self.most_steps:
+            raise ValueError("most_steps caps epochs or one_step_per; steps is a number of its own")
         return self
+
+    def of_steps(self, steps: int) -> Self:
+        """The same batches for a number of steps that is known."""
+        said = {"steps": steps, "epochs": None, "one_step_per": None, "most_steps": None}
+        return self.model_copy(update=said)
+
+    def steps_per_pass(self, examples: int, processes: int = 1) -> int:
+        """Steps that see every example once; the last may be short of rows."""
+        return max(1, math.ceil(examples / (self.batch_size * self.accumulation * processes)))
+
+    def num_steps(self, examples: int, processes: int = 1) -> int:
+        """Steps of the optimizer.
+
+        Args:
+            examples: what is trained on, >= 0.
+            processes: that train side by side, each with its own batches.
+
+        Returns:
+            At least 1: what is said, or `most_steps` where that comes first.
+        """
+        if self.steps:
+            return self.steps
+        if self.one_step_per:
+            wanted = examples // self.one_step_per
+        else:
+            wanted = math.ceil((self.epochs or 0.0) * self.steps_per_pass(examples, processes))
+        return max(1, min(wanted, self.most_steps or wanted))
+
+    def num_epochs(self, examples: int, processes: int = 1) -> float:
+        """Passes over the examples that this many steps make."""
+        steps = self.num_steps(examples, processes)
+        return steps / self.steps_per_pass(examples, processes)
 
 
 class Training(Section):
@@ -151,8 +210,8 @@ class Training(Section):
         length: how long.
         optimizer: how steps are taken.
         lora: train an adapter instead of all weights.
-        early_stopping: when to stop before the end; the weights of the lowest validation loss are
-            kept.
+        validation: what is measured while it runs, and how often.
+        early_stopping: when to stop before the end; the weights of the best measurement are kept.
         gradient_checkpointing: compute activations twice and keep few of them.
         deepspeed: a DeepSpeed configuration in JSON, ZeRO stages 0 to 2; a relative path starts
             at the recipe's folder.
@@ -163,6 +222,7 @@ class Training(Section):
     length: Length
     optimizer: Optimizer = Optimizer()
     lora: Lora | None = None
+    validation: Validation = Validation()
     early_stopping: EarlyStopping | None = None
     gradient_checkpointing: bool = False
     deepspeed: str | None = None

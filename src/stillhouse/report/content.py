@@ -52,12 +52,21 @@ class StageRow(Content):
 
 
 class Curve(Content):
-    """One series of (step, value); curves of one name share a colour, of one unit a chart."""
+    """One series of (step, value); curves of one name share a colour, of one thing a chart.
+
+    Attributes:
+        name: of the model.
+        points: steps with their values.
+        kind: of the examples that it was measured on.
+        unit: of the values; empty for a metric, whose name says it.
+        of: what was measured.
+    """
 
     name: Text
     points: tuple[tuple[int, Number], ...]
     kind: Literal["train", "validation"]
     unit: Text = "nats"
+    of: Text = "Loss"
 
 
 class MetricRow(Content):

@@ -1,4 +1,4 @@
-"""Loss curves over steps: one chart per unit, the last values written beside the lines."""
+"""Curves over steps: one chart per thing and unit, the last values written beside the lines."""
 
 from __future__ import annotations
 
@@ -41,17 +41,23 @@ Point = tuple[int, float]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The curves that share a unit and hence a chart."""
+    """The curves of one thing in one unit, which share a chart."""
 
+    of: str
     unit: str
     curves: tuple[Curve, ...]
 
+    @property
+    def title(self) -> str:
+        """What is drawn, with its unit."""
+        return f"{self.of}, {self.unit}" if self.unit else self.of
+
 
 def panels_by_unit(curves: Sequence[Curve]) -> tuple[Panel, ...]:
-    """One panel per unit, in the order of first appearance; curves without points are left out."""
+    """One panel per thing and unit, as they first appear; curves without points are left out."""
     drawn = [curve for curve in curves if curve.points]
-    units = dict.fromkeys(curve.unit for curve in drawn)
-    return tuple(Panel(unit, tuple(c for c in drawn if c.unit == unit)) for unit in units)
+    kinds = dict.fromkeys((curve.of, curve.unit) for curve in drawn)
+    return tuple(Panel(*kind, tuple(c for c in drawn if (c.of, c.unit) == kind)) for kind in kinds)
 
 
 def finite_points(curve: Curve) -> list[Point]:
@@ -103,7 +109,7 @@ def line_chart(panel: Panel, slots: Mapping[str, int], chart_id: str) -> Markup:
             "role": "img",
             "aria-labelledby": f"{chart_id}-title {chart_id}-desc",
         },
-        element("title", {"id": f"{chart_id}-title"}, f"Loss over steps, {panel.unit}"),
+        element("title", {"id": f"{chart_id}-title"}, f"Over steps: {panel.title}"),
         element("desc", {"id": f"{chart_id}-desc"}, _curves_text(panel.curves)),
         *_axes(across, up),
         *(_curve(curve, slots[curve.name], across, up) for curve in drawn),

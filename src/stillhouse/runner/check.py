@@ -13,7 +13,7 @@ from stillhouse.core.rows import Example
 from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.estimate import Cost, training_steps
+from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
@@ -55,6 +55,9 @@ class CheckReport:
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
         cautions: what the run would do that is worth a thought.
+        cut_prompts: prompts that were cut to the context, likewise.
+        long_answers: gold answers that are longer than a model may write, and how many were looked
+            at.
         terms: what the teacher's terms say of training on its answers; empty if not known.
         likely_usd: of what is still to be asked of a teacher behind an API.
         most_usd: of the same, if every prompt and every answer is as long as it may be.
@@ -74,6 +77,7 @@ class CheckReport:
     parts: dict[str, int]
     dropped: dict[str, int]
     cut_prompts: int
+    long_answers: tuple[int, int]
     compute: ResolvedCompute
     cautions: tuple[str, ...]
     terms: str
@@ -172,6 +176,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
         dropped=seen.dropped,
         cut_prompts=seen.num_cut,
+        long_answers=seen.long_answers(_most_written(resolved.recipe)),
         compute=compute,
         cautions=(
             *compute.notes,
@@ -222,7 +227,7 @@ def _of_optimizers(recipe: Recipe, seen: Preview) -> Iterator[str]:
     for name, training, samples in trainings:
         if training:
             examples = seen.count(training.parts, 0.0).examples * samples
-            yield from optimizer_cautions(name, training, training_steps(training, examples))
+            yield from optimizer_cautions(name, training, training.length.num_steps(examples))
 
 
 def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:
@@ -232,6 +237,11 @@ def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:
     if references:
         as_objects = recipe.prepare.answer_format == "json"
         require_references(recipe.evaluate.fields, references, as_objects=as_objects)
+
+
+def _most_written(recipe: Recipe) -> int:
+    """Tokens that the student may write when it is measured."""
+    return recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens
 
 
 def _budget(recipe: Recipe) -> float | None:

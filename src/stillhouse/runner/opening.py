@@ -15,7 +15,8 @@ from stillhouse.store.account import ACCOUNT
 
 DEFAULT_ROOT = "runs"
 
-_SMOKE_STEPS = 2
+_SMOKE_LENGTH = {"steps": 2, "epochs": None, "one_step_per": None, "most_steps": None,
+                 "checkpoint_every": None}  # fmt: skip
 
 
 def open_recipe(
@@ -84,9 +85,9 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
         made["rows"] = min(made["rows"], 20 * rows * len(plain["prepare"]["split"]["parts"]))
     for section in (plain["finetune"], plain["train"]):
         if section:
-            section["length"] |= {"steps": _SMOKE_STEPS, "epochs": None, "checkpoint_every": None}
+            section["length"] |= _SMOKE_LENGTH
             section["length"]["batch_size"] = min(rows, section["length"]["batch_size"])
-            section["early_stopping"] = None
+            section |= {"early_stopping": None, "validation": {}}
     if not recipe.teacher.api:
         plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
         _train_on_gold_too(plain)

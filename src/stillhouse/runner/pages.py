@@ -7,13 +7,12 @@ computed here from the scores and answers that the evaluations wrote.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.evals.gates import Verdict
 from stillhouse.report.content import (
-    Curve,
     ExampleRow,
     FlowStep,
     GateView,
@@ -27,9 +26,11 @@ from stillhouse.report.content import (
 from stillhouse.report.page import write_report
 from stillhouse.report.scorecard import scorecard
 from stillhouse.runner.page_costs import compression_view, cost_view
+from stillhouse.runner.page_curves import training_curves
 from stillhouse.runner.page_errors import copied_report, error_report
 from stillhouse.runner.page_numbers import candidates, metric_rows, reliabilities, slice_tables
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
+from stillhouse.stages.domain_files import SECONDS_OF
 from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.store.runs import RunFolder, RunInstance
 
@@ -71,7 +72,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         headline=_headline(facts, metrics),
         candidates=candidates(facts),
         stages=tuple(_stage(facts, item) for item in facts.record.instances),
-        curves=tuple(_curves(facts)),
+        curves=tuple(training_curves(facts)),
         metrics=metrics,
         slices=slice_tables(facts),
         calibration=reliabilities(facts),
@@ -122,6 +123,9 @@ def _stage(facts: RunFacts, item: RunInstance) -> StageRow:
     if not manifest and item.key == facts.record.failed and facts.record.state == "failed":
         state = "failed"
     peak = measured.get("peak_bytes")
+    of_domains = [f"{name} {value:.1f}" for name, value in measured.items()
+                  if name.startswith(SECONDS_OF)]  # fmt: skip
+    said = [_in_words(manifest.summary), *of_domains] if manifest else []
     return StageRow(
         name=item.stage,
         instance=variant_of(item),
@@ -129,7 +133,7 @@ def _stage(facts: RunFacts, item: RunInstance) -> StageRow:
         state=state,
         seconds=measured.get("seconds"),
         peak_bytes=int(peak) if peak else None,
-        summary=_in_words(manifest.summary) if manifest else "",
+        summary=", ".join(filter(None, said)),
     )
 
 
@@ -140,21 +144,6 @@ def _in_words(summary: dict[str, Any]) -> str:
         if isinstance(value, int | str) and not isinstance(value, bool) and value != ""
     }
     return ", ".join(f"{name} {value}" for name, value in plain.items())
-
-
-def _curves(facts: RunFacts) -> Iterator[Curve]:
-    for stage in ("finetune", "train"):
-        for item, manifest in facts.of_stage(stage):
-            for path in (PurePosixPath(file.path) for file in manifest.files):
-                if path.name not in ("curve.json", "kd_metrics.json"):
-                    continue
-                # A domain's curve lies in a folder of its own.
-                name = " ".join(filter(None, (variant_of(item) or TEACHER, path.parent.name)))
-                plain = facts.read_json(item, str(path))
-                yield Curve(name=name, points=tuple(map(tuple, plain["train"])), kind="train")
-                if plain["validation"]:
-                    points = tuple(map(tuple, plain["validation"]))
-                    yield Curve(name=name, points=points, kind="validation")
 
 
 def decisive_gate(facts: RunFacts) -> GateView | None:

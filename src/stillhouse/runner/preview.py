@@ -80,6 +80,14 @@ class Preview:
         trained = [self._lengths(example, 0.0)[1] for example in looked_at]
         return sum(trained) / len(trained), max(trained)
 
+    def long_answers(self, most: int) -> tuple[int, int]:
+        """Answers of more than that many tokens, and the answers that were looked at."""
+        known = [example for example in self.examples if example.answer is not None]
+        looked_at = known[:: max(1, len(known) // _MOST_ENCODED)]
+        # The token that ends it is trained, and is no part of what may be written.
+        long = sum(self._lengths(example, 0.0)[1] - 1 > most for example in looked_at)
+        return long, len(looked_at)
+
     def _lengths(self, example: Example, answer_tokens: float) -> tuple[float, float]:
         if example.answer is None:
             ids = self.tokenizer.encode(self.template.prompt_text(example.prompt))[0]

@@ -164,6 +164,8 @@ class Pricer:
         # The validation part is labelled with the rest, for the student's validation loss.
         parts = {*label.parts, "validation"}
         corpus = _repeated(self.seen.count(parts, self._answer), label.samples)
+        if label.targets == "classes":
+            corpus = self._over_classes(corpus)
         scoring = scoring_cost(
             self._teacher,
             corpus,
@@ -176,6 +178,8 @@ class Pricer:
             quantization=self._recipe.teacher.quantization,
         )
         asked = {"teacher": parts, "gold": ()}.get(label.completions, ("unlabelled",))
+        if label.stores_classes and label.class_field is None:
+            asked = ()  # a plain answer is the likeliest class
         prompts = _repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
         if not prompts.examples:
             return together(scoring, _SHARDS)
@@ -196,8 +200,14 @@ class Pricer:
         twin = training.twin if instance.variant == "twin" else None
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
-        corpus = corpus if twin else _repeated(corpus, self._recipe.label.samples)
-        if training.mode == "cached" and self._recipe.label.targets == "classes" and not twin:
+        own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
+        own = _repeated(own, self._recipe.label.samples)
+        corpus = corpus if twin else own
+        if twin:
+            # As long as the student, whatever it learns from.
+            length = training.length.of_steps(training.length.num_steps(own.examples))
+            training = training.model_copy(update={"length": length})
+        if training.mode == "cached" and self._recipe.label.stores_classes and not twin:
             corpus = self._over_classes(corpus)
         return training_cost(
             self._student,
@@ -213,8 +223,10 @@ class Pricer:
         """Each example with every named answer behind its prompt, as one tree."""
         named = self._recipe.label.classes or ()
         # One more token ends each answer.
-        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
         own = round(corpus.answer_tokens / max(1, corpus.examples))
+        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
+        if self._recipe.label.class_field is not None:
+            answers = own * len(named)  # the rest of the answer follows each of them
         more = answers - own
         return replace(
             corpus,

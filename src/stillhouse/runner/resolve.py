@@ -118,7 +118,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
-    check_layers(recipe, teacher, loaded)
+    check_layers(recipe, {"teacher": teacher, "student": student}, loaded)
     content = Content(
         source=source.digest,
         teacher=found["teacher"].digest,

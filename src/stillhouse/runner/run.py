@@ -29,6 +29,7 @@ from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.trackers import tracker_request
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
@@ -42,6 +43,7 @@ _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft",
 
 _TOLD = ("trainable_parameters", "parameters", "galore_rank", "galore_projections")
 """Of a stage's summary, what people hear when it is done."""
+_TRAININGS = ("finetune", "train")
 
 _REFUSED = {
     "finetuned": ("the fine-tuned teacher", "nothing was labelled"),
@@ -143,6 +145,7 @@ class _Run:
         self.store = place.store
         self._on_event = on_event
         self._servers: dict[bool, StageServer] = {}
+        self._trackers: dict[str, Any] = {}
         self._at = ""
         instances = tuple(
             RunInstance(
@@ -205,7 +208,9 @@ class _Run:
                     self._obey(manifest)
 
     def _find_keys(self, waiting: list[Instance]) -> None:
-        """Miss a key before the first stage, not after hours of work."""
+        """Miss a key or a tracker before the first stage, not after hours of work."""
+        if any(instance.stage in _TRAININGS for instance in waiting):
+            self._trackers = tracker_request(self.resolved.recipe, self.folder.path)
         if any(self._access(instance) for instance in waiting):
             for api in self.resolved.recipe.endpoints.values():
                 find_keys(api.key_names, self.resolved.loaded.base_folder)
@@ -254,7 +259,7 @@ class _Run:
                 outcome = self._run_process(instance, work)
                 outcome.measured["seconds"] = time.monotonic() - started
                 manifest = self.store.seal(self._manifest(instance, outcome))
-                self.store.write_measured(instance.artifact_id, outcome.measured)
+                self.store.write_measured(instance.artifact_id, outcome.measured, outcome.series)
         seconds = time.monotonic() - started
         told = {name: manifest.summary[name] for name in _TOLD if name in manifest.summary}
         self.tell(Event("done", instance.key, {"seconds": round(seconds, 2), **told}))
@@ -276,6 +281,7 @@ class _Run:
             locations=self.resolved.locations | {"registry": str(self.place.root / "registry")},
             network=network if isinstance(network, str) else list(network),
             access=self._access(instance),
+            trackers=self._trackers if instance.stage in _TRAININGS else {},
         )
         server = self._servers[entry_of(instance.stage, instance.config).needs_torch]
         try:

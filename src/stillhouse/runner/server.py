@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from stillhouse.core.errors import StillhouseError
@@ -99,7 +100,7 @@ def _run_child(plain: dict[str, Any], events: TextIO) -> int:
         install_guard(request.network, plain["locations"].get("hub_host", "").split())
         with disk_full_is_clear(request.out):
             result = stage_function(request.stage, request.config)(request, _Reporter(events))
-        _send(events, {"event": "result", "summary": result.summary, "measured": result.measured})
+        _send(events, {"event": "result", **asdict(result)})
     except BaseException as error:
         # The log may lie on the very disk that is full.
         with contextlib.suppress(OSError):

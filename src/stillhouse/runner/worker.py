@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stillhouse.core.errors import StillhouseError, error_by_name
+from stillhouse.core.kd_metrics import Series
 from stillhouse.recipes.cards import only
 from stillhouse.stages.contract import StageRequest
 
@@ -30,10 +31,12 @@ class StageOutcome:
     Attributes:
         summary: what goes into the manifest.
         measured: durations and memory, beside the artifact.
+        series: the same over the steps of a training.
     """
 
     summary: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
+    series: Series = field(default_factory=dict)
 
 
 class StageServer:
@@ -121,7 +124,7 @@ class StageServer:
                 case "progress":
                     on_progress(event)
                 case "result":
-                    outcome = StageOutcome(event["summary"], event["measured"])
+                    outcome = StageOutcome(event["summary"], event["measured"], event["series"])
                 case "error":
                     failure = event
                 case "exit":

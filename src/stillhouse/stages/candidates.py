@@ -12,7 +12,7 @@ from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
 from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
-from stillhouse.models.quantised import parameter_count
+from stillhouse.models.quantised import held_bytes, is_quantised, parameter_count
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import TOKENIZER, Corpus
 from stillhouse.stages.export import BUNDLE
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MERGED = "merged"
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+_AS_HELD = "quantised"
 
 
 def model_of(request: StageRequest, corpus: Corpus) -> PreTrainedModel | PeftModel:
@@ -102,13 +103,15 @@ def size_of(model: PreTrainedModel | PeftModel, folders: Iterable[Path], dtype: 
         dtype: in which it is asked.
 
     Returns:
-        Parameters, bytes of the weights in each dtype, and of its files as they are.
+        Parameters, bytes of the weights in each dtype and of quantised ones as they are held, and
+        of its files as they are.
     """
     parameters = parameter_count(model)
+    held = {_AS_HELD: held_bytes(model)} if is_quantised(model) else {}
     files = [path for folder in folders for path in folder.glob("*.safetensors")]
     return SizeSummary(
         parameters=parameters,
-        bytes_by_dtype={name: parameters * size for name, size in _BYTES.items()},
+        bytes_by_dtype={name: parameters * size for name, size in _BYTES.items()} | held,
         disk_bytes=sum(path.stat().st_size for path in files),
         dtype=dtype,
     )

@@ -108,7 +108,10 @@ class Answers:
 
     def against_teacher(self, folder: Path) -> dict[str, Column]:
         """The columns of a comparison with the answers of the teacher's evaluation."""
-        teacher = texts_of(read_answers(folder, self.measured))
+        return self.against(texts_of(read_answers(folder, self.measured)))
+
+    def against(self, teacher: Sequence[str]) -> dict[str, Column]:
+        """The columns of a comparison with the teacher's answers to the same examples."""
         same = score_agreement(self.texts, teacher, as_objects=self.as_objects)
         return same | self._fields_against(teacher)
 

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from stillhouse.core.errors import InputError
 from stillhouse.core.protocols import Generator
 from stillhouse.core.rows import Completion, Example
 from stillhouse.core.sampling import Sampling
@@ -123,19 +124,42 @@ def learned(examples: Sequence[Example], done: Sequence[Completion]) -> list[Exa
     and further completions of an example have ids of their own.
     """
     by_id = {example.example_id: example for example in examples}
-    return [
-        dataclasses.replace(
-            by_id[completion.example_id], example_id=text_id(completion), answer=completion.text
-        )
-        for completion in done
-        if completion.finish == "stop"
-    ]
+    return [answered(by_id[one.example_id], one) for one in done if one.finish == "stop"]
+
+
+def answered(example: Example, completion: Completion) -> Example:
+    """An example with one of its completions, under a name of its own."""
+    return dataclasses.replace(example, example_id=text_id(completion), answer=completion.text)
 
 
 def text_id(completion: Completion) -> str:
     """Names an example with one of its completions; of the first it is the example's own id."""
     index = completion.sample_index
     return f"{completion.example_id}#{index}" if index else completion.example_id
+
+
+def refuse_many_cut(examples: Sequence[Example], label: Label, done: Sequence[Completion]) -> None:
+    """Raise where too many of the teacher's answers were cut; they teach nothing.
+
+    Args:
+        examples: that are labelled.
+        label: the recipe's section.
+        done: their completions, before they are written down; gold text does not count.
+
+    Raises:
+        InputError: says how many, and at which length.
+    """
+    asked = {example.example_id for example in examples if is_asked(example, label)}
+    ends = [answer.finish for answer in done if answer.example_id in asked]
+    cut = ends.count("length")
+    if cut > label.cut_at_most * len(ends):
+        raise InputError(
+            f"{cut:,} of the teacher's {len(ends):,} answers were cut at label.max_new_tokens, "
+            f"{label.max_new_tokens}, and what is cut is not learned; label.cut_at_most allows "
+            f"{label.cut_at_most:.0%}",
+            "raise label.max_new_tokens, train the teacher for longer so that it ends its "
+            "answers, or allow more of them to be lost",
+        )
 
 
 def summary(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stillhouse.core.kd_metrics import Series
 from stillhouse.core.protocols import Progress
 
 
@@ -27,6 +28,7 @@ class StageRequest:
         access: how models behind an API are reached: the recipe's `api` of teacher and judges,
             where the account lies, the run's name; empty where none is asked. What shapes answers
             stands in `config`.
+        trackers: who hears a training, see `runner/trackers.py`; empty without any.
     """
 
     stage: str
@@ -39,6 +41,7 @@ class StageRequest:
     locations: dict[str, str] = field(default_factory=dict)
     network: str | list[str] = "none"
     access: dict[str, Any] = field(default_factory=dict)
+    trackers: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a pipe."""
@@ -64,10 +67,12 @@ class StageResult:
     Attributes:
         summary: JSON values, equal in every run of the same artifact.
         measured: what may differ from run to run.
+        series: of the same kind, columns over the steps of a training.
     """
 
     summary: dict[str, Any]
     measured: dict[str, float] = field(default_factory=dict)
+    series: Series = field(default_factory=dict)
 
 
 StageFunction = Callable[[StageRequest, Progress], StageResult]

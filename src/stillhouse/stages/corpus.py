@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.files import write_json
 from stillhouse.core.rows import Example
-from stillhouse.data.storage import read_examples, write_examples
+from stillhouse.data.storage import iterate_examples, write_examples
 from stillhouse.tokens.encode import EncodedConversation, encode_conversation
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
@@ -23,21 +24,41 @@ MEASURED_ROWS = "measured_rows.parquet"
 """The rows of validation and holdout, for what is told of examples beside prompt and answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Corpus:
     """What `prepare` made.
 
     Attributes:
-        examples: of every part, domain by domain, in the order of the rows.
+        folder: of its files.
         tokenizer: of teacher and student alike.
         template: how a conversation is written.
-        tokenizer_folder: its files.
+        domain: whose examples alone are meant; empty for all.
     """
 
-    examples: list[Example]
+    folder: Path
     tokenizer: TextTokenizer
     template: Template
-    tokenizer_folder: Path
+    domain: str = ""
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The tokenizer's files."""
+        return self.folder / TOKENIZER
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """Of every part, domain by domain, in the order of the rows; in memory from now on."""
+        return [one for one in iterate_examples(self.folder / EXAMPLES) if self.holds(one)]
+
+    def holds(self, example: Example) -> bool:
+        """Whether an example is of the domain that is meant."""
+        return self.domain in ("", example.domain)
+
+    def iterate(self, parts: Iterable[str]) -> Iterator[Example]:
+        """The examples of those parts, a few at a time in memory."""
+        wanted = set(parts)
+        found = iterate_examples(self.folder / EXAMPLES)
+        return (one for one in found if one.part in wanted and self.holds(one))
 
     def of_parts(self, parts: Iterable[str]) -> list[Example]:
         """The examples of those parts."""
@@ -46,7 +67,7 @@ class Corpus:
 
     def of_domain(self, name: str) -> Corpus:
         """The corpus of one domain's examples alone."""
-        return replace(self, examples=[one for one in self.examples if one.domain == name])
+        return replace(self, domain=name)
 
     def encode(self, example: Example, answer: str | None = None) -> EncodedConversation:
         """Ids and mask of an example, closed by `answer` or its own."""
@@ -70,31 +91,30 @@ def open_corpus(folder: Path) -> Corpus:
     """The corpus that `prepare` wrote to a folder."""
     tokenizer = load_tokenizer(folder / TOKENIZER)
     template = json.loads((folder / TEMPLATE).read_text(encoding="utf-8"))["template"]
-    return Corpus(
-        read_examples(folder / EXAMPLES),
-        tokenizer,
-        build_template(template, tokenizer),
-        folder / TOKENIZER,
-    )
+    return Corpus(folder, tokenizer, build_template(template, tokenizer))
 
 
-def require_trained_tokens(encoded: Sequence[EncodedConversation], parts: Iterable[str]) -> int:
-    """The number of trained tokens of these conversations.
+def with_trained_tokens(
+    encoded: Iterable[EncodedConversation], parts: Iterable[str]
+) -> Iterator[EncodedConversation]:
+    """The same conversations, in the end refused where not one of their tokens is trained.
 
     Args:
         encoded: the conversations.
         parts: where they are from, for the message.
 
-    Returns:
-        The number, at least 1.
+    Yields:
+        Each of them.
 
     Raises:
-        InputError: there is none, so nothing could be learned.
+        InputError: there was one, and nothing could be learned.
     """
-    total = sum(int(item.is_trained.sum()) for item in encoded)
+    seen = total = 0
+    for item in encoded:
+        seen, total = seen + 1, total + item.num_trained
+        yield item
     if total == 0:
         raise InputError(
-            f"not one trained token in the parts {', '.join(parts)} ({len(encoded)} examples)",
+            f"not one trained token in the parts {', '.join(parts)} ({seen} examples)",
             "look at one with: stillhouse mask RECIPE",
         )
-    return total

@@ -77,6 +77,7 @@ class Made:
     num_cut: int
     tokens: dict[str, int]
     measured: list[Row]
+    not_learned: dict[str, int]
     votes: dict[str, Votes]
 
 
@@ -103,6 +104,7 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         tokenizer = silence(tokenizer)
     template = build_template(wanted.template, tokenizer)
     fits = [_fit_named(example, wanted, template, tokenizer) for example in prepared.examples]
+    _refuse_many_too_long(fits, wanted)
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
     if not any(fit.example.part == "holdout" for fit in kept):
@@ -136,8 +138,18 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         num_cut,
         dict(tokens),
         [row for row in prepared.measured if row.row_id in ids],
+        _not_learned(kept),
         {name: votes for name, votes in prepared.votes.items() if name in ids},
     )
+
+
+def _not_learned(fits: list[_Fit]) -> dict[str, int]:
+    """What the template keeps from being learned or asked as it is written; empty for most."""
+    counts = {
+        "answers_left_out": sum(fit.num_left_out for fit in fits),
+        "answers_behind_an_empty_thought": sum(fit.has_empty_thought for fit in fits),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _build_tokenizer(examples: list[Example], wanted: Wanted, folder: Path) -> TextTokenizer:
@@ -173,6 +185,8 @@ class _Fit:
     is_cut: bool = False
     reason: str = ""
     evidence: str = ""
+    num_left_out: int = 0
+    has_empty_thought: bool = False
 
 
 def _fit_named(
@@ -201,7 +215,26 @@ def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTo
         )
     prompt = fitted.messages if example.answer is None else fitted.messages[:-1]
     is_cut = fitted.num_cut_chars > 0
-    return _Fit(dataclasses.replace(example, prompt=prompt), fitted.num_tokens, is_cut)
+    return _Fit(
+        dataclasses.replace(example, prompt=prompt),
+        fitted.num_tokens,
+        is_cut,
+        num_left_out=fitted.num_left_out,
+        has_empty_thought=fitted.has_empty_thought,
+    )
+
+
+def _refuse_many_too_long(fits: list[_Fit], wanted: Wanted) -> None:
+    """An answer is never cut: an example that does not fit with its prompt cut is lost."""
+    lost, allowed = sum(fit.reason == TOO_LONG for fit in fits), wanted.prepare.too_long_at_most
+    if lost > allowed * len(fits):
+        raise InputError(
+            f"{lost:,} of {len(fits):,} examples are longer than {wanted.max_tokens:,} tokens even "
+            "with their prompts cut, and answers are never cut; prepare.too_long_at_most allows "
+            f"{allowed:.0%}",
+            "raise prepare.max_tokens as far as the models' context allows, lower "
+            "label.max_new_tokens and evaluate.max_new_tokens, or allow more to be dropped",
+        )
 
 
 def _end_leaks(fits: list[_Fit]) -> list[_Fit]:

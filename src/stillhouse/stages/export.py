@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
 from stillhouse.export.domains import DomainStudent, export_domains
@@ -20,7 +21,7 @@ from stillhouse.export.parity import largest_difference
 from stillhouse.recipes.measuring import Export
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
-from stillhouse.stages.domain_files import KD_CONFIG, KD_METRICS, KD_SUMMARY
+from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.weights import (
     ADAPTER,

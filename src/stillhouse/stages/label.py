@@ -15,7 +15,13 @@ from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.labels import Label
-from stillhouse.stages.completing import is_asked, label_examples, learned, summary
+from stillhouse.stages.completing import (
+    is_asked,
+    label_examples,
+    learned,
+    refuse_many_cut,
+    summary,
+)
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.judging import judge_answers
@@ -52,6 +58,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         return _by_class(request, label, corpus, examples, progress)
     teacher = _Teacher(request, label, corpus)
     done = teacher.complete_all(examples, progress)
+    refuse_many_cut(examples, label, done)
     done = _judge(request, label, examples, done, progress)
     write_completions(request.out / COMPLETIONS, done)
     told = summary(examples, label, done)

@@ -13,7 +13,13 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Completion, Example
 from stillhouse.data.storage import write_completions
 from stillhouse.recipes.labels import Label
-from stillhouse.stages.completing import checks_of, is_asked, label_examples, summary
+from stillhouse.stages.completing import (
+    checks_of,
+    is_asked,
+    label_examples,
+    refuse_many_cut,
+    summary,
+)
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.endpoint import DEFERRED, open_teacher, refuse_deferred
@@ -32,6 +38,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         done = label_examples(teacher, corpus, examples, label, hopeless=DEFERRED)
         deferred = refuse_deferred(done, len(asked), request.access["deferred_at_most"])
         done = _end_long_ones(done, asked, corpus, request.config["max_tokens"])
+        refuse_many_cut(examples, label, done)
         done = judge_answers(request, label, examples, done, progress)
         teacher.account_for(done)
     told = summary(examples, label, done)

@@ -57,6 +57,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "parts": dict(sorted(parts.items())),
             "tokens": made.tokens,
             "cut_prompts": made.num_cut,
+            **made.not_learned,
             **({"voted_on": len(made.votes)} if wanted.prepare.votes else {}),
             "vocab_size": made.tokenizer.vocab_size,
             "flow": [dataclasses.asdict(count) for count in made.counts],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.core.targets import TargetKey, TokenTargets
-from stillhouse.data.storage import read_completions
+from stillhouse.data.storage import ExampleReader, iterate_completions
 from stillhouse.losses.divergences import (
     AKL,
     JSD,
@@ -23,12 +23,12 @@ from stillhouse.losses.divergences import (
     SkewReverseKL,
 )
 from stillhouse.losses.terms import Objective
-from stillhouse.recipes.estimate import training_steps
 from stillhouse.recipes.training import Train
 from stillhouse.stages.class_lessons import ClassLessons
-from stillhouse.stages.completing import learned
+from stillhouse.stages.completing import answered
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import Corpus, open_corpus, require_trained_tokens
+from stillhouse.stages.corpus import EXAMPLES, Corpus, open_corpus
+from stillhouse.stages.examining import Learned, beside_teacher, questions
 from stillhouse.stages.finetune import encode_gold
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
 from stillhouse.stages.named_answers import NamedAnswers
@@ -38,6 +38,7 @@ from stillhouse.stages.training import Learning, train_and_save
 from stillhouse.stages.weights import finished_model, use_compute
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.class_examples import ClassExample
+from stillhouse.students.example_file import write_examples
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.target_sources import BROUGHT, AdapterOff, Cached, Live, TargetSource
 from stillhouse.targets.header import TargetHeader
@@ -46,13 +47,13 @@ from stillhouse.tokens.encode import EncodedConversation
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write the student (`model`, `adapter` or `adapters_kd`) and its curve."""
+    """Write the student (`model`, `adapter` or `adapters_kd`) and its `kd_metrics.json`."""
     corpus = open_corpus(request.inputs["examples"])
     # One teacher for all domains.
     learning_of = partial(_learning, source=_source(request))
     if request.config.get("domains"):
         return train_domains(request, corpus, learning_of, progress)
-    return StageResult(train_and_save(request, corpus, learning_of(request, corpus), progress))
+    return train_and_save(request, corpus, learning_of(request, corpus), progress)
 
 
 def _source(request: StageRequest) -> TargetSource:
@@ -71,8 +72,9 @@ def _source(request: StageRequest) -> TargetSource:
 def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Learning:
     """What is learned from the examples of a corpus."""
     training = section_of(Train, request.config["training"])
-    train: list[EncodedExample] | list[ClassExample]
-    validation: list[EncodedExample] | list[ClassExample]
+    asked = questions(request.config, request.inputs["examples"], corpus, training)
+    train: Sequence[EncodedExample] | Sequence[ClassExample]
+    validation: Sequence[EncodedExample] | Sequence[ClassExample]
     if "targets" in request.inputs and training.weights.class_kl:
         named = NamedAnswers.of_config(request.config["named"])
         lessons = ClassLessons(request.inputs["targets"], corpus, named)
@@ -80,23 +82,26 @@ def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Le
         validation = lessons.encode(corpus.of_parts(["validation"]))
     elif "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
-        wanted = corpus.of_parts(training.parts)
-        train = labels.encode(wanted)
+        train = write_examples(request.scratch, labels.encode(training.parts))
         if not train:
             raise InputError(
-                f"the teacher ended none of its {len(wanted):,} answers, so there is nothing to "
-                "learn from it",
+                f"the teacher ended none of its {labels.num_of(training.parts):,} answers, so "
+                "there is nothing to learn from it",
                 "raise label.max_new_tokens, or train the teacher for longer",
             )
-        validation = labels.encode(corpus.of_parts(["validation"]))
+        validation = write_examples(request.scratch, labels.encode(["validation"]))
         if training.mode == "cached":
             source = Cached(labels.column)
+        if asked:
+            asked = beside_teacher(asked, request.inputs["targets"], labels.learned)
     else:
-        train = encode_gold(corpus, corpus.of_parts(training.parts), training.parts)
+        train = write_examples(request.scratch, encode_gold(corpus, training.parts))
         training = _as_long_as_the_student(training, request.config, corpus)
-        validation = encode_gold(corpus, corpus.of_parts(["validation"]), ())
+        kept = encode_gold(corpus, ["validation"], may_be_empty=True)
+        validation = write_examples(request.scratch, kept)
     data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
-    return Learning(data, objective_of(training), training, request.locations.get("student"))
+    folder = request.locations.get("student")
+    return Learning(data, objective_of(training), training, folder, asked)
 
 
 def objective_of(training: Train) -> Objective:
@@ -122,16 +127,15 @@ def objective_of(training: Train) -> Objective:
 
 
 def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Corpus) -> Train:
-    """The twin's training with the student's number of steps, where the recipe says epochs."""
+    """The twin's training with the student's number of steps, where examples decide that."""
     parts = config["student_parts"]
     if not parts:
         return training
     examples = sum(
         1 if example.answer is not None and config["keeps_gold"] else config["student_samples"]
-        for example in corpus.of_parts(parts)
+        for example in corpus.iterate(parts)
     )
-    steps = training_steps(training, examples)
-    length = training.length.model_copy(update={"steps": steps, "epochs": None})
+    length = training.length.of_steps(training.length.num_steps(examples))
     return training.model_copy(update={"length": length})
 
 
@@ -140,8 +144,7 @@ class _Labels:
 
     def __init__(self, folder: Path, corpus: Corpus, training: Train) -> None:
         self._corpus = corpus
-        self._parts = training.parts
-        self._answers = read_completions(folder / COMPLETIONS)
+        self._answers = folder / COMPLETIONS
         self._reader: TargetReader | None = None
         self.column = 0
         if training.weights.needs_teacher and training.mode == "cached":
@@ -153,25 +156,40 @@ class _Labels:
             self._reader = TargetReader(folder / TARGETS, expected)
             self.column = _column(self._reader.header, training)
 
-    def encode(self, examples: Sequence[Example]) -> list[EncodedExample]:
-        """The examples that have a completion, with targets where those are learned."""
-        wanted = {example.example_id for example in examples}
-        answers = [answer for answer in self._answers if answer.example_id in wanted]
-        known = learned(examples, answers)
-        encoded = [self._corpus.encode(example) for example in known]
-        if known:
-            require_trained_tokens(encoded, self._parts)
-        return [
-            EncodedExample(item.ids, item.is_trained, self._targets(example.example_id, item))
-            for example, item in zip(known, encoded, strict=True)
-        ]
+    def num_of(self, parts: Sequence[str]) -> int:
+        """Examples of those parts."""
+        return sum(1 for _ in self._corpus.iterate(parts))
 
-    def _targets(self, example_id: str, encoded: EncodedConversation) -> TokenTargets | None:
-        if self._reader is None:
-            return None
+    def encode(self, parts: Sequence[str]) -> Iterator[EncodedExample]:
+        """The examples that have a completion, with targets where the objective needs them."""
+        for example, item in self._texts(parts):
+            targets = self._targets(example.example_id, item) if self._reader else None
+            yield EncodedExample(item.ids, item.is_trained, targets)
+
+    def learned(self, example_ids: Sequence[str]) -> Learned:
+        """What is learned of these examples, with the teacher's targets; empty without such."""
+        if self._reader is None or not self._reader.header.top_k:
+            return (), ()
+        wanted = set(example_ids)
+        texts = [
+            (example.example_id, item)
+            for example, item in self._texts(["validation"])
+            if example.example_id in wanted
+        ]
+        return texts, [self._targets(name, item) for name, item in texts]
+
+    def _texts(self, parts: Sequence[str]) -> Iterator[tuple[Example, EncodedConversation]]:
+        examples = ExampleReader(self._corpus.folder / EXAMPLES, parts)
+        for completion in iterate_completions(self._answers):
+            found = examples.get(completion.example_id) if completion.finish == "stop" else None
+            if found and self._corpus.holds(found):
+                example = answered(found, completion)
+                yield example, self._corpus.encode(example)
+
+    def _targets(self, example_id: str, encoded: EncodedConversation) -> TokenTargets:
+        assert self._reader is not None
         key = TargetKey(example_id, encoded.completion_digest, encoded.view_digest)
-        self._reader.check_key(key)
-        return self._reader.get(example_id)
+        return self._reader.get_for(key)
 
 
 def _column(header: TargetHeader, training: Train) -> int:

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from stillhouse.core.errors import InputError
 from stillhouse.core.files import sync_tree, write_json
 from stillhouse.core.hashing import digest_value
+from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
 from stillhouse.models.adapters import add_lora, trainable_count
@@ -31,9 +32,16 @@ from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Train
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
-from stillhouse.stages.domain_files import KD_CONFIG, KD_METRICS, KD_SUMMARY
+from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY, SECONDS_OF
 from stillhouse.stages.domain_summary import measure, summarise
-from stillhouse.stages.training import Learning, frozen_base, learn, write_record
+from stillhouse.stages.training import (
+    Learning,
+    frozen_base,
+    in_words,
+    learn,
+    trackers_of,
+    write_record,
+)
 from stillhouse.stages.weights import ADAPTERS, MODEL, adapter_folders, use_compute
 from stillhouse.students.checkpoints import delete_checkpoints
 from stillhouse.students.train import Setting, TrainResult
@@ -80,7 +88,7 @@ def train_domains(
     }
     summary = summarise({name: one.told for name, one in done.items()}, distances)
     write_json(request.out / KD_SUMMARY, summary)
-    seconds = {f"seconds of {name}": one.seconds for name, one in done.items()}
+    seconds = {f"{SECONDS_OF}{name}": one.seconds for name, one in done.items()}
     return StageResult(summary["overall"], seconds)
 
 
@@ -171,6 +179,7 @@ class _Work:
             tell,
             config.get("deepspeed"),
             keep,
+            trackers_of(self.request, name),
         )
 
     def _folder(self, name: str) -> Path:
@@ -192,6 +201,7 @@ def _told(
         "seed": training.seed,
         "trainable_parameters": trainable_count(model),
         "parameters": parameter_count(model),
+        "loss": in_words(result.record.trend),
     }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from peft import PeftModel
 from transformers import PreTrainedModel
 
 from stillhouse.core.files import write_json
+from stillhouse.core.kd_metrics import KD_METRICS, Trend
 from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
 from stillhouse.losses.terms import Objective
@@ -18,8 +18,9 @@ from stillhouse.models.quantised import parameter_count
 from stillhouse.models.scratch import save_model
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Training
-from stillhouse.stages.contract import StageRequest
+from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
+from stillhouse.stages.examining import Questions
 from stillhouse.stages.weights import (
     ADAPTER,
     MODEL,
@@ -30,9 +31,8 @@ from stillhouse.stages.weights import (
 )
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.checkpoints import delete_checkpoints
+from stillhouse.students.trackers import NO_TRACKERS, Trackers
 from stillhouse.students.train import Setting, TrainResult, train_model
-
-CURVE = "curve.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,20 @@ class Learning:
         objective: what is minimised.
         training: the recipe's section.
         folder: of the starting weights on this machine; None for a scratch model.
+        asked: of the model while it trains; None asks nothing.
     """
 
     data: TrainingData
     objective: Objective
     training: Training
     folder: str | None
+    asked: Questions | None = None
 
 
 def train_and_save(
     request: StageRequest, corpus: Corpus, learning: Learning, progress: Progress
-) -> dict[str, Any]:
-    """Train, then write the model (or adapter) and `curve.json`; gives the summary.
+) -> StageResult:
+    """Train, then write the model (or adapter) and `kd_metrics.json`.
 
     Args:
         request: where, and the digest that a resume must match.
@@ -64,7 +66,7 @@ def train_and_save(
         progress: hears of every step.
 
     Returns:
-        JSON values, equal in every run of the same artifact.
+        The summary, and what differs from run to run.
     """
     config = request.config
     use_compute(config)
@@ -77,25 +79,30 @@ def train_and_save(
         request.artifact_id,
         progress,
         config.get("deepspeed"),
+        trackers=trackers_of(request),
     )
     result = learn(model, learning, setting)
     if isinstance(model, PeftModel):
         write_adapter(model, request.out / ADAPTER, f"../{MODEL}", base)
     else:
         save_model(model, corpus.tokenizer_folder, request.out / MODEL)
-    write_record(request.out / CURVE, result)
+    write_record(request.out / KD_METRICS, result)
     delete_checkpoints(request.scratch)
-    return {
-        "examples": len(learning.data.train),
+    num_examples = len(learning.data.train)
+    summary = {
+        "examples": num_examples,
         "steps": result.steps,
+        "epochs": round(result.steps / training.length.steps_per_pass(num_examples), 3),
         "best_step": result.best_step,
         "stopped_early": result.stopped_early,
         "tokens_trained": result.tokens_trained,
         "rows": "packed" if result.is_packed else "padded",
         "trainable_parameters": trainable,
         "parameters": parameter_count(model),
+        "loss": in_words(result.record.trend),
         **result.optimizer.in_words(training.optimizer, result.steps),
     }
+    return StageResult(summary, series=result.series)
 
 
 def _learner(
@@ -137,16 +144,41 @@ def frozen_base(
 
 
 def learn(model: PreTrainedModel | PeftModel, learning: Learning, setting: Setting) -> TrainResult:
-    """Train a model in place; see `students.train.train_model`."""
-    return train_model(model, learning.data, learning.objective, learning.training, setting)
+    """Train a model in place, and ask it on the way; see `students.train.train_model`."""
+    data = learning.data
+    if learning.asked:
+        data = replace(data, examiner=learning.asked.of(model))
+    return train_model(model, data, learning.objective, learning.training, setting)
 
 
 def write_record(path: Path, result: TrainResult) -> None:
-    """Write a training's losses as [step, value], `train` and `validation`."""
-    train = [[point.step, point.loss] for point in result.curve if point.loss is not None]
-    validation = [
-        [point.step, point.validation_loss]
-        for point in result.curve
-        if point.validation_loss is not None
-    ]
-    write_json(path, {"train": train, "validation": validation})
+    """Write what was measured at each step."""
+    write_json(path, result.record.model_dump(mode="json"))
+
+
+def trackers_of(request: StageRequest, part: str = "") -> Trackers:
+    """Who hears of a training.
+
+    Args:
+        request: of the training.
+        part: of it, where it trains several models.
+
+    Returns:
+        With a name by which its training is told apart.
+    """
+    told = request.trackers
+    if not told:
+        return NO_TRACKERS
+    name = "-".join(filter(None, (request.stage, request.variant, part)))
+    return Trackers(
+        tuple(told["names"]), Path(told["folder"]), told["project"], name, told["environment"]
+    )
+
+
+def in_words(trend: Trend | None) -> str:
+    """The trend of a training's loss."""
+    if trend is None:
+        return ""
+    verb = "falls" if trend.falls else "does not fall steadily"
+    level = f", level since step {trend.level_since}" if trend.level_since is not None else ""
+    return f"{verb} from {trend.first_loss:.4g} to {trend.last_loss:.4g}{level}"

@@ -19,6 +19,7 @@ from stillhouse.core.files import (
     write_json,
 )
 from stillhouse.core.hashing import digest_file
+from stillhouse.core.kd_metrics import Series
 from stillhouse.store.lock import hold_lock
 
 MANIFEST = "manifest.json"
@@ -243,18 +244,29 @@ class ArtifactStore:
             self._publish(manifest.artifact_id)
         return sealed
 
-    def write_measured(self, artifact_id: str, measured: dict[str, float]) -> None:
+    def write_measured(self, artifact_id: str, measured: dict[str, float], series: Series) -> None:
         """Keep what may differ from run to run beside the artifact, outside its hash."""
         folder = self.root / "measured"
         folder.mkdir(parents=True, exist_ok=True)
         with disk_full_is_clear(folder):
-            write_json(folder / f"{artifact_id}.json", measured)
+            whole = measured | ({"series": series} if series else {})
+            write_json(folder / f"{artifact_id}.json", whole)
 
     def read_measured(self, artifact_id: str) -> dict[str, float]:
         """What was measured while the artifact was made; empty where that was lost."""
+        measured = self._measured(artifact_id)
+        measured.pop("series", None)
+        return measured
+
+    def read_series(self, artifact_id: str) -> Series:
+        """What was measured at each step of a training; empty where that was lost."""
+        series: Series = self._measured(artifact_id).get("series", {})
+        return series
+
+    def _measured(self, artifact_id: str) -> dict[str, Any]:
         path = self.root / "measured" / f"{artifact_id}.json"
         try:
-            measured: dict[str, float] = json.loads(path.read_bytes())
+            measured: dict[str, Any] = json.loads(path.read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
         return measured

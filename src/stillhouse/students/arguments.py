@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,6 @@ from stillhouse.students.order import Layout
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _CHECKPOINTS = 10
 """How many a training writes when the recipe does not say; assumption: a tenth may be lost."""
-
-
-def count_steps(training: Training, layout: Layout, num_examples: int) -> int:
-    """Steps of a training; a pass over the examples ends in a step that may be short of rows.
-
-    Args:
-        training: the recipe's section.
-        layout: how the rows of one step are laid out.
-        num_examples: what is trained on.
-
-    Returns:
-        Steps of the optimizer.
-    """
-    length = training.length
-    if length.steps is not None:
-        return length.steps
-    return math.ceil((length.epochs or 0) * layout.steps_per_pass(num_examples))
 
 
 def training_arguments(
@@ -71,7 +53,6 @@ def training_arguments(
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=compute.device == "cuda",
         eval_strategy="steps" if num_validation else "no",
-        metric_for_best_model="eval_loss" if num_validation else None,
         greater_is_better=False,
         save_strategy="steps",
         logging_strategy="steps",
@@ -87,8 +68,10 @@ def training_arguments(
         # places, so one card trains; torchrun uses them all.
         args._n_gpu = 1
     layout = Layout(length.batch_size, length.accumulation, args.world_size, args.process_index)
-    args.max_steps = count_steps(training, layout, num_train)
+    args.max_steps = length.num_steps(num_train, args.world_size)
     stopping = training.early_stopping
     tenth = length.checkpoint_every or max(1, args.max_steps // _CHECKPOINTS)
-    args.save_steps = args.eval_steps = stopping.every_steps if stopping else tenth
+    args.eval_steps = training.validation.every_steps or tenth
+    # The best measurement must have its checkpoint.
+    args.save_steps = args.eval_steps if stopping else tenth
     return args, layout

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stillhouse.core.protocols import Progress, no_progress
+from stillhouse.core.protocols import Examiner, Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.recipes.training import EarlyStopping, Optimizer
 from stillhouse.students.batches import BatchMaker
@@ -24,12 +24,14 @@ class TrainingData:
         validation: measured, never learned; may be empty.
         source: where the teacher's distribution comes from, if the objective asks for it.
         vocab_size: ids of the tokenizer; 0 takes the rows of the student's head.
+        examiner: asks the student at each measurement; None measures the loss alone.
     """
 
     train: Sequence[EncodedExample] | Sequence[ClassExample]
     validation: Sequence[EncodedExample] | Sequence[ClassExample] = ()
     source: TargetSource = BROUGHT
     vocab_size: int = 0
+    examiner: Examiner | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ ends in a step that may be short of rows; it is filled with rows in which no tok
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from torch.utils.data import Sampler
 
 FILLER = -1
@@ -57,7 +58,7 @@ class StepSampler(Sampler[list[int]]):
         seed: draws the order of each pass.
     """
 
-    def __init__(self, lengths: Sequence[int], layout: Layout, num_steps: int, seed: int) -> None:
+    def __init__(self, lengths: ArrayLike, layout: Layout, num_steps: int, seed: int) -> None:
         self.lengths = np.asarray(lengths)
         self.layout = layout
         self.num_steps = num_steps
@@ -89,7 +90,7 @@ class FixedSampler(Sampler[list[int]]):
         layout: batch size and processes; each process gets equally many batches.
     """
 
-    def __init__(self, lengths: Sequence[int], layout: Layout) -> None:
+    def __init__(self, lengths: ArrayLike, layout: Layout) -> None:
         order = np.argsort(-np.asarray(lengths), kind="stable")
         per_turn = layout.batch_size * layout.num_processes
         filled = np.full(math.ceil(len(order) / per_turn) * per_turn, FILLER)

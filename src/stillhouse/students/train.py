@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState
 
 from stillhouse.core.errors import InputError, ModelError
+from stillhouse.core.kd_metrics import KdMetrics, Series
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.losses.terms import Objective
 from stillhouse.models.head import find_head
@@ -35,11 +36,14 @@ from stillhouse.students.checkpoints import (
 )
 from stillhouse.students.class_batches import ClassCollator
 from stillhouse.students.class_examples import ClassExample, check_class_examples
+from stillhouse.students.example_file import ExampleFile, lengths_of
 from stillhouse.students.examples import EncodedExample, check_examples
 from stillhouse.students.heap import sparing_heap
 from stillhouse.students.optimizers import OptimizerFacts, optimizer_facts
 from stillhouse.students.target_sources import NOTHING, OpenSource
-from stillhouse.students.trainer import StudentTrainer, has_stalled
+from stillhouse.students.trackers import NO_TRACKERS, Trackers
+from stillhouse.students.trainer import StudentTrainer
+from stillhouse.students.watching import has_stalled, record_of, series_of, stopping_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Setting:
         deepspeed: its configuration, where one is used.
         at_checkpoint: is told the step of every checkpoint before it is sealed, when the model
             holds its weights; told again after a crash in between.
+        trackers: hear of every step too.
     """
 
     compute: ResolvedCompute
@@ -63,6 +68,7 @@ class Setting:
     progress: Progress = no_progress
     deepspeed: dict[str, Any] | None = None
     at_checkpoint: Callable[[int], None] | None = None
+    trackers: Trackers = NO_TRACKERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +85,33 @@ class TrainResult:
     """How a training went.
 
     Attributes:
-        curve: one point a step.
+        record: what was measured, step by step.
+        series: seconds and memory beside it, which differ from run to run.
         steps: steps taken.
         best_step: the step that the model's weights are of.
-        stopped_early: the validation loss had stalled.
+        stopped_early: what early stopping watches had stalled.
         tokens_trained: trained tokens over all steps, counted as often as they were seen.
         is_packed: several examples shared a row; False where the model cannot read such rows, so
             that each had one, padded.
         optimizer: what the optimizer holds.
     """
 
-    curve: tuple[CurvePoint, ...]
+    record: KdMetrics
+    series: Series = field(compare=False)
     steps: int
     best_step: int
     stopped_early: bool
     tokens_trained: int
     is_packed: bool
     optimizer: OptimizerFacts
+
+    @property
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """The losses, one point a step."""
+        losses = {one.step: one.loss for one in self.record.steps}
+        measured = {one.step: one.loss for one in self.record.validation}
+        steps = sorted(losses.keys() | measured.keys())
+        return tuple(CurvePoint(step, losses.get(step), measured.get(step)) for step in steps)
 
 
 def train_model(
@@ -154,11 +170,12 @@ def train_model(
         )
         trainer = stack.enter_context(closing(_build_trainer(model, assignment, training, setting)))
         newest = _newest_checkpoint(trainer, setting)
-        if newest and _is_done(newest, training):
+        if newest and _is_done(newest, training, trainer.stopping_key):
             trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
             load_trainable(model, newest)
         else:
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+            with setting.trackers.listening(trainer):
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         return _finish(trainer, training, setting)
 
 
@@ -192,6 +209,9 @@ def _check_examples(
 ) -> None:
     known = data.vocab_size or find_head(model).num_used
     longest = context_tokens(plain_model(model).config.to_dict()) or 0
+    if isinstance(examples, ExampleFile) and not objective.class_kl:
+        check_examples(examples, known, data.source.log_z_column + 1, longest)
+        return
     classes = [one for one in examples if isinstance(one, ClassExample)]
     texts = [one for one in examples if isinstance(one, EncodedExample)]
     if (bool(classes) == bool(texts) and examples) or bool(classes) != bool(objective.class_kl):
@@ -215,7 +235,7 @@ def _collator(
 
 
 def _check_context(data: TrainingData, teacher: OpenSource) -> None:
-    longest = max(len(example.ids) for example in (*data.train, *data.validation))
+    longest = max(int(lengths_of(part).max()) for part in (data.train, data.validation) if part)
     if teacher.context and longest > teacher.context:
         raise InputError(
             f"an example has {longest:,} tokens, but the teacher has positions for "
@@ -234,6 +254,9 @@ def _build_trainer(
     counts = (len(data.train), len(data.validation))
     folder = setting.workdir / FOLDER
     args, layout = training_arguments(training, setting.compute, folder, counts, setting.deepspeed)
+    setting.trackers.tell(args)
+    if data.validation:
+        args.metric_for_best_model = stopping_key(training.early_stopping, assignment.objective)
     return StudentTrainer(model, args, layout, assignment)
 
 
@@ -245,11 +268,11 @@ def _newest_checkpoint(trainer: StudentTrainer, setting: Setting) -> Path | None
     return latest_sealed(setting.workdir, setting.plan_digest)
 
 
-def _is_done(checkpoint: Path, training: Training) -> bool:
+def _is_done(checkpoint: Path, training: Training, key: str) -> bool:
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+    values = [entry[key] for entry in state.log_history if key in entry]
     stopping = training.early_stopping
-    return state.global_step >= state.max_steps or bool(stopping and has_stalled(losses, stopping))
+    return state.global_step >= state.max_steps or bool(stopping and has_stalled(values, stopping))
 
 
 def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> TrainResult:
@@ -257,23 +280,17 @@ def _finish(trainer: StudentTrainer, training: Training, setting: Setting) -> Tr
     best = state.best_global_step if stopping else None
     if best:
         load_trainable(trainer.student, checkpoint_folder(setting.workdir, best))
-    curve = _curve(state)
+    objective = trainer.assignment.objective
     return TrainResult(
-        curve=curve,
+        record=record_of(state.log_history, objective, trainer.args.max_steps),
+        series=series_of(state.log_history),
         steps=state.global_step,
         best_step=best or state.global_step,
-        stopped_early=bool(stopping and has_stalled(trainer.validation_losses(), stopping)),
+        stopped_early=bool(stopping and has_stalled(trainer.stopping_values(), stopping)),
         tokens_trained=sum(int(entry.get("tokens", 0)) for entry in state.log_history),
         is_packed=trainer.collator.is_packed,
         optimizer=optimizer_facts(trainer.student, training.optimizer),
     )
-
-
-def _curve(state: TrainerState) -> tuple[CurvePoint, ...]:
-    losses = {int(e["step"]): e["loss"] for e in state.log_history if "loss" in e}
-    measured = {int(e["step"]): e["eval_loss"] for e in state.log_history if "eval_loss" in e}
-    steps = sorted(losses.keys() | measured.keys())
-    return tuple(CurvePoint(step, losses.get(step), measured.get(step)) for step in steps)
 
 
 @contextmanager

@@ -5,20 +5,22 @@ It knows no mode by name: an `Objective` says what is minimised, a source what t
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from stillhouse.core.errors import TrainingError
-from stillhouse.losses.terms import UnitWeights
-from stillhouse.recipes.training import EarlyStopping
+from stillhouse.core.protocols import Reading
+from stillhouse.losses.terms import CE, UnitWeights
 from stillhouse.students.assignment import Assignment
 from stillhouse.students.batches import ExampleDataset, Learned, count_units, load_batches
 from stillhouse.students.checkpoints import (
@@ -28,20 +30,37 @@ from stillhouse.students.checkpoints import (
     save_trainable,
     seal,
 )
+from stillhouse.students.example_file import lengths_of
 from stillhouse.students.layerwise import Layerwise
 from stillhouse.students.optimizers import build_optimizer, layerwise_of
 from stillhouse.students.order import FixedSampler, Layout, StepSampler
+from stillhouse.students.watching import (
+    EVAL,
+    LOSS,
+    PERPLEXITY,
+    WATCHED,
+    StepWatch,
+    has_stalled,
+    stopping_key,
+)
+
+_HIGHEST_EXPONENT = 700.0
+"""Of a perplexity that a float still holds."""
 
 
-def has_stalled(losses: Sequence[float], stopping: EarlyStopping) -> bool:
-    """Whether the last `patience` validation losses brought no improvement above `min_delta`."""
-    best, since = math.inf, 0
-    for loss in losses:
-        if loss < best - stopping.min_delta:
-            best, since = loss, 0
-        else:
-            since += 1
-    return since >= stopping.patience
+def _turned(found: Mapping[str, Reading], metric: str) -> float:
+    """The value of the metric that decides, turned so that lower is better."""
+    if metric not in found:
+        near = difflib.get_close_matches(metric, found, n=1)
+        guess = f'did you mean "{near[0]}"? ' if near else ""
+        raise TrainingError(
+            f"early_stopping.metric is {metric!r}, which was not measured",
+            f"{guess}measured: {', '.join(found) or 'nothing but the loss and its terms'}",
+        )
+    reading = found[metric]
+    if math.isnan(reading.value):
+        return math.inf
+    return -reading.value if reading.is_higher_better else reading.value
 
 
 class StudentTrainer(Trainer):
@@ -73,6 +92,8 @@ class StudentTrainer(Trainer):
         self.step_tokens = 0
         self.step_units = UnitWeights(0)
         self.layerwise: Layerwise | None = None
+        self.watch = StepWatch(assignment.objective, args.max_steps)
+        self.stopping_key = stopping_key(assignment.stopping, assignment.objective)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The recipe's optimizer over the trainable parameters.
@@ -99,14 +120,14 @@ class StudentTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Learned]:
         """Every batch of the whole training, in one pass of the Trainer."""
         rows = self.assignment.data.train
-        lengths = [len(row.ids) for row in rows]
-        sampler = StepSampler(lengths, self.layout, self.args.max_steps, self.args.seed)
+        sampler = StepSampler(lengths_of(rows), self.layout, self.args.max_steps, self.args.seed)
         return load_batches(ExampleDataset(rows), sampler, self.collator)
 
     def _get_num_items_in_batch(
         self, batch_samples: list[dict[str, Any]], device: torch.device
     ) -> Tensor:
         """() int64: trained tokens of this step over accumulation and processes."""
+        self.watch.start_step()
         counted = [count_units(batch["targets"]) for batch in batch_samples]
         counts = torch.tensor(counted, device=device).sum(0)
         if self.layout.num_processes > 1:
@@ -130,6 +151,7 @@ class StudentTrainer(Trainer):
                 f"step {self.state.global_step + 1}: no trainable parameter reaches the loss",
                 "unfreeze a layer below the head, or name other modules in lora.modules",
             )
+        self.watch.add_batch(per_token)
         return (loss, per_token) if return_outputs else loss
 
     def losses_of(
@@ -204,14 +226,14 @@ class StudentTrainer(Trainer):
             **_kwargs: the Trainer's own, not used.
 
         Returns:
-            `eval_loss`, and `eval_NAME` of each active loss term, in nats per token, or per
-            example.
+            `eval_loss`, `eval_NAME` of each active loss term, in nats per token or per example, and
+            of each metric that the examiner finds.
 
         Raises:
-            TrainingError: the loss is not finite.
+            TrainingError: the loss is not finite, or what decides when to stop was not measured.
         """
         rows = self.assignment.data.validation
-        sampler = FixedSampler([len(row.ids) for row in rows], self.layout)
+        sampler = FixedSampler(lengths_of(rows), self.layout)
         # On the CPU: Apple's GPUs have no float64.
         sums = torch.zeros(2, len(self.assignment.objective.weights), dtype=torch.float64)
         self.student.eval()
@@ -231,27 +253,48 @@ class StudentTrainer(Trainer):
         loss = sum(weight * means[name] for name, weight in weights.items())
         if not math.isfinite(loss):
             raise TrainingError(f"step {self.state.global_step}: the validation loss is {loss}")
-        metrics = {"eval_loss": loss} | {f"eval_{name}": mean for name, mean in means.items()}
-        self.log(metrics)
+        if CE in means:
+            means[PERPLEXITY] = math.exp(min(means[CE], _HIGHEST_EXPONENT))
+        metrics = self._examined() | {f"{EVAL}{name}": mean for name, mean in means.items()}
+        metrics[EVAL + LOSS] = loss
+        self.log({name: value for name, value in metrics.items() if not math.isnan(value)})
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         stopping = self.assignment.stopping
-        if stopping and has_stalled(self.validation_losses(), stopping):
+        if stopping and has_stalled(self.stopping_values(), stopping):
             self.control.should_training_stop = True
         return metrics
 
-    def validation_losses(self) -> list[float]:
-        """Every validation loss so far, also of the time before a crash."""
-        return [entry["eval_loss"] for entry in self.state.log_history if "eval_loss" in entry]
+    def _examined(self) -> dict[str, float]:
+        """What the examiner finds, by one process for all; with what decides, if that is of it."""
+        examiner, stopping = self.assignment.data.examiner, self.assignment.stopping
+        found = dict(examiner()) if examiner and self.is_world_process_zero() else {}
+        if self.layout.num_processes > 1:
+            found = broadcast_object_list([found])[0]
+        values = {f"{EVAL}{name}": reading.value for name, reading in found.items()}
+        if stopping and self.stopping_key == EVAL + WATCHED:
+            values[self.stopping_key] = _turned(found, stopping.metric)
+        return values
+
+    def stopping_values(self) -> list[float]:
+        """What decides when to stop, of every measurement so far, also before a crash."""
+        log = self.state.log_history
+        return [entry[self.stopping_key] for entry in log if self.stopping_key in entry]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Keep the values for the curve, and say how far training is."""
+        """Keep the values for the record, and say how far training is."""
         if "loss" in logs:
-            logs["tokens"] = self.step_tokens
+            sums = self.watch.sums
+            if self.layout.num_processes > 1:
+                sums = self.accelerator.reduce(sums.to(self.args.device), "sum").cpu()
+            logs |= {"tokens": self.step_tokens, **self.watch.terms(sums)}
+        if "loss" in logs or EVAL + LOSS in logs:
+            logs |= self.watch.of_the_day()
         super().log(logs, start_time)
-        named = {"loss": "loss", "learning_rate": "learning_rate", "eval_loss": "validation_loss"}
-        shown = {name: logs[key] for key, name in named.items() if key in logs}
+        if "loss" in logs:
+            self.watch.follow(self.state.log_history)
+        shown = self.watch.shown(logs)
         if shown and self.is_world_process_zero():
             self.assignment.progress(self.state.global_step, self.args.max_steps, "steps", **shown)
 

@@ -149,16 +149,20 @@ class TargetReader:
         _refuse_other_tokens(stored, token_ids, byte_offsets, shared)
         return first_tokens(stored, shared)
 
-    def check_key(self, key: TargetKey) -> None:
-        """Say nothing when the stored targets belong to exactly this.
+    def get_for(self, key: TargetKey) -> TokenTargets:
+        """The targets of one example, if they belong to exactly this.
 
         Args:
             key: what the reader is about to train on.
 
+        Returns:
+            As `get` does.
+
         Raises:
             ArtifactError: there is no such example, or a digest differs; names which.
         """
-        stored = self.get(key.example_id).key
+        targets = self.get(key.example_id)
+        stored = targets.key
         if stored.completion_digest != key.completion_digest:
             raise ArtifactError(
                 f"the answer of example {key.example_id!r} is not the one that was scored: "
@@ -172,6 +176,7 @@ class TargetReader:
                 f"{stored.view_digest}, wanted is {key.view_digest}",
                 "label again: the prompt, the tokenizer or the template changed",
             )
+        return targets
 
     def verify(self, progress: Progress = no_progress) -> None:
         """Read everything and compare every checksum, of rows and of shards.

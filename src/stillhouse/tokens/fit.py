@@ -28,11 +28,15 @@ class Fitted:
         messages: the turns, one user message perhaps shortened.
         num_cut_chars: characters cut from its beginning; 0 when all fits.
         num_tokens: of the conversation as it is now.
+        num_left_out: answers in it that are not learned.
+        has_empty_thought: the template puts one before the last answer that its prompt lacks.
     """
 
     messages: tuple[Message, ...]
     num_cut_chars: int
     num_tokens: int
+    num_left_out: int = 0
+    has_empty_thought: bool = False
 
 
 def fit_to_context(
@@ -61,9 +65,9 @@ def fit_to_context(
     """
     whole = tuple(messages)
     ruler = _Ruler(template, tokenizer, max_tokens, room_for_answer)
-    num_tokens = ruler.measure(whole)
-    if num_tokens is not None:
-        return Fitted(whole, 0, num_tokens)
+    fitted = ruler.fit(whole)
+    if fitted is not None:
+        return fitted
     users = [number for number, message in enumerate(whole) if message.role == "user"]
     if not users:
         return None
@@ -76,7 +80,7 @@ def fit_to_context(
         return (*whole[:longest], kept, *whole[longest + 1 :])
 
     def fits(number: int) -> bool:
-        return ruler.measure(shortened(cuts[number])) is not None
+        return ruler.fit(shortened(cuts[number])) is not None
 
     if not fits(len(cuts) - 1):
         return None
@@ -85,36 +89,34 @@ def fit_to_context(
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle + 1, high)
     best = next((at for at in range(max(0, high - _LOOK_BACK), high) if fits(at)), high)
-    kept = shortened(cuts[best])
-    return Fitted(kept, cuts[best], ruler.count(kept))
+    return ruler.fit(shortened(cuts[best]), cuts[best])
 
 
 @dataclass(frozen=True, slots=True)
 class _Ruler:
-    """Counts the tokens of a conversation or a prompt."""
+    """Says whether a conversation or a prompt fits."""
 
     template: Template
     tokenizer: TextTokenizer
     max_tokens: int
     room_for_answer: int
 
-    def measure(self, turns: tuple[Message, ...]) -> int | None:
-        """The tokens, None when they are too many or leave too little room for an answer."""
-        prompt = turns[:-1] if _is_answered(turns) else turns
-        room = self.room_for_answer
-        if room and self.count(prompt) + room > self.max_tokens:
+    def fit(self, turns: tuple[Message, ...], num_cut_chars: int = 0) -> Fitted | None:
+        """The turns; None when they are too many tokens or leave too little room for an answer."""
+        is_answered = bool(turns) and turns[-1].role == "assistant"
+        prompt, room = turns[:-1] if is_answered else turns, self.room_for_answer
+        num_prompt = 0
+        if room or not is_answered:
+            num_prompt = len(encode_prompt(prompt, self.template, self.tokenizer))
+            if num_prompt + room > self.max_tokens:
+                return None
+        if not is_answered:
+            return Fitted(turns, num_cut_chars, num_prompt)
+        encoded = encode_conversation(turns, self.template, self.tokenizer)
+        if len(encoded.ids) > self.max_tokens:
             return None
-        num_tokens = self.count(turns)
-        return num_tokens if num_tokens <= self.max_tokens else None
-
-    def count(self, turns: tuple[Message, ...]) -> int:
-        if _is_answered(turns):
-            return len(encode_conversation(turns, self.template, self.tokenizer).ids)
-        return len(encode_prompt(turns, self.template, self.tokenizer))
-
-
-def _is_answered(turns: tuple[Message, ...]) -> bool:
-    return bool(turns) and turns[-1].role == "assistant"
+        left_out, is_empty = len(encoded.left_out), encoded.inserted > 0
+        return Fitted(turns, num_cut_chars, len(encoded.ids), left_out, is_empty)
 
 
 def _may_start(text: str, at: int) -> bool:

@@ -8,7 +8,6 @@ that rewrites earlier turns (Qwen 3 drops their thoughts) breaks that; such a tu
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -110,16 +109,14 @@ class Ends:
 
     def find(self, written: str) -> tuple[int, int] | None:
         """Where the token that ends a turn stands in the tail of special tokens and white space."""
-        if not self.specials:
-            return None
-        either = "|".join(re.escape(one) for one in sorted(self.specials, key=len, reverse=True))
-        tail = re.search(rf"(?:{either}|\s)*\Z", written)
-        start = tail.start() if tail else len(written)
-        usual = written.find(self.usual, start) if self.usual else -1
-        if usual >= 0:
-            return usual, usual + len(self.usual)
-        others = [one.span() for one in re.finditer(either, written[start:])]
-        return (start + others[-1][0], start + others[-1][1]) if others else None
+        found = []
+        end = len(written.rstrip())
+        while special := next((one for one in self.specials if written.endswith(one, 0, end)), ""):
+            found.append((end - len(special), end))
+            end = len(written[: end - len(special)].rstrip())
+        usual = [one for one in found if written[slice(*one)] == self.usual]
+        # The first of its kind, else the last of all; they were found from the end.
+        return usual[-1] if usual else found[0] if found else None
 
 
 def usual_end(write: Write, specials: tuple[str, ...]) -> str:

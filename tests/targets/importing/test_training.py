@@ -65,7 +65,7 @@ def test_a_student_comes_nearer_to_the_teacher_of_an_imported_store(imported, to
     reader = TargetReader(folder / "targets", {"tokenizer_digest": tokenizer.digest})
     examples = []
     for row in read_imported(folder):
-        reader.check_key(row.key(tokenizer.digest))
+        reader.get_for(row.key(tokenizer.digest))
         targets = reader.get(row.example_id)
         examples.append(EncodedExample(row.ids, row.is_trained, targets))
     student = build("llama", tokenizer)
