@@ -6,9 +6,7 @@ own. Memory counts above an idle process with the same imports; time is of the s
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,9 +24,10 @@ from planned_cases import (
     Case,
     planned_writing,
 )
+from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.memory import HEAVY_BYTES
-from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.sizes import sizes_of
+from stillhouse.runner.probing import probe
 
 QUICK = ("lora",)
 
@@ -57,10 +56,7 @@ def main() -> None:
 
 def _hours(names: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
     """Seconds of a step, and of a batch that is written, planned from a probe and measured."""
-    told = json.dumps({"device": "cpu", "dtype": "float32", "threads": threads})
-    command = [sys.executable, "-m", "stillhouse.models.machine_rates", told]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rates = Rates.read(json.loads(done.stdout.splitlines()[-1]))
+    rates = probe(folder, ResolvedCompute("cpu", "float32", threads))
     figures = {}
     for name in names:
         found = _trained(name, folder, threads, steps=4)["step_s"]
@@ -131,7 +127,6 @@ def train(spec: dict[str, Any]) -> None:
     import bitsandbytes  # noqa: F401 - an import that QLoRA makes, counted for all alike
     import torch
 
-    from stillhouse.recipes.compute import ResolvedCompute
     from stillhouse.students.train import Setting, train_model
 
     torch.set_num_threads(spec["threads"])

@@ -1,6 +1,6 @@
 """A ten-second probe: how fast this machine multiplies, copies and calls, in one dtype.
 
-Run as a module it prints the rates as one line of JSON, so that who asks needs no torch.
+Run as a module it writes the rates into a file, so that who asks needs no torch.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from stillhouse.core.files import write_json
 from stillhouse.losses.onednn import multiplied
 from stillhouse.losses.products import Precision
 from stillhouse.recipes.rates import PROBED_ROWS, PROBED_WIDTHS
@@ -103,12 +105,12 @@ class _Clock:
 
 
 def main() -> None:
-    """Probe as told by the one argument, JSON with `device`, `dtype` and `threads`."""
+    """Probe as told by one argument, JSON: `device`, `dtype`, `threads` and the file `to`."""
     told = json.loads(sys.argv[1])
     torch.set_num_threads(told["threads"])
     with torch.no_grad():
         found = measure_rates(told["device"], told["dtype"], told.get("budget_s", _BUDGET_S))
-    sys.stdout.write(json.dumps(found) + "\n")
+    write_json(Path(told["to"]), found)
 
 
 if __name__ == "__main__":

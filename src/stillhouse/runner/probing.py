@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stillhouse.core.errors import StillhouseError
-from stillhouse.core.files import write_json
 from stillhouse.core.hashing import digest_value
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.rates import Rates
@@ -60,8 +60,14 @@ def probe(runs: Path, compute: ResolvedCompute) -> Rates:
     """
     path = _path(runs, compute)
     if not path.is_file():
-        told = json.dumps(compute.as_config() | {"device": compute.name})
-        command = [sys.executable, "-m", "stillhouse.models.machine_rates", told]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        told: dict[str, Any] = {
+            "device": compute.name,
+            "dtype": compute.dtype,
+            "threads": compute.threads,
+        }
+        told |= {"to": str(path)}
+        command = [sys.executable, "-m", "stillhouse.models.machine_rates", json.dumps(told)]
         environment = os.environ | {"OMP_NUM_THREADS": str(compute.threads)}
         done = subprocess.run(
             command,
@@ -76,8 +82,6 @@ def probe(runs: Path, compute: ResolvedCompute) -> Rates:
                 f"the probe of {compute.device} failed: {done.stderr.strip()[-500:]}",
                 "leave --probe out: times are then guessed from one look",
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, json.loads(done.stdout.splitlines()[-1]))
     return rates_of(runs, compute)
 
 
