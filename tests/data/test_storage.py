@@ -1,5 +1,6 @@
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -124,3 +125,20 @@ def test_a_full_disk_is_said_clearly(tmp_path, monkeypatch):
 
     with pytest.raises(DiskFullError, match="no space left"):
         storage.write_examples(tmp_path / "e.parquet", [EXAMPLE])
+
+
+def test_examples_are_found_by_their_ids_in_any_order_and_of_wanted_parts_alone(tmp_path):
+    # given more than two groups of rows
+    written = [
+        replace(EXAMPLE, example_id=str(number), part="a" if number % 2 else "b")
+        for number in range(20_000)
+    ]
+    storage.write_examples(tmp_path / "e.parquet", written)
+    found = storage.ExampleReader(tmp_path / "e.parquet", ["a"])
+    # then
+    assert len(found) == 10_000
+    for number in (19_999, 1, 8191, 8193, 1023, 1025, 19_999):
+        assert found.get(str(number)) == written[number]
+    assert found.get("2") is None
+    assert found.get("ghost") is None
+    assert list(storage.iterate_examples(tmp_path / "e.parquet")) == written

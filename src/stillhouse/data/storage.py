@@ -178,6 +178,8 @@ class ExampleReader:
         self._path = path
         self._places: dict[str, tuple[int, int]] = {}
         self._group, self._rows = -1, pa.table({})
+        self._block: tuple[int, int] = (-1, -1)
+        self._records: list[_Record] = []
         with _torn_is_clear(path):
             self._file = pq.ParquetFile(path)
             for group in range(self._file.num_row_groups):
@@ -199,7 +201,11 @@ class ExampleReader:
         if group != self._group:
             with _torn_is_clear(self._path):
                 self._group, self._rows = group, self._file.read_row_group(group)
-        return _example(self._rows.slice(row, 1).to_pylist()[0])
+        block, offset = divmod(row, _BATCH_ROWS)
+        if (group, block) != self._block:
+            self._block = group, block
+            self._records = self._rows.slice(block * _BATCH_ROWS, _BATCH_ROWS).to_pylist()
+        return _example(self._records[offset])
 
 
 def write_completions(path: Path, completions: Iterable[Completion]) -> None:
