@@ -70,6 +70,11 @@ def test_however_a_step_is_laid_out_it_is_the_same(
     assert distance(seen, gradients) < LIMIT
 
 
+def test_trees_share_rows_and_answers_alone_do_not(eight):
+    assert len(ClassCollator()(eight)["input_ids"]) < len(eight)
+    assert len(ClassCollator(is_packed=False)(eight)["input_ids"]) == len(eight) * len(CLASSES)
+
+
 @pytest.mark.parametrize("is_packed", [True, False], ids=["trees", "padded"])
 def test_in_float64_it_is_the_oracle_to_ten_digits(is_packed, eight):
     model = build("gpt2").double()  # the others take their norms in float32

@@ -24,11 +24,14 @@ def conversation(prompt, answer):
 
 
 def draw_class_examples(count, *, seed=0, classes=CLASSES):
-    """Prompts of 3 to 12 tokens, a teacher that is noise, and three examples without a label."""
+    """Prompts of 3 to 12 tokens, and of 30, so that trees share rows; a teacher that is noise.
+
+    Each third example is without a label.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for number in range(count):
-        prompt = rng.integers(14, VOCAB, rng.integers(3, 13))
+        prompt = rng.integers(14, VOCAB, rng.integers(3, 13) if number % 4 else 30)
         tree = grow_tree([conversation(prompt, answer) for answer in classes])
         probs = torch.from_numpy(rng.normal(size=len(classes)) * 2).softmax(0)
         hard = NO_LABEL if number % 3 == 2 else int(rng.integers(len(classes)))
