@@ -103,9 +103,9 @@ def test_a_smoke_run_keeps_the_chain_and_shrinks_the_rest():
     assert recipe.register_as.name == "quickstart-smoke"
 
 
-def test_a_smoke_run_trains_on_gold_answers_since_its_teacher_ends_none():
+def test_a_smoke_run_trains_on_gold_answers_where_there_are_some_since_its_teacher_ends_none():
     _, recipe = open_recipe("quickstart", smoke=2)
-    assert recipe.label.completions == "gold"
+    assert recipe.label.completions == "mix"
     assert recipe.label.parts == ("labelled", "unlabelled")
     assert recipe.train.parts == ("unlabelled", "labelled")
 
