@@ -31,7 +31,12 @@ QWEN3 = {
     "vocab_size": 16384,
     "tie_word_embeddings": True,
 }
-SMALL = QWEN3 | {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 6}
+SMALL = QWEN3 | {
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "head_dim": 48,
+}
 GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "bos_token_id": 1, "eos_token_id": 2}
 MODELS = {"qwen3": QWEN3, "gpt2": GPT2, "small": SMALL}
 LORA = Lora(rank=16)

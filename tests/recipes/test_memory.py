@@ -76,11 +76,20 @@ def test_four_bits_hold_the_linear_layers_in_half_a_byte_and_their_scales():
     assert few - rest == pytest.approx(sizes.matrix_parameters * (0.5 + 1 / 64), rel=0.001)
 
 
-def test_a_live_teacher_adds_its_weights_and_a_second_chunk_of_logits():
-    with_teacher = plan(beside=Beside(teacher=SIZES, teacher_held=Held(2)))
-    assert with_teacher.teacher > 2 * SIZES.parameters
-    few = plan(beside=Beside(teacher=SIZES, teacher_held=Held(2, "nf4")))
-    assert few.teacher < with_teacher.teacher
+def test_a_live_teacher_adds_its_weights_and_its_own_work():
+    on_cuda = replace(BATCH, device="cuda")
+    whole = plan(on_cuda, beside=Beside(teacher=SIZES, teacher_held=Held(2)))
+    assert whole.teacher > 2 * SIZES.parameters
+    few = plan(on_cuda, beside=Beside(teacher=SIZES, teacher_held=Held(2, "nf4")))
+    assert few.teacher < whole.teacher - SIZES.parameters
+    alone = plan(on_cuda)
+    assert whole.total - alone.total >= whole.teacher
+
+
+def test_a_file_that_is_quantised_on_a_cpu_stays_in_memory_and_is_told_apart():
+    held = Held(2, "nf4")
+    assert plan(held=held, lora=LORA).file == 2 * SIZES.matrix_parameters
+    assert plan(replace(BATCH, device="cuda"), held=held, lora=LORA).file == 0
 
 
 def test_a_cuda_device_holds_all_but_the_process_and_the_targets():

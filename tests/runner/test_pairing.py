@@ -63,6 +63,7 @@ def test_terms_that_forbid_some_uses_stop_until_they_are_named(kind):
 def test_a_hub_model_of_such_a_licence_is_stopped_alike():
     changes = (
         "network=hub", "teacher={hub: Qwen/Qwen2.5-3B-Instruct}", "label.completions=gold",
+        "train.parts=[labelled]",
         "student={hub: Qwen/Qwen2.5-0.5B-Instruct}",
     )  # fmt: skip
 
@@ -75,7 +76,8 @@ def test_an_open_model_behind_an_api_is_known_by_its_name():
 
 
 HUB = (
-    "network=hub", "label.completions=gold", "teacher={hub: Qwen/Qwen3-8B, thinking: off}",
+    "network=hub", "label.completions=gold", "train.parts=[labelled]",
+    "teacher={hub: Qwen/Qwen3-8B, thinking: off}",
     "student={hub: Qwen/Qwen3-0.6B}",
 )  # fmt: skip
 

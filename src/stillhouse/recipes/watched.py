@@ -86,6 +86,6 @@ def _lacking_of_teacher(metric: str, label: Label | None) -> str:
     if metric in LOGIT_METRICS:
         is_stored = label.targets not in ("none", "classes")
         return "" if is_stored else "needs the teacher's distribution: label.targets: top_k"
-    if label.completions == "gold":
+    if label.completions != "teacher":
         return "needs the teacher's own answers: label.completions: teacher"
     return ""

@@ -90,6 +90,8 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
             section |= {"early_stopping": None, "validation": {}}
     if not recipe.teacher.api:
         plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
+        # A teacher of two steps seldom ends an answer.
+        plain["label"]["cut_at_most"] = 1.0
         _train_on_gold_too(plain)
     tasks = plain["evaluate"]["harness"] and plain["evaluate"]["harness"] | {"limit": rows}
     plain["evaluate"] |= {"draws": 100, "max_new_tokens": None, "harness": tasks}

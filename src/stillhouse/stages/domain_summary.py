@@ -71,8 +71,10 @@ def _sums(model: PeftModel, lessons: Sequence[EncodedExample], vocab_size: int) 
 def _conversation(lesson: EncodedExample) -> EncodedConversation:
     """The ids as a conversation; that the targets are theirs was checked when they were read."""
     digest = lesson.targets.key.completion_digest if lesson.targets else ""
-    nowhere = np.zeros((len(lesson.ids), 2), np.int32)
-    return EncodedConversation(lesson.ids, lesson.is_trained, nowhere, "", "", digest)
+    # Copies: they lie in a file that may not be written, which torch warns of.
+    ids, is_trained = lesson.ids.copy(), lesson.is_trained.copy()
+    nowhere = np.zeros((len(ids), 2), np.int32)
+    return EncodedConversation(ids, is_trained, nowhere, "", "", digest, 0)
 
 
 def summarise(
