@@ -118,7 +118,7 @@ def test_a_run_cannot_be_named_like_a_path_or_a_folder_of_ours(name):
 
 def test_what_is_not_built_is_refused_by_name(tmp_path):
     with pytest.raises(NotBuiltError, match=r"train\.mode"):
-        stillhouse.run("quickstart", stillhouse.Call(["train.mode=live"], str(tmp_path)))
+        stillhouse.run("quickstart", stillhouse.Call(["train.mode=on_policy"], str(tmp_path)))
 
 
 @pytest.mark.parametrize(
