@@ -65,7 +65,8 @@ def test_conversations_are_distilled_with_all_their_answers(source, tmp_path, ti
     plain["label"]["parts"] = plain["train"]["parts"] = ["labelled"]
     for section in (plain["finetune"], plain["train"]):
         section["length"] = {"steps": 4, "batch_size": 4}
-        section.pop("early_stopping", None)
+        for watched in ("early_stopping", "validation"):
+            section.pop(watched, None)
     plain["evaluate"] = {"draws": 100}
     recipe = tmp_path / "recipe.yaml"
     YAML().dump(plain, recipe)

@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "measured",
     "near-its-base",
     "qlora",
+    "watched",
 }
 """By a test of the same name, `near-its-base` beside its teacher, the audit in tests/evals."""
 

@@ -88,8 +88,7 @@ def test_only_the_command_line_writes_to_standard_output():
         for path in FILES
         if "sys.stdout.write" in path.read_text(encoding="utf-8") and path.parent.name != "cli"
     ]
-    # A program of its own: whoever starts it reads its one line.
-    assert loud == ["models/machine_rates.py"]
+    assert loud == []
 
 
 def test_nothing_is_pickled():

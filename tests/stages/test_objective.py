@@ -21,7 +21,7 @@ def section(weights, **options):
 def test_a_weight_is_the_weight_of_the_term_of_its_name(name):
     objective = objective_of(section({name: 0.25}))
     assert objective.weights == {name: 0.25}
-    assert objective.needs_teacher is (name != "cross_entropy")
+    assert objective.needs_teacher is (name not in ("cross_entropy", "class_kl"))
     assert (objective.kd_temperature, objective.t2_scaling) == (2.0, False)
 
 

@@ -34,6 +34,9 @@ from stillhouse.recipes.training import Training
 ROWS_BYTES = 130 << 20
 """measured: peak of an idle process that reads and writes Parquet."""
 
+_RECORD_BYTES = 520
+"""measured: of a step in kd_metrics.json, two loss terms."""
+
 _COMPLETION_BYTES = 90
 """measured: of a completion with its scores, compressed."""
 
@@ -218,7 +221,7 @@ def training_cost(  # noqa: PLR0913 - what learns, from what, where, beside what
         Cost(
             tokens=int(rows * corpus.mean),
             answer_tokens=int(rows * corpus.answer_tokens / max(1, corpus.examples)),
-            disk_bytes=int(trained * 4 + 60 * steps),
+            disk_bytes=int(trained * 4 + _RECORD_BYTES * steps),
             scratch_bytes=int(_KEPT_CHECKPOINTS * (trained * 4 + optimizer_bytes(sizes, training))),
             seconds=_STARTING_S
             + batches * seconds

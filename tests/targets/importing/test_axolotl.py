@@ -92,7 +92,8 @@ def assert_holds(folder, said, *, renormalised=False):
         assert example.ids.tolist() == encoded.ids.tolist()
         assert example.is_trained.tolist() == encoded.is_trained.tolist()
         targets = reader.get(example.example_id)
-        assert reader.get_for(example.key(reader.header.tokenizer_digest)) is None
+        found = reader.get_for(example.key(reader.header.tokenizer_digest))
+        assert np.array_equal(found.top_ids, targets.top_ids)
         ids, logprobs = likeliest(teacher[encoded.is_trained], K)
         if renormalised:
             logprobs = logprobs - np.log(np.exp(logprobs).sum(axis=1, keepdims=True))
