@@ -1,6 +1,10 @@
 """A step gives the same bytes whoever works on its shards, and loses nothing when it is stopped."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -112,6 +116,46 @@ def test_an_error_of_a_process_keeps_its_kind_and_its_mend(source, tmp_path):
 def test_a_lost_row_fails_the_shard_by_name(source, tmp_path, executor):
     with pytest.raises(AccountingError, match=r"drop_odd: the row .* has no outcome|went in"):
         run_sharded(DropOdd(loses="a.csv:8"), source, tmp_path / "out", executor)
+
+
+_STARTS_WORKERS = """
+import os, sys
+from pathlib import Path
+from stillhouse.data.execution import Processes
+
+def main():
+    folder = Path(sys.argv[1])
+    for place, _ in Processes(2).run(note, [folder / "a", folder / "b"]):
+        os._exit(1)  # as a stage does whose command is gone
+
+def note(path):
+    path.write_text(str(os.getpid()))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_no_worker_outlives_whoever_started_it(tmp_path):
+    program = tmp_path / "starts.py"
+    program.write_text(_STARTS_WORKERS)
+
+    subprocess.run([sys.executable, str(program), str(tmp_path)], check=False)
+
+    pids = [int(path.read_text()) for path in (tmp_path / "a", tmp_path / "b") if path.is_file()]
+    assert pids
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_ended_rows_keep_their_reason(source, tmp_path):

@@ -72,10 +72,6 @@ def _endpoint(source: ModelSource) -> list[str]:
     return [f"{source.api.kind} {source.api.model}"] if source.api else []
 
 
-def _unless(value: object, built: object) -> list[object]:
-    return [] if value == built else [value]
-
-
 def _other_tokenizer(recipe: Recipe) -> list[str]:
     teacher, student = facts_for(recipe.teacher.hub or ""), facts_for(recipe.student.hub or "")
     if not teacher or not student or teacher.shape.tokenizer == student.shape.tokenizer:

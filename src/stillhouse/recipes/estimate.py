@@ -29,10 +29,13 @@ from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.sizes import Sizes
 from stillhouse.recipes.trainable import trainable_parameters
 from stillhouse.recipes.trained_shapes import optimizer_bytes
-from stillhouse.recipes.training import Training
+from stillhouse.recipes.training import Train, Training
 
 ROWS_BYTES = 130 << 20
 """measured: peak of an idle process that reads and writes Parquet."""
+
+_ROW_BYTES = 1400
+"""measured: benchmarks/streamed_rows.py, what a row costs a training whatever its length."""
 
 _RECORD_BYTES = 520
 """measured: of a step in kd_metrics.json, two loss terms."""
@@ -214,15 +217,21 @@ def training_cost(  # noqa: PLR0913 - what learns, from what, where, beside what
     peak = machine.batch(
         largest, corpus.longest, largest * corpus.answer_share, is_masked=is_masked
     )
-    data = corpus.tokens * 16 + corpus.answer_tokens * target_bytes
-    parts = training_memory(sizes, training, peak, held, beside.with_targets(data))
+    is_held = isinstance(training, Train) and training.weights.class_kl > 0
+    data = corpus.tokens * (16 if is_held else 5) + corpus.answer_tokens * target_bytes
+    # Texts are read one by one from a file; classes stand in memory.
+    kept = data if is_held else corpus.examples * _ROW_BYTES
+    parts = training_memory(sizes, training, peak, held, beside.with_targets(kept))
     trained = trainable_parameters(sizes, training.lora)
     return _with_memory(
         Cost(
             tokens=int(rows * corpus.mean),
             answer_tokens=int(rows * corpus.answer_tokens / max(1, corpus.examples)),
             disk_bytes=int(trained * 4 + _RECORD_BYTES * steps),
-            scratch_bytes=int(_KEPT_CHECKPOINTS * (trained * 4 + optimizer_bytes(sizes, training))),
+            scratch_bytes=int(
+                _KEPT_CHECKPOINTS * (trained * 4 + optimizer_bytes(sizes, training))
+                + (0 if is_held else data)
+            ),
             seconds=_STARTING_S
             + batches * seconds
             + steps * update_seconds(sizes, training, machine.rates),

@@ -264,7 +264,7 @@ class Configs:
         """Of `export`; that the export is evaluated changes no byte of it."""
         export = dump(self.recipe.export)
         del export["evaluate"]
-        exported = {"export": export, "card": self._card(), **self.machine}
+        exported = {"export": export, "model_card": self._card(), **self.machine}
         return exported | self._held_student()
 
     def register(self) -> Config:

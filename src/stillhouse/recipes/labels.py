@@ -207,7 +207,11 @@ class Label(Section):
             else:
                 targets = "top_k_sampled"
         top_k = self.top_k or (_KEPT_BESIDE_DRAWS if targets == "top_k_sampled" else _KEPT)
-        chosen = {"targets": targets, "top_k": top_k, "kd_temperatures": temperatures}
+        chosen: dict[str, Any] = {"targets": targets}
+        settled = self.model_copy(update=chosen)
+        if settled.stores_tokens:
+            # Else a temperature of the loss would name the teacher's answers anew.
+            chosen |= {"top_k": top_k, "kd_temperatures": temperatures}
         return self.model_copy(update=chosen)
 
     @property

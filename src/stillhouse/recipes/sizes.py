@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from stillhouse.core.errors import ModelError
@@ -171,25 +171,6 @@ class Sizes:
         last = self.hidden if self.family.norms_have_bias else 0
         head = self.vocab if self.family.has_head_bias else 0
         return self.layers * (of_linears + of_norms) + last + head
-
-    def forward_flops(self, tokens: int, head_tokens: int, context: float) -> float:
-        """Operations of one forward pass.
-
-        Args:
-            tokens: that pass the blocks.
-            head_tokens: of these, that reach the head.
-            context: mean number of tokens that a token attends to.
-
-        Returns:
-            Floating-point operations; a multiplication and an addition are two.
-        """
-        attention = 4.0 * self.layers * self.queries * context
-        blocks = tokens * (2.0 * self.active_body_parameters + attention)
-        return blocks + 2.0 * head_tokens * self.head_parameters
-
-    def of_layers(self, layers: int) -> Sizes:
-        """The same model with so many blocks."""
-        return replace(self, layers=layers)
 
     @property
     def _norm(self) -> int:

@@ -108,9 +108,9 @@ class Optimizer(Section):
 class Validation(Section):
     """What is measured on the part validation while a training runs; kept in `kd_metrics.json`.
 
-    The loss and each of its terms are measured on all of it. With `examples` the first so many of
-    it are also asked, and their answers measured as `evaluate` does; the texts that are learned
-    are compared with the teacher token by token.
+    The loss and each of its terms are measured on all of it. With `examples` so many of it, spread
+    over it, are also asked, and their answers measured as `evaluate` does; the texts that are
+    learned are compared with the teacher token by token.
 
     Attributes:
         every_steps: between two measurements; a tenth of the training when absent.

@@ -6,7 +6,7 @@ import difflib
 
 from stillhouse.recipes.labels import Label
 from stillhouse.recipes.metric_names import FIXED, OF_CLASSES, is_measured
-from stillhouse.recipes.training import LossWeights, Training
+from stillhouse.recipes.training import LossWeights, Train, Training
 
 LOGIT_METRICS = (
     "kl_to_teacher",
@@ -27,6 +27,7 @@ _OF_TEACHER = (
     "score_verdict_agreement",
 )
 _OF_FINISHED = (
+    *OF_CLASSES,
     "acceptance_", "adaptive_ece", "auroc_confidence", "batch_", "brier", "classes_", "context_",
     "ece", "embedding_", "entropy_", "expected_acceptance", "flip_rate.", "harness.", "improve",
     "judge_", "kl_to_votes", "jsd_to_votes", "latency_", "load_s", "majority_", "memorised_rate",
@@ -72,7 +73,7 @@ def misnamed(metric: str, training: Training, label: Label | None) -> str:
         near = difflib.get_close_matches(metric, known, n=3)
         guess = f": did you mean {' or '.join(near)}?" if near else ""
         return f"is not measured while a model trains{guess}"
-    if is_of_teacher(metric) and (lacking := _lacking_of_teacher(metric, label)):
+    if is_of_teacher(metric) and (lacking := _lacking_of_teacher(metric, training, label)):
         return lacking
     needs_asking = not (metric == "perplexity" and "cross_entropy" in terms_of(training))
     if needs_asking and not training.validation.examples:
@@ -80,12 +81,16 @@ def misnamed(metric: str, training: Training, label: Label | None) -> str:
     return ""
 
 
-def _lacking_of_teacher(metric: str, label: Label | None) -> str:
+def _lacking_of_teacher(metric: str, training: Training, label: Label | None) -> str:
     if label is None:
         return "compares with a teacher, and this training has none"
     if metric in LOGIT_METRICS:
-        is_stored = label.targets not in ("none", "classes")
-        return "" if is_stored else "needs the teacher's distribution: label.targets: top_k"
+        if not isinstance(training, Train) or training.mode != "cached":
+            return "is measured while a model trains from stored targets alone: train.mode: cached"
+        is_read = label.stores_tokens and label.targets != "sampled"
+        if not is_read or not training.weights.needs_teacher:
+            return "needs the teacher's distribution: label.targets: top_k, and a divergence of it"
+        return ""
     if label.completions != "teacher":
         return "needs the teacher's own answers: label.completions: teacher"
     return ""

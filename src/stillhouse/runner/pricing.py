@@ -175,7 +175,7 @@ class Pricer:
             shard_bytes=self._target_memory()
             * min(1.0, label.shard_examples / max(1, corpus.examples))
             * corpus.answer_tokens,
-            quantization=self._recipe.teacher.quantization,
+            quantization=self._quantization(self._teacher),
         )
         asked = {"teacher": parts, "gold": ()}.get(label.completions, ("unlabelled",))
         if label.stores_classes and label.class_field is None:
@@ -256,6 +256,7 @@ class Pricer:
             self._machine,
             batch_size=settings.batch_size,
             target_bytes=stored if instance.variant == "teacher" else 0.0,
+            quantization=self._quantization(sizes),
         )
         return together(scoring, *self._askings(sizes, corpus))
 
@@ -291,7 +292,14 @@ class Pricer:
             batch_size=batch_size,
             answer_tokens=self._answer,
             longest_answer=self._longest_answer,
+            quantization=self._quantization(sizes),
         )
+
+    def _quantization(self, sizes: Sizes) -> str:
+        """Of the model of those sizes."""
+        recipe = self._recipe
+        is_teacher = sizes is self._teacher and not recipe.teacher.api
+        return recipe.teacher.quantization if is_teacher else recipe.student.quantization
 
     def _speed(self, instance: Instance) -> Cost:
         latency = self._recipe.evaluate.latency
@@ -317,7 +325,12 @@ class Pricer:
         length = _REQUEST_TOKENS * (1 + (settings.num_fewshot or 0))
         corpus = Corpus(requests, requests * length, requests * length, length)
         cost = scoring_cost(
-            sizes, corpus, self._machine, batch_size=settings.batch_size, target_bytes=0.0
+            sizes,
+            corpus,
+            self._machine,
+            batch_size=settings.batch_size,
+            target_bytes=0.0,
+            quantization=self._quantization(sizes),
         )
         return replace(
             cost,

@@ -28,6 +28,8 @@ from stillhouse.models.distance import score_against
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.recipes.training import Training
+from stillhouse.recipes.watched import terms_of
+from stillhouse.stages.asking_again import spread
 from stillhouse.stages.comparing import Answers
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.label_files import COMPLETIONS
@@ -100,14 +102,21 @@ def questions(
         return None
     settings = section_of(Evaluate, asked["evaluate"])
     whole = find_measured(corpus, prepared, "validation")
-    count = training.validation.examples
-    measured = replace(whole, examples=whole.examples[:count], fields=whole.fields[:count])
+    # Spread over the part, which may lie domain by domain.
+    places = spread(len(whole.examples), training.validation.examples)
+    measured = replace(
+        whole,
+        examples=[whole.examples[place] for place in places],
+        fields=[whole.fields[place] for place in places],
+    )
     as_objects = asked["answer_format"] == "json"
     require_references(settings.fields, measured.references(), as_objects=as_objects)
     stopping = (training.early_stopping.metric,) if training.early_stopping else ()
     named = training.validation.metrics
     kept = (*named, *stopping) if named else ()
-    return Questions(measured, corpus, settings, named, kept, asked)
+    # The losses are measured without asking anybody.
+    wanted = tuple(name for name in named if name not in ("loss", *terms_of(training)))
+    return Questions(measured, corpus, settings, wanted, kept, asked)
 
 
 def beside_teacher(

@@ -90,7 +90,7 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
     student = Student(
         model,
         corpus.tokenizer_folder,
-        f"../{BASE}" if own_base else config["card"]["base"],
+        f"../{BASE}" if own_base else config["model_card"]["base"],
         _card_facts(request),
         own_base,
         load_options(whole),
@@ -108,7 +108,7 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
         adapter_folders(trained),
         (KD_CONFIG, KD_METRICS),
         corpus.tokenizer_folder,
-        f"../../{BASE}" if own_base else request.config["card"]["base"],
+        f"../../{BASE}" if own_base else request.config["model_card"]["base"],
         _card_facts(request),
         own_base,
     )
@@ -119,7 +119,7 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
 
 
 def _card_facts(request: StageRequest) -> CardFacts:
-    card = request.config["card"]
+    card = request.config["model_card"]
     return CardFacts(
         name=card["recipe"],
         recipe=card["recipe"],

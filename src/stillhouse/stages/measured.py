@@ -52,7 +52,7 @@ def find_measured(corpus: Corpus, prepared: Path, part: str = "holdout") -> Meas
     Raises:
         InputError: there is none.
     """
-    examples = [example for example in corpus.of_parts([part]) if example.answer is not None]
+    examples = [example for example in corpus.iterate([part]) if example.answer is not None]
     if not examples:
         raise InputError(
             f"no {part} example has an answer, so nothing can be measured",

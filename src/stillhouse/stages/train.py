@@ -80,6 +80,8 @@ def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Le
         lessons = ClassLessons(request.inputs["targets"], corpus, named)
         train = lessons.encode(corpus.of_parts(training.parts))
         validation = lessons.encode(corpus.of_parts(["validation"]))
+        if asked:
+            asked = beside_teacher(asked, request.inputs["targets"], lambda _: ((), ()))
     elif "targets" in request.inputs:
         labels = _Labels(request.inputs["targets"], corpus, training)
         train = write_examples(request.scratch, labels.encode(training.parts))

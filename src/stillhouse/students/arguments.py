@@ -71,7 +71,7 @@ def training_arguments(
     args.max_steps = length.num_steps(num_train, args.world_size)
     stopping = training.early_stopping
     tenth = length.checkpoint_every or max(1, args.max_steps // _CHECKPOINTS)
-    args.eval_steps = training.validation.every_steps or tenth
+    args.eval_steps = min(training.validation.every_steps or tenth, args.max_steps)
     # The best measurement must have its checkpoint.
     args.save_steps = args.eval_steps if stopping else tenth
     return args, layout

@@ -43,7 +43,8 @@ class GaloreAdamW(Optimizer):
         betas: tuple[float, float],
         eps: float,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0}
+        # fused: whoever loads a state then puts the count of steps beside the moments.
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0, "fused": True}
         super().__init__(groups, defaults | {"rank": 0, "update_gap": 1, "scale": 1.0})
 
     @torch.no_grad()

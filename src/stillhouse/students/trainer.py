@@ -41,6 +41,7 @@ from stillhouse.students.watching import (
     WATCHED,
     StepWatch,
     has_stalled,
+    means_of,
     stopping_key,
 )
 
@@ -249,8 +250,8 @@ class StudentTrainer(Trainer):
 
     def _report(self, sums: Tensor) -> dict[str, float]:
         weights = self.assignment.objective.weights
-        means = dict(zip(weights, (sums[0] / sums[1].clamp_min(1)).tolist(), strict=True))
-        loss = sum(weight * means[name] for name, weight in weights.items())
+        means = means_of(tuple(weights), sums)
+        loss = sum(weight * means.get(name, 0.0) for name, weight in weights.items())
         if not math.isfinite(loss):
             raise TrainingError(f"step {self.state.global_step}: the validation loss is {loss}")
         if CE in means:

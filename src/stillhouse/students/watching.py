@@ -62,6 +62,21 @@ def has_stalled(values: Iterable[float], stopping: EarlyStopping) -> bool:
     return since >= stopping.patience
 
 
+def means_of(names: Sequence[str], sums: Tensor) -> dict[str, float]:
+    """The means of loss terms.
+
+    Args:
+        names: of the terms.
+        sums: (2, terms) float64: sums, and of how many tokens or examples.
+
+    Returns:
+        Nats; without those that were measured on nothing.
+    """
+    totals, counts = sums.tolist()
+    found = zip(names, totals, counts, strict=True)
+    return {name: total / count for name, total, count in found if count}
+
+
 class StepWatch:
     """The loss terms of the step that runs, how long it took, and whether the loss still falls.
 
@@ -93,8 +108,8 @@ class StepWatch:
         return self._sums
 
     def terms(self, sums: Tensor) -> dict[str, float]:
-        """Means by name, over the step's tokens, or its examples."""
-        return dict(zip(self._names, (sums[0] / sums[1].clamp_min(1)).tolist(), strict=True))
+        """Means by name over the step's tokens, or its examples; those that it has some of."""
+        return means_of(self._names, sums)
 
     def shown(self, logs: Mapping[str, float]) -> dict[str, float]:
         """What progress shows of an entry of the log."""
@@ -160,7 +175,7 @@ def _step(entry: Mapping[str, Any], names: Sequence[str]) -> StepMetrics:
     return StepMetrics(
         step=entry["step"],
         loss=entry["loss"],
-        terms={name: entry[name] for name in names},
+        terms={name: entry[name] for name in names if name in entry},
         learning_rate=entry["learning_rate"],
         grad_norm=entry["grad_norm"],
         tokens=entry["tokens"],
@@ -170,7 +185,7 @@ def _step(entry: Mapping[str, Any], names: Sequence[str]) -> StepMetrics:
 def _validation(entry: Mapping[str, Any], names: Sequence[str]) -> ValidationMetrics:
     values = {key.removeprefix(EVAL): value for key, value in entry.items() if key.startswith(EVAL)}
     loss, _ = values.pop(LOSS), values.pop(WATCHED, None)
-    terms = {name: values.pop(name) for name in names}
+    terms = {name: values.pop(name) for name in names if name in values}
     return ValidationMetrics(step=entry["step"], loss=loss, terms=terms, metrics=values)
 
 
