@@ -42,6 +42,10 @@ MODELS = {"qwen3": QWEN3, "gpt2": GPT2, "small": SMALL}
 LORA = Lora(rank=16)
 
 
+TOKENS = 192
+"""Of a row, where a case does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One training.
@@ -59,7 +63,7 @@ class Case:
     model: str = "qwen3"
     training: dict[str, Any] = field(default_factory=dict)
     batch: int = 4
-    tokens: int = 192
+    tokens: int = TOKENS
     quantization: str = "none"
     teacher: str = ""
     dtype: str = "float32"
@@ -101,8 +105,8 @@ class Case:
 
 
 def planned_writing(model: str, rates: Rates) -> float:
-    """Seconds of `WRITTEN` tokens for `PROMPTS` prompts of `Case.tokens`."""
-    sizes, tokens = sizes_of(MODELS[model]), Case.tokens
+    """Seconds of `WRITTEN` tokens for `PROMPTS` prompts of `TOKENS`."""
+    sizes, tokens = sizes_of(MODELS[model]), TOKENS
     read = forward_seconds(sizes, Batch(PROMPTS * tokens, tokens, PROMPTS, is_masked=False), rates)
     return read + WRITTEN * writing_seconds(sizes, PROMPTS, tokens + WRITTEN / 2, rates)
 

@@ -20,6 +20,7 @@ from planned_cases import (
     MODELS,
     PROMPTS,
     TIMED,
+    TOKENS,
     WRITTEN,
     Case,
     planned_writing,
@@ -186,7 +187,7 @@ def write(spec: dict[str, Any]) -> None:
 
     torch.set_num_threads(spec["threads"])
     model: Any = load_model(Path(spec["folder"]) / spec["write"])
-    drawn = np.random.default_rng(0).integers(3, 1000, (PROMPTS, Case.tokens)).astype(np.int32)
+    drawn = np.random.default_rng(0).integers(3, 1000, (PROMPTS, TOKENS)).astype(np.int32)
     sampling = Sampling(max_new_tokens=WRITTEN, batch_size=PROMPTS)
     stopping = Stopping(frozenset(), 0)
     generate_ids(model, list(drawn[:, :8]), sampling, stopping)
