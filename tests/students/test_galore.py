@@ -14,7 +14,6 @@ from stillhouse.students import layerwise as layerwise_module
 from stillhouse.students.galore import GaloreAdamW, leading_directions
 from stillhouse.students.optimizers import build_optimizer, layerwise_of, optimizer_facts
 from stillhouse.students.train import Setting, train_model
-from stillhouse.students.trainer import StudentTrainer
 
 SHAPES = ((6, 9), (9, 6), (7, 7), (5, 8))
 
@@ -49,19 +48,6 @@ def fit(student, workdir, optimizer, steps=6, **training):
     section = quick(steps=steps, **training).model_copy(update={"optimizer": optimizer})
     data = data_of(draw_examples(9))
     return train_model(student, data, BOTH, section, Setting(ONE_THREAD, workdir, "plan"))
-
-
-@pytest.fixture
-def trainers(monkeypatch):
-    """Every trainer that a test makes."""
-    made, start = [], StudentTrainer.__init__
-
-    def spy(trainer, *args, **kwargs):
-        made.append(trainer)
-        start(trainer, *args, **kwargs)
-
-    monkeypatch.setattr(StudentTrainer, "__init__", spy)
-    return made
 
 
 def test_every_step_is_that_of_the_authors_code(monkeypatch):

@@ -51,19 +51,6 @@ def fit(student, workdir, optimizer, steps=4, **training):
     return train_model(student, data, BOTH, section, Setting(ONE_THREAD, workdir, "plan"))
 
 
-@pytest.fixture
-def trainers(monkeypatch):
-    """Every trainer that a test makes."""
-    made, start = [], StudentTrainer.__init__
-
-    def spy(trainer, *args, **kwargs):
-        made.append(trainer)
-        start(trainer, *args, **kwargs)
-
-    monkeypatch.setattr(StudentTrainer, "__init__", spy)
-    return made
-
-
 def held_bytes(optimizer):
     """Of every tensor of a state, those that are held once counted once."""
     tensors = {
