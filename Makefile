@@ -27,9 +27,9 @@ $(VENV)/.dev: $(VENV)/.demo
 	@touch $@
 
 # llama.cpp is compiled here, once: four to thirteen minutes on two processors. Its server comes
-# with it, to be asked by our own client. lm-eval brings public tasks.
+# with it, to be asked by our own client. lm-eval brings public tasks, atheris fuzzes.
 $(VENV)/.gguf: $(VENV)/.dev
-	$(INSTALL) torch==2.13.0 -e '.[train,dev,gguf,lm-eval]' \
+	$(INSTALL) torch==2.13.0 -e '.[train,dev,gguf,lm-eval,fuzz]' \
 		'llama-cpp-python[server]'
 	@touch $@
 

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from stillhouse.recipes.section import Count, Positive, Section, Seed
-
-FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-class Step(Section):
-    """One step of `prepare.steps`.
-
-    Attributes:
-        name: of the step.
-    """
-
-    name: str
+from stillhouse.recipes.row_step import FieldName, Step
+from stillhouse.recipes.section import Count, Positive, Seed
 
 
 class PairWith(Step):
@@ -148,27 +137,19 @@ class Augment(Step):
     words_per_typo: Count = 4
 
 
-DataStep = Annotated[
+_AnyStep = (
     PairWith
     | DropWhere
     | ConvertBlanks
     | ConvertChoices
     | DropOutliers
     | MergeNearDuplicates
-    | Augment,
-    Field(discriminator="name"),
-]
+    | Augment
+)
+
+DataStep = Annotated[_AnyStep, Field(discriminator="name")]
 
 STEP_SECTIONS: dict[str, type[Step]] = {
-    kind.model_fields["name"].default: kind
-    for kind in (
-        PairWith,
-        DropWhere,
-        ConvertBlanks,
-        ConvertChoices,
-        DropOutliers,
-        MergeNearDuplicates,
-        Augment,
-    )
+    kind.model_fields["name"].default: kind for kind in get_args(_AnyStep)
 }
 """Each step's settings by its name."""

@@ -1,0 +1,21 @@
+"""What the settings of every step of `prepare.steps` share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stillhouse.recipes.section import Section
+
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Step(Section):
+    """One step of `prepare.steps`.
+
+    Attributes:
+        name: of the step.
+    """
+
+    name: str
