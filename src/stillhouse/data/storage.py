@@ -180,7 +180,7 @@ class ExampleReader:
         self._group, self._rows = -1, pa.table({})
         self._block: tuple[int, int] = (-1, -1)
         self._records: list[_Record] = []
-        with _torn_is_clear(path):
+        with torn_is_clear(path):
             self._file = pq.ParquetFile(path)
             for group in range(self._file.num_row_groups):
                 named = self._file.read_row_group(group, columns=["example_id", "part"])
@@ -199,7 +199,7 @@ class ExampleReader:
             return None
         group, row = place
         if group != self._group:
-            with _torn_is_clear(self._path):
+            with torn_is_clear(self._path):
                 self._group, self._rows = group, self._file.read_row_group(group)
         block, offset = divmod(row, _BATCH_ROWS)
         if (group, block) != self._block:
@@ -344,7 +344,7 @@ def _read(path: Path, schema: pa.Schema) -> list[_Record]:
 
 
 def _iterate(path: Path, *schemas: pa.Schema) -> Iterator[_Record]:
-    with _torn_is_clear(path), pq.ParquetFile(path) as file:
+    with torn_is_clear(path), pq.ParquetFile(path) as file:
         found = file.schema_arrow
         if found not in schemas:
             raise ArtifactError(f"{path} holds other columns: {', '.join(found.names)}", _HINT)
@@ -353,7 +353,18 @@ def _iterate(path: Path, *schemas: pa.Schema) -> Iterator[_Record]:
 
 
 @contextmanager
-def _torn_is_clear(path: Path) -> Iterator[None]:
+def torn_is_clear(path: Path) -> Iterator[None]:
+    """Turn the errors of a file that is not whole into one that says so.
+
+    Args:
+        path: that is read inside.
+
+    Yields:
+        Once.
+
+    Raises:
+        ArtifactError: the file is missing or torn.
+    """
     try:
         yield
     except (pa.ArrowException, OSError) as error:
