@@ -8,8 +8,10 @@ from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
+from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.require import RequireStep
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -18,6 +20,7 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 
 
 def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
@@ -36,6 +39,10 @@ def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
     match wanted:
         case PairWith():
             return PairStep(wanted, paired)
+        case Require():
+            return RequireStep(wanted)
+        case ReportDuplicates():
+            return ReportDuplicatesStep(wanted)
         case DropWhere():
             return DropWhereStep(wanted)
         case ConvertBlanks():

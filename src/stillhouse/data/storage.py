@@ -93,7 +93,7 @@ def read_rows_file(path: Path) -> list[Row]:
     Raises:
         ArtifactError: the file is missing or torn.
     """
-    return [_row(record) for record in _read(path, _ROWS)]
+    return [row_of(record) for record in _read(path, _ROWS)]
 
 
 def write_ended(path: Path, ended: Iterable[Ended]) -> None:
@@ -117,7 +117,7 @@ def _ended_record(ended: Ended) -> _Record:
 
 
 def _ended(record: Mapping[str, Any]) -> Ended:
-    row, kind = _row(record), _OUTCOMES[record["outcome"]]
+    row, kind = row_of(record), _OUTCOMES[record["outcome"]]
     if kind is Merge:
         return Merge(row, record["into"], record["evidence"])
     return kind(row, record["reason"], record["evidence"])
@@ -260,7 +260,8 @@ def _row_record(row: Row) -> _Record:
     }
 
 
-def _row(record: Mapping[str, Any]) -> Row:
+def row_of(record: Mapping[str, Any]) -> Row:
+    """The row of a record of such a file."""
     return Row(
         row_id=record["row_id"],
         fields=json.loads(record["fields"]),

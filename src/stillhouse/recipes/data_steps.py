@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, Step
 from stillhouse.recipes.section import Count, Positive, Seed
 
@@ -139,6 +140,8 @@ class Augment(Step):
 
 _AnyStep = (
     PairWith
+    | Require
+    | ReportDuplicates
     | DropWhere
     | ConvertBlanks
     | ConvertChoices
