@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.rephrase import RephraseStep
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -18,17 +20,23 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.rewording import Rephrase
 
 
-def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
+def build_row_step(
+    wanted: DataStep,
+    paired: Sequence[Setting] = (),
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
+) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
         paired: what a `pair_with` step pairs with.
+        engines: that it asks, by their key below the step; a step that has none keeps to its rule.
 
     Returns:
-        Picklable, so that other processes can do it.
+        Picklable, so that other processes can do it, where no engine is asked.
 
     Raises:
         NotBuiltError: this version cannot do it.
@@ -39,11 +47,13 @@ def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
         case DropWhere():
             return DropWhereStep(wanted)
         case ConvertBlanks():
-            return ConvertBlanksStep(wanted)
+            return ConvertBlanksStep(wanted, [*engines.values()])
         case ConvertChoices():
-            return ConvertChoicesStep(wanted)
+            return ConvertChoicesStep(wanted, engines=[*engines.values()])
         case MergeNearDuplicates():
             return MergeStep(wanted)
+        case Rephrase():
+            return RephraseStep(wanted, [*engines.values()])
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",
