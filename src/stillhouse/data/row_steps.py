@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.require import RequireStep
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
@@ -20,37 +24,50 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.rewording import Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
+from stillhouse.recipes.row_step import Step as Settings
+
+_BY_SETTINGS_ALONE: Mapping[type[Settings], Callable[[Any], Step]] = MappingProxyType(
+    {
+        DropWhere: DropWhereStep,
+        MergeNearDuplicates: MergeStep,
+        ReportDuplicates: ReportDuplicatesStep,
+        Require: RequireStep,
+    }
+)
+"""Settings to the step that needs nothing else."""
 
 
-def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
+def build_row_step(
+    wanted: DataStep,
+    paired: Sequence[Setting] = (),
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
+) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
         paired: what a `pair_with` step pairs with.
+        engines: that it asks, by their key below the step; a step that has none keeps to its rule.
 
     Returns:
-        Picklable, so that other processes can do it.
+        Picklable, so that other processes can do it, where no engine is asked.
 
     Raises:
         NotBuiltError: this version cannot do it.
     """
+    if type(wanted) in _BY_SETTINGS_ALONE:
+        return _BY_SETTINGS_ALONE[type(wanted)](wanted)
     match wanted:
         case PairWith():
             return PairStep(wanted, paired)
-        case Require():
-            return RequireStep(wanted)
-        case ReportDuplicates():
-            return ReportDuplicatesStep(wanted)
-        case DropWhere():
-            return DropWhereStep(wanted)
         case ConvertBlanks():
-            return ConvertBlanksStep(wanted)
+            return ConvertBlanksStep(wanted, [*engines.values()])
         case ConvertChoices():
-            return ConvertChoicesStep(wanted)
-        case MergeNearDuplicates():
-            return MergeStep(wanted)
+            return ConvertChoicesStep(wanted, engines=[*engines.values()])
+        case Rephrase():
+            return RephraseStep(wanted, [*engines.values()])
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.rewording import Augment
 from stillhouse.recipes.row_checks import DUPLICATES
+from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 
 
@@ -202,8 +204,8 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `require`, `drop_where`, `convert_blanks`, `convert_choices`, `report_duplicates`, see
-            below.
+            `require`, `drop_where`, `convert_blanks`, `convert_choices`, `rephrase`,
+            `report_duplicates`, `augment`, see below.
         csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
             after a step, by its name; `discarded`, the rows that ended with step and reason; or of
             the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
@@ -237,7 +239,24 @@ class Prepare(Section):
         if not self.steps:
             return self
         off = Clean(fix_text=False, normalize="none", strip=False)
-        return self.model_copy(update={"steps": (), "clean": off})
+        last = () if self.augment is None else (self.augment,)
+        return self.model_copy(update={"steps": last, "clean": off})
+
+    @property
+    def augment(self) -> Augment | None:
+        """The step that is done behind the split."""
+        return next((step for step in self.steps if isinstance(step, Augment)), None)
+
+    @property
+    def variants(self) -> list[tuple[str, int, DataStep]]:
+        """The steps before the split: name of the instance, place in the recipe, settings."""
+        found: list[tuple[str, int, DataStep]] = []
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Augment):
+                continue
+            before = sum(one.name == step.name for _, _, one in found)
+            found.append((f"{step.name}-{before + 1}" if before else step.name, number, step))
+        return found
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:
@@ -245,18 +264,29 @@ class Prepare(Section):
         return tuple(step for step in self.steps if isinstance(step, PairWith))
 
     @property
-    def step_names(self) -> tuple[str, ...]:
-        """What each named step is called in this recipe: the second of one name has `-2` behind."""
-        names = [step.name for step in self.steps]
-        before = [names[:place].count(name) for place, name in enumerate(names)]
-        numbered = zip(names, before, strict=True)
-        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
+    def asking(self) -> dict[str, tuple[int, Step]]:
+        """The steps that ask engines: variant of the instance to place in the recipe and settings.
+
+        The variant is empty for `augment`, which the instance of `prepare` does.
+        """
+        found: dict[str, tuple[int, Step]] = {
+            variant: (number, step) for variant, number, step in self.variants if step.asked
+        }
+        if self.augment is not None and self.augment.asked:
+            found[""] = (len(self.steps) - 1, self.augment)
+        return found
+
+    @model_validator(mode="after")
+    def _augment_stands_last(self) -> Self:
+        if self.augment is not None and self.steps.index(self.augment) < len(self.steps) - 1:
+            raise ValueError("steps: augment is done behind the split: it stands last, and once")
+        return self
 
     @model_validator(mode="after")
     def _copies_are_of_something(self) -> Self:
-        known = ["discarded", *self.step_names]
-        if "report_duplicates" in self.step_names:
-            known += DUPLICATES
+        known = ["discarded", *(variant for variant, _, _ in self.variants)]
+        known += ["augment"] if self.augment else []
+        known += DUPLICATES if "report_duplicates" in known else ()
         for file, of in self.csv.items():
             if of not in known:
                 raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
