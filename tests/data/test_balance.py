@@ -58,7 +58,7 @@ class Toy:
         if draw < 8:
             return Keep(replace(row, fields=row.fields | {"seen": self.salt}), ("seen",))
         if draw < 11:
-            return Emit(row, tuple(made_of(row, draw - 8)))
+            return Emit(row, tuple(made_of(row, draw - 7)))
         if draw < 13:
             return Drop(row, f"reason {draw}")
         if draw < 15 and kept:

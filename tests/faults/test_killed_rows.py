@@ -100,6 +100,6 @@ def test_a_run_that_is_killed_at_random_loses_and_doubles_nothing(tmp_path, monk
     assert 0 <= again <= KILLS * AT_ONCE
     print(
         f"{made} kills of {len(told['runs'])} runs of {ROWS:,} rows, each "
-        f"{told['whole_s']:.0f} s when left in peace: equal bytes; {undisturbed:,} questions a run, "
-        f"{again} asked again because their answers were on their way"
+        f"{told['whole_s']:.0f} s when left in peace: equal bytes; {undisturbed:,} questions a "
+        f"run, {again} asked again because their answers were on their way"
     )
