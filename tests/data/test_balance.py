@@ -51,7 +51,7 @@ class Toy:
         return [self.judge(row, kept) for row in batch]
 
     def draw(self, row):
-        return digest_text(f"{self.salt}{row.row_id}").encode()[0] % 16
+        return int(digest_text(f"{self.salt}{row.row_id}")[0], 16)
 
     def judge(self, row, kept):
         draw = self.draw(row)
