@@ -9,7 +9,11 @@ from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.merging import MergeStep
+from stillhouse.data.option_match import Embed
+from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.semantic import MergeSemanticStep
+from stillhouse.data.tfidf import tfidf
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -18,14 +22,18 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 
 
-def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
+def build_row_step(
+    wanted: DataStep, paired: Sequence[Setting] = (), encode: Embed | None = None
+) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
         paired: what a `pair_with` step pairs with.
+        encode: the model that the settings name; None where they name none.
 
     Returns:
         Picklable, so that other processes can do it.
@@ -41,9 +49,13 @@ def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
         case ConvertBlanks():
             return ConvertBlanksStep(wanted)
         case ConvertChoices():
-            return ConvertChoicesStep(wanted)
+            return ConvertChoicesStep(wanted, encode)
         case MergeNearDuplicates():
             return MergeStep(wanted)
+        case MergeSemanticDuplicates():
+            return MergeSemanticStep(wanted, encode or tfidf)
+        case DropOutliers():
+            return OutlierStep(wanted, encode or tfidf)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

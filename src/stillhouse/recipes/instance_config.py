@@ -39,6 +39,8 @@ class Content:
         paired: the settings of each `pair_with` step, as name and value.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
+        encoders: of the model of each step that names one, in the order of the steps.
+        encoder_dtype: the numbers that they compute with.
     """
 
     source: str
@@ -51,6 +53,8 @@ class Content:
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
+    encoders: tuple[str, ...] = ()
+    encoder_dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,18 @@ class Configs:
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""
         prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        encoders = iter(self.content.encoders)
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
         for step in prepare.steps:
             before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
-            config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            config: Config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            if step.encoder:
+                # A folder by its content, not by its name.
+                config["step"] |= {"by": {"path": next(encoders)}}
+                config["machine"] = self.machine | {"dtype": self.content.encoder_dtype}
             found.append((f"{step.name}-{before + 1}" if before else step.name, config))
         return found
 
