@@ -200,7 +200,8 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `drop_where`, `convert_blanks`, `convert_choices`, `rephrase`, `augment`, see below.
+            `drop_where`, `convert_blanks`, `convert_choices`, `merge_near_duplicates`,
+            `merge_semantic_duplicates`, `drop_outliers`, `rephrase`, `augment`, see below.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
             user message, an answer never.
