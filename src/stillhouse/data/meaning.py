@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 _NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*(?!\w)")
 _NEGATION = re.compile(r"\b(?:no|not|never|none|neither|nor|cannot|\w+n['’]?t)\b", re.IGNORECASE)
+_WITHOUT_APOSTROPHE = re.compile(
+    r"(?:ai|are|ca|could|did|does|do|had|has|have|is|might|must|need|sha|should|was|were|wo|would)nt",
+    re.IGNORECASE,
+)
+"""`dont` denies, `want` and `important` do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +37,9 @@ def claims_of(text: str) -> Claims:
         Equal for texts that may mean the same.
     """
     numbers = sorted(number.replace(",", "") for number in _NUMBER.findall(text))
-    return Claims(tuple(numbers), len(_NEGATION.findall(text)) % 2 == 1)
+    denials = sum(_denies(word) for word in _NEGATION.findall(text))
+    return Claims(tuple(numbers), denials % 2 == 1)
+
+
+def _denies(word: str) -> bool:
+    return not word.lower().endswith("nt") or bool(_WITHOUT_APOSTROPHE.fullmatch(word))
