@@ -211,7 +211,7 @@ def test_a_missing_package_is_named_with_its_extra(recipe, monkeypatch, step, pa
         ({"by": "bert"}, "tfidf"),
         ({"score": "glosh"}, "score glosh needs vectors of a model"),
         ({"min_cluster_size": 5}, "score knn has no use for min_cluster_size"),
-        ({"by": MINILM, "score": "glosh", "alike": 0.5}, "score glosh has no use for alike"),
+        ({"by": MINILM, "score": "glosh", "alike": 0.4}, "score glosh has no use for alike"),
         ({"at_most": 1.5}, "at_most"),
     ],
 )

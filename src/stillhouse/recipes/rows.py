@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.rewording import Augment
+from stillhouse.recipes.row_checks import DUPLICATES
+from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 
 
@@ -146,6 +149,9 @@ class Clean(Section):
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
 
 
+CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
+
+
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction, or `rest`.
 
@@ -198,8 +204,12 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `drop_where`, `convert_blanks`, `convert_choices`, `merge_near_duplicates`,
-            `merge_semantic_duplicates`, `drop_outliers`, see below.
+            `require`, `drop_where`, `convert_blanks`, `convert_choices`, `report_duplicates`,
+            `merge_near_duplicates`, `merge_semantic_duplicates`, `drop_outliers`, `rephrase`,
+            `augment`, see below.
+        csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
+            after a step, by its name; `discarded`, the rows that ended with step and reason; or of
+            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
             user message, an answer never.
@@ -219,6 +229,7 @@ class Prepare(Section):
     clean: Clean = Clean()
     drop: Drop = Drop()
     steps: tuple[DataStep, ...] = ()
+    csv: dict[CsvName, str] = Field(default_factory=dict)
     split: Split
     max_tokens: Count | None = None
     too_long_at_most: Fraction = 0.2
@@ -229,12 +240,65 @@ class Prepare(Section):
         if not self.steps:
             return self
         off = Clean(fix_text=False, normalize="none", strip=False)
-        return self.model_copy(update={"steps": (), "clean": off})
+        last = () if self.augment is None else (self.augment,)
+        return self.model_copy(update={"steps": last, "clean": off})
+
+    @property
+    def augment(self) -> Augment | None:
+        """The step that is done behind the split."""
+        return next((step for step in self.steps if isinstance(step, Augment)), None)
+
+    @property
+    def variants(self) -> list[tuple[str, int, DataStep]]:
+        """The steps before the split: name of the instance, place in the recipe, settings."""
+        named = zip(self.step_names, self.steps, strict=True)
+        return [
+            (name, number, step)
+            for number, (name, step) in enumerate(named)
+            if not isinstance(step, Augment)
+        ]
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each named step is called in this recipe: the second of one name has `-2` behind."""
+        names = [step.name for step in self.steps]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        numbered = zip(names, before, strict=True)
+        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
+
+    @property
+    def asking(self) -> dict[str, tuple[int, Step]]:
+        """The steps that ask engines: variant of the instance to place in the recipe and settings.
+
+        The variant is empty for `augment`, which the instance of `prepare` does.
+        """
+        found: dict[str, tuple[int, Step]] = {
+            variant: (number, step) for variant, number, step in self.variants if step.asked
+        }
+        if self.augment is not None and self.augment.asked:
+            found[""] = (len(self.steps) - 1, self.augment)
+        return found
+
+    @model_validator(mode="after")
+    def _augment_stands_last(self) -> Self:
+        if self.augment is not None and self.steps.index(self.augment) < len(self.steps) - 1:
+            raise ValueError("steps: augment is done behind the split: it stands last, and once")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_are_of_something(self) -> Self:
+        known = ["discarded", *self.step_names]
+        if "report_duplicates" in self.step_names:
+            known += DUPLICATES
+        for file, of in self.csv.items():
+            if of not in known:
+                raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:

@@ -34,6 +34,7 @@ from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
+from stillhouse.runner.step_engines import find_step_engines
 from stillhouse.stages.rows import probe_collect, read_settings
 from stillhouse.tokens.files import digest_tokenizer
 
@@ -108,6 +109,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         source = probe_collect(recipe.collect, base)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+        engines = find_step_engines(recipe, loaded, find.weights_of)
         encoders = find_encoders(recipe, base, with_weights=with_weights)
     check_columns(recipe, loaded, source.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
@@ -135,6 +137,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         ),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         deepspeed=find_deepspeed(recipe, loaded),
+        engines={name: one.content for name, one in engines.items()},
         encoders=tuple(one.content for one in encoders),
         encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
     )
@@ -145,6 +148,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     locations |= {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
     locations |= {f"encoder {one.content}": str(one.folder) for one in encoders}
     locations |= {"ray": recipe.compute.ray} if recipe.compute.ray else {}
+    locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
     return Resolved(
         loaded, recipe, host, compute, source, teacher, student, plan, locations=locations
@@ -174,9 +178,19 @@ class _Finder:
     with_weights: bool
 
     def __call__(self, source: ModelSource) -> _Found:
+        found = self._find(source)
+        if found.folder:
+            _refuse_what_is_not_trained(found.folder, source.path or source.hub or "")
+        return found
+
+    def weights_of(self, source: ModelSource) -> tuple[str, str]:
+        """The folder of a model that is only asked, and the digest of what it computes with."""
+        found = self._find(source)
+        return str(found.folder.path) if found.folder else "", found.digest
+
+    def _find(self, source: ModelSource) -> _Found:
         if source.path:
             folder = open_folder((self.base / source.path).resolve())
-            _refuse_what_is_not_trained(folder, source.path)
             return _Found(folder, folder.weights_digest())
         if not source.hub:
             return _Found()
@@ -192,7 +206,6 @@ class _Finder:
             hub=hub,
         )
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
-        _refuse_what_is_not_trained(opened, source.hub)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
 
 

@@ -29,6 +29,7 @@ from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
@@ -182,6 +183,7 @@ class _Run:
         self.folder.update(self.record)
         if failed:
             self.tell(Event("failed", failed, {"state": state, "message": message}))
+        write_row_files(self.folder, self.store)
         path = write_run_report(self.folder, self.store)
         self.tell(Event("run", "", {"state": state, "report": str(path)}))
 
@@ -296,12 +298,14 @@ class _Run:
         recipe = self.resolved.recipe
         asked, service = _asked(recipe, instance)
         judges = recipe.label.judges if instance.stage == "label" else ()
-        if asked is None and service is None and not judges:
+        engines = _step_engines(recipe, instance)
+        if asked is None and service is None and not judges and not engines:
             return {}
         return {
             "api": asked and asked.model_dump(mode="json"),
             "http": service and service.model_dump(mode="json"),
             "judges": [judge.api.model_dump(mode="json") for judge in judges],
+            "engines": engines,
             "account": str(self.place.account),
             "run": self.place.name,
             "deferred_at_most": recipe.label.deferred_at_most,
@@ -341,6 +345,18 @@ def _asked(recipe: Recipe, instance: Instance) -> tuple[ApiEndpoint | None, Anal
         baseline = next(named)
         return baseline.api, baseline.http
     return (recipe.teacher.api if "endpoint" in instance.config else None), None
+
+
+def _step_engines(recipe: Recipe, instance: Instance) -> dict[str, Any]:
+    """The models behind an API that a step of the rows asks, by their key below it."""
+    if "engines" not in instance.config:
+        return {}
+    _, step = recipe.prepare.asking[instance.variant]
+    return {
+        place: engine.api.model_dump(mode="json")
+        for place, engine in step.asked.items()
+        if engine.api
+    }
 
 
 def library_versions() -> dict[str, str]:
