@@ -292,9 +292,9 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _copies_are_of_something(self) -> Self:
-        known = ["discarded", *self.step_names]
-        if "report_duplicates" in self.step_names:
-            known += DUPLICATES
+        known = ["discarded", *(variant for variant, _, _ in self.variants)]
+        known += ["augment"] if self.augment else []
+        known += DUPLICATES if "report_duplicates" in known else ()
         for file, of in self.csv.items():
             if of not in known:
                 raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
