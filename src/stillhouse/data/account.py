@@ -52,7 +52,7 @@ KINDS = {
     "expand": "makes several rows of one",
     "global": "looks at all rows, shard by shard, before it judges one",
     "whole": "needs all rows in memory at once: a step of `prepare` alone",
-    "remote": "asks an engine about rows; done in the one process that keeps the account",
+    "remote": "asks others about each row, in the process that counts what that costs",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
@@ -13,9 +12,14 @@ from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
+from stillhouse.data.option_match import Embed
+from stillhouse.data.outlier_judge import OutlierJudge
+from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.require import RequireStep
+from stillhouse.data.semantic import MergeSemanticStep
+from stillhouse.data.tfidf import tfidf
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -24,24 +28,23 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 from stillhouse.recipes.rewording import Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
-from stillhouse.recipes.row_step import Step as Settings
 
-_BY_SETTINGS_ALONE: Mapping[type[Settings], Callable[[Any], Step]] = MappingProxyType(
-    {
-        DropWhere: DropWhereStep,
-        MergeNearDuplicates: MergeStep,
-        ReportDuplicates: ReportDuplicatesStep,
-        Require: RequireStep,
-    }
-)
-"""Settings to the step that needs nothing else."""
+_PLAIN: dict[type, Callable[[Any], Step]] = {
+    Require: RequireStep,
+    ReportDuplicates: ReportDuplicatesStep,
+    DropWhere: DropWhereStep,
+    MergeNearDuplicates: MergeStep,
+}
+"""Steps that need their settings and nothing else."""
 
 
 def build_row_step(
     wanted: DataStep,
     paired: Sequence[Setting] = (),
+    encode: Embed | None = None,
     engines: Mapping[str, AskedEngine] = NO_ENGINES,
 ) -> Step:
     """The step that its settings mean.
@@ -49,6 +52,7 @@ def build_row_step(
     Args:
         wanted: of `prepare.steps`.
         paired: what a `pair_with` step pairs with.
+        encode: the model that the settings name; None where they name none.
         engines: that it asks, by their key below the step; a step that has none keeps to its rule.
 
     Returns:
@@ -57,17 +61,23 @@ def build_row_step(
     Raises:
         NotBuiltError: this version cannot do it.
     """
-    if type(wanted) in _BY_SETTINGS_ALONE:
-        return _BY_SETTINGS_ALONE[type(wanted)](wanted)
+    plain = _PLAIN.get(type(wanted))
+    if plain:
+        return plain(wanted)
+    asked = [*engines.values()]
     match wanted:
         case PairWith():
             return PairStep(wanted, paired)
         case ConvertBlanks():
-            return ConvertBlanksStep(wanted, [*engines.values()])
+            return ConvertBlanksStep(wanted, asked)
         case ConvertChoices():
-            return ConvertChoicesStep(wanted, engines=[*engines.values()])
+            return ConvertChoicesStep(wanted, encode, asked)
+        case MergeSemanticDuplicates():
+            return MergeSemanticStep(wanted, encode or tfidf)
+        case DropOutliers():
+            return OutlierStep(wanted, encode or tfidf, next(map(OutlierJudge, asked), None))
         case Rephrase():
-            return RephraseStep(wanted, [*engines.values()])
+            return RephraseStep(wanted, asked, encode)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

@@ -42,6 +42,8 @@ class Content:
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
         engines: of the steps: variant of the instance (empty for `prepare`) and the engine's key.
+        encoders: of the model of each step that names one, in the order of the steps.
+        encoder_dtype: the numbers that they compute with.
     """
 
     source: str
@@ -55,6 +57,8 @@ class Content:
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
     engines: dict[tuple[str, str], EngineContent] = field(default_factory=dict)
+    encoders: tuple[str, ...] = ()
+    encoder_dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Configs:
 
     Attributes:
         recipe: the effective recipe.
-        content: digests of what it reads from outside.
+        content: what it reads.
         machine: device, dtype and threads.
     """
 
@@ -80,12 +84,17 @@ class Configs:
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""
         prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        encoders = iter(self.content.encoders)
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
         for variant, _, step in prepare.variants:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
-            config = {"step": step.identity()} | ({"paired": settings} if settings else {})
+            config: Config = {"step": step.identity()} | ({"paired": settings} if settings else {})
+            if step.encoder:
+                # A folder by its content, not by its name.
+                config["step"] |= {"by": {"path": next(encoders)}}
+                config["machine"] = self.machine | {"dtype": self.content.encoder_dtype}
             found.append((variant, config | self._engines(variant, step)))
         return found
 
@@ -96,10 +105,7 @@ class Configs:
         found: Config = {}
         for place, engine in step.asked.items():
             content = self.content.engines[variant, place]
-            found[place] = {
-                "prompt": dump(content.prompt) if content.prompt else None,
-                "own_prompts": [] if content.prompt else list(content.own_prompts),
-            }
+            found[place] = content.config()
             if not engine.api:
                 weights = {"weights": content.weights, "scratch": None} | _held(engine)
                 found[place] |= {"model": weights, **self.machine}
@@ -115,13 +121,13 @@ class Configs:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
         augment = recipe.prepare.augment
-        prepared = dump(recipe.prepare.after_steps)
-        del prepared["csv"]  # copies for people change no row
+        prepare = dump(recipe.prepare.after_steps)
+        del prepare["csv"]  # copies for people change no row
         if augment:
-            prepared["steps"] = [augment.identity()]
+            prepare["steps"] = [augment.identity()]
         return {
             **(self._engines("", augment) if augment else {}),
-            "prepare": prepared,
+            "prepare": prepare,
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.row_step import AskingStep, FieldName
 from stillhouse.recipes.section import Count, Seed
 from stillhouse.recipes.step_engine import StepEngine
@@ -27,6 +28,7 @@ class Rephrase(AskingStep):
         same: what is looked for: rows of the same question, of the same answer, or both.
         answer_words: fewest words of an answer that is written anew.
         engines: asked in turn: each is asked about what those before it could not do.
+        by: a model of sentence-transformers that compares meanings; by words alone without one.
     """
 
     name: Literal["rephrase"] = "rephrase"
@@ -35,6 +37,7 @@ class Rephrase(AskingStep):
     same: tuple[Literal["question", "answer"], ...] = ("question", "answer")
     answer_words: Count = 5
     engines: Annotated[tuple[StepEngine, ...], Field(min_length=1)]
+    by: Encoder | None = None
 
     @property
     def asked(self) -> Mapping[str, StepEngine]:

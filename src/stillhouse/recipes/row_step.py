@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.section import Fraction, Section
 from stillhouse.recipes.step_engine import StepEngine
 
@@ -21,6 +22,12 @@ class Step(Section):
     """
 
     name: str
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The model that makes vectors of the rows' texts; None where the step needs none."""
+        made_by = getattr(self, "by", None)
+        return made_by if isinstance(made_by, Encoder) else None
 
     @property
     def asked(self) -> Mapping[str, StepEngine]:

@@ -204,8 +204,9 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `require`, `drop_where`, `convert_blanks`, `convert_choices`, `rephrase`,
-            `report_duplicates`, `augment`, see below.
+            `require`, `drop_where`, `convert_blanks`, `convert_choices`, `report_duplicates`,
+            `merge_near_duplicates`, `merge_semantic_duplicates`, `drop_outliers`, `rephrase`,
+            `augment`, see below.
         csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
             after a step, by its name; `discarded`, the rows that ended with step and reason; or of
             the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
@@ -250,18 +251,25 @@ class Prepare(Section):
     @property
     def variants(self) -> list[tuple[str, int, DataStep]]:
         """The steps before the split: name of the instance, place in the recipe, settings."""
-        found: list[tuple[str, int, DataStep]] = []
-        for number, step in enumerate(self.steps):
-            if isinstance(step, Augment):
-                continue
-            before = sum(one.name == step.name for _, _, one in found)
-            found.append((f"{step.name}-{before + 1}" if before else step.name, number, step))
-        return found
+        named = zip(self.step_names, self.steps, strict=True)
+        return [
+            (name, number, step)
+            for number, (name, step) in enumerate(named)
+            if not isinstance(step, Augment)
+        ]
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each named step is called in this recipe: the second of one name has `-2` behind."""
+        names = [step.name for step in self.steps]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        numbered = zip(names, before, strict=True)
+        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
 
     @property
     def asking(self) -> dict[str, tuple[int, Step]]:

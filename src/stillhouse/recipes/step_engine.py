@@ -58,6 +58,11 @@ class EngineContent:
     own_prompts: tuple[str, ...]
     weights: str = ""
 
+    def config(self) -> dict[str, Any]:
+        """What the answers depend on of it, weights aside."""
+        prompt = self.prompt.model_dump(mode="json") if self.prompt else None
+        return {"prompt": prompt, "own_prompts": [] if prompt else list(self.own_prompts)}
+
 
 def location_of(variant: str, place: str) -> str:
     """The name under which a run knows where the folder of a step's engine is.

@@ -14,8 +14,10 @@ from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Row
 from stillhouse.data.account import run_step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
+from stillhouse.data.outlier_judge import OutlierJudge, likely_suspects
 from stillhouse.data.row_steps import require_rows
 from stillhouse.recipes.estimate import Corpus
+from stillhouse.recipes.meaning_steps import COMPARING, DropOutliers
 from stillhouse.recipes.plan import Plan
 from stillhouse.recipes.row_step import Step
 from stillhouse.runner.resolve import Resolved
@@ -156,13 +158,23 @@ def _do_steps(
     """What the named steps make of rows, by rule where they would ask, and why others ended."""
     reasons = Counter[str]()
     for instance in plan.instances:
-        if instance.stage == "step":
-            settings = settings_of(instance.config)
-            engines = _noted(instance.key, instance.config, settings, asked)
-            rows, ended, count = run_step(step_of(instance.config, engines), rows)
+        if instance.stage != "step":
+            continue
+        settings = settings_of(instance.config)
+        engines = _noted(instance.key, instance.config, settings, asked)
+        if isinstance(settings, DropOutliers):
+            for engine in engines.values():
+                OutlierJudge(engine)(likely_suspects(settings, rows))
+        if not _compares_meanings(instance.config):
+            rows, ended, count = run_step(step_of(instance.config, engines=engines), rows)
             require_rows(count)
             reasons.update(one.reason for one in ended)
     return rows, reasons
+
+
+def _compares_meanings(config: dict[str, Any]) -> bool:
+    """Whether a step compares all rows, perhaps by a model: too long for a look at a recipe."""
+    return config.get("step", {}).get("name") in COMPARING
 
 
 def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, MaskView]:

@@ -75,6 +75,7 @@ def _rows(folder: Path) -> Iterator[Record]:
 
 
 def _versions(path: Path) -> Iterator[Record]:
+    """The training rows in their several versions, which are made behind the split."""
     return ((_named(row), row) for row in read_rows_file(path))
 
 

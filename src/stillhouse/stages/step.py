@@ -25,7 +25,9 @@ from stillhouse.data.pairing import Setting
 from stillhouse.data.row_steps import build_row_step, require_rows
 from stillhouse.data.shards import COLLECTED, shard_paths
 from stillhouse.data.steps import CleanStep
+from stillhouse.models.encode import TextEncoder
 from stillhouse.recipes.data_steps import STEP_SECTIONS, DataStep
+from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.rows import Clean
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
@@ -41,17 +43,19 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     if not shard_paths(source):
         source = _dealt(source, request.scratch / "dealt")
     made = request.scratch / "made"
-    executor = _executor(request.locations, len(shard_paths(source)))
-    settings = settings_of(request.config)
+    # A model has the processors for itself, and stands in memory once.
+    is_alone = "machine" in request.config
+    executor = Inline() if is_alone else _executor(request.locations, len(shard_paths(source)))
+    settings, encoder = settings_of(request.config), _encoder(request)
     if settings is not None and settings.asked:
         with open_engines(request, settings, progress) as engines:
             # Here, because the account has one writer.
-            step = step_of(request.config, engines)
+            step = step_of(request.config, encoder, engines)
             count = run_sharded(step, source, made, Inline(), progress)
         forget_waiting(made)
         refuse_waiting(count, settings, count.rows_in)
     else:
-        count = run_sharded(step_of(request.config), source, made, executor, progress)
+        count = run_sharded(step_of(request.config, encoder), source, made, executor, progress)
     require_rows(count)
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
     return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
@@ -65,11 +69,16 @@ def settings_of(config: dict[str, Any]) -> DataStep | None:
     return section_of(STEP_SECTIONS[wanted["name"]], wanted)  # type: ignore[return-value]
 
 
-def step_of(config: dict[str, Any], engines: Mapping[str, AskedEngine] = NO_ENGINES) -> Step:
+def step_of(
+    config: dict[str, Any],
+    encode: TextEncoder | None = None,
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
+) -> Step:
     """The step that an instance's configuration means.
 
     Args:
         config: of the instance.
+        encode: the model that it names; None where it names none, or is not to be asked.
         engines: that it asks, by their key below the step.
 
     Returns:
@@ -79,7 +88,23 @@ def step_of(config: dict[str, Any], engines: Mapping[str, AskedEngine] = NO_ENGI
     if settings is None:
         return CleanStep(section_of(Clean, config["clean"]))
     paired = [Setting(*one) for one in config.get("paired", ())]
-    return build_row_step(settings, paired, engines)
+    return build_row_step(settings, paired, encode, engines)
+
+
+def _encoder(request: StageRequest) -> TextEncoder | None:
+    """The model that the step compares texts with."""
+    machine = request.config.get("machine")
+    if machine is None:
+        return None
+    step = request.config["step"]
+    content = step["by"]["path"]
+    return TextEncoder(
+        folder=Path(request.locations[f"encoder {content}"]),
+        # A few texts at a time are not worth a file.
+        kept=request.scratch / "vectors" if step["name"] in COMPARING else None,
+        device=machine["device"],
+        dtype=machine["dtype"],
+    )
 
 
 def _dealt(source: Path, folder: Path) -> Path:
