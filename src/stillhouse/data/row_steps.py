@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
+from stillhouse.data.decontamination import DecontaminateStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.text_checks import InstructionStep, RequireStep, ScrubStep, StyleStep
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -18,14 +21,37 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.text_steps import (
+    Decontaminate,
+    DropStyleReferences,
+    FindInstructions,
+    RequireFields,
+    ScrubPersonal,
+)
+
+_PLAIN: dict[type, Callable[[Any], Step]] = {
+    DropWhere: DropWhereStep,
+    ConvertBlanks: ConvertBlanksStep,
+    ConvertChoices: ConvertChoicesStep,
+    MergeNearDuplicates: MergeStep,
+    RequireFields: RequireStep,
+    ScrubPersonal: ScrubStep,
+    DropStyleReferences: StyleStep,
+    FindInstructions: InstructionStep,
+}
+"""Steps that need their settings and nothing else."""
 
 
-def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
+def build_row_step(
+    wanted: DataStep, paired: Sequence[Setting] = (), base: str = "", against: str = ""
+) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
         paired: what a `pair_with` step pairs with.
+        base: what the path of a file that a step names is relative to.
+        against: digest of the file that a `decontaminate` step names.
 
     Returns:
         Picklable, so that other processes can do it.
@@ -33,17 +59,14 @@ def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
     Raises:
         NotBuiltError: this version cannot do it.
     """
+    plain = _PLAIN.get(type(wanted))
+    if plain:
+        return plain(wanted)
     match wanted:
         case PairWith():
             return PairStep(wanted, paired)
-        case DropWhere():
-            return DropWhereStep(wanted)
-        case ConvertBlanks():
-            return ConvertBlanksStep(wanted)
-        case ConvertChoices():
-            return ConvertChoicesStep(wanted)
-        case MergeNearDuplicates():
-            return MergeStep(wanted)
+        case Decontaminate():
+            return DecontaminateStep(wanted, base, against)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

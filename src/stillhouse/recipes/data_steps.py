@@ -8,6 +8,13 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.row_step import FieldName, Step
 from stillhouse.recipes.section import Count, Positive, Seed
+from stillhouse.recipes.text_steps import (
+    Decontaminate,
+    DropStyleReferences,
+    FindInstructions,
+    RequireFields,
+    ScrubPersonal,
+)
 
 
 class PairWith(Step):
@@ -145,6 +152,11 @@ _AnyStep = (
     | DropOutliers
     | MergeNearDuplicates
     | Augment
+    | RequireFields
+    | ScrubPersonal
+    | DropStyleReferences
+    | FindInstructions
+    | Decontaminate
 )
 
 DataStep = Annotated[_AnyStep, Field(discriminator="name")]

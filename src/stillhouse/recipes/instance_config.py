@@ -15,6 +15,7 @@ from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
 
@@ -37,6 +38,7 @@ class Content:
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
+        against: of the file that each `decontaminate` step names.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
     """
@@ -49,6 +51,7 @@ class Content:
     prompt: PromptTemplate | None = None
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    against: tuple[str, ...] = ()
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
 
@@ -76,13 +79,15 @@ class Configs:
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""
         prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        against = iter(self.content.against)
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
         for step in prepare.steps:
             before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
-            config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            config: Config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
             found.append((f"{step.name}-{before + 1}" if before else step.name, config))
         return found
 

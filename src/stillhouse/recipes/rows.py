@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
+from stillhouse.recipes.text_steps import Decontaminate
 
 
 class SampleRows(Section):
@@ -197,8 +198,7 @@ class Prepare(Section):
         answer_format: `json` measures field by field, `label` is one of a closed set.
         clean: repairs of the rows' texts.
         drop: which rows end here.
-        steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `drop_where`, `convert_blanks`, `convert_choices`, see below.
+        steps: named steps with their settings, in the order in which they are done, see below.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
             user message, an answer never.
@@ -234,6 +234,11 @@ class Prepare(Section):
     def pairings(self) -> tuple[PairWith, ...]:
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
+
+    @property
+    def decontaminations(self) -> tuple[Decontaminate, ...]:
+        """The steps of the name decontaminate."""
+        return tuple(step for step in self.steps if isinstance(step, Decontaminate))
 
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:

@@ -117,7 +117,7 @@ def preview(resolved: Resolved) -> Preview:
     )
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
-        rows, reasons = _do_steps(rows, resolved.plan)
+        rows, reasons = _do_steps(rows, resolved.plan, resolved.locations["base"])
         made = make_examples(rows, wanted, Path(folder))
     total = recipe.collect.limit or resolved.source.num_rows
     scale = max(1.0, total / max(1, num_read)) if num_read == _MOST_ROWS else 1.0
@@ -125,12 +125,12 @@ def preview(resolved: Resolved) -> Preview:
     return Preview(made.examples, made.tokenizer, made.template, scale, made.num_cut, dict(reasons))
 
 
-def _do_steps(rows: list[Row], plan: Plan) -> tuple[list[Row], Counter[str]]:
+def _do_steps(rows: list[Row], plan: Plan, base: str) -> tuple[list[Row], Counter[str]]:
     """What the named steps make of rows, and why others ended."""
     reasons = Counter[str]()
     for instance in plan.instances:
         if instance.stage == "step":
-            rows, ended, count = run_step(step_of(instance.config), rows)
+            rows, ended, count = run_step(step_of(instance.config, base), rows)
             require_rows(count)
             reasons.update(one.reason for one in ended)
     return rows, reasons

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import ModelError, NotBuiltError, RecipeError
+from stillhouse.data.decontamination import digest_evaluation
 from stillhouse.data.probe import SourceFacts
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
@@ -131,6 +132,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
             tuple((setting.name, setting.value) for setting in read_settings(step, base))
             for step in recipe.prepare.pairings
         ),
+        against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         deepspeed=find_deepspeed(recipe, loaded),
     )

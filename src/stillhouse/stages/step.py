@@ -25,7 +25,7 @@ _SHARDS_FOR_PROCESSES = 4
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write the rows that go on in shards, and beside them `ended/` with those that do not."""
-    step = step_of(request.config)
+    step = step_of(request.config, request.locations.get("base", ""))
     source = request.inputs["rows"]
     if not shard_paths(source):
         source = _dealt(source, request.scratch / "dealt")
@@ -38,13 +38,14 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
 
 
-def step_of(config: dict[str, Any]) -> Step:
-    """The step that an instance's configuration means."""
+def step_of(config: dict[str, Any], base: str) -> Step:
+    """The step that an instance's configuration means; `base` is where its files' paths start."""
     if "clean" in config:
         return CleanStep(section_of(Clean, config["clean"]))
     wanted = config["step"]
     settings = [Setting(*one) for one in config.get("paired", ())]
-    return build_row_step(section_of(STEP_SECTIONS[wanted["name"]], wanted), settings)  # type: ignore[arg-type]
+    section = section_of(STEP_SECTIONS[wanted["name"]], wanted)
+    return build_row_step(section, settings, base, config.get("against", ""))  # type: ignore[arg-type]
 
 
 def _dealt(source: Path, folder: Path) -> Path:
