@@ -156,12 +156,19 @@ class Split(Section):
         parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
             holdout.
         group_by: fields; rows that share a value of all of them stay in one part.
+        near_duplicates: rows of which the own texts, without the template's, share that much of
+            their pairs of words stay in one part; 0.8 is a good one. Numbers do not matter. Without
+            it the report tells how many measured rows have a near copy that is learned.
+        shared_words: drop rows to learn from that share a run of so many words with a row of
+            validation or holdout; 13 is usual, 8 strict.
         stratify_by: a field; each part keeps the shares of its values.
         seed: another seed deals the rows out otherwise.
     """
 
     parts: dict[str, PartSize]
     group_by: tuple[str, ...] = ()
+    near_duplicates: float | None = Field(default=None, gt=0.0, le=1.0)
+    shared_words: Count | None = None
     stratify_by: str | None = None
     seed: Seed = 0
 
@@ -200,8 +207,9 @@ class Prepare(Section):
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done, see below.
         split: what each example is for.
-        max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
-            user message, an answer never.
+        max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
+        cut_field: the field of `user` that loses its end where a prompt is too long, such as
+            `lyrics`; without it the longest user message loses its beginning.
         too_long_at_most: share of the examples that may be dropped because their answer does not
             fit beside a prompt that was cut; above it nothing is prepared.
     """
@@ -220,6 +228,7 @@ class Prepare(Section):
     steps: tuple[DataStep, ...] = ()
     split: Split
     max_tokens: Count | None = None
+    cut_field: str | None = None
     too_long_at_most: Fraction = 0.2
 
     @property
@@ -246,6 +255,8 @@ class Prepare(Section):
             raise ValueError('shape "template" needs prepare.user, for example "{text}"')
         if self.shape != "template" and self.user:
             raise ValueError(f'shape "{self.shape}" takes its prompt from the rows: remove user')
+        if self.shape != "template" and self.cut_field:
+            raise ValueError(f'shape "{self.shape}" has no fields to cut: remove cut_field')
         if self.shape in ("messages", "sharegpt") and self.answer:
             raise ValueError(f'shape "{self.shape}" holds its answers itself: remove answer')
         return self
