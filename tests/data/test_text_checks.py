@@ -16,7 +16,7 @@ from stillhouse.data.conversations import build_shaper
 from stillhouse.data.decontamination import Evaluation, digest_evaluation
 from stillhouse.data.instructions import find_orders
 from stillhouse.data.readers import read_rows
-from stillhouse.data.row_steps import build_row_step
+from stillhouse.data.row_steps import Aids, build_row_step
 from stillhouse.recipes.data_steps import DropWhere
 from stillhouse.recipes.rows import Prepare, Source, Split
 from stillhouse.recipes.text_steps import (
@@ -33,7 +33,7 @@ def row(number="1", **fields):
 
 def judge(settings, *rows, **where):
     found = []
-    for outcome in build_row_step(settings, **where).process(list(rows)):
+    for outcome in build_row_step(settings, Aids(**where)).process(list(rows)):
         is_drop = isinstance(outcome, Drop)
         found.append((outcome.reason, outcome.evidence) if is_drop else outcome.notes)
     return found

@@ -41,6 +41,8 @@ class Content:
         against: of the file that each `decontaminate` step names.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
+        encoders: of the model of each step that names one, in the order of the steps.
+        encoder_dtype: the numbers that they compute with.
     """
 
     source: str
@@ -54,6 +56,8 @@ class Content:
     against: tuple[str, ...] = ()
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
+    encoders: tuple[str, ...] = ()
+    encoder_dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Configs:
         """Of each named step, with its variant; cleaning comes before them."""
         prepare, paired = self.recipe.prepare, iter(self.content.paired)
         against = iter(self.content.against)
+        encoders = iter(self.content.encoders)
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
@@ -88,6 +93,10 @@ class Configs:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
             config: Config = {"step": dump(step)} | ({"paired": settings} if settings else {})
             config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
+            if step.encoder:
+                # A folder by its content, not by its name.
+                config["step"] |= {"by": {"path": next(encoders)}}
+                config["machine"] = self.machine | {"dtype": self.content.encoder_dtype}
             found.append((f"{step.name}-{before + 1}" if before else step.name, config))
         return found
 

@@ -28,6 +28,7 @@ from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
+from stillhouse.runner.encoders import dtype_of_encoders, find_encoders
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
@@ -108,6 +109,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         source = probe_collect(recipe.collect, base)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+        encoders = find_encoders(recipe, base, with_weights=with_weights)
     check_columns(recipe, loaded, source.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
@@ -135,12 +137,15 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
         against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         deepspeed=find_deepspeed(recipe, loaded),
+        encoders=tuple(one.content for one in encoders),
+        encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
     locations |= {"source": recipe.collect.source.file or ""}
     locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
     locations |= {"tokenizer": str(reader.path)} if reader else {}
     locations |= {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
+    locations |= {f"encoder {one.content}": str(one.folder) for one in encoders}
     locations |= {"ray": recipe.compute.ray} if recipe.compute.ray else {}
     plan = build_plan(recipe, content, compute)
     return Resolved(
