@@ -11,12 +11,14 @@ from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.decontamination import DecontaminateStep
+from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.option_match import Embed
 from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.require import RequireStep
 from stillhouse.data.semantic import MergeSemanticStep
-from stillhouse.data.text_checks import InstructionStep, RequireStep, ScrubStep, StyleStep
+from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
 from stillhouse.data.tfidf import tfidf
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
@@ -27,11 +29,11 @@ from stillhouse.recipes.data_steps import (
     PairWith,
 )
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.text_steps import (
     Decontaminate,
     DropStyleReferences,
     FindInstructions,
-    RequireFields,
     ScrubPersonal,
 )
 
@@ -59,7 +61,8 @@ _PLAIN: dict[type, Callable[[Any], Step]] = {
     DropWhere: DropWhereStep,
     ConvertBlanks: ConvertBlanksStep,
     MergeNearDuplicates: MergeStep,
-    RequireFields: RequireStep,
+    Require: RequireStep,
+    ReportDuplicates: ReportDuplicatesStep,
     ScrubPersonal: ScrubStep,
     DropStyleReferences: StyleStep,
     FindInstructions: InstructionStep,

@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, Step
 from stillhouse.recipes.section import Count, Seed
 from stillhouse.recipes.text_steps import (
     Decontaminate,
     DropStyleReferences,
     FindInstructions,
-    RequireFields,
     ScrubPersonal,
 )
 
@@ -137,6 +137,8 @@ class Augment(Step):
 
 _AnyStep = (
     PairWith
+    | Require
+    | ReportDuplicates
     | DropWhere
     | ConvertBlanks
     | ConvertChoices
@@ -144,7 +146,6 @@ _AnyStep = (
     | MergeNearDuplicates
     | MergeSemanticDuplicates
     | Augment
-    | RequireFields
     | ScrubPersonal
     | DropStyleReferences
     | FindInstructions

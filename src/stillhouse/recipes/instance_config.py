@@ -109,8 +109,10 @@ class Configs:
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
+        prepare = dump(recipe.prepare.after_steps)
+        del prepare["csv"]  # copies for people change no row
         return {
-            "prepare": dump(recipe.prepare.after_steps),
+            "prepare": prepare,
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None

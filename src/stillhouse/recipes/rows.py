@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.row_checks import DUPLICATES
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 from stillhouse.recipes.text_steps import Decontaminate
 
@@ -147,6 +148,9 @@ class Clean(Section):
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
 
 
+CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
+
+
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction, or `rest`.
 
@@ -226,6 +230,7 @@ class Prepare(Section):
     clean: Clean = Clean()
     drop: Drop = Drop()
     steps: tuple[DataStep, ...] = ()
+    csv: dict[CsvName, str] = Field(default_factory=dict)
     split: Split
     max_tokens: Count | None = None
     cut_field: str | None = None
@@ -248,6 +253,24 @@ class Prepare(Section):
     def decontaminations(self) -> tuple[Decontaminate, ...]:
         """The steps of the name decontaminate."""
         return tuple(step for step in self.steps if isinstance(step, Decontaminate))
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each named step is called in this recipe: the second of one name has `-2` behind."""
+        names = [step.name for step in self.steps]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        numbered = zip(names, before, strict=True)
+        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
+
+    @model_validator(mode="after")
+    def _copies_are_of_something(self) -> Self:
+        known = ["discarded", *self.step_names]
+        if "report_duplicates" in self.step_names:
+            known += DUPLICATES
+        for file, of in self.csv.items():
+            if of not in known:
+                raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:

@@ -14,18 +14,6 @@ FieldKind = Literal["text", "number", "true_or_false", "list", "object", "any"]
 PersonalKind = Literal["email", "phone", "iban", "card", "ip", "login", "device", "name"]
 
 
-class RequireFields(Step):
-    """Drop the rows in which a field is missing, null, blank or of another kind.
-
-    Attributes:
-        fields: field to what it holds: `text`, `number`, `true_or_false`, `list`, `object`, or
-            `any`, which only must not be null or blank.
-    """
-
-    name: Literal["require_fields"] = "require_fields"
-    fields: dict[str, FieldKind] = Field(min_length=1)
-
-
 class ScrubPersonal(Step):
     """Put placeholders such as `[EMAIL]` in the place of personal data.
 

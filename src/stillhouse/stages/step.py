@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.account import Step, check_balance
-from stillhouse.data.execution import COUNTS, Executor, Inline, Processes, RayCluster, run_sharded
+from stillhouse.data.account import Step
+from stillhouse.data.cluster import RayCluster
+from stillhouse.data.dealing import deal
+from stillhouse.data.execution import COUNTS, Executor, Inline, Processes, run_sharded
 from stillhouse.data.pairing import Setting
 from stillhouse.data.row_steps import Aids, build_row_step, require_rows
-from stillhouse.data.shards import read_rows_of, shard_paths, write_shards
+from stillhouse.data.shards import COLLECTED, shard_paths
 from stillhouse.data.steps import CleanStep
 from stillhouse.models.encode import TextEncoder
 from stillhouse.recipes.data_steps import STEP_SECTIONS
@@ -36,7 +38,6 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     is_alone = "machine" in request.config
     executor = Inline() if is_alone else _executor(request.locations, len(shard_paths(source)))
     count = run_sharded(step, source, made, executor, progress)
-    check_balance([count], count.rows_in, count.rows_out)
     require_rows(count)
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
     return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
@@ -82,8 +83,7 @@ def _dealt(source: Path, folder: Path) -> Path:
     if not folder.is_dir():
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        rows = read_rows_of(source)
-        write_shards(part, rows, len(rows))
+        deal(source / COLLECTED, part)
         part.rename(folder)
     return folder
 
