@@ -14,6 +14,7 @@ from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
@@ -39,6 +40,7 @@ class Content:
         paired: the settings of each `pair_with` step, as name and value.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
+        held: what is held back of the rows beside what the recipe says; mostly nothing.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Content:
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
+    held: Config = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,12 @@ class Configs:
         """Of `collect`."""
         section = dump(self.recipe.collect)
         section["source"]["file"] = bool(section["source"]["file"])
-        return {"collect": section, "content": self.content.source}
+        # Where nothing is asked of the rows, nothing is named anew.
+        for name, value in (("log", None), ("rights", dump(Rights()))):
+            if section[name] == value:
+                del section[name]
+        held = {"held": self.content.held} if self.content.held else {}
+        return {"collect": section, "content": self.content.source, **held}
 
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""

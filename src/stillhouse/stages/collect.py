@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.shards import COLLECTED
-from stillhouse.data.storage import write_rows
+from stillhouse.data.account import check_balance
+from stillhouse.data.execution import ENDED
+from stillhouse.data.rights import Held
+from stillhouse.data.rights_file import write_rights
+from stillhouse.data.shards import COLLECTED, shard_path
+from stillhouse.data.storage import write_ended, write_rows
 from stillhouse.recipes.rows import Collect
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.rows import iterate_rows
+from stillhouse.stages.holding import RIGHTS, rights_summary
+from stillhouse.stages.rows import collect_rows
 from stillhouse.stages.sections import section_of
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write `rows.parquet`."""
+    """Write `rows.parquet`; where something is asked of them, `rights.parquet` and `ended/` too."""
     plain = request.config["collect"]
     source = plain["source"] | {"file": request.locations["source"] or None}
     collect = section_of(Collect, plain | {"source": source})
-    rows = list(iterate_rows(collect, Path(request.locations["base"])))
-    progress(len(rows), len(rows), "rows")
-    write_rows(request.out / COLLECTED, rows)
-    return StageResult({"rows": len(rows)})
+    found = collect_rows(collect, Path(request.locations["base"]), _held(request.config))
+    progress(len(found.rows), len(found.rows), "rows")
+    write_rows(request.out / COLLECTED, found.rows)
+    if not found.counts:
+        return StageResult({"rows": len(found.rows)})
+    check_balance(found.counts, found.counts[0].rows_in, len(found.rows))
+    write_rights(request.out / RIGHTS, found.rights)
+    write_ended(shard_path(request.out / ENDED, 0), found.ended)
+    flow = {"flow": [asdict(count) for count in found.counts]}
+    return StageResult({"rows": len(found.rows)} | rights_summary(collect, found) | flow)
+
+
+def _held(config: dict[str, Any]) -> Held:
+    held = config.get("held", {})
+    erased = tuple((kind, name) for kind, name in held.get("erased", ()))
+    return Held(erased, held.get("salt", ""), held.get("last_expired", ""))
