@@ -14,6 +14,7 @@ from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
@@ -43,6 +44,7 @@ class Content:
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
         encoders: of the model of each step that names one, in the order of the steps.
         encoder_dtype: the numbers that they compute with.
+        held: what is held back of the rows beside what the recipe says; mostly nothing.
     """
 
     source: str
@@ -58,6 +60,7 @@ class Content:
     deepspeed: dict[str, Config] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
     encoder_dtype: str = ""
+    held: Config = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,12 @@ class Configs:
         """Of `collect`."""
         section = dump(self.recipe.collect)
         section["source"]["file"] = bool(section["source"]["file"])
-        return {"collect": section, "content": self.content.source}
+        # Where nothing is asked of the rows, nothing is named anew.
+        for name, value in (("log", None), ("rights", dump(Rights()))):
+            if section[name] == value:
+                del section[name]
+        held = {"held": self.content.held} if self.content.held else {}
+        return {"collect": section, "content": self.content.source, **held}
 
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""

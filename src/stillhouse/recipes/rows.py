@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.production_log import ProductionLog
+from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_checks import DUPLICATES
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 from stillhouse.recipes.text_steps import Decontaminate
@@ -100,11 +102,25 @@ class Collect(Section):
         source: where the rows come from.
         columns: our name to a dotted path in the record (`choices.text.0`); empty keeps all.
         limit: read at most that many rows.
+        log: the rows are an application's own log: which of them are kept.
+        rights: what the rows may be used for, and whom they are about. `rights` and `log` name
+            fields as they are read, before `columns`.
     """
 
     source: Source
     columns: dict[str, str] = Field(default_factory=dict)
     limit: Count | None = None
+    log: ProductionLog | None = None
+    rights: Rights = Rights()
+
+    @model_validator(mode="after")
+    def _devices_are_hashed(self) -> Self:
+        if self.log and self.log.device_as not in self.rights.hash_fields:
+            raise ValueError(
+                "a log holds ids of devices, which are not kept as they are: write rights: "
+                f"{{hash_fields: [{self.log.device_as}], salt_env: NAME}}"
+            )
+        return self
 
 
 class Drop(Section):

@@ -6,7 +6,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.plan import Plan
 from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Wanted, make_examples
-from stillhouse.stages.rows import iterate_rows
+from stillhouse.stages.rows import collect_rows
 from stillhouse.stages.step import step_of
 from stillhouse.tokens.encode import encode_conversation
 from stillhouse.tokens.show import MaskView, explain_mask
@@ -101,7 +100,8 @@ class Preview:
 def preview(resolved: Resolved) -> Preview:
     """The examples of a recipe, made in memory; nothing is kept."""
     recipe = resolved.recipe
-    rows = list(islice(iterate_rows(recipe.collect, resolved.loaded.base_folder), _MOST_ROWS))
+    base = resolved.loaded.base_folder
+    rows = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS).rows
     scratch = recipe.reading_model.scratch
     template = recipe.reading_model.model_dump(mode="json")["template"]
     reader = resolved.locations.get("tokenizer")

@@ -36,6 +36,7 @@ from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
 from stillhouse.store.account import ACCOUNT
 from stillhouse.store.artifacts import ArtifactStore, Manifest
+from stillhouse.store.erasures import Erasures, read_erasures
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
@@ -80,6 +81,11 @@ class Place:
     def account(self) -> Path:
         """The folder of what was asked of models behind an API, by all runs of this root."""
         return self.root / ACCOUNT
+
+    @property
+    def erasures(self) -> Erasures:
+        """What people asked to be erased of all runs of this root."""
+        return read_erasures(self.root)
 
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""
