@@ -27,7 +27,7 @@ from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
-from stillhouse.recipes.prompts import load_prompt
+from stillhouse.recipes.prompts import PromptTemplate, load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
@@ -114,9 +114,7 @@ def resolve(
     check_pairing(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
-    prompt = recipe.label.prompt and load_prompt(
-        base / recipe.label.prompt, f"{loaded.origin} label.prompt"
-    )
+    prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
         probed = probe_held(recipe.collect, base, erasures)
@@ -143,7 +141,7 @@ def resolve(
         student=found["student"].digest,
         tokenizer=digest_tokenizer(reader.path) if reader else "",
         context=min((limit for limit in limits.values() if limit), default=0),
-        prompt=prompt or None,
+        prompt=prompt,
         harness=harness[1],
         paired=_paired(recipe, base),
         against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
@@ -165,6 +163,13 @@ def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ..
         tuple((setting.name, setting.value) for setting in read_settings(step, base))
         for step in recipe.prepare.pairings
     )
+
+
+def _own_prompt(recipe: Recipe, loaded: Loaded) -> PromptTemplate | None:
+    named = recipe.label.prompt
+    if not named:
+        return None
+    return load_prompt(loaded.base_folder / named, f"{loaded.origin} label.prompt")
 
 
 def _of_models(
