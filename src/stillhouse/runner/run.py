@@ -26,7 +26,7 @@ from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.events import Event, OnEvent, ignore
-from stillhouse.runner.extras import require_harness, require_train
+from stillhouse.runner.extras import require_gguf, require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.trackers import tracker_request
@@ -221,6 +221,11 @@ class _Run:
             require_train()
         if any(item.stage == "harness" for item in waiting):
             require_harness()
+        if (
+            any(item.stage == "export" for item in waiting)
+            and self.resolved.recipe.export.gguf_files
+        ):
+            require_gguf()
         for heavy in kinds:
             server = StageServer(
                 self.folder.path / "log.txt",
