@@ -53,6 +53,11 @@ class GgufHead:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def num_parameters(self) -> int:
+        """Of all tensors together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
     def bytes_by_kind(self) -> dict[str, int]:
         """What the tensors of each kind take; of kinds that are not known here nothing."""
         found: dict[str, int] = {}

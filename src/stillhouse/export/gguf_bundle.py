@@ -14,9 +14,8 @@ from stillhouse.export.gguf_model import WEIGHTS_KEY, GgufFacts, write_gguf
 from stillhouse.export.gguf_parity import LIMITS, Reference, check_gguf
 from stillhouse.export.llama_cpp_order import GgufReport
 from stillhouse.models.source import open_folder
+from stillhouse.recipes.gguf_names import adapter_name, file_name
 from stillhouse.recipes.measuring import GgufWeights
-
-FOLDER = "gguf"
 
 _LEAST_MOVE = 1e-6
 """assumption: far below what one step of training moves a logit by."""
@@ -39,11 +38,6 @@ class GgufOrder:
     student: Reference
     max_kl: Mapping[GgufWeights, float] = field(default_factory=dict)
     threads: int = 0
-
-
-def file_name(name: str, weights: str) -> str:
-    """Of a file in `gguf/`, as the Hugging Face Hub and Ollama read it."""
-    return f"{name}-{weights.upper()}.gguf"
 
 
 def export_gguf(merged: Path, folder: Path, order: GgufOrder) -> tuple[GgufReport, ...]:
@@ -98,7 +92,7 @@ def export_gguf_adapter(
             "has no place for their rows",
             "ship the merged student instead: export.formats: [merged, gguf]",
         )
-    path = folder / file_name(f"{order.facts.name}-adapter", "f32")
+    path = folder / adapter_name(order.facts.name)
     write_gguf_adapter(adapter, base, path, order.facts)
     under = folder / f".{path.name}.base.gguf"
     try:

@@ -8,17 +8,12 @@ from transformers import PreTrainedModel
 
 from stillhouse.core.errors import ModelError
 from stillhouse.core.files import write_atomic
-from stillhouse.export.gguf_bundle import (
-    FOLDER,
-    GgufOrder,
-    export_gguf,
-    export_gguf_adapter,
-    file_name,
-)
+from stillhouse.export.gguf_bundle import GgufOrder, export_gguf, export_gguf_adapter
 from stillhouse.export.gguf_model import GgufFacts
 from stillhouse.export.gguf_parity import Reference
 from stillhouse.export.llama_cpp_order import GgufReport, LlamaCppOrder, Sources
 from stillhouse.export.modelfile import MODELFILE, modelfile_text
+from stillhouse.recipes.gguf_names import FOLDER, adapter_name, file_name
 
 
 def write_for_llama_cpp(
@@ -70,9 +65,7 @@ def _modelfile(order: LlamaCppOrder, merged: PreTrainedModel) -> str:
     asked = order.modelfile
     assert asked is not None
     weights = asked.weights or order.files.weights[0]
-    own = (
-        file_name(f"{order.name}-adapter", "f32") if asked.base else file_name(order.name, weights)
-    )
+    own = adapter_name(order.name) if asked.base else file_name(order.name, weights)
     prompts = [example.prompt for example in order.examples]
     config = merged.config.to_dict()
     return modelfile_text(asked, own, order.template, order.tokenizer, config, prompts)

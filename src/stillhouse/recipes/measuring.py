@@ -181,8 +181,8 @@ class Export(Section):
             `gguf_adapter` are the same for llama.cpp, and `modelfile` tells Ollama of them.
         gguf: which files the form of that name holds; needs the extra `gguf`.
         modelfile: what the form of that name holds.
-        evaluate: measure what ships as it will be loaded, and ask the gate about it again; the
-            time of one more evaluation.
+        evaluate: measure what ships as it will be loaded, each GGUF file by llama.cpp, and ask the
+            gate about it again; the time of one more evaluation each.
     """
 
     formats: tuple[
@@ -197,6 +197,18 @@ class Export(Section):
         """What the GGUF forms hold; None where there is none of them."""
         is_asked = any(name in self.formats for name in GGUF_FORMATS)
         return (self.gguf or Gguf()) if is_asked else None
+
+    @property
+    def evaluated(self) -> dict[str, GgufWeights | None]:
+        """The forms that are measured as they ship: their names, and of a GGUF file its weights."""
+        if not self.evaluate:
+            return {}
+        in_memory = any(name in self.formats for name in ("merged", "adapter"))
+        found: dict[str, GgufWeights | None] = {"exported": None} if in_memory else {}
+        files = self.gguf_files if "gguf" in self.formats else None
+        for weights in files.weights if files else ():
+            found[f"exported-{weights}" if found else "exported"] = weights
+        return found
 
     @model_validator(mode="after")
     def _modelfile_is_described(self) -> Self:

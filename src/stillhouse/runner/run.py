@@ -330,9 +330,11 @@ class _Run:
         verdict = Verdict.model_validate(manifest.summary["verdict"])
         if verdict.passed or not manifest.config["gate"]["enforce"]:
             return
-        who = _REFUSED[verdict.candidate]
+        name, _, weights = verdict.candidate.partition("-")
+        who = _REFUSED[name]
         raise GateRefusedError(
-            f"the gate refused {who[0]}:\n  " + "\n  ".join(verdict.reasons),
+            f"the gate refused {who[0]}{f' in {weights}' if weights else ''}:\n  "
+            + "\n  ".join(verdict.reasons),
             f"{who[1]}; the recipe names the fallback: {verdict.fallback}",
         )
 
