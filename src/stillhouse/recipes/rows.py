@@ -197,7 +197,8 @@ class Prepare(Section):
         system: text of a system message, with `{field}` places.
         user: text with `{field}` places.
         conversation: the field that holds the conversation; a usual name of the shape when absent.
-        answer: the field that holds the answer; an object is written as compact JSON.
+        answer: the field that holds the answer; an object is written as JSON.
+        answer_indent: blanks of each level of such JSON; compact, on one line, when absent.
         reference: the field that accuracy is measured against; the answer when absent.
         votes: the field that says how many people chose which class, as {"yes": 3, "no": 1} or as
             a list of their choices.
@@ -219,6 +220,7 @@ class Prepare(Section):
     user: str | None = None
     conversation: str | None = None
     answer: str | None = None
+    answer_indent: int | None = Field(default=None, ge=0, le=8)
     reference: str | None = None
     votes: str | None = None
     domain_field: str | None = None
