@@ -15,6 +15,7 @@ from stillhouse.data.columns import select_columns
 from stillhouse.data.conversations import build_shaper
 from stillhouse.data.decontamination import Evaluation, digest_evaluation
 from stillhouse.data.instructions import find_orders
+from stillhouse.data.prepare import prepare_rows
 from stillhouse.data.readers import read_rows
 from stillhouse.data.row_steps import build_row_step
 from stillhouse.recipes.data_steps import DropWhere
@@ -23,7 +24,6 @@ from stillhouse.recipes.text_steps import (
     Decontaminate,
     DropStyleReferences,
     FindInstructions,
-    RequireFields,
 )
 
 
@@ -37,32 +37,6 @@ def judge(settings, *rows, **where):
         is_drop = isinstance(outcome, Drop)
         found.append((outcome.reason, outcome.evidence) if is_drop else outcome.notes)
     return found
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "said"),
-    [
-        ("text", "x", ()),
-        ("text", " \n", ("q is blank", "' \\n'")),
-        ("text", None, ("q is null", "None")),
-        ("text", 3, ("q is no text", "3")),
-        ("number", 0, ()),
-        ("number", True, ("q is no number", "True")),
-        ("true_or_false", False, ()),
-        ("list", [], ()),
-        ("object", [], ("q is no object", "[]")),
-        ("any", 0, ()),
-        ("any", "", ("q is blank", "''")),
-    ],
-)
-def test_a_field_must_hold_what_the_recipe_says(kind, value, said):
-    assert judge(RequireFields(fields={"q": kind}), row(q=value)) == [said]
-
-
-def test_a_field_that_is_not_there_is_missing_and_paths_reach_inside():
-    wanted = RequireFields(fields={"q": "text", "a.b": "list"})
-
-    assert judge(wanted, row(q="x"), row(q="x", a={"b": [1]})) == [("a.b is missing", ""), ()]
 
 
 TABLE = (
@@ -87,7 +61,6 @@ def read_table(folder, text):
 
 def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
     steps = (
-        RequireFields(fields={"question": "text", "answer": "text"}),
         DropWhere(field="classification", equals="no"),
         DropWhere(field="correction", equals="invalid"),
     )
@@ -96,10 +69,15 @@ def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
         rows, drops, _ = run_step(build_row_step(wanted), rows)
         ended += [(drop.row.provenance, drop.reason) for drop in drops]
 
-    assert [one.fields["question"] for one in rows] == ["What is an asset?"]
+    prepare = Prepare(user="{question}", answer="answer", split=Split(parts={"holdout": 1}))
+    made = prepare_rows(rows, prepare)
+
+    assert [one.prompt[-1].content for one in made.examples] == ["What is an asset?"]
     assert ended == [
-        ("final_qa.csv:5", "answer is blank"), ("final_qa.csv:6", "question is blank"),
         ("final_qa.csv:3", "classification is no"), ("final_qa.csv:4", "correction is invalid"),
+    ]  # fmt: skip
+    assert [(drop.row.provenance, drop.reason) for drop in made.dropped] == [
+        ("final_qa.csv:5", "empty answer"), ("final_qa.csv:6", "empty prompt"),
     ]  # fmt: skip
 
 
@@ -293,7 +271,7 @@ def test_decontamination_of_real_rows_is_told(shared_file, capsys):
 
 def test_no_check_touches_a_row_that_is_fine():
     plain = row(q="What is an asset?", a="A resource.")
-    for wanted in (DropStyleReferences(), FindInstructions(), RequireFields(fields={"q": "text"})):
+    for wanted in (DropStyleReferences(), FindInstructions()):
         assert build_row_step(wanted).process([plain]) == [Keep(plain)]
 
 

@@ -12,7 +12,7 @@ from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropW
 from stillhouse.data.decontamination import DecontaminateStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.pairing import PairStep, Setting
-from stillhouse.data.text_checks import InstructionStep, RequireStep, ScrubStep, StyleStep
+from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -25,7 +25,6 @@ from stillhouse.recipes.text_steps import (
     Decontaminate,
     DropStyleReferences,
     FindInstructions,
-    RequireFields,
     ScrubPersonal,
 )
 
@@ -34,7 +33,6 @@ _PLAIN: dict[type, Callable[[Any], Step]] = {
     ConvertBlanks: ConvertBlanksStep,
     ConvertChoices: ConvertChoicesStep,
     MergeNearDuplicates: MergeStep,
-    RequireFields: RequireStep,
     ScrubPersonal: ScrubStep,
     DropStyleReferences: StyleStep,
     FindInstructions: InstructionStep,

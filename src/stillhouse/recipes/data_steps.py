@@ -12,7 +12,6 @@ from stillhouse.recipes.text_steps import (
     Decontaminate,
     DropStyleReferences,
     FindInstructions,
-    RequireFields,
     ScrubPersonal,
 )
 
@@ -152,7 +151,6 @@ _AnyStep = (
     | DropOutliers
     | MergeNearDuplicates
     | Augment
-    | RequireFields
     | ScrubPersonal
     | DropStyleReferences
     | FindInstructions

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -124,8 +126,20 @@ class Drop(Section):
     max_chars: Count | None = None
 
 
+CLEAN_PROFILES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "safe": {},
+        "nfkc": {"normalize": "NFKC"},
+        "ascii": {"fix_text": False, "normalize": "ascii"},
+    }
+)
+
+
 class Clean(Section):
-    """Repairs of the rows' texts.
+    """Repairs of the rows' texts; a profile's name stands for its settings.
+
+    `safe`, the default, loses no letter of any script; `nfkc` also writes compatibility forms out;
+    `ascii` is the founding form, which deletes most signs and every script but the Latin.
 
     Attributes:
         fix_text: undo mojibake with ftfy.
@@ -137,6 +151,15 @@ class Clean(Section):
     fix_text: bool = True
     normalize: Literal["NFC", "NFKC", "ascii", "none"] = "NFC"
     strip: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_profile(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given not in CLEAN_PROFILES:
+            raise ValueError(f"{given!r} is no profile; there are {', '.join(CLEAN_PROFILES)}")
+        return dict(CLEAN_PROFILES[given])
 
     @property
     def is_off(self) -> bool:

@@ -1,4 +1,4 @@
-"""Settings of the steps that look into the texts of a row: is it whole, may it be used."""
+"""Settings of the steps that look into the texts of a row: whose data is in it, may it be used."""
 
 from __future__ import annotations
 
@@ -9,21 +9,7 @@ from pydantic import Field
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count
 
-FieldKind = Literal["text", "number", "true_or_false", "list", "object", "any"]
-
 PersonalKind = Literal["email", "phone", "iban", "card", "ip", "login", "device", "name"]
-
-
-class RequireFields(Step):
-    """Drop the rows in which a field is missing, null, blank or of another kind.
-
-    Attributes:
-        fields: field to what it holds: `text`, `number`, `true_or_false`, `list`, `object`, or
-            `any`, which only must not be null or blank.
-    """
-
-    name: Literal["require_fields"] = "require_fields"
-    fields: dict[str, FieldKind] = Field(min_length=1)
 
 
 class ScrubPersonal(Step):
