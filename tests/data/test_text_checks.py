@@ -15,6 +15,7 @@ from stillhouse.data.columns import select_columns
 from stillhouse.data.conversations import build_shaper
 from stillhouse.data.decontamination import Evaluation, digest_evaluation
 from stillhouse.data.instructions import find_orders
+from stillhouse.data.prepare import prepare_rows
 from stillhouse.data.readers import read_rows
 from stillhouse.data.row_steps import Aids, build_row_step
 from stillhouse.recipes.data_steps import DropWhere
@@ -61,7 +62,6 @@ def read_table(folder, text):
 
 def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
     steps = (
-        Require(fields={"question": "text", "answer": "text"}),
         DropWhere(field="classification", equals="no"),
         DropWhere(field="correction", equals="invalid"),
     )
@@ -70,10 +70,15 @@ def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
         rows, drops, _ = run_step(build_row_step(wanted), rows)
         ended += [(drop.row.provenance, drop.reason) for drop in drops]
 
-    assert [one.fields["question"] for one in rows] == ["What is an asset?"]
+    prepare = Prepare(user="{question}", answer="answer", split=Split(parts={"holdout": 1}))
+    made = prepare_rows(rows, prepare)
+
+    assert [one.prompt[-1].content for one in made.examples] == ["What is an asset?"]
     assert ended == [
-        ("final_qa.csv:5", "answer is empty"), ("final_qa.csv:6", "question is empty"),
         ("final_qa.csv:3", "classification is no"), ("final_qa.csv:4", "correction is invalid"),
+    ]  # fmt: skip
+    assert [(drop.row.provenance, drop.reason) for drop in made.dropped] == [
+        ("final_qa.csv:5", "empty answer"), ("final_qa.csv:6", "empty prompt"),
     ]  # fmt: skip
 
 

@@ -65,10 +65,11 @@ def build_shaper(
             turns = (Message("system", system.fill(row)), *turns)
         prompt, answer = _cut_last_answer(turns, row.provenance)
         if prepare.answer:
-            answer = as_text(value_at(row, prepare.answer, "prepare.answer"))
+            answer = as_text(value_at(row, prepare.answer, "prepare.answer"), prepare.answer_indent)
         reference = answer
         if prepare.reference:
-            reference = as_text(value_at(row, prepare.reference, "prepare.reference"))
+            value = value_at(row, prepare.reference, "prepare.reference")
+            reference = as_text(value, prepare.answer_indent)
         draft = draft_of(row, prompt, answer, reference)
         return replace(
             draft,

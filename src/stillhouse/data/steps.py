@@ -25,6 +25,9 @@ _REPAIRS = ftfy.TextFixerConfig(
     explain=False,
 )
 
+_LONE = re.compile(r"((?<!\S)[ÂÃ](?=[ \t\n]|\Z))")
+"""Letters of their own, of which ftfy would make a blank or `à`."""
+
 _NOT_ASCII_SIGNS = re.compile(r"""[^\w\s.,;:!?"'()\-]""", re.ASCII)
 """source: the founding description of the accounting system, step clean."""
 
@@ -35,7 +38,7 @@ class CleanStep:
 
     settings: recipe.Clean
     name: str = "clean"
-    version: int = 1
+    version: int = 2
     kind: str = "map"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
@@ -62,7 +65,9 @@ def clean_text(text: str, settings: recipe.Clean) -> str:
     """
     if not _is_plain(text):
         if settings.fix_text:
-            text = ftfy.fix_text(text, _REPAIRS)
+            parts = _LONE.split(text)
+            parts[::2] = [ftfy.fix_text(part, _REPAIRS) for part in parts[::2]]
+            text = "".join(parts)
         if settings.normalize in ("NFC", "NFKC"):
             text = unicodedata.normalize(settings.normalize, text)
     if settings.normalize == "ascii":

@@ -100,15 +100,18 @@ def parse_template(text: str, setting: str) -> Template:
     return Template(setting, tuple(pieces))
 
 
-def as_text(value: Any) -> str | None:
+def as_text(value: Any, indent: int | None = None) -> str | None:
     """A value as it stands in a prompt or an answer.
 
     Args:
         value: a JSON value.
+        indent: blanks of each level of an object or list; None writes them without any.
 
     Returns:
-        Text unchanged, null as None, everything else as compact JSON with its keys in order.
+        Text unchanged, null as None, everything else as JSON with its keys in order.
     """
     if value is None or isinstance(value, str):
         return value
+    if indent is not None:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

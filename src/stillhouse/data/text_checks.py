@@ -1,4 +1,4 @@
-"""Steps that look into a row's texts: is it whole, whose data is in it, may it be used."""
+"""Steps that look into a row's texts: whose data is in it, may it be used, does it give orders."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -141,8 +143,20 @@ class Drop(Section):
     max_chars: Count | None = None
 
 
+CLEAN_PROFILES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "safe": {},
+        "nfkc": {"normalize": "NFKC"},
+        "ascii": {"fix_text": False, "normalize": "ascii"},
+    }
+)
+
+
 class Clean(Section):
-    """Repairs of the rows' texts.
+    """Repairs of the rows' texts; a profile's name stands for its settings.
+
+    `safe`, the default, loses no letter of any script; `nfkc` also writes compatibility forms out;
+    `ascii` is the founding form, which deletes most signs and every script but the Latin.
 
     Attributes:
         fix_text: undo mojibake with ftfy.
@@ -154,6 +168,15 @@ class Clean(Section):
     fix_text: bool = True
     normalize: Literal["NFC", "NFKC", "ascii", "none"] = "NFC"
     strip: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_profile(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given not in CLEAN_PROFILES:
+            raise ValueError(f"{given!r} is no profile; there are {', '.join(CLEAN_PROFILES)}")
+        return dict(CLEAN_PROFILES[given])
 
     @property
     def is_off(self) -> bool:
@@ -217,7 +240,8 @@ class Prepare(Section):
         system: text of a system message, with `{field}` places.
         user: text with `{field}` places.
         conversation: the field that holds the conversation; a usual name of the shape when absent.
-        answer: the field that holds the answer; an object is written as compact JSON.
+        answer: the field that holds the answer; an object is written as JSON.
+        answer_indent: blanks of each level of such JSON; compact, on one line, when absent.
         reference: the field that accuracy is measured against; the answer when absent.
         votes: the field that says how many people chose which class, as {"yes": 3, "no": 1} or as
             a list of their choices.
@@ -239,6 +263,7 @@ class Prepare(Section):
     user: str | None = None
     conversation: str | None = None
     answer: str | None = None
+    answer_indent: int | None = Field(default=None, ge=0, le=8)
     reference: str | None = None
     votes: str | None = None
     domain_field: str | None = None

@@ -1,4 +1,4 @@
-"""Settings of the steps that look into the texts of a row: is it whole, may it be used."""
+"""Settings of the steps that look into the texts of a row: whose data is in it, may it be used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pydantic import Field
 
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count
-
-FieldKind = Literal["text", "number", "true_or_false", "list", "object", "any"]
 
 PersonalKind = Literal["email", "phone", "iban", "card", "ip", "login", "device", "name"]
 
