@@ -15,10 +15,10 @@ from stillhouse.data.columns import select_columns
 from stillhouse.data.conversations import build_shaper
 from stillhouse.data.decontamination import Evaluation, digest_evaluation
 from stillhouse.data.instructions import find_orders
-from stillhouse.data.prepare import prepare_rows
 from stillhouse.data.readers import read_rows
-from stillhouse.data.row_steps import build_row_step
+from stillhouse.data.row_steps import Aids, build_row_step
 from stillhouse.recipes.data_steps import DropWhere
+from stillhouse.recipes.row_checks import Require
 from stillhouse.recipes.rows import Prepare, Source, Split
 from stillhouse.recipes.text_steps import (
     Decontaminate,
@@ -33,7 +33,7 @@ def row(number="1", **fields):
 
 def judge(settings, *rows, **where):
     found = []
-    for outcome in build_row_step(settings, **where).process(list(rows)):
+    for outcome in build_row_step(settings, Aids(**where)).process(list(rows)):
         is_drop = isinstance(outcome, Drop)
         found.append((outcome.reason, outcome.evidence) if is_drop else outcome.notes)
     return found
@@ -61,6 +61,7 @@ def read_table(folder, text):
 
 def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
     steps = (
+        Require(fields={"question": "text", "answer": "text"}),
         DropWhere(field="classification", equals="no"),
         DropWhere(field="correction", equals="invalid"),
     )
@@ -69,15 +70,10 @@ def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
         rows, drops, _ = run_step(build_row_step(wanted), rows)
         ended += [(drop.row.provenance, drop.reason) for drop in drops]
 
-    prepare = Prepare(user="{question}", answer="answer", split=Split(parts={"holdout": 1}))
-    made = prepare_rows(rows, prepare)
-
-    assert [one.prompt[-1].content for one in made.examples] == ["What is an asset?"]
+    assert [one.fields["question"] for one in rows] == ["What is an asset?"]
     assert ended == [
+        ("final_qa.csv:5", "answer is empty"), ("final_qa.csv:6", "question is empty"),
         ("final_qa.csv:3", "classification is no"), ("final_qa.csv:4", "correction is invalid"),
-    ]  # fmt: skip
-    assert [(drop.row.provenance, drop.reason) for drop in made.dropped] == [
-        ("final_qa.csv:5", "empty answer"), ("final_qa.csv:6", "empty prompt"),
     ]  # fmt: skip
 
 
@@ -271,7 +267,7 @@ def test_decontamination_of_real_rows_is_told(shared_file, capsys):
 
 def test_no_check_touches_a_row_that_is_fine():
     plain = row(q="What is an asset?", a="A resource.")
-    for wanted in (DropStyleReferences(), FindInstructions()):
+    for wanted in (DropStyleReferences(), FindInstructions(), Require(fields={"q": "text"})):
         assert build_row_step(wanted).process([plain]) == [Keep(plain)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
@@ -10,9 +11,15 @@ from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.decontamination import DecontaminateStep
+from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
+from stillhouse.data.option_match import Embed
+from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.require import RequireStep
+from stillhouse.data.semantic import MergeSemanticStep
 from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
+from stillhouse.data.tfidf import tfidf
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -21,6 +28,8 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.text_steps import (
     Decontaminate,
     DropStyleReferences,
@@ -28,11 +37,32 @@ from stillhouse.recipes.text_steps import (
     ScrubPersonal,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Aids:
+    """What a step may need besides its settings.
+
+    Attributes:
+        paired: what a `pair_with` step pairs with.
+        base: what the path of a file that a step names is relative to.
+        against: digest of the file that a `decontaminate` step names.
+        encode: the model that compares texts; None where the settings name none.
+    """
+
+    paired: Sequence[Setting] = ()
+    base: str = ""
+    against: str = ""
+    encode: Embed | None = None
+
+
+NO_AIDS = Aids()
+
 _PLAIN: dict[type, Callable[[Any], Step]] = {
     DropWhere: DropWhereStep,
     ConvertBlanks: ConvertBlanksStep,
-    ConvertChoices: ConvertChoicesStep,
     MergeNearDuplicates: MergeStep,
+    Require: RequireStep,
+    ReportDuplicates: ReportDuplicatesStep,
     ScrubPersonal: ScrubStep,
     DropStyleReferences: StyleStep,
     FindInstructions: InstructionStep,
@@ -40,16 +70,12 @@ _PLAIN: dict[type, Callable[[Any], Step]] = {
 """Steps that need their settings and nothing else."""
 
 
-def build_row_step(
-    wanted: DataStep, paired: Sequence[Setting] = (), base: str = "", against: str = ""
-) -> Step:
+def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
-        paired: what a `pair_with` step pairs with.
-        base: what the path of a file that a step names is relative to.
-        against: digest of the file that a `decontaminate` step names.
+        aids: what it may need besides.
 
     Returns:
         Picklable, so that other processes can do it.
@@ -62,9 +88,15 @@ def build_row_step(
         return plain(wanted)
     match wanted:
         case PairWith():
-            return PairStep(wanted, paired)
+            return PairStep(wanted, aids.paired)
         case Decontaminate():
-            return DecontaminateStep(wanted, base, against)
+            return DecontaminateStep(wanted, aids.base, aids.against)
+        case ConvertChoices():
+            return ConvertChoicesStep(wanted, aids.encode)
+        case MergeSemanticDuplicates():
+            return MergeSemanticStep(wanted, aids.encode or tfidf)
+        case DropOutliers():
+            return OutlierStep(wanted, aids.encode or tfidf)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

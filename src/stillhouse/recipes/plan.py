@@ -21,7 +21,7 @@ STAGE_VERSIONS = {
     "prepare": 5,
     "finetune": 4,
     "label": 8,
-    "train": 6,
+    "train": 7,
     "evaluate": 7,
     "speed": 1,
     "judge": 1,

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.production_log import ProductionLog
+from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_checks import DUPLICATES
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 from stillhouse.recipes.text_steps import Decontaminate
 
@@ -101,11 +104,25 @@ class Collect(Section):
         source: where the rows come from.
         columns: our name to a dotted path in the record (`choices.text.0`); empty keeps all.
         limit: read at most that many rows.
+        log: the rows are an application's own log: which of them are kept.
+        rights: what the rows may be used for, and whom they are about. `rights` and `log` name
+            fields as they are read, before `columns`.
     """
 
     source: Source
     columns: dict[str, str] = Field(default_factory=dict)
     limit: Count | None = None
+    log: ProductionLog | None = None
+    rights: Rights = Rights()
+
+    @model_validator(mode="after")
+    def _devices_are_hashed(self) -> Self:
+        if self.log and self.log.device_as not in self.rights.hash_fields:
+            raise ValueError(
+                "a log holds ids of devices, which are not kept as they are: write rights: "
+                f"{{hash_fields: [{self.log.device_as}], salt_env: NAME}}"
+            )
+        return self
 
 
 class Drop(Section):
@@ -170,6 +187,9 @@ class Clean(Section):
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
 
 
+CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
+
+
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction, or `rest`.
 
@@ -230,6 +250,9 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done, see below.
+        csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
+            after a step, by its name; `discarded`, the rows that ended with step and reason; or of
+            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
         cut_field: the field of `user` that loses its end where a prompt is too long, such as
@@ -251,6 +274,7 @@ class Prepare(Section):
     clean: Clean = Clean()
     drop: Drop = Drop()
     steps: tuple[DataStep, ...] = ()
+    csv: dict[CsvName, str] = Field(default_factory=dict)
     split: Split
     max_tokens: Count | None = None
     cut_field: str | None = None
@@ -273,6 +297,24 @@ class Prepare(Section):
     def decontaminations(self) -> tuple[Decontaminate, ...]:
         """The steps of the name decontaminate."""
         return tuple(step for step in self.steps if isinstance(step, Decontaminate))
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each named step is called in this recipe: the second of one name has `-2` behind."""
+        names = [step.name for step in self.steps]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        numbered = zip(names, before, strict=True)
+        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
+
+    @model_validator(mode="after")
+    def _copies_are_of_something(self) -> Self:
+        known = ["discarded", *self.step_names]
+        if "report_duplicates" in self.step_names:
+            known += DUPLICATES
+        for file, of in self.csv.items():
+            if of not in known:
+                raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:

@@ -6,18 +6,19 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Row
 from stillhouse.data.account import run_step
 from stillhouse.data.row_steps import require_rows
 from stillhouse.recipes.estimate import Corpus
+from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.plan import Plan
 from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Wanted, make_examples
-from stillhouse.stages.rows import iterate_rows
+from stillhouse.stages.rows import collect_rows
 from stillhouse.stages.step import step_of
 from stillhouse.tokens.encode import encode_conversation
 from stillhouse.tokens.show import MaskView, explain_mask
@@ -99,7 +100,8 @@ class Preview:
 def preview(resolved: Resolved) -> Preview:
     """The examples of a recipe, made in memory; nothing is kept."""
     recipe = resolved.recipe
-    rows = list(islice(iterate_rows(recipe.collect, resolved.loaded.base_folder), _MOST_ROWS))
+    base = resolved.loaded.base_folder
+    rows = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS).rows
     scratch = recipe.reading_model.scratch
     template = recipe.reading_model.model_dump(mode="json")["template"]
     reader = resolved.locations.get("tokenizer")
@@ -129,11 +131,17 @@ def _do_steps(rows: list[Row], plan: Plan, base: str) -> tuple[list[Row], Counte
     """What the named steps make of rows, and why others ended."""
     reasons = Counter[str]()
     for instance in plan.instances:
-        if instance.stage == "step":
+        is_done = instance.stage == "step" and not _compares_meanings(instance.config)
+        if is_done:
             rows, ended, count = run_step(step_of(instance.config, base), rows)
             require_rows(count)
             reasons.update(one.reason for one in ended)
     return rows, reasons
+
+
+def _compares_meanings(config: dict[str, Any]) -> bool:
+    """Whether a step compares all rows, perhaps by a model: too long for a look at a recipe."""
+    return config.get("step", {}).get("name") in COMPARING
 
 
 def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, MaskView]:

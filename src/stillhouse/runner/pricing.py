@@ -15,6 +15,7 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
+from stillhouse.recipes.measuring_cost import Asked, Measured, with_measurements
 from stillhouse.recipes.memory import ALONE, HEAVY_BYTES, Beside, Held
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.rates import Rates
@@ -126,7 +127,20 @@ class Pricer:
         assert training is not None
         corpus = self.seen.count(training.parts, self._answer)
         held = self._held(training, self._recipe.teacher.quantization)
-        return training_cost(self._teacher, training, corpus, self._machine, held=held)
+        cost = training_cost(self._teacher, training, corpus, self._machine, held=held)
+        validation = self.seen.count(("validation",), self._answer)
+        measured = self._measured(training, validation)
+        return with_measurements(cost, self._teacher, training, measured, self._machine)
+
+    def _measured(self, training: Training, validation: Corpus) -> Measured:
+        """What is measured while a model trains; of a live teacher nothing yet."""
+        wanted = min(training.validation.examples, validation.examples)
+        if not wanted:
+            return Measured(validation)
+        settings = self._recipe.evaluate
+        texts = _share(validation, wanted / validation.examples)
+        longest = min(settings.max_new_tokens or self._longest_answer, self._longest_answer)
+        return Measured(validation, asked=Asked(texts, settings.batch_size, longest))
 
     def _held(self, training: Training, quantization: str) -> Held:
         """Frozen weights are in the run's dtype, unless a bias of theirs learns."""
@@ -190,10 +204,7 @@ class Pricer:
         domains = instance.config.get("domains")
         if not domains:
             return self._train_on(instance, "")
-        length = self._recipe.train.length
-        costs = [self._train_on(instance, name) for name in domains]
-        kept = (length.steps or 0) // length.checkpoint_every if length.checkpoint_every else 0
-        return domains_cost(costs, kept)
+        return domains_cost([self._train_on(instance, name) for name in domains], self._recipe)
 
     def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
@@ -202,22 +213,29 @@ class Pricer:
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = _repeated(own, self._recipe.label.samples)
-        corpus = corpus if twin else own
+        validation = self.seen.count(("validation",), self._answer, domain)
         if twin:
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
+        else:
+            corpus, validation = own, _repeated(validation, self._recipe.label.samples)
+        measured = self._measured(training, validation)
         if training.mode == "cached" and self._recipe.label.stores_classes and not twin:
             corpus = self._over_classes(corpus)
-        return training_cost(
+            measured = replace(measured, validation=self._over_classes(validation))
+        beside = ALONE if twin else self._beside()
+        cost = training_cost(
             self._student,
             training,
             corpus,
             self._machine,
             target_bytes=0.0 if twin else self._target_memory(),
             held=self._held(training, self._recipe.student.quantization),
-            beside=ALONE if twin else self._beside(),
+            beside=beside,
         )
+        measured = replace(measured, teacher=beside.teacher)
+        return with_measurements(cost, self._student, training, measured, self._machine)
 
     def _over_classes(self, corpus: Corpus) -> Corpus:
         """Each example with every named answer behind its prompt, as one tree."""
