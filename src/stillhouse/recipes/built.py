@@ -111,7 +111,7 @@ def _production_rules(recipe: Recipe) -> list[str]:
 
 
 def _unbuilt_steps(prepare: Prepare) -> list[str]:
-    return [step.name for step in prepare.steps if step.name in ("drop_outliers", "augment")]
+    return [step.name for step in prepare.steps if step.name == "augment"]
 
 
 _METRIC = (

@@ -7,7 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.production_log import ProductionLog
+from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_checks import DUPLICATES
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
+from stillhouse.recipes.text_steps import Decontaminate
 
 
 class SampleRows(Section):
@@ -98,11 +102,25 @@ class Collect(Section):
         source: where the rows come from.
         columns: our name to a dotted path in the record (`choices.text.0`); empty keeps all.
         limit: read at most that many rows.
+        log: the rows are an application's own log: which of them are kept.
+        rights: what the rows may be used for, and whom they are about. `rights` and `log` name
+            fields as they are read, before `columns`.
     """
 
     source: Source
     columns: dict[str, str] = Field(default_factory=dict)
     limit: Count | None = None
+    log: ProductionLog | None = None
+    rights: Rights = Rights()
+
+    @model_validator(mode="after")
+    def _devices_are_hashed(self) -> Self:
+        if self.log and self.log.device_as not in self.rights.hash_fields:
+            raise ValueError(
+                "a log holds ids of devices, which are not kept as they are: write rights: "
+                f"{{hash_fields: [{self.log.device_as}], salt_env: NAME}}"
+            )
+        return self
 
 
 class Drop(Section):
@@ -146,6 +164,9 @@ class Clean(Section):
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
 
 
+CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
+
+
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction, or `rest`.
 
@@ -155,12 +176,19 @@ class Split(Section):
         parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
             holdout.
         group_by: fields; rows that share a value of all of them stay in one part.
+        near_duplicates: rows of which the own texts, without the template's, share that much of
+            their pairs of words stay in one part; 0.8 is a good one. Numbers do not matter. Without
+            it the report tells how many measured rows have a near copy that is learned.
+        shared_words: drop rows to learn from that share a run of so many words with a row of
+            validation or holdout; 13 is usual, 8 strict.
         stratify_by: a field; each part keeps the shares of its values.
         seed: another seed deals the rows out otherwise.
     """
 
     parts: dict[str, PartSize]
     group_by: tuple[str, ...] = ()
+    near_duplicates: float | None = Field(default=None, gt=0.0, le=1.0)
+    shared_words: Count | None = None
     stratify_by: str | None = None
     seed: Seed = 0
 
@@ -197,11 +225,11 @@ class Prepare(Section):
         answer_format: `json` measures field by field, `label` is one of a closed set.
         clean: repairs of the rows' texts.
         drop: which rows end here.
-        steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `drop_where`, `convert_blanks`, `convert_choices`, see below.
+        steps: named steps with their settings, in the order in which they are done, see below.
         split: what each example is for.
-        max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
-            user message, an answer never.
+        max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
+        cut_field: the field of `user` that loses its end where a prompt is too long, such as
+            `lyrics`; without it the longest user message loses its beginning.
         too_long_at_most: share of the examples that may be dropped because their answer does not
             fit beside a prompt that was cut; above it nothing is prepared.
     """
@@ -218,8 +246,10 @@ class Prepare(Section):
     clean: Clean = Clean()
     drop: Drop = Drop()
     steps: tuple[DataStep, ...] = ()
+    csv: dict[CsvName, str] = Field(default_factory=dict)
     split: Split
     max_tokens: Count | None = None
+    cut_field: str | None = None
     too_long_at_most: Fraction = 0.2
 
     @property
@@ -235,12 +265,37 @@ class Prepare(Section):
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
 
+    @property
+    def decontaminations(self) -> tuple[Decontaminate, ...]:
+        """The steps of the name decontaminate."""
+        return tuple(step for step in self.steps if isinstance(step, Decontaminate))
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each named step is called in this recipe: the second of one name has `-2` behind."""
+        names = [step.name for step in self.steps]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        numbered = zip(names, before, strict=True)
+        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
+
+    @model_validator(mode="after")
+    def _copies_are_of_something(self) -> Self:
+        known = ["discarded", *self.step_names]
+        if "report_duplicates" in self.step_names:
+            known += DUPLICATES
+        for file, of in self.csv.items():
+            if of not in known:
+                raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
+        return self
+
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:
         if self.shape == "template" and not self.user:
             raise ValueError('shape "template" needs prepare.user, for example "{text}"')
         if self.shape != "template" and self.user:
             raise ValueError(f'shape "{self.shape}" takes its prompt from the rows: remove user')
+        if self.shape != "template" and self.cut_field:
+            raise ValueError(f'shape "{self.shape}" has no fields to cut: remove cut_field')
         if self.shape in ("messages", "sharegpt") and self.answer:
             raise ValueError(f'shape "{self.shape}" holds its answers itself: remove answer')
         return self

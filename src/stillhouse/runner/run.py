@@ -29,12 +29,14 @@ from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
 from stillhouse.store.account import ACCOUNT
 from stillhouse.store.artifacts import ArtifactStore, Manifest
+from stillhouse.store.erasures import Erasures, read_erasures
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
@@ -79,6 +81,11 @@ class Place:
     def account(self) -> Path:
         """The folder of what was asked of models behind an API, by all runs of this root."""
         return self.root / ACCOUNT
+
+    @property
+    def erasures(self) -> Erasures:
+        """What people asked to be erased of all runs of this root."""
+        return read_erasures(self.root)
 
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""
@@ -182,6 +189,7 @@ class _Run:
         self.folder.update(self.record)
         if failed:
             self.tell(Event("failed", failed, {"state": state, "message": message}))
+        write_row_files(self.folder, self.store)
         path = write_run_report(self.folder, self.store)
         self.tell(Event("run", "", {"state": state, "report": str(path)}))
 
