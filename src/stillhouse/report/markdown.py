@@ -300,12 +300,13 @@ def _rows(content: RunReport) -> Iterator[str]:
                 markdown_text(step.step),
                 count_text(step.rows_in),
                 count_text(step.rows_out),
+                count_text(step.emitted),
                 count_text(step.changed),
                 markdown_text(", ".join(f"{k} {v:,}" for k, v in step.ended.items()) or "none"),
             )
             for step in content.row_flow
         ]
-        yield markdown_table(("step", "in", "out", "changed", "dropped"), rows)
+        yield markdown_table(("step", "in", "out", "made", "changed", "dropped"), rows)
     if content.licences:
         yield f"Licences of the rows: {markdown_text(content.licences)}."
     if content.warnings:
