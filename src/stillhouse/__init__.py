@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ImportCall,
         check,
         compare,
+        erase,
         example_targets,
         explain,
         forecast_targets,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         show_targets,
         status,
         verify_targets,
+        write_chat,
         write_report,
     )
     from stillhouse.core.errors import StillhouseError
@@ -38,6 +40,7 @@ __all__ = [
     "StillhouseError",
     "check",
     "compare",
+    "erase",
     "example_targets",
     "explain",
     "forecast_targets",
@@ -52,6 +55,7 @@ __all__ = [
     "show_targets",
     "status",
     "verify_targets",
+    "write_chat",
     "write_report",
 ]
 

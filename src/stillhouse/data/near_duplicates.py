@@ -35,6 +35,10 @@ _COMPARED_BEFORE = 32
 """assumption: in a band that many texts share, most are of one kind; each is compared with the last
 32 before it, and with all others that it meets in other bands."""
 
+_MET_IN_A_BAND, _COMPARED_EXACTLY = 256, 8
+"""assumption: of texts that share 0.8 of their groups and so about 13 of 32 bands, one is among the
+eight that share most."""
+
 Hashes = NDArray[np.uint64]
 
 
@@ -149,6 +153,47 @@ def find_alike(texts: Shingled, threshold: float) -> dict[str, Alike]:
         for place in sorted(overlap)
         if lead(place) != place
     }
+
+
+def find_near(
+    texts: Shingled, wanted: NDArray[np.int64], others: NDArray[np.int64], threshold: float
+) -> dict[int, int]:
+    """Which texts say the same as one of the others.
+
+    Args:
+        texts: all of them.
+        wanted: places of those that are asked about.
+        others: places of those that they are held against.
+        threshold: overlap from which two texts say the same, in (0, 1].
+
+    Returns:
+        Place to the place of one of the others.
+    """
+    if not len(wanted) or not len(others):
+        return {}
+    bands_NB = _bands(texts, np.arange(len(texts.names)))
+    orders = np.argsort(bands_NB[others], axis=0, kind="stable")
+    ordered = np.take_along_axis(bands_NB[others], orders, axis=0)
+    first, last = (
+        np.stack([np.searchsorted(ordered[:, band], bands_NB[wanted, band], side) for band in
+                  range(BANDS)], axis=1)
+        for side in ("left", "right")
+    )  # fmt: skip
+    found: dict[int, int] = {}
+    for number in np.flatnonzero((first < last).any(axis=1)):
+        place = int(wanted[number])
+        met = np.concatenate([
+            orders[start : min(end, start + _MET_IN_A_BAND), band]
+            for band, (start, end) in enumerate(zip(first[number], last[number], strict=True))
+        ])  # fmt: skip
+        names, counts = np.unique(met, return_counts=True)
+        # The more bands two texts agree in, the more groups they share.
+        for likely in names[np.argsort(-counts, kind="stable")[:_COMPARED_EXACTLY]]:
+            other = int(others[likely])
+            if _overlap(texts.of(place), texts.of(other)) >= threshold:
+                found[place] = other
+                break
+    return found
 
 
 def _overlap(one: Hashes, other: Hashes) -> float:

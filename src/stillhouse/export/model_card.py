@@ -20,6 +20,7 @@ class CardFacts:
         base: hub id or description of what the student started from.
         metrics: name -> text, such as `0.91 (0.89 to 0.93)`.
         licences: what -> licence, such as `teacher weights` -> `apache-2.0`.
+        warnings: what whoever uses the student must know, one sentence each.
     """
 
     name: str
@@ -28,6 +29,7 @@ class CardFacts:
     base: str
     metrics: Mapping[str, str] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def model_card(facts: CardFacts, formats: tuple[str, ...]) -> str:
@@ -44,6 +46,7 @@ def model_card(facts: CardFacts, formats: tuple[str, ...]) -> str:
         f"# {facts.name}",
         f"A student distilled by the recipe `{facts.recipe}`.",
         f"- teacher: {facts.teacher}\n- started from: {facts.base}",
+        _list("Warnings", facts.warnings),
         _table("Measured on the holdout", "metric", "value", facts.metrics),
         _table("Licences", "of", "licence", facts.licences),
         "## Use\n\n" + "\n\n".join(_USES[name] for name in formats if name in _USES),
@@ -75,6 +78,19 @@ _USES = {
         "from peft import PeftModel\n\n"
         'model = PeftModel.from_pretrained(base_model, "adapter")\n```'
     ),
+    "gguf": (
+        "`gguf/` holds the whole student for llama.cpp, one file for each kind of weights:\n\n"
+        "```bash\nllama-server -m gguf/NAME.gguf --jinja\n```"
+    ),
+    "gguf_adapter": (
+        "`gguf/NAME-adapter.gguf` is the adapter for llama.cpp, to be put on the model that the "
+        "student started from; `stillhouse.weights.sha256` in it names those weights:\n\n"
+        "```bash\nllama-server -m BASE.gguf --lora gguf/NAME-adapter.gguf --jinja\n```"
+    ),
+    "modelfile": (
+        "`gguf/Modelfile` tells Ollama of it:\n\n"
+        "```bash\ncd gguf && ollama create NAME -f Modelfile\n```"
+    ),
     "adapters_kd": (
         "`adapters_kd/` holds one adapter for each domain, to be put on the model that all of them "
         "started from (`base/`, where nobody else has that one); `kd_config.json` beside an "
@@ -85,6 +101,10 @@ _USES = {
         'model.set_adapter("OTHER")\n```'
     ),
 }
+
+
+def _list(title: str, lines: tuple[str, ...]) -> str:
+    return "\n".join([f"## {title}", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
 def _table(title: str, left: str, right: str, entries: Mapping[str, str]) -> str:

@@ -12,6 +12,12 @@ from stillhouse.recipes.rewording import Augment, Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, MayAsk, Step
 from stillhouse.recipes.section import Count, Seed
+from stillhouse.recipes.text_steps import (
+    Decontaminate,
+    DropStyleReferences,
+    FindInstructions,
+    ScrubPersonal,
+)
 
 
 class PairWith(Step):
@@ -126,6 +132,10 @@ _AnyStep = (
     | MergeSemanticDuplicates
     | Rephrase
     | Augment
+    | ScrubPersonal
+    | DropStyleReferences
+    | FindInstructions
+    | Decontaminate
 )
 
 DataStep = Annotated[_AnyStep, Field(discriminator="name")]

@@ -6,7 +6,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from stillhouse.recipes.plan import Plan
 from stillhouse.recipes.row_step import Step
 from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Wanted, make_examples
-from stillhouse.stages.rows import iterate_rows
+from stillhouse.stages.rows import collect_rows
 from stillhouse.stages.step import settings_of, step_of
 from stillhouse.stages.step_engines import note_engines
 from stillhouse.tokens.encode import encode_conversation
@@ -107,7 +106,8 @@ class Preview:
 def preview(resolved: Resolved) -> Preview:
     """The examples of a recipe, made in memory; nothing is kept."""
     recipe = resolved.recipe
-    rows = list(islice(iterate_rows(recipe.collect, resolved.loaded.base_folder), _MOST_ROWS))
+    base = resolved.loaded.base_folder
+    rows = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS).rows
     scratch = recipe.reading_model.scratch
     template = recipe.reading_model.model_dump(mode="json")["template"]
     reader = resolved.locations.get("tokenizer")
@@ -126,7 +126,7 @@ def preview(resolved: Resolved) -> Preview:
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
         asked: dict[tuple[str, str], list[Example]] = {}
-        rows, reasons = _do_steps(rows, resolved.plan, asked)
+        rows, reasons = _do_steps(rows, resolved.plan, resolved.locations["base"], asked)
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
@@ -153,7 +153,7 @@ def _noted(
 
 
 def _do_steps(
-    rows: list[Row], plan: Plan, asked: dict[tuple[str, str], list[Example]]
+    rows: list[Row], plan: Plan, base: str, asked: dict[tuple[str, str], list[Example]]
 ) -> tuple[list[Row], Counter[str]]:
     """What the named steps make of rows, by rule where they would ask, and why others ended."""
     reasons = Counter[str]()
@@ -166,7 +166,7 @@ def _do_steps(
             for engine in engines.values():
                 OutlierJudge(engine)(likely_suspects(settings, rows))
         if not _compares_meanings(instance.config):
-            rows, ended, count = run_step(step_of(instance.config, engines=engines), rows)
+            rows, ended, count = run_step(step_of(instance.config, base, engines=engines), rows)
             require_rows(count)
             reasons.update(one.reason for one in ended)
     return rows, reasons

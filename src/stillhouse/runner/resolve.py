@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import ModelError, NotBuiltError, RecipeError
+from stillhouse.data.decontamination import digest_evaluation
 from stillhouse.data.probe import SourceFacts
+from stillhouse.data.rights import NOTHING_HELD, Held
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
     ModelFolder,
@@ -23,11 +27,11 @@ from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
-from stillhouse.recipes.prompts import load_prompt
+from stillhouse.recipes.prompts import PromptTemplate, load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
-from stillhouse.runner.encoders import dtype_of_encoders, find_encoders
+from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_encoders
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
@@ -35,7 +39,8 @@ from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.runner.step_engines import find_step_engines
-from stillhouse.stages.rows import probe_collect, read_settings
+from stillhouse.stages.rows import probe_held, read_settings
+from stillhouse.store.erasures import NOTHING_ERASED, Erasures
 from stillhouse.tokens.files import digest_tokenizer
 
 
@@ -53,6 +58,7 @@ class Resolved:
         student: likewise.
         plan: every instance with its hash.
         locations: where contents lie on this machine.
+        held: what is held back of the rows beside what the recipe says.
     """
 
     loaded: Loaded
@@ -64,6 +70,7 @@ class Resolved:
     student: ModelFolder | None
     plan: Plan
     locations: dict[str, str] = field(default_factory=dict)
+    held: Held = NOTHING_HELD
 
     def recipe_text(self) -> str:
         """The recipe's file, with what the call changed as comments on top."""
@@ -81,12 +88,19 @@ class _Found:
     digest: str = ""
 
 
-def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Resolved:
+def resolve(
+    loaded: Loaded,
+    recipe: Recipe,
+    erasures: Erasures = NOTHING_ERASED,
+    *,
+    with_weights: bool = False,
+) -> Resolved:
     """Find, check and digest what the recipe names, and plan it.
 
     Args:
         loaded: the recipe as written.
         recipe: the recipe as it is run.
+        erasures: of the folder that holds the runs.
         with_weights: also download a hub model's weights; its config and tokenizer are enough
             for a plan.
 
@@ -101,58 +115,82 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     check_pairing(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
-    prompt = recipe.label.prompt and load_prompt(
-        base / recipe.label.prompt, f"{loaded.origin} label.prompt"
-    )
+    prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
-        source = probe_collect(recipe.collect, base)
+        probed = probe_held(recipe.collect, base, erasures)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
         engines = find_step_engines(recipe, loaded, find.weights_of)
         encoders = find_encoders(recipe, base, with_weights=with_weights)
-    check_columns(recipe, loaded, source.rows, probes)
+    check_columns(recipe, loaded, probed.facts.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
-    limits = {"teacher": _context(recipe.teacher, teacher)}
-    limits |= {"student": _context(recipe.student, student)}
+    limits = {
+        "teacher": _context(recipe.teacher, teacher),
+        "student": _context(recipe.student, student),
+    }
     _refuse_short_teacher(loaded, recipe.prepare.max_tokens, limits)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
     check_layers(recipe, {"teacher": teacher, "student": student}, loaded)
     content = Content(
-        source=source.digest,
+        source=probed.facts.digest,
         teacher=found["teacher"].digest,
         student=found["student"].digest,
         tokenizer=digest_tokenizer(reader.path) if reader else "",
         context=min((limit for limit in limits.values() if limit), default=0),
-        prompt=prompt or None,
+        prompt=prompt,
         harness=harness[1],
-        paired=tuple(
-            tuple((setting.name, setting.value) for setting in read_settings(step, base))
-            for step in recipe.prepare.pairings
-        ),
+        paired=_paired(recipe, base),
+        against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         deepspeed=find_deepspeed(recipe, loaded),
         engines={name: one.content for name, one in engines.items()},
         encoders=tuple(one.content for one in encoders),
         encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
+        held=probed.plan,
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations |= {"source": recipe.collect.source.file or ""}
-    locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
-    locations |= {"tokenizer": str(reader.path)} if reader else {}
-    locations |= {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
-    locations |= {f"encoder {one.content}": str(one.folder) for one in encoders}
-    locations |= {"ray": recipe.compute.ray} if recipe.compute.ray else {}
+    locations |= _of_rows(recipe, compute) | _of_models(found, recipe, encoders)
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
-    return Resolved(
-        loaded, recipe, host, compute, source, teacher, student, plan, locations=locations
+    found_rows = (probed.facts, teacher, student, plan, locations, probed.held)
+    return Resolved(loaded, recipe, host, compute, *found_rows)
+
+
+def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
+    return tuple(
+        tuple((setting.name, setting.value) for setting in read_settings(step, base))
+        for step in recipe.prepare.pairings
     )
+
+
+def _own_prompt(recipe: Recipe, loaded: Loaded) -> PromptTemplate | None:
+    named = recipe.label.prompt
+    if not named:
+        return None
+    return load_prompt(loaded.base_folder / named, f"{loaded.origin} label.prompt")
+
+
+def _of_models(
+    found: dict[str, _Found], recipe: Recipe, encoders: Sequence[FoundEncoder]
+) -> dict[str, str]:
+    """Where the folders of models lie; an encoder by its content."""
+    folders = {name: str(one.folder.path) for name, one in found.items() if one.folder}
+    reader = found[recipe.reader].folder
+    tokenizer = {"tokenizer": str(reader.path)} if reader else {}
+    return folders | tokenizer | {f"encoder {one.content}": str(one.folder) for one in encoders}
+
+
+def _of_rows(recipe: Recipe, compute: ResolvedCompute) -> dict[str, str]:
+    """Where rows lie, and who works on them."""
+    by = {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
+    ray = {"ray": recipe.compute.ray} if recipe.compute.ray else {}
+    return {"source": recipe.collect.source.file or ""} | by | ray
 
 
 def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:

@@ -26,7 +26,7 @@ from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.events import Event, OnEvent, ignore
-from stillhouse.runner.extras import require_harness, require_train
+from stillhouse.runner.extras import require_gguf, require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.row_files import write_row_files
@@ -36,6 +36,7 @@ from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
 from stillhouse.store.account import ACCOUNT
 from stillhouse.store.artifacts import ArtifactStore, Manifest
+from stillhouse.store.erasures import Erasures, read_erasures
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
@@ -80,6 +81,11 @@ class Place:
     def account(self) -> Path:
         """The folder of what was asked of models behind an API, by all runs of this root."""
         return self.root / ACCOUNT
+
+    @property
+    def erasures(self) -> Erasures:
+        """What people asked to be erased of all runs of this root."""
+        return read_erasures(self.root)
 
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""
@@ -223,6 +229,11 @@ class _Run:
             require_train()
         if any(item.stage == "harness" for item in waiting):
             require_harness()
+        if (
+            any(item.stage == "export" for item in waiting)
+            and self.resolved.recipe.export.gguf_files
+        ):
+            require_gguf()
         for heavy in kinds:
             server = StageServer(
                 self.folder.path / "log.txt",
@@ -329,9 +340,11 @@ class _Run:
         verdict = Verdict.model_validate(manifest.summary["verdict"])
         if verdict.passed or not manifest.config["gate"]["enforce"]:
             return
-        who = _REFUSED[verdict.candidate]
+        name, _, weights = verdict.candidate.partition("-")
+        who = _REFUSED[name]
         raise GateRefusedError(
-            f"the gate refused {who[0]}:\n  " + "\n  ".join(verdict.reasons),
+            f"the gate refused {who[0]}{f' in {weights}' if weights else ''}:\n  "
+            + "\n  ".join(verdict.reasons),
             f"{who[1]}; the recipe names the fallback: {verdict.fallback}",
         )
 
