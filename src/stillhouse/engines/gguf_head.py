@@ -8,6 +8,7 @@ Source: the GGUF format, version 3, of ggml's documentation.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,9 @@ _BLOCKS = {
 }  # fmt: skip
 """Kind -> numbers and bytes of a block. paper: ggml.h, `ggml_type`; rarer kinds are left alone."""
 
+_NAMES = {0: "F32", 1: "F16", 2: "Q4_0", 6: "Q5_0", 8: "Q8_0", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
+          30: "BF16"}  # fmt: skip
+
 _MEND = "it is cut off or damaged: make or download it again"
 
 
@@ -48,6 +52,20 @@ class GgufHead:
     facts: dict[str, Any] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def num_parameters(self) -> int:
+        """Of all tensors together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def bytes_by_kind(self) -> dict[str, int]:
+        """What the tensors of each kind take; of kinds that are not known here nothing."""
+        found: dict[str, int] = {}
+        for name, kind in self.kinds.items():
+            if kind in _BLOCKS:
+                label = _NAMES.get(kind, f"kind {kind}")
+                found[label] = found.get(label, 0) + _num_bytes(self.shapes[name], kind)
+        return dict(sorted(found.items()))
 
     @property
     def architecture(self) -> str:
@@ -119,11 +137,7 @@ class _Reader:
             raise _DamagedError(f"its alignment is {alignment!r}")
         start = -(-self._stream.tell() // alignment) * alignment
         for name, offset in offsets:
-            numbers, size = _BLOCKS.get(self._head.kinds[name], (1, 0))
-            count = 1
-            for length in self._head.shapes[name]:
-                count *= length
-            end = start + offset + count // numbers * size
+            end = start + offset + _num_bytes(self._head.shapes[name], self._head.kinds[name])
             if end > self._size:
                 raise _DamagedError(
                     f"the tensor {name!r} ends at byte {end}, the file at {self._size}"
@@ -180,3 +194,8 @@ class _Reader:
         if len(found) < count:
             raise _DamagedError(f"it ends at byte {self._size}, in the middle of its head")
         return found
+
+
+def _num_bytes(shape: tuple[int, ...], kind: int) -> int:
+    numbers, size = _BLOCKS.get(kind, (1, 0))
+    return math.prod(shape) // numbers * size

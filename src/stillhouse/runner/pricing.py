@@ -15,6 +15,7 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
+from stillhouse.recipes.export_bytes import BundleBytes, bundle_bytes
 from stillhouse.recipes.measuring_cost import Asked, Measured, with_measurements
 from stillhouse.recipes.memory import ALONE, HEAVY_BYTES, Beside, Held
 from stillhouse.recipes.plan import Instance
@@ -359,12 +360,19 @@ class Pricer:
 
     def _export(self, _: Instance) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
-        memory = HEAVY_BYTES + 3 * weights
-        return Cost(memory_bytes=memory, disk_bytes=weights, seconds=0.5 + weights / 2e8)
+        bundle = self._bundle_bytes()
+        # A file is written by this process and read by llama.cpp's, beside the student in memory.
+        memory = HEAVY_BYTES + 3 * weights + bundle.gguf
+        written = bundle.ships + bundle.passing
+        return Cost(memory_bytes=memory, disk_bytes=written, seconds=0.5 + written / 2e8)
 
     def _register(self, _: Instance) -> Cost:
-        weights = self._student.parameters * self._machine.bytes_per_value
-        return Cost(disk_bytes=weights, seconds=0.1 + weights / 4e8)
+        ships = self._bundle_bytes().ships
+        return Cost(disk_bytes=ships, seconds=0.1 + ships / 4e8)
+
+    def _bundle_bytes(self) -> BundleBytes:
+        parameters, width = self._student.parameters, self._machine.bytes_per_value
+        return bundle_bytes(self._recipe.export, parameters, width)
 
 
 def _share(corpus: Corpus, share: float) -> Corpus:
