@@ -10,6 +10,7 @@ from typing import Any
 
 from stillhouse.core.errors import ArtifactError, CapacityError
 from stillhouse.core.rows import Example
+from stillhouse.data.split import NEAR_LEARNED
 from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
@@ -54,6 +55,7 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
+        noted: what steps noted of rows that go on, and of how many, likewise.
         cautions: what the run would do that is worth a thought.
         cut_prompts: prompts that were cut to the context, likewise.
         long_answers: gold answers that are longer than a model may write, and how many were looked
@@ -76,6 +78,7 @@ class CheckReport:
     instances: tuple[InstanceCheck, ...]
     parts: dict[str, int]
     dropped: dict[str, int]
+    noted: dict[str, int]
     cut_prompts: int
     long_answers: tuple[int, int]
     compute: ResolvedCompute
@@ -175,6 +178,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         instances=items,
         parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
         dropped=seen.dropped,
+        noted={note: count for note, count in seen.noted.items() if note != NEAR_LEARNED},
         cut_prompts=seen.num_cut,
         long_answers=seen.long_answers(_most_written(resolved.recipe)),
         compute=compute,
@@ -182,6 +186,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
             *compute.notes,
             *cautions(resolved.recipe),
             *_of_optimizers(resolved.recipe, seen),
+            *_of_leaks(seen),
         ),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
@@ -197,6 +202,15 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         free_disk_bytes=_free_disk(place.root),
         is_probed=rates.is_probed,
     )
+
+
+def _of_leaks(seen: Preview) -> Iterator[str]:
+    near = seen.noted.get(NEAR_LEARNED, 0)
+    if near:
+        yield (
+            f"{near:,} of the measured rows have a near copy that is learned; "
+            "prepare.split.near_duplicates: 0.8 keeps such rows in one part"
+        )
 
 
 @dataclass(frozen=True, slots=True)
