@@ -15,7 +15,9 @@ from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.step_engine import EngineContent
 from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
@@ -42,6 +44,7 @@ class Content:
         against: of the file that each `decontaminate` step names.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
+        engines: of the steps: variant of the instance (empty for `prepare`) and the engine's key.
         encoders: of the model of each step that names one, in the order of the steps.
         encoder_dtype: the numbers that they compute with.
         held: what is held back of the rows beside what the recipe says; mostly nothing.
@@ -58,6 +61,7 @@ class Content:
     against: tuple[str, ...] = ()
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
+    engines: dict[tuple[str, str], EngineContent] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
     encoder_dtype: str = ""
     held: Config = field(default_factory=dict)
@@ -69,7 +73,7 @@ class Configs:
 
     Attributes:
         recipe: the effective recipe.
-        content: digests of what it reads from outside.
+        content: what it reads.
         machine: device, dtype and threads.
     """
 
@@ -96,17 +100,25 @@ class Configs:
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
-        for step in prepare.steps:
-            before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
+        for variant, _, step in prepare.variants:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
-            config: Config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            config: Config = {"step": step.identity()} | ({"paired": settings} if settings else {})
             config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
             if step.encoder:
                 # A folder by its content, not by its name.
                 config["step"] |= {"by": {"path": next(encoders)}}
                 config["machine"] = self.machine | {"dtype": self.content.encoder_dtype}
-            found.append((f"{step.name}-{before + 1}" if before else step.name, config))
+            found.append((variant, config | self._engines(variant, step)))
         return found
+
+    def _engines(self, variant: str, step: Step) -> Config:
+        """What the answers of a step's engines depend on beside its settings."""
+        known = self.content.engines
+        found = {
+            place: known[variant, place].config(engine, self.machine)
+            for place, engine in step.asked.items()
+        }
+        return {"engines": found} if found else {}
 
     def prepare(self) -> Config:
         """Of `prepare`."""
@@ -117,10 +129,10 @@ class Configs:
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
-        prepare = dump(recipe.prepare.after_steps)
-        del prepare["csv"]  # copies for people change no row
+        augment = recipe.prepare.augment
         return {
-            "prepare": prepare,
+            **(self._engines("", augment) if augment else {}),
+            "prepare": recipe.prepare.identity(),
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
@@ -321,7 +333,7 @@ class Configs:
             # They are copied as they are, whatever the teacher's own are held in.
             whole = {k: v for k, v in self.model("teacher").items() if k != "quantization"}
             found |= {"layers": list(source.layers_of_teacher), "of": whole}
-        return found | _held(source)
+        return found | source.held
 
     def _learner(self) -> Config:
         """What student and twin share."""
@@ -337,7 +349,7 @@ class Configs:
 
     def _held_student(self) -> Config:
         """The student where it is held in a way of its own; without one nothing is named anew."""
-        return {"model": self.model("student")} if _held(self.recipe.student) else {}
+        return {"model": self.model("student")} if self.recipe.student.held else {}
 
     def _card(self) -> Config:
         """What the bundle's model card says of where the student comes from."""
@@ -351,12 +363,6 @@ class Configs:
             "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
             | _accepted_terms(recipe.teacher),
         }
-
-
-def _held(source: ModelSource) -> Config:
-    """How a model's weights are held, where that is not as most are."""
-    quantised = {} if source.quantization == "none" else {"quantization": source.quantization}
-    return quantised | ({"trust_remote_code": True} if source.trust_remote_code else {})
 
 
 def _without_teacher(train: Train) -> list[str]:

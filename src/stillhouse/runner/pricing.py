@@ -24,7 +24,8 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
 from stillhouse.runner.domain_pricing import domains_cost
-from stillhouse.runner.money import asking_cost, judging_cost, with_judges
+from stillhouse.runner.meaning_pricing import with_comparisons
+from stillhouse.runner.money import asking_cost, judging_cost, with_judges, with_step_engines
 from stillhouse.runner.preview import Preview
 from stillhouse.runner.resolve import Resolved
 from stillhouse.targets.forecast import bytes_per_token, store_bytes
@@ -88,8 +89,8 @@ class Pricer:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
-            "step": lambda _: self._rows(1.2e-4, 0),
-            "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
+            "step": lambda one: self._asking_rows(one, self._step(one)),
+            "prepare": lambda one: self._asking_rows(one, self._rows(2.4e-4, 60 * self._vocab)),
             "finetune": self._finetune,
             "label": self._label,
             "train": self._train,
@@ -122,6 +123,16 @@ class Pricer:
             disk_bytes=max(size // 2, rows * 42) + tokenizer_bytes,
             seconds=0.5 + rows * seconds_a_row,
         )
+
+    def _step(self, instance: Instance) -> Cost:
+        resolved = self._resolved
+        cost, rows = self._rows(1.2e-4, 0), resolved.source.num_rows
+        return with_comparisons(cost, instance, rows, resolved.locations)
+
+    def _asking_rows(self, instance: Instance, cost: Cost) -> Cost:
+        if "engines" not in instance.config:
+            return cost
+        return with_step_engines(cost, self._recipe, instance, self.seen)
 
     def _finetune(self, _: Instance) -> Cost:
         training = self._recipe.finetune
