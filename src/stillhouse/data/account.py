@@ -52,6 +52,7 @@ KINDS = {
     "expand": "makes several rows of one",
     "global": "looks at all rows, shard by shard, before it judges one",
     "whole": "needs all rows in memory at once",
+    "remote": "asks an engine about rows; done in the one process that keeps the account",
 }
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.merging import MergeStep
+from stillhouse.data.option_match import Embed
+from stillhouse.data.outlier_judge import OutlierJudge
+from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.rephrase import RephraseStep
+from stillhouse.data.semantic import MergeSemanticStep
+from stillhouse.data.tfidf import tfidf
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -18,32 +26,53 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.rewording import Rephrase
+
+_PLAIN: dict[type, Callable[[Any], Step]] = {
+    DropWhere: DropWhereStep,
+    MergeNearDuplicates: MergeStep,
+}
+"""Steps that need their settings and nothing else."""
 
 
-def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
+def build_row_step(
+    wanted: DataStep,
+    paired: Sequence[Setting] = (),
+    encode: Embed | None = None,
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
+) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
         paired: what a `pair_with` step pairs with.
+        encode: the model that the settings name; None where they name none.
+        engines: that it asks, by their key below the step; a step that has none keeps to its rule.
 
     Returns:
-        Picklable, so that other processes can do it.
+        Picklable, so that other processes can do it, where no engine is asked.
 
     Raises:
         NotBuiltError: this version cannot do it.
     """
+    plain = _PLAIN.get(type(wanted))
+    if plain:
+        return plain(wanted)
+    asked = [*engines.values()]
     match wanted:
         case PairWith():
             return PairStep(wanted, paired)
-        case DropWhere():
-            return DropWhereStep(wanted)
         case ConvertBlanks():
-            return ConvertBlanksStep(wanted)
+            return ConvertBlanksStep(wanted, asked)
         case ConvertChoices():
-            return ConvertChoicesStep(wanted)
-        case MergeNearDuplicates():
-            return MergeStep(wanted)
+            return ConvertChoicesStep(wanted, encode, asked)
+        case MergeSemanticDuplicates():
+            return MergeSemanticStep(wanted, encode or tfidf)
+        case DropOutliers():
+            return OutlierStep(wanted, encode or tfidf, next(map(OutlierJudge, asked), None))
+        case Rephrase():
+            return RephraseStep(wanted, asked, encode)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

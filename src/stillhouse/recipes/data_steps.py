@@ -6,8 +6,11 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from stillhouse.recipes.row_step import FieldName, Step
-from stillhouse.recipes.section import Count, Positive, Seed
+from stillhouse.recipes.encoders import Encoder
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.rewording import Augment, Rephrase
+from stillhouse.recipes.row_step import FieldName, MayAsk, Step
+from stillhouse.recipes.section import Count, Seed
 
 
 class PairWith(Step):
@@ -48,10 +51,11 @@ class DropWhere(Step):
     equals: str | int | float | bool | tuple[str | int | float | bool, ...]
 
 
-class ConvertBlanks(Step):
+class ConvertBlanks(MayAsk):
     """Make a question of each text with a blank to fill in (`Assets are ____.`).
 
-    By rule: the blank becomes a question word, every other word stays.
+    By rule: the blank becomes a question word, every other word stays. An engine's question is
+    taken if it keeps numbers, names and meaning and does not tell the answer; else the rule's.
 
     Attributes:
         question: the field with the text.
@@ -63,11 +67,13 @@ class ConvertBlanks(Step):
     answer: str = "answer"
 
 
-class ConvertChoices(Step):
+class ConvertChoices(MayAsk):
     """Make a question and its answer of each multiple choice question.
 
     Options may be marked `(a)`, `a)`, `A.`, `A:` or with digits, on lines or in one. The answer
     becomes the text of the option that it means, by its label, its text, or a text near to it.
+    Which of them told it stands in a new field, `ANSWER_matched_by`. An engine writes the question
+    so that it asks without its options; what it says is checked as in `convert_blanks`.
 
     Attributes:
         question: the field with question and options.
@@ -76,6 +82,8 @@ class ConvertChoices(Step):
         of_the_following: what becomes of a question that asks about its own options ("which of
             the following"): `keep_options` leaves them in the question, `drop` ends the row.
         unmatched: what becomes of a row whose answer means none of its options.
+        by: a model, as `path` or `hub`, that finds the option of an answer in other words; without
+            one such answers mean none.
     """
 
     name: Literal["convert_choices"] = "convert_choices"
@@ -84,21 +92,7 @@ class ConvertChoices(Step):
     at_least: int = Field(default=2, ge=2)
     of_the_following: Literal["keep_options", "drop"] = "keep_options"
     unmatched: Literal["keep", "drop"] = "drop"
-
-
-class DropOutliers(Step):
-    """Drop rows that are about something else than the others.
-
-    Attributes:
-        field: the text that is compared.
-        min_cluster_size: rows that make a cluster.
-        threshold: of the outlier score.
-    """
-
-    name: Literal["drop_outliers"] = "drop_outliers"
-    field: str = "question"
-    min_cluster_size: int = Field(default=6, ge=2)
-    threshold: Positive = 0.3
+    by: Encoder | None = None
 
 
 class MergeNearDuplicates(Step):
@@ -119,24 +113,6 @@ class MergeNearDuplicates(Step):
     group_words: Count = 2
 
 
-class Augment(Step):
-    """Write each training question in other words too, after the split.
-
-    Attributes:
-        field: the question.
-        versions: which; `original` is the row itself.
-        words_per_typo: of the version `typos`.
-    """
-
-    name: Literal["augment"] = "augment"
-    field: str = "question"
-    versions: tuple[Literal["original", "formal", "casual", "general", "typos"], ...] = (
-        "original",
-        "typos",
-    )
-    words_per_typo: Count = 4
-
-
 _AnyStep = (
     PairWith
     | DropWhere
@@ -144,6 +120,8 @@ _AnyStep = (
     | ConvertChoices
     | DropOutliers
     | MergeNearDuplicates
+    | MergeSemanticDuplicates
+    | Rephrase
     | Augment
 )
 

@@ -15,7 +15,9 @@ from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.step_engine import EngineContent
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
 
@@ -41,6 +43,9 @@ class Content:
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
         held: what is held back of the rows beside what the recipe says; mostly nothing.
+        engines: of the steps: variant of the instance (empty for `prepare`) and the engine's key.
+        encoders: of the model of each step that names one, in the order of the steps.
+        encoder_dtype: the numbers that they compute with.
     """
 
     source: str
@@ -54,6 +59,9 @@ class Content:
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
     held: Config = field(default_factory=dict)
+    engines: dict[tuple[str, str], EngineContent] = field(default_factory=dict)
+    encoders: tuple[str, ...] = ()
+    encoder_dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class Configs:
 
     Attributes:
         recipe: the effective recipe.
-        content: digests of what it reads from outside.
+        content: what it reads.
         machine: device, dtype and threads.
     """
 
@@ -84,15 +92,32 @@ class Configs:
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""
         prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        encoders = iter(self.content.encoders)
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
-        for step in prepare.steps:
-            before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
+        for variant, _, step in prepare.variants:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
-            config = {"step": dump(step)} | ({"paired": settings} if settings else {})
-            found.append((f"{step.name}-{before + 1}" if before else step.name, config))
+            config: Config = {"step": step.identity()} | ({"paired": settings} if settings else {})
+            if step.encoder:
+                # A folder by its content, not by its name.
+                config["step"] |= {"by": {"path": next(encoders)}}
+                config["machine"] = self.machine | {"dtype": self.content.encoder_dtype}
+            found.append((variant, config | self._engines(variant, step)))
         return found
+
+    def _engines(self, variant: str, step: Step) -> Config:
+        """What the answers of a step's engines depend on beside its settings."""
+        if not step.asked:
+            return {}
+        found: Config = {}
+        for place, engine in step.asked.items():
+            content = self.content.engines[variant, place]
+            found[place] = content.config()
+            if not engine.api:
+                weights = {"weights": content.weights, "scratch": None} | _held(engine)
+                found[place] |= {"model": weights, **self.machine}
+        return {"engines": found}
 
     def prepare(self) -> Config:
         """Of `prepare`."""
@@ -103,8 +128,13 @@ class Configs:
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
+        augment = recipe.prepare.augment
+        prepared = dump(recipe.prepare.after_steps)
+        if augment:
+            prepared["steps"] = [augment.identity()]
         return {
-            "prepare": dump(recipe.prepare.after_steps),
+            **(self._engines("", augment) if augment else {}),
+            "prepare": prepared,
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None

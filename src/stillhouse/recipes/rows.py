@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.production_log import ProductionLog
+from stillhouse.recipes.rewording import Augment
 from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 
 
@@ -214,7 +216,8 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `drop_where`, `convert_blanks`, `convert_choices`, see below.
+            `drop_where`, `convert_blanks`, `convert_choices`, `merge_near_duplicates`,
+            `merge_semantic_duplicates`, `drop_outliers`, `rephrase`, `augment`, see below.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
             user message, an answer never.
@@ -244,12 +247,48 @@ class Prepare(Section):
         if not self.steps:
             return self
         off = Clean(fix_text=False, normalize="none", strip=False)
-        return self.model_copy(update={"steps": (), "clean": off})
+        last = () if self.augment is None else (self.augment,)
+        return self.model_copy(update={"steps": last, "clean": off})
+
+    @property
+    def augment(self) -> Augment | None:
+        """The step that is done behind the split."""
+        return next((step for step in self.steps if isinstance(step, Augment)), None)
+
+    @property
+    def variants(self) -> list[tuple[str, int, DataStep]]:
+        """The steps before the split: name of the instance, place in the recipe, settings."""
+        found: list[tuple[str, int, DataStep]] = []
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Augment):
+                continue
+            before = sum(one.name == step.name for _, _, one in found)
+            found.append((f"{step.name}-{before + 1}" if before else step.name, number, step))
+        return found
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
+
+    @property
+    def asking(self) -> dict[str, tuple[int, Step]]:
+        """The steps that ask engines: variant of the instance to place in the recipe and settings.
+
+        The variant is empty for `augment`, which the instance of `prepare` does.
+        """
+        found: dict[str, tuple[int, Step]] = {
+            variant: (number, step) for variant, number, step in self.variants if step.asked
+        }
+        if self.augment is not None and self.augment.asked:
+            found[""] = (len(self.steps) - 1, self.augment)
+        return found
+
+    @model_validator(mode="after")
+    def _augment_stands_last(self) -> Self:
+        if self.augment is not None and self.steps.index(self.augment) < len(self.steps) - 1:
+            raise ValueError("steps: augment is done behind the split: it stands last, and once")
+        return self
 
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:

@@ -22,7 +22,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
 from stillhouse.runner.domain_pricing import domains_cost
-from stillhouse.runner.money import asking_cost, judging_cost, with_judges
+from stillhouse.runner.money import asking_cost, judging_cost, with_judges, with_step_engines
 from stillhouse.runner.preview import Preview
 from stillhouse.runner.resolve import Resolved
 from stillhouse.targets.forecast import bytes_per_token, store_bytes
@@ -86,8 +86,8 @@ class Pricer:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
-            "step": lambda _: self._rows(1.2e-4, 0),
-            "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
+            "step": lambda one: self._asking_rows(one, self._rows(1.2e-4, 0)),
+            "prepare": lambda one: self._asking_rows(one, self._rows(2.4e-4, 60 * self._vocab)),
             "finetune": self._finetune,
             "label": self._label,
             "train": self._train,
@@ -120,6 +120,11 @@ class Pricer:
             disk_bytes=max(size // 2, rows * 42) + tokenizer_bytes,
             seconds=0.5 + rows * seconds_a_row,
         )
+
+    def _asking_rows(self, instance: Instance, cost: Cost) -> Cost:
+        if "engines" not in instance.config:
+            return cost
+        return with_step_engines(cost, self._recipe, instance, self.seen)
 
     def _finetune(self, _: Instance) -> Cost:
         training = self._recipe.finetune

@@ -29,12 +29,14 @@ from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
+from stillhouse.runner.encoders import dtype_of_encoders, find_encoders
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
+from stillhouse.runner.step_engines import find_step_engines
 from stillhouse.stages.rows import probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
 from stillhouse.tokens.files import digest_tokenizer
@@ -119,6 +121,8 @@ def resolve(
         probed = probe_held(recipe.collect, base, erasures)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+        engines = find_step_engines(recipe, loaded, find.weights_of)
+        encoders = find_encoders(recipe, base, with_weights=with_weights)
     check_columns(recipe, loaded, probed.facts.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
@@ -143,11 +147,16 @@ def resolve(
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         deepspeed=find_deepspeed(recipe, loaded),
         held=probed.plan,
+        engines={name: one.content for name, one in engines.items()},
+        encoders=tuple(one.content for one in encoders),
+        encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
     locations |= _of_rows(recipe, compute)
     locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
     locations |= {"tokenizer": str(reader.path)} if reader else {}
+    locations |= {f"encoder {one.content}": str(one.folder) for one in encoders}
+    locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
     found_rows = (probed.facts, teacher, student, plan, locations, probed.held)
     return Resolved(loaded, recipe, host, compute, *found_rows)
@@ -190,9 +199,19 @@ class _Finder:
     with_weights: bool
 
     def __call__(self, source: ModelSource) -> _Found:
+        found = self._find(source)
+        if found.folder:
+            _refuse_what_is_not_trained(found.folder, source.path or source.hub or "")
+        return found
+
+    def weights_of(self, source: ModelSource) -> tuple[str, str]:
+        """The folder of a model that is only asked, and the digest of what it computes with."""
+        found = self._find(source)
+        return str(found.folder.path) if found.folder else "", found.digest
+
+    def _find(self, source: ModelSource) -> _Found:
         if source.path:
             folder = open_folder((self.base / source.path).resolve())
-            _refuse_what_is_not_trained(folder, source.path)
             return _Found(folder, folder.weights_digest())
         if not source.hub:
             return _Found()
@@ -208,7 +227,6 @@ class _Finder:
             hub=hub,
         )
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
-        _refuse_what_is_not_trained(opened, source.hub)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
 
 

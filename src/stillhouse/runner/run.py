@@ -302,12 +302,14 @@ class _Run:
         recipe = self.resolved.recipe
         asked, service = _asked(recipe, instance)
         judges = recipe.label.judges if instance.stage == "label" else ()
-        if asked is None and service is None and not judges:
+        engines = _step_engines(recipe, instance)
+        if asked is None and service is None and not judges and not engines:
             return {}
         return {
             "api": asked and asked.model_dump(mode="json"),
             "http": service and service.model_dump(mode="json"),
             "judges": [judge.api.model_dump(mode="json") for judge in judges],
+            "engines": engines,
             "account": str(self.place.account),
             "run": self.place.name,
             "deferred_at_most": recipe.label.deferred_at_most,
@@ -347,6 +349,18 @@ def _asked(recipe: Recipe, instance: Instance) -> tuple[ApiEndpoint | None, Anal
         baseline = next(named)
         return baseline.api, baseline.http
     return (recipe.teacher.api if "endpoint" in instance.config else None), None
+
+
+def _step_engines(recipe: Recipe, instance: Instance) -> dict[str, Any]:
+    """The models behind an API that a step of the rows asks, by their key below it."""
+    if "engines" not in instance.config:
+        return {}
+    _, step = recipe.prepare.asking[instance.variant]
+    return {
+        place: engine.api.model_dump(mode="json")
+        for place, engine in step.asked.items()
+        if engine.api
+    }
 
 
 def library_versions() -> dict[str, str]:

@@ -115,7 +115,9 @@ def _verdict(analysis: Analysis) -> Iterator[Fault]:
     elif analysis.score is not None:
         due = band_of(analysis.score, lexicon().verdicts)
         if due != analysis.verdict:
-            yield Fault("verdict", f"{analysis.verdict}, but a score of {analysis.score:g} is {due}")
+            yield Fault(
+                "verdict", f"{analysis.verdict}, but a score of {analysis.score:g} is {due}"
+            )
 
 
 def _concern(analysis: Analysis, told: Mapping[str, Any]) -> Iterator[Fault]:
@@ -137,9 +139,7 @@ def _concern(analysis: Analysis, told: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("concern", f"a concern of {level} in a song that is {analysis.verdict}")
 
 
-def _themes(
-    analysis: Analysis, song: Song, unsupported: list[Unsupported]
-) -> Iterator[Fault]:
+def _themes(analysis: Analysis, song: Song, unsupported: list[Unsupported]) -> Iterator[Fault]:
     ruled = judge(song.lyrics)
     strong = {name: words for name, words in ruled.themes.items() if len(words) >= _STRONG_WORDS}
     named = {theme.name for name in analysis.themes for theme in themes_named(name)}

@@ -62,7 +62,7 @@ class CheckAnnotationsStep:
         value = find(row.fields, field)
         if value is MISSING:
             raise InputError(
-                f"{row.provenance}: check_annotations reads {field!r}, which this row does not have",
+                f"{row.provenance}: check_annotations reads {field!r}, which the row does not have",
                 "name the field with the annotation",
             )
         return value if isinstance(value, str) else json.dumps(value)
