@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.annotations import CheckAnnotations
+from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 from stillhouse.recipes.rewording import Augment, Rephrase
@@ -122,6 +124,8 @@ _AnyStep = (
     | MergeNearDuplicates
     | MergeSemanticDuplicates
     | Rephrase
+    | CheckAnnotations
+    | Coverage
     | Augment
 )
 

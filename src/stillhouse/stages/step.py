@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,26 @@ from stillhouse.data.execution import (
 )
 from stillhouse.data.pairing import Setting
 from stillhouse.data.row_steps import build_row_step, require_rows
-from stillhouse.data.shards import read_rows_of, shard_paths, write_shards
+from stillhouse.data.shards import read_rows_of, read_shards, shard_paths, write_shards
 from stillhouse.data.steps import CleanStep
+from stillhouse.data.tables_told import TellingStep
+from stillhouse.evals.coverage import CoverageStep
 from stillhouse.models.encode import TextEncoder
+from stillhouse.recipes.annotations import CheckAnnotations
+from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.data_steps import STEP_SECTIONS, DataStep
 from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.rows import Clean
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines, refuse_waiting
+from stillhouse.tasks.songs.annotation_step import CheckAnnotationsStep
+
+_ABOVE: dict[type, Callable[[Any], TellingStep]] = {
+    CheckAnnotations: CheckAnnotationsStep,
+    Coverage: CoverageStep,
+}
+"""Steps that know more than the floor of the rows does."""
 
 _SHARDS_FOR_PROCESSES = 4
 """measured: starting two processes takes a second, which three shards do not save."""
@@ -57,8 +68,17 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         count = run_sharded(step_of(request.config, encoder), source, made, executor, progress)
     check_balance([count], count.rows_in, count.rows_out)
     require_rows(count)
+    tables = _tables(request.config, made)
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
-    return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
+    return StageResult({"rows": count.rows_out, "flow": [asdict(count)], **tables})
+
+
+def _tables(config: dict[str, Any], made: Path) -> dict[str, Any]:
+    """What the step tells of the rows that go on; raises where they are not as it wants them."""
+    teller = _ABOVE.get(type(settings_of(config)))
+    if teller is None:
+        return {}
+    return {"tables": teller(settings_of(config)).tell(read_shards(made))}
 
 
 def settings_of(config: dict[str, Any]) -> DataStep | None:
@@ -87,6 +107,9 @@ def step_of(
     settings = settings_of(config)
     if settings is None:
         return CleanStep(section_of(Clean, config["clean"]))
+    above = _ABOVE.get(type(settings))
+    if above:
+        return above(settings)
     paired = [Setting(*one) for one in config.get("paired", ())]
     return build_row_step(settings, paired, encode, engines)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from stillhouse.recipes.annotations import FAULTS
 from stillhouse.tasks.songs.analysis import CONCERN_LEVELS, VERDICTS, Analysis, read_analysis
 from stillhouse.tasks.songs.lexicon import band_of, lexicon, plain_text, themes_named
-from stillhouse.tasks.songs.rules import judge
+from stillhouse.tasks.songs.rules import Judgement, judge
 from stillhouse.tasks.songs.unsupported import Unsupported, find_unsupported
 
 _FLAGS = ("concern_flags", "flags", "concerns")
@@ -96,6 +97,12 @@ def find_faults(annotation: str, song: Song, *, scale: float = 100.0) -> list[Fa
     return sorted(found, key=lambda fault: FAULTS.index(fault.kind))
 
 
+@lru_cache(maxsize=512)
+def _ruled(lyrics: str) -> Judgement:
+    """What the rules say; remembered, because an annotation is often followed by its second."""
+    return judge(lyrics)
+
+
 def _object(text: str) -> dict[str, Any] | None:
     try:
         told = json.loads(text)
@@ -140,7 +147,7 @@ def _concern(analysis: Analysis, told: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _themes(analysis: Analysis, song: Song, unsupported: list[Unsupported]) -> Iterator[Fault]:
-    ruled = judge(song.lyrics)
+    ruled = _ruled(song.lyrics)
     strong = {name: words for name, words in ruled.themes.items() if len(words) >= _STRONG_WORDS}
     named = {theme.name for name in analysis.themes for theme in themes_named(name)}
     near = {other for name in named for other in lexicon().themes[name].near}
@@ -175,7 +182,7 @@ def _other_song(
     if len(themes) >= _FEWEST_UNSUPPORTED and 2 * len(themes) > len(analysis.themes):
         yield Fault("other_song", f"the lyrics speak for {len(analysis.themes) - len(themes)} of "
                                   f"{len(analysis.themes)} themes")  # fmt: skip
-    ruled = judge(song.lyrics)
+    ruled = _ruled(song.lyrics)
     speaks = bool(ruled.devotion or ruled.concerns)
     if speaks and analysis.score is not None and abs(analysis.score - ruled.score) >= _FAR:
         yield Fault("other_song", f"a score of {analysis.score:g}, the words alone {ruled.score}")
