@@ -2,11 +2,13 @@
 
 import json
 
-from stillhouse.core.rows import Defer, Drop, Keep, Merge, Row
+from stillhouse.core.rows import Defer, Drop, Keep, Merge, Message, Row
 from stillhouse.core.sampling import Sampling
 from stillhouse.data.account import account_for, run_step
 from stillhouse.data.asking import OWN_PROMPTS, AskedEngine, Wish, Worded, own_prompt, reword
 from stillhouse.data.convert import ConvertChoicesStep
+from stillhouse.data.drafts import draft_of
+from stillhouse.data.groups import group_drafts
 from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.rewording import Held
 from stillhouse.engines.fake import FakeEngine
@@ -85,7 +87,7 @@ ROWS = [
 ]
 
 
-def test_copies_merge_shared_texts_are_reworded_and_those_rows_share_a_root():
+def test_copies_merge_and_shared_texts_are_reworded():
     asked = engine(lambda told: f"Put otherwise, {told['text']}")
     step = RephraseStep(Rephrase(engines=(SOMEBODY,)), [asked])
 
@@ -97,9 +99,9 @@ def test_copies_merge_shared_texts_are_reworded_and_those_rows_share_a_root():
     by_id = {one.row_id: one for one in kept}
     assert by_id["01"] == ROWS[0]
     assert by_id["03"].fields["question"] == "Put otherwise, What is a debt?"
-    assert by_id["03"].root_id == "01"
+    assert by_id["03"].fields["reworded_from"] == "01"
     assert by_id["04"].fields["answer"].startswith("Put otherwise, Money")
-    assert by_id["04"].root_id == ""
+    assert "reworded_from" not in by_id["04"].fields
     assert [by_id[name].fields for name in ("05", "06", "07")] == [one.fields for one in ROWS[4:]]
     assert count.merged == 1
     assert count.balances
@@ -121,6 +123,15 @@ def test_a_row_waits_when_no_answer_came_and_keeps_its_words_when_none_is_good()
     assert silent.process(ROWS)[2] == Defer(ROWS[2], "budget")
     kept = useless.process(ROWS)[2]
     assert isinstance(kept, Keep)
-    assert kept.row.fields == ROWS[2].fields
+    assert kept.row.fields == ROWS[2].fields | {"reworded_from": "01"}
     assert kept.notes == ("question left: far_in_meaning",)
     assert not isinstance(kept, Drop)
+
+
+def test_rows_that_asked_the_same_stay_in_one_part():
+    drafts = [draft_of(one, (Message("user", one.row_id),), "yes", None) for one in (
+        row("01", "What?", "a"), row("03", "Tell, what?", "b", reworded_from="01"),
+        row("04", "Who?", "c"),
+    )]  # fmt: skip
+    groups = group_drafts(drafts, ())
+    assert groups["01"] == groups["03"] != groups["04"]

@@ -65,7 +65,7 @@ def by_rules(song, scripture=()):
 
 
 def by_people(song, row, rng, most=5):
-    """At most so many topics, and scripture as people gave them, the score of an annotator who errs by some points."""
+    """At most so many topics, and scripture as people gave them; the score errs by some points."""
     made = by_rules(song)
     topics = [topic.split(" [")[0] for topic in row["topics"].strip("{}").split("}, {")]
     places = [write_reference(one) for one in read_references(row["scripture"]) if is_valid(one)]

@@ -1,4 +1,4 @@
-"""Faults that were put into annotations of real songs are found; how often right ones are blamed."""
+"""Faults put into annotations of real songs are found; how often right ones are blamed."""
 
 import json
 import random

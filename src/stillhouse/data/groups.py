@@ -10,13 +10,17 @@ from stillhouse.data.drafts import Draft
 from stillhouse.data.paths import value_at
 
 _DIGEST_LENGTH = 20
+REWORDED_FROM = "reworded_from"
+"""The field of a row that asked what another asks before it was written in other words: the root of
+that other row."""
 
 
 def group_drafts(drafts: Sequence[Draft], group_by: Sequence[str]) -> dict[str, str]:
     """The group of every row, named by what its rows ask or share, never by their place or id.
 
     Rows are together when they ask the same, whatever the system message; when they come from
-    the same row; or when they share a value of every `group_by` field. Rows where all of those
+    the same row, or asked the same before a step wrote it in other words; or when they share a
+    value of every `group_by` field. Rows where all of those
     fields are empty are not together.
 
     Args:
@@ -47,6 +51,8 @@ def _keys(draft: Draft, group_by: Sequence[str]) -> Iterator[str]:
     asked = [turn.as_list() for turn in draft.prompt_key]
     yield _key("prompt", asked)
     yield _key("root", draft.root_id or draft.row_id)
+    if source := draft.fields.get(REWORDED_FROM):
+        yield _key("root", source)
     values = [value_at(draft, path, "prepare.split.group_by") for path in group_by]
     if any(value not in (None, "") for value in values):
         yield _key("group", values)

@@ -24,7 +24,9 @@ BANDS, BAND_ROWS = 32, 4
 """Two sets that share 0.8 of their groups agree in a band but for 5 pairs in a hundred million,
 by 1 - (1 - 0.8**4)**32; 16 bands of 8 would lose 5 in a hundred."""
 
-_SKETCHED_AT_ONCE = 65_536
+_SKETCHED_AT_ONCE = 8192
+"""assumption: their sketches, as lists, take some tens of megabytes."""
+
 _COMPARED_BEFORE = 32
 """assumption: in a band that many texts share, most are of one kind; each is compared with the last
 32 before it, and with all others that it meets in other bands."""
@@ -154,7 +156,8 @@ def _same_or_near(texts: Shingled) -> Iterator[tuple[int, int]]:
     """Pairs of places that may say the same, each once; equal sets meet their first one alone."""
     firsts: dict[tuple[int, bytes], int] = {}
     for place, claims in enumerate(texts.claims.tolist()):
-        first = firsts.setdefault((claims, texts.of(place).tobytes()), place)
+        digest = hashlib.blake2b(texts.of(place).tobytes(), digest_size=16).digest()
+        first = firsts.setdefault((claims, digest), place)
         if first != place:
             yield first, place
     different = np.array([*firsts.values()], np.int64)

@@ -5,7 +5,7 @@
     same answer, other questions  -> a longer answer in other words, but for the first row
 
 The first is the one of the smallest id, whatever the order and the shards. Other words only hide
-that rows asked the same, so those rows get one root: no split takes them apart.
+that rows asked the same, so the field `reworded_from` names the first: no split parts them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from stillhouse.core.hashing import digest_text
 from stillhouse.core.rows import Defer, Keep, Merge, Outcome, Row
 from stillhouse.data.asking import AskedEngine, Wish, Worded, reword
+from stillhouse.data.groups import REWORDED_FROM
 from stillhouse.data.rewording import Embed, Held
 from stillhouse.data.words import words_of
 from stillhouse.recipes.rewording import Rephrase
@@ -46,13 +47,13 @@ class Shared:
 
     Attributes:
         into: the row that says the same, if any: this one ends.
-        root_id: of the rows that ask the same; empty for the row's own.
+        first: root of the first row that asks the same; empty for that row itself.
         question: the question is to be written in other words.
         answer: the answer is.
     """
 
     into: str = ""
-    root_id: str = ""
+    first: str = ""
     question: bool = False
     answer: bool = False
 
@@ -107,7 +108,7 @@ class RephraseStep:
         for one in left:
             first = asked.get(one.question, one)
             shared = Shared(
-                root_id=first.root_id if first.root_id != one.root_id else "",
+                first=first.root_id if first is not one else "",
                 question="question" in self.wanted.same and first is not one,
                 answer="answer" in self.wanted.same and answered.get(one.answer, one) is not one,
             )
@@ -166,7 +167,9 @@ class RephraseStep:
             for kind, one in (("question", question), ("answer", answer))
             if one is not None
         )
-        return Keep(replace(row, fields=fields, root_id=shared.root_id or row.root_id), notes)
+        if shared.first:
+            fields |= {REWORDED_FROM: shared.first}
+        return Keep(replace(row, fields=fields), notes)
 
 
 def _text(value: object) -> str:

@@ -10,12 +10,14 @@ from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
+from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.option_match import Embed
 from stillhouse.data.outlier_judge import OutlierJudge
 from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.rephrase import RephraseStep
+from stillhouse.data.require import RequireStep
 from stillhouse.data.semantic import MergeSemanticStep
 from stillhouse.data.tfidf import tfidf
 from stillhouse.recipes.data_steps import (
@@ -28,8 +30,11 @@ from stillhouse.recipes.data_steps import (
 )
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 from stillhouse.recipes.rewording import Rephrase
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 
 _PLAIN: dict[type, Callable[[Any], Step]] = {
+    Require: RequireStep,
+    ReportDuplicates: ReportDuplicatesStep,
     DropWhere: DropWhereStep,
     MergeNearDuplicates: MergeStep,
 }

@@ -11,6 +11,7 @@ from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 from stillhouse.recipes.rewording import Augment, Rephrase
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, MayAsk, Step
 from stillhouse.recipes.section import Count, Seed
 
@@ -117,6 +118,8 @@ class MergeNearDuplicates(Step):
 
 _AnyStep = (
     PairWith
+    | Require
+    | ReportDuplicates
     | DropWhere
     | ConvertBlanks
     | ConvertChoices

@@ -129,12 +129,13 @@ class Configs:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
         augment = recipe.prepare.augment
-        prepared = dump(recipe.prepare.after_steps)
+        prepare = dump(recipe.prepare.after_steps)
+        del prepare["csv"]  # copies for people change no row
         if augment:
-            prepared["steps"] = [augment.identity()]
+            prepare["steps"] = [augment.identity()]
         return {
             **(self._engines("", augment) if augment else {}),
-            "prepare": prepared,
+            "prepare": prepare,
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None

@@ -10,6 +10,7 @@ from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.production_log import ProductionLog
 from stillhouse.recipes.rewording import Augment
 from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_checks import DUPLICATES
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 
@@ -164,6 +165,9 @@ class Clean(Section):
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
 
 
+CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
+
+
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction, or `rest`.
 
@@ -216,8 +220,12 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `drop_where`, `convert_blanks`, `convert_choices`, `merge_near_duplicates`,
-            `merge_semantic_duplicates`, `drop_outliers`, `rephrase`, `augment`, see below.
+            `require`, `drop_where`, `convert_blanks`, `convert_choices`, `report_duplicates`,
+            `merge_near_duplicates`, `merge_semantic_duplicates`, `drop_outliers`, `rephrase`,
+            `augment`, see below.
+        csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
+            after a step, by its name; `discarded`, the rows that ended with step and reason; or of
+            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
             user message, an answer never.
@@ -237,6 +245,7 @@ class Prepare(Section):
     clean: Clean = Clean()
     drop: Drop = Drop()
     steps: tuple[DataStep, ...] = ()
+    csv: dict[CsvName, str] = Field(default_factory=dict)
     split: Split
     max_tokens: Count | None = None
     too_long_at_most: Fraction = 0.2
@@ -258,18 +267,25 @@ class Prepare(Section):
     @property
     def variants(self) -> list[tuple[str, int, DataStep]]:
         """The steps before the split: name of the instance, place in the recipe, settings."""
-        found: list[tuple[str, int, DataStep]] = []
-        for number, step in enumerate(self.steps):
-            if isinstance(step, Augment):
-                continue
-            before = sum(one.name == step.name for _, _, one in found)
-            found.append((f"{step.name}-{before + 1}" if before else step.name, number, step))
-        return found
+        named = zip(self.step_names, self.steps, strict=True)
+        return [
+            (name, number, step)
+            for number, (name, step) in enumerate(named)
+            if not isinstance(step, Augment)
+        ]
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each named step is called in this recipe: the second of one name has `-2` behind."""
+        names = [step.name for step in self.steps]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        numbered = zip(names, before, strict=True)
+        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
 
     @property
     def asking(self) -> dict[str, tuple[int, Step]]:
@@ -288,6 +304,16 @@ class Prepare(Section):
     def _augment_stands_last(self) -> Self:
         if self.augment is not None and self.steps.index(self.augment) < len(self.steps) - 1:
             raise ValueError("steps: augment is done behind the split: it stands last, and once")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_are_of_something(self) -> Self:
+        known = ["discarded", *self.step_names]
+        if "report_duplicates" in self.step_names:
+            known += DUPLICATES
+        for file, of in self.csv.items():
+            if of not in known:
+                raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
         return self
 
     @model_validator(mode="after")

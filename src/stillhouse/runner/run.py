@@ -29,6 +29,7 @@ from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
@@ -188,6 +189,7 @@ class _Run:
         self.folder.update(self.record)
         if failed:
             self.tell(Event("failed", failed, {"state": state, "message": message}))
+        write_row_files(self.folder, self.store)
         path = write_run_report(self.folder, self.store)
         self.tell(Event("run", "", {"state": state, "report": str(path)}))
 

@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.account import Step, check_balance
+from stillhouse.data.account import Step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
+from stillhouse.data.cluster import RayCluster
+from stillhouse.data.dealing import deal
 from stillhouse.data.execution import (
     COUNTS,
     Executor,
     Inline,
     Processes,
-    RayCluster,
     forget_waiting,
     run_sharded,
 )
 from stillhouse.data.pairing import Setting
 from stillhouse.data.row_steps import build_row_step, require_rows
-from stillhouse.data.shards import read_rows_of, read_shards, shard_paths, write_shards
+from stillhouse.data.shards import COLLECTED, read_shards, shard_paths
 from stillhouse.data.steps import CleanStep
 from stillhouse.data.tables_told import TellingStep
 from stillhouse.evals.coverage import CoverageStep
@@ -66,7 +67,6 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         refuse_waiting(count, settings, count.rows_in)
     else:
         count = run_sharded(step_of(request.config, encoder), source, made, executor, progress)
-    check_balance([count], count.rows_in, count.rows_out)
     require_rows(count)
     tables = _tables(request.config, made)
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
@@ -135,8 +135,7 @@ def _dealt(source: Path, folder: Path) -> Path:
     if not folder.is_dir():
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        rows = read_rows_of(source)
-        write_shards(part, rows, len(rows))
+        deal(source / COLLECTED, part)
         part.rename(folder)
     return folder
 
