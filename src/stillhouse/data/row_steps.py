@@ -16,10 +16,12 @@ from stillhouse.data.option_match import Embed
 from stillhouse.data.outlier_judge import OutlierJudge
 from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.prompt_writing import WritePromptsStep
 from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.require import RequireStep
 from stillhouse.data.semantic import MergeSemanticStep
 from stillhouse.data.tfidf import tfidf
+from stillhouse.data.translation import TranslateStep
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -29,6 +31,7 @@ from stillhouse.recipes.data_steps import (
     PairWith,
 )
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.prompt_steps import Translate, WritePrompts
 from stillhouse.recipes.rewording import Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 
@@ -39,6 +42,13 @@ _PLAIN: dict[type, Callable[[Any], Step]] = {
     MergeNearDuplicates: MergeStep,
 }
 """Steps that need their settings and nothing else."""
+
+_ASKING: dict[type, Callable[[Any, Sequence[AskedEngine]], Step]] = {
+    ConvertBlanks: ConvertBlanksStep,
+    WritePrompts: WritePromptsStep,
+    Translate: TranslateStep,
+}
+"""Steps that need whom they ask beside their settings."""
 
 
 def build_row_step(
@@ -65,11 +75,12 @@ def build_row_step(
     if plain:
         return plain(wanted)
     asked = [*engines.values()]
+    asking = _ASKING.get(type(wanted))
+    if asking:
+        return asking(wanted, asked)
     match wanted:
         case PairWith():
             return PairStep(wanted, paired)
-        case ConvertBlanks():
-            return ConvertBlanksStep(wanted, asked)
         case ConvertChoices():
             return ConvertChoicesStep(wanted, encode, asked)
         case MergeSemanticDuplicates():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from stillhouse.core.rows import Row
 from stillhouse.data.account import Step
@@ -12,6 +12,7 @@ Tables = dict[str, Mapping[str, int | float]]
 """Title to names with their numbers."""
 
 
+@runtime_checkable
 class TellingStep(Step, Protocol):
     """A step that looks at the rows that go on once more, when all of them are known."""
 

@@ -38,7 +38,7 @@ from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines, refuse_waiting
 from stillhouse.tasks.songs.annotation_step import CheckAnnotationsStep
 
-_ABOVE: dict[type, Callable[[Any], TellingStep]] = {
+_ABOVE: dict[type, Callable[[Any], Step]] = {
     CheckAnnotations: CheckAnnotationsStep,
     Coverage: CoverageStep,
 }
@@ -66,19 +66,14 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         forget_waiting(made)
         refuse_waiting(count, settings, count.rows_in)
     else:
-        count = run_sharded(step_of(request.config, encoder), source, made, executor, progress)
+        step = step_of(request.config, encoder)
+        count = run_sharded(step, source, made, executor, progress)
     require_rows(count)
-    tables = _tables(request.config, made)
+    # Raises where the rows are not as the step wants them.
+    told = step.tell(read_shards(made)) if isinstance(step, TellingStep) else {}
+    tables = {"tables": told} if told else {}
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
     return StageResult({"rows": count.rows_out, "flow": [asdict(count)], **tables})
-
-
-def _tables(config: dict[str, Any], made: Path) -> dict[str, Any]:
-    """What the step tells of the rows that go on; raises where they are not as it wants them."""
-    teller = _ABOVE.get(type(settings_of(config)))
-    if teller is None:
-        return {}
-    return {"tables": teller(settings_of(config)).tell(read_shards(made))}
 
 
 def settings_of(config: dict[str, Any]) -> DataStep | None:
