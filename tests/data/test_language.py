@@ -11,8 +11,8 @@ from stillhouse.data.language import is_english
     "text",
     [
         "a red cat on a roof", "What is a popular food in Algeria?", "red cat", "", "12 + 7",
-        "Kyoto 1900", "the word 東京 on a sign in the rain", "a café in Zürich at the edge of the lake",
-        "bond",
+        "Kyoto 1900", "the word 東京 on a sign in the rain", "bond",
+        "a café in Zürich at the edge of the lake",
     ],
 )  # fmt: skip
 def test_english_is_english(text):
@@ -49,9 +49,7 @@ def test_real_questions_are_told_apart(shared_file):
     for row in missed:
         by_country[row["country"]] = by_country.get(row["country"], 0) + 1
     print(f"\ntaken for English: {len(missed)} of {len(own)} questions {by_country}")
-    print(
-        f"not taken for it: {len(blamed)} of {len(rows)} questions, {len(refused)} of {len(prompts)}"
-    )
+    print(f"not taken for it: {len(blamed)} of {len(rows)}, {len(refused)} of {len(prompts)}")
     assert len(missed) / len(own) < 0.01
     assert len(blamed) / len(rows) < 0.01
     assert len(refused) / len(prompts) < 0.01
