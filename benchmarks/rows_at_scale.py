@@ -235,7 +235,7 @@ def datatrove(folder: Path, workers: int) -> dict[str, Any]:
     at = {
         name: str(folder / "theirs" / name) for name in ("clean", "sigs", "buckets", "ids", "out")
     }
-    minhash.load_word_tokenizer = lambda language: AtBlanks()
+    minhash.load_word_tokenizer = lambda _: AtBlanks()
     signature = minhash.MinhashDedupSignature(at["sigs"], config)
     pipelines: Sequence[tuple[str, list[Any], int]] = (
         (

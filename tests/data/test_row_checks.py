@@ -46,6 +46,14 @@ def test_a_row_is_held_to_its_fields(fields, reason):
     assert isinstance(outcome, Drop if reason else Keep)
 
 
+def test_a_path_reaches_inside_a_field():
+    step = RequireStep(Require(fields={"a.b": "list"}))
+
+    kept, ended, _ = run_step(step, [Row("x", {"a": {"b": [1]}}, ""), Row("y", {"a": {}}, "")])
+    assert [row.row_id for row in kept] == ["x"]
+    assert [one.reason for one in ended] == ["a.b is missing"]
+
+
 @pytest.mark.parametrize(
     ("kind", "right", "wrong"),
     [

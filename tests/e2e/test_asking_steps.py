@@ -7,18 +7,21 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.engines.fakes.openai_server import FakeOpenAI
 from tests.engines.fakes.server import Behaviour
+from tests.models.tiny_models import save
 
 import stillhouse
-from stillhouse.core.errors import StillhouseError
+from stillhouse.core.errors import InputError, StillhouseError
 from stillhouse.data.blanks import ask_for_blanks
 from stillhouse.data.shards import read_shards
 from stillhouse.data.storage import read_examples, read_rows_file
+from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.runner.check import check
-from stillhouse.runner.opening import open_recipe
+from stillhouse.runner.opening import open_recipe, shrink
 from stillhouse.runner.resolve import resolve
 from stillhouse.runner.run import Place, execute
 from stillhouse.stages.corpus import EXAMPLES, MEASURED_ROWS, VERSIONS
@@ -225,3 +228,42 @@ def test_a_bad_answer_leaves_the_rule_s_question_and_is_told(rows):
     said = {row.fields["question"] for row in read_shards(run.artifact("step@convert_blanks"))}
     blanks = [row for row in made_rows() if "____" in row["question"]]
     assert said >= {ask_for_blanks(row["question"], row["answer"]) for row in blanks}
+
+
+def test_a_model_of_this_machine_is_asked_too_and_keeps_its_answers(
+    rows, tmp_path, tokenizer, tokenizer_folder, monkeypatch
+):
+    folder = save("qwen3", tokenizer, tokenizer_folder, tmp_path / "m", max_position_embeddings=600)
+    prompt = tmp_path / "prompt.yaml"
+    prompt.write_text('name: short\nversion: "1"\nuser: "Ask: {prompt}"\n')
+    local = {
+        "path": str(folder), "prompt": str(prompt), "max_new_tokens": 4, "batch_size": 8,
+        "template": {"user": "{content}\n"},
+    }  # fmt: skip
+    run = rows(SimpleNamespace(url="http://127.0.0.1:1/v1"))
+    steps = [{"name": "convert_blanks", "engine": local}]
+    asked = []
+    generate = TransformersEngine.generate
+
+    def killed_after_two(self, examples, sampling):
+        asked.append(len(examples))
+        if len(asked) == 3:
+            raise InputError("the process was killed")
+        yield from generate(self, examples, sampling)
+
+    monkeypatch.setattr(TransformersEngine, "generate", killed_after_two)
+    costs = run.check(steps)
+    with pytest.raises(StillhouseError, match="killed"):
+        run.run(steps)
+    step = run.run(steps)["convert_blanks"]
+
+    assert asked == [32, 32, 32, 32]
+    assert costs["step@convert_blanks"].calls == 0
+    assert sum(step.notes.values()) == 96
+    assert all(name.startswith("worded by rule: ") for name in step.notes)
+
+
+def test_a_smoke_run_asks_about_few_rows(rows):
+    run = rows(SimpleNamespace(url="http://127.0.0.1:1/v1"))
+    small = shrink(run.resolved(STEPS, 1.0).recipe, 2)
+    assert small.collect.limit == 2 * 3 * 20

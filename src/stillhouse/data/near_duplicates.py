@@ -15,7 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rensa import RMinHash  # type: ignore[import-untyped,unused-ignore]
+from rensa import (  # type: ignore[import-untyped,unused-ignore]
+    RMinHash,
+    RMinHashDigestMatrix,
+    RMinHashLSH,
+)
 
 from stillhouse.data.meaning import claims_of
 from stillhouse.data.words import words_of
@@ -30,6 +34,10 @@ _SKETCHED_AT_ONCE = 8192
 _COMPARED_BEFORE = 32
 """assumption: in a band that many texts share, most are of one kind; each is compared with the last
 32 before it, and with all others that it meets in other bands."""
+
+_MET_IN_A_BAND, _COMPARED_EXACTLY = 256, 8
+"""assumption: of texts that share 0.8 of their groups and so about 13 of 32 bands, one is among the
+eight that share most."""
 
 Hashes = NDArray[np.uint64]
 
@@ -81,7 +89,7 @@ def shingle(names: Sequence[str], texts: Sequence[str], group_words: int) -> Shi
         Small beside the texts.
     """
     groups = [_groups(text, group_words) for text in texts]
-    sets = [np.unique(np.array(one, np.uint64)) for one in RMinHash.hash_token_sets(groups)]
+    sets = [np.sort(np.fromiter({*one}, np.uint64)) for one in RMinHash.hash_token_sets(groups)]
     return Shingled(
         tuple(names),
         np.concatenate([*sets, np.empty(0, np.uint64)]),
@@ -147,6 +155,47 @@ def find_alike(texts: Shingled, threshold: float) -> dict[str, Alike]:
     }
 
 
+def find_near(
+    texts: Shingled, wanted: NDArray[np.int64], others: NDArray[np.int64], threshold: float
+) -> dict[int, int]:
+    """Which texts say the same as one of the others.
+
+    Args:
+        texts: all of them.
+        wanted: places of those that are asked about.
+        others: places of those that they are held against.
+        threshold: overlap from which two texts say the same, in (0, 1].
+
+    Returns:
+        Place to the place of one of the others.
+    """
+    if not len(wanted) or not len(others):
+        return {}
+    bands_NB = _bands(texts, np.arange(len(texts.names)))
+    orders = np.argsort(bands_NB[others], axis=0, kind="stable")
+    ordered = np.take_along_axis(bands_NB[others], orders, axis=0)
+    first, last = (
+        np.stack([np.searchsorted(ordered[:, band], bands_NB[wanted, band], side) for band in
+                  range(BANDS)], axis=1)
+        for side in ("left", "right")
+    )  # fmt: skip
+    found: dict[int, int] = {}
+    for number in np.flatnonzero((first < last).any(axis=1)):
+        place = int(wanted[number])
+        met = np.concatenate([
+            orders[start : min(end, start + _MET_IN_A_BAND), band]
+            for band, (start, end) in enumerate(zip(first[number], last[number], strict=True))
+        ])  # fmt: skip
+        names, counts = np.unique(met, return_counts=True)
+        # The more bands two texts agree in, the more groups they share.
+        for likely in names[np.argsort(-counts, kind="stable")[:_COMPARED_EXACTLY]]:
+            other = int(others[likely])
+            if _overlap(texts.of(place), texts.of(other)) >= threshold:
+                found[place] = other
+                break
+    return found
+
+
 def _overlap(one: Hashes, other: Hashes) -> float:
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
@@ -161,8 +210,29 @@ def _same_or_near(texts: Shingled) -> Iterator[tuple[int, int]]:
         if first != place:
             yield first, place
     different = np.array([*firsts.values()], np.int64)
-    for one, other in _candidates(_bands(texts)[different]):
-        yield int(different[one]), int(different[other])
+    near = different[_shares_a_band(texts, different)]
+    for one, other in _candidates(_bands(texts, near)):
+        yield int(near[one]), int(near[other])
+
+
+def _shares_a_band(texts: Shingled, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each of some texts agrees in a band with another; claims are not looked at.
+
+    Most agree with none, and their sketches never become numbers of Python.
+    """
+    if not len(places):
+        return np.zeros(0, np.bool_)
+    index = RMinHashLSH(threshold=0.5, num_perm=BANDS * BAND_ROWS, num_bands=BANDS)
+    return np.array(index.query_duplicate_flags_matrix_one_shot(_sketches(texts, places)), np.bool_)
+
+
+def _sketches(texts: Shingled, places: NDArray[np.int64]) -> RMinHashDigestMatrix:
+    """The sketches of some texts."""
+    sets = [texts.of(place) for place in places.tolist()]
+    ends = np.cumsum([0, *map(len, sets)])
+    return RMinHash.digest_matrix_from_flat_token_hashes(
+        np.concatenate(sets), ends.astype(np.uint64), BANDS * BAND_ROWS, 0
+    )
 
 
 def _candidates(bands_NB: Hashes) -> Iterator[tuple[int, int]]:
@@ -185,23 +255,14 @@ def _pairs(bucket: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield before, place
 
 
-def _bands(texts: Shingled) -> Hashes:
-    """(N, B) one hash for each band of each text, mixed with its claims."""
-    count = len(texts.names)
-    found = np.empty((count, BANDS), np.uint64)
-    starts = np.concatenate([[0], texts.ends])
-    for first in range(0, count, _SKETCHED_AT_ONCE):
-        last = min(count, first + _SKETCHED_AT_ONCE)
-        offsets = starts[first : last + 1]
-        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-            texts.hashes[offsets[0] : offsets[-1]],
-            (offsets - offsets[0]).astype(np.uint64),
-            BANDS * BAND_ROWS,
-            0,
-        )
-        sketches_NK = np.array(matrix.to_rows(), np.uint64)
-        mixed = np.repeat(texts.claims[first:last, None], BANDS, axis=1)
+def _bands(texts: Shingled, places: NDArray[np.int64]) -> Hashes:
+    """(N, B) one hash for each band of each of some texts, mixed with its claims."""
+    found = np.empty((len(places), BANDS), np.uint64)
+    for first in range(0, len(places), _SKETCHED_AT_ONCE):
+        some = places[first : first + _SKETCHED_AT_ONCE]
+        sketches_NK = np.array(_sketches(texts, some).to_rows(), np.uint64)
+        mixed = np.repeat(texts.claims[some, None], BANDS, axis=1)
         for row in range(BAND_ROWS):
             mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + sketches_NK[:, row::BAND_ROWS]
-        found[first:last] = mixed
+        found[first : first + len(some)] = mixed
     return found

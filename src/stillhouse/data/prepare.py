@@ -33,6 +33,8 @@ class Prepared:
         measured: cleaned rows of the examples of validation and holdout, in the same order.
         votes: of the examples that people voted on, by their names.
         versions: the training rows in their several versions, where the recipe wants some.
+        cuttable: from where to where in its last turn an example may be cut, by its name; empty
+            where the recipe names no field.
     """
 
     examples: list[Example]
@@ -42,6 +44,7 @@ class Prepared:
     measured: list[Row]
     votes: dict[str, Votes]
     versions: list[Row]
+    cuttable: dict[str, tuple[int, int]]
 
 
 def prepare_rows(
@@ -83,7 +86,9 @@ def prepare_rows(
     measured = [draft for draft in drafts if draft.part in MEASURED]
     examples = [_example(draft) for draft in drafts]
     votes = _votes(drafts, prepare.votes)
-    return Prepared(examples, dropped, counts, made, [*measured], votes, as_rows(drafts))
+    cuttable = {draft.row_id: draft.cuttable for draft in drafts if draft.cuttable}
+    versions = as_rows(drafts)
+    return Prepared(examples, dropped, counts, made, [*measured], votes, versions, cuttable)
 
 
 def build_steps(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stillhouse.core.rows import Drop, Keep, Outcome, Row
+from stillhouse.data.paths import MISSING, find
 from stillhouse.recipes.row_checks import Require
 
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
@@ -56,11 +57,11 @@ class RequireStep:
 
     def _judge(self, row: Row) -> Outcome:
         for field, kind in self.wanted.fields.items():
-            value = row.fields.get(field)
-            if value is None or (isinstance(value, str) and not value.strip()):
+            value = find(row.fields, field)
+            if value in (None, MISSING) or (isinstance(value, str) and not value.strip()):
                 if field in self.wanted.may_be_empty:
                     continue
-                how = "empty" if field in row.fields else "missing"
+                how = "missing" if value is MISSING else "empty"
                 return Drop(row, f"{field} is {how}")
             if not _IS_OF[kind](value):
                 return Drop(row, f"{field} is no {kind}", repr(value)[:_MOST_SHOWN])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
-from stillhouse.data.asking import NO_ENGINES, AskedEngine
+from stillhouse.data.asking import AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
+from stillhouse.data.decontamination import DecontaminateStep
 from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.option_match import Embed
@@ -20,6 +22,7 @@ from stillhouse.data.prompt_writing import WritePromptsStep
 from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.require import RequireStep
 from stillhouse.data.semantic import MergeSemanticStep
+from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
 from stillhouse.data.tfidf import tfidf
 from stillhouse.data.translation import TranslateStep
 from stillhouse.recipes.data_steps import (
@@ -34,36 +37,67 @@ from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicat
 from stillhouse.recipes.prompt_steps import Translate, WritePrompts
 from stillhouse.recipes.rewording import Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
+from stillhouse.recipes.text_steps import (
+    Decontaminate,
+    DropStyleReferences,
+    FindInstructions,
+    ScrubPersonal,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Aids:
+    """What a step may need besides its settings.
+
+    Attributes:
+        paired: what a `pair_with` step pairs with.
+        base: what the path of a file that a step names is relative to.
+        against: digest of the file that a `decontaminate` step names.
+        encode: the model that compares texts; None where the settings name none.
+        engines: that it asks, by their key below it; a step that has none keeps to its rule.
+    """
+
+    paired: Sequence[Setting] = ()
+    base: str = ""
+    against: str = ""
+    encode: Embed | None = None
+    engines: Mapping[str, AskedEngine] = field(default_factory=dict)
+
+
+NO_AIDS = Aids()
 
 _PLAIN: dict[type, Callable[[Any], Step]] = {
-    Require: RequireStep,
-    ReportDuplicates: ReportDuplicatesStep,
     DropWhere: DropWhereStep,
     MergeNearDuplicates: MergeStep,
+    Require: RequireStep,
+    ReportDuplicates: ReportDuplicatesStep,
+    ScrubPersonal: ScrubStep,
+    DropStyleReferences: StyleStep,
+    FindInstructions: InstructionStep,
 }
 """Steps that need their settings and nothing else."""
 
-_ASKING: dict[type, Callable[[Any, Sequence[AskedEngine]], Step]] = {
-    ConvertBlanks: ConvertBlanksStep,
-    WritePrompts: WritePromptsStep,
-    Translate: TranslateStep,
+_ASKING: dict[type, Callable[[Any, Aids], Step]] = {
+    ConvertBlanks: lambda wanted, aids: ConvertBlanksStep(wanted, [*aids.engines.values()]),
+    ConvertChoices: lambda wanted, aids: ConvertChoicesStep(
+        wanted, aids.encode, [*aids.engines.values()]
+    ),
+    DropOutliers: lambda wanted, aids: OutlierStep(
+        wanted, aids.encode or tfidf, next(map(OutlierJudge, aids.engines.values()), None)
+    ),
+    Rephrase: lambda wanted, aids: RephraseStep(wanted, [*aids.engines.values()], aids.encode),
+    WritePrompts: lambda wanted, aids: WritePromptsStep(wanted, [*aids.engines.values()]),
+    Translate: lambda wanted, aids: TranslateStep(wanted, [*aids.engines.values()]),
 }
-"""Steps that need whom they ask beside their settings."""
+"""Steps that may ask engines."""
 
 
-def build_row_step(
-    wanted: DataStep,
-    paired: Sequence[Setting] = (),
-    encode: Embed | None = None,
-    engines: Mapping[str, AskedEngine] = NO_ENGINES,
-) -> Step:
+def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
-        paired: what a `pair_with` step pairs with.
-        encode: the model that the settings name; None where they name none.
-        engines: that it asks, by their key below the step; a step that has none keeps to its rule.
+        aids: what it may need besides.
 
     Returns:
         Picklable, so that other processes can do it, where no engine is asked.
@@ -74,21 +108,16 @@ def build_row_step(
     plain = _PLAIN.get(type(wanted))
     if plain:
         return plain(wanted)
-    asked = [*engines.values()]
     asking = _ASKING.get(type(wanted))
     if asking:
-        return asking(wanted, asked)
+        return asking(wanted, aids)
     match wanted:
         case PairWith():
-            return PairStep(wanted, paired)
-        case ConvertChoices():
-            return ConvertChoicesStep(wanted, encode, asked)
+            return PairStep(wanted, aids.paired)
+        case Decontaminate():
+            return DecontaminateStep(wanted, aids.base, aids.against)
         case MergeSemanticDuplicates():
-            return MergeSemanticStep(wanted, encode or tfidf)
-        case DropOutliers():
-            return OutlierStep(wanted, encode or tfidf, next(map(OutlierJudge, asked), None))
-        case Rephrase():
-            return RephraseStep(wanted, asked, encode)
+            return MergeSemanticStep(wanted, aids.encode or tfidf)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

@@ -15,6 +15,12 @@ from stillhouse.recipes.rewording import Augment, Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, MayAsk, Step
 from stillhouse.recipes.section import Count, Seed
+from stillhouse.recipes.text_steps import (
+    Decontaminate,
+    DropStyleReferences,
+    FindInstructions,
+    ScrubPersonal,
+)
 
 
 class PairWith(Step):
@@ -133,6 +139,10 @@ _AnyStep = (
     | CheckAnnotations
     | Coverage
     | Augment
+    | ScrubPersonal
+    | DropStyleReferences
+    | FindInstructions
+    | Decontaminate
 )
 
 DataStep = Annotated[_AnyStep, Field(discriminator="name")]

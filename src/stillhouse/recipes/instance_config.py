@@ -18,6 +18,7 @@ from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.step_engine import EngineContent
+from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
 
@@ -40,12 +41,13 @@ class Content:
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
+        against: of the file that each `decontaminate` step names.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
-        held: what is held back of the rows beside what the recipe says; mostly nothing.
         engines: of the steps: variant of the instance (empty for `prepare`) and the engine's key.
         encoders: of the model of each step that names one, in the order of the steps.
         encoder_dtype: the numbers that they compute with.
+        held: what is held back of the rows beside what the recipe says; mostly nothing.
     """
 
     source: str
@@ -56,12 +58,13 @@ class Content:
     prompt: PromptTemplate | None = None
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    against: tuple[str, ...] = ()
     probes: tuple[Config, ...] = ()
     deepspeed: dict[str, Config] = field(default_factory=dict)
-    held: Config = field(default_factory=dict)
     engines: dict[tuple[str, str], EngineContent] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
     encoder_dtype: str = ""
+    held: Config = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Configs:
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""
         prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        against = iter(self.content.against)
         encoders = iter(self.content.encoders)
         if not prepare.steps:
             return []
@@ -99,6 +103,7 @@ class Configs:
         for variant, _, step in prepare.variants:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
             config: Config = {"step": step.identity()} | ({"paired": settings} if settings else {})
+            config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
             if step.encoder:
                 # A folder by its content, not by its name.
                 config["step"] |= {"by": {"path": next(encoders)}}
@@ -108,16 +113,12 @@ class Configs:
 
     def _engines(self, variant: str, step: Step) -> Config:
         """What the answers of a step's engines depend on beside its settings."""
-        if not step.asked:
-            return {}
-        found: Config = {}
-        for place, engine in step.asked.items():
-            content = self.content.engines[variant, place]
-            found[place] = content.config()
-            if not engine.api:
-                weights = {"weights": content.weights, "scratch": None} | _held(engine)
-                found[place] |= {"model": weights, **self.machine}
-        return {"engines": found}
+        known = self.content.engines
+        found = {
+            place: known[variant, place].config(engine, self.machine)
+            for place, engine in step.asked.items()
+        }
+        return {"engines": found} if found else {}
 
     def prepare(self) -> Config:
         """Of `prepare`."""
@@ -129,13 +130,9 @@ class Configs:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
         augment = recipe.prepare.augment
-        prepare = dump(recipe.prepare.after_steps)
-        del prepare["csv"]  # copies for people change no row
-        if augment:
-            prepare["steps"] = [augment.identity()]
         return {
             **(self._engines("", augment) if augment else {}),
-            "prepare": prepare,
+            "prepare": recipe.prepare.identity(),
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
@@ -336,7 +333,7 @@ class Configs:
             # They are copied as they are, whatever the teacher's own are held in.
             whole = {k: v for k, v in self.model("teacher").items() if k != "quantization"}
             found |= {"layers": list(source.layers_of_teacher), "of": whole}
-        return found | _held(source)
+        return found | source.held
 
     def _learner(self) -> Config:
         """What student and twin share."""
@@ -352,7 +349,7 @@ class Configs:
 
     def _held_student(self) -> Config:
         """The student where it is held in a way of its own; without one nothing is named anew."""
-        return {"model": self.model("student")} if _held(self.recipe.student) else {}
+        return {"model": self.model("student")} if self.recipe.student.held else {}
 
     def _card(self) -> Config:
         """What the bundle's model card says of where the student comes from."""
@@ -366,12 +363,6 @@ class Configs:
             "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
             | _accepted_terms(recipe.teacher),
         }
-
-
-def _held(source: ModelSource) -> Config:
-    """How a model's weights are held, where that is not as most are."""
-    quantised = {} if source.quantization == "none" else {"quantization": source.quantization}
-    return quantised | ({"trust_remote_code": True} if source.trust_remote_code else {})
 
 
 def _without_teacher(train: Train) -> list[str]:

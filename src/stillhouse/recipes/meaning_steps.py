@@ -70,7 +70,7 @@ class DropOutliers(MayAsk):
     neighbours: Count = 6
     min_cluster_size: int = Field(default=6, ge=2)
     cluster_rows: Count = 25
-    alike: float = Field(default=0.6, gt=0.0, le=1.0)
+    alike: float = Field(default=0.5, gt=0.0, le=1.0)
     keywords: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     at_most: Budget = 0.02
     threshold: Positive | None = None

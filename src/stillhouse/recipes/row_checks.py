@@ -21,7 +21,8 @@ class Require(Step):
     because CSV holds nothing but texts.
 
     Attributes:
-        fields: field to its type: text, integer, number, boolean, list, object, any.
+        fields: field (`a.b` reaches inside) to its type: text, integer, number, boolean, list,
+            object, any.
         may_be_empty: those of the fields that a row may lack or leave empty.
     """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +15,7 @@ from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_checks import DUPLICATES
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
+from stillhouse.recipes.text_steps import Decontaminate
 
 
 class SampleRows(Section):
@@ -142,8 +145,20 @@ class Drop(Section):
     max_chars: Count | None = None
 
 
+CLEAN_PROFILES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "safe": {},
+        "nfkc": {"normalize": "NFKC"},
+        "ascii": {"fix_text": False, "normalize": "ascii"},
+    }
+)
+
+
 class Clean(Section):
-    """Repairs of the rows' texts.
+    """Repairs of the rows' texts; a profile's name stands for its settings.
+
+    `safe`, the default, loses no letter of any script; `nfkc` also writes compatibility forms out;
+    `ascii` is the founding form, which deletes most signs and every script but the Latin.
 
     Attributes:
         fix_text: undo mojibake with ftfy.
@@ -155,6 +170,15 @@ class Clean(Section):
     fix_text: bool = True
     normalize: Literal["NFC", "NFKC", "ascii", "none"] = "NFC"
     strip: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_profile(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given not in CLEAN_PROFILES:
+            raise ValueError(f"{given!r} is no profile; there are {', '.join(CLEAN_PROFILES)}")
+        return dict(CLEAN_PROFILES[given])
 
     @property
     def is_off(self) -> bool:
@@ -177,12 +201,19 @@ class Split(Section):
         parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
             holdout.
         group_by: fields; rows that share a value of all of them stay in one part.
+        near_duplicates: rows of which the own texts, without the template's, share that much of
+            their pairs of words stay in one part; 0.8 is a good one. Numbers do not matter. Without
+            it the report tells how many measured rows have a near copy that is learned.
+        shared_words: drop rows to learn from that share a run of so many words with a row of
+            validation or holdout; 13 is usual, 8 strict.
         stratify_by: a field; each part keeps the shares of its values.
         seed: another seed deals the rows out otherwise.
     """
 
     parts: dict[str, PartSize]
     group_by: tuple[str, ...] = ()
+    near_duplicates: float | None = Field(default=None, gt=0.0, le=1.0)
+    shared_words: Count | None = None
     stratify_by: str | None = None
     seed: Seed = 0
 
@@ -211,7 +242,8 @@ class Prepare(Section):
         system: text of a system message, with `{field}` places.
         user: text with `{field}` places.
         conversation: the field that holds the conversation; a usual name of the shape when absent.
-        answer: the field that holds the answer; an object is written as compact JSON.
+        answer: the field that holds the answer; an object is written as JSON.
+        answer_indent: blanks of each level of such JSON; compact, on one line, when absent.
         reference: the field that accuracy is measured against; the answer when absent.
         votes: the field that says how many people chose which class, as {"yes": 3, "no": 1} or as
             a list of their choices.
@@ -219,16 +251,14 @@ class Prepare(Section):
         answer_format: `json` measures field by field, `label` is one of a closed set.
         clean: repairs of the rows' texts.
         drop: which rows end here.
-        steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `require`, `drop_where`, `convert_blanks`, `convert_choices`, `report_duplicates`,
-            `merge_near_duplicates`, `merge_semantic_duplicates`, `drop_outliers`, `rephrase`,
-            `augment`, see below.
+        steps: named steps with their settings, in the order in which they are done, see below.
         csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
             after a step, by its name; `discarded`, the rows that ended with step and reason; or of
             the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
         split: what each example is for.
-        max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
-            user message, an answer never.
+        max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
+        cut_field: the field of `user` that loses its end where a prompt is too long, such as
+            `lyrics`; without it the longest user message loses its beginning.
         too_long_at_most: share of the examples that may be dropped because their answer does not
             fit beside a prompt that was cut; above it nothing is prepared.
     """
@@ -238,6 +268,7 @@ class Prepare(Section):
     user: str | None = None
     conversation: str | None = None
     answer: str | None = None
+    answer_indent: int | None = Field(default=None, ge=0, le=8)
     reference: str | None = None
     votes: str | None = None
     domain_field: str | None = None
@@ -248,6 +279,7 @@ class Prepare(Section):
     csv: dict[CsvName, str] = Field(default_factory=dict)
     split: Split
     max_tokens: Count | None = None
+    cut_field: str | None = None
     too_long_at_most: Fraction = 0.2
 
     @property
@@ -258,6 +290,12 @@ class Prepare(Section):
         off = Clean(fix_text=False, normalize="none", strip=False)
         last = () if self.augment is None else (self.augment,)
         return self.model_copy(update={"steps": last, "clean": off})
+
+    def identity(self) -> dict[str, Any]:
+        """What the examples depend on, the steps before the split aside; copies change no row."""
+        done = self.after_steps
+        plain = done.model_dump(mode="json", by_alias=True, exclude={"csv"})
+        return plain | {"steps": [step.identity() for step in done.steps]}
 
     @property
     def augment(self) -> Augment | None:
@@ -278,6 +316,11 @@ class Prepare(Section):
     def pairings(self) -> tuple[PairWith, ...]:
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
+
+    @property
+    def decontaminations(self) -> tuple[Decontaminate, ...]:
+        """The steps of the name decontaminate."""
+        return tuple(step for step in self.steps if isinstance(step, Decontaminate))
 
     @property
     def step_names(self) -> tuple[str, ...]:
@@ -308,9 +351,9 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _copies_are_of_something(self) -> Self:
-        known = ["discarded", *self.step_names]
-        if "report_duplicates" in self.step_names:
-            known += DUPLICATES
+        known = ["discarded", *(variant for variant, _, _ in self.variants)]
+        known += ["augment"] if self.augment else []
+        known += DUPLICATES if "report_duplicates" in known else ()
         for file, of in self.csv.items():
             if of not in known:
                 raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
@@ -322,6 +365,8 @@ class Prepare(Section):
             raise ValueError('shape "template" needs prepare.user, for example "{text}"')
         if self.shape != "template" and self.user:
             raise ValueError(f'shape "{self.shape}" takes its prompt from the rows: remove user')
+        if self.shape != "template" and self.cut_field:
+            raise ValueError(f'shape "{self.shape}" has no fields to cut: remove cut_field')
         if self.shape in ("messages", "sharegpt") and self.answer:
             raise ValueError(f'shape "{self.shape}" holds its answers itself: remove answer')
         return self

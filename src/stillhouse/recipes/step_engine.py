@@ -58,10 +58,14 @@ class EngineContent:
     own_prompts: tuple[str, ...]
     weights: str = ""
 
-    def config(self) -> dict[str, Any]:
-        """What the answers depend on of it, weights aside."""
+    def config(self, engine: StepEngine, machine: dict[str, Any]) -> dict[str, Any]:
+        """What the answers depend on beside the step's settings, as JSON values."""
         prompt = self.prompt.model_dump(mode="json") if self.prompt else None
-        return {"prompt": prompt, "own_prompts": [] if prompt else list(self.own_prompts)}
+        asked = {"prompt": prompt, "own_prompts": [] if prompt else list(self.own_prompts)}
+        if engine.api:
+            return asked
+        weights = {"weights": self.weights, "scratch": None} | engine.held
+        return {**asked, "model": weights, **machine}
 
 
 def location_of(variant: str, place: str) -> str:

@@ -13,6 +13,7 @@ from stillhouse.core.rows import Example, Keep, Outcome, Row
 from stillhouse.data.augment import CHECK_VERSIONS
 from stillhouse.data.history import Account, History, StepAccount, stored_outcomes, trace_row
 from stillhouse.data.prepare import build_steps
+from stillhouse.data.row_columns import iterate_column
 from stillhouse.data.shards import read_rows_of
 from stillhouse.data.storage import read_completions, read_ended
 from stillhouse.recipes.domains import Domain
@@ -168,6 +169,9 @@ def _has_row(facts: RunFacts, row_id: str) -> bool:
 def _find(facts: RunFacts, row_id: str) -> History | None:
     rows = _rows_of(facts)
     known = dict.fromkeys([row.row_id for row in rows] + [e.example_id for e in facts.examples])
+    for item, _ in facts.of_stage("step"):
+        # A row that one step made and a later one ended stands nowhere else.
+        known |= dict.fromkeys(iterate_column(facts.store.path(item.artifact_id), "row_id"))
     chosen = row_id
     if row_id not in known and len(row_id) >= _LEAST_PREFIX:
         near = [name for name in known if name.startswith(row_id)]

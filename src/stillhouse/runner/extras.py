@@ -13,6 +13,9 @@ from stillhouse.recipes.schema import Recipe
 TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors")
 """Packages without which no model can be trained or asked."""
 
+GGUF = ("gguf", "llama_cpp")
+"""Packages that write GGUF files and prove them."""
+
 HARNESS = ("lm_eval",)
 """The package that brings public tasks."""
 
@@ -93,4 +96,19 @@ def require_harness() -> None:
         raise UsageError(
             "evaluate.harness asks tasks of lm-evaluation-harness, which is not installed",
             'pip install "stillhouse[lm-eval]", or remove evaluate.harness',
+        )
+
+
+def require_gguf() -> None:
+    """Make sure that GGUF files can be written and proved here; nothing is imported.
+
+    Raises:
+        UsageError: names what is missing and the extra that brings it.
+    """
+    missing = [name for name in GGUF if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"export.formats asks for GGUF files, which need {', '.join(missing)}: not installed",
+            'pip install "stillhouse[gguf]" (llama.cpp is compiled then, for minutes), or take '
+            "them out of export.formats",
         )

@@ -126,7 +126,7 @@ def preview(resolved: Resolved) -> Preview:
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
         asked: dict[tuple[str, str], list[Example]] = {}
-        rows, reasons = _do_steps(rows, resolved.plan, asked)
+        rows, reasons = _do_steps(rows, resolved.plan, resolved.locations["base"], asked)
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
@@ -153,7 +153,7 @@ def _noted(
 
 
 def _do_steps(
-    rows: list[Row], plan: Plan, asked: dict[tuple[str, str], list[Example]]
+    rows: list[Row], plan: Plan, base: str, asked: dict[tuple[str, str], list[Example]]
 ) -> tuple[list[Row], Counter[str]]:
     """What the named steps make of rows, by rule where they would ask, and why others ended."""
     reasons = Counter[str]()
@@ -166,7 +166,7 @@ def _do_steps(
             for engine in engines.values():
                 OutlierJudge(engine)(likely_suspects(settings, rows))
         if not _compares_meanings(instance.config):
-            rows, ended, count = run_step(step_of(instance.config, engines=engines), rows)
+            rows, ended, count = run_step(step_of(instance.config, base, engines=engines), rows)
             require_rows(count)
             reasons.update(one.reason for one in ended)
     return rows, reasons

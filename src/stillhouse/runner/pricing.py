@@ -15,6 +15,8 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
+from stillhouse.recipes.export_bytes import BundleBytes, bundle_bytes
+from stillhouse.recipes.measuring_cost import Asked, Measured, with_measurements
 from stillhouse.recipes.memory import ALONE, HEAVY_BYTES, Beside, Held
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.rates import Rates
@@ -22,6 +24,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
 from stillhouse.runner.domain_pricing import domains_cost
+from stillhouse.runner.meaning_pricing import with_comparisons
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges, with_step_engines
 from stillhouse.runner.preview import Preview
 from stillhouse.runner.resolve import Resolved
@@ -86,7 +89,7 @@ class Pricer:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
             "collect": lambda _: self._rows(4e-5, 0),
-            "step": lambda one: self._asking_rows(one, self._rows(1.2e-4, 0)),
+            "step": lambda one: self._asking_rows(one, self._step(one)),
             "prepare": lambda one: self._asking_rows(one, self._rows(2.4e-4, 60 * self._vocab)),
             "finetune": self._finetune,
             "label": self._label,
@@ -121,6 +124,11 @@ class Pricer:
             seconds=0.5 + rows * seconds_a_row,
         )
 
+    def _step(self, instance: Instance) -> Cost:
+        resolved = self._resolved
+        cost, rows = self._rows(1.2e-4, 0), resolved.source.num_rows
+        return with_comparisons(cost, instance, rows, resolved.locations)
+
     def _asking_rows(self, instance: Instance, cost: Cost) -> Cost:
         if "engines" not in instance.config:
             return cost
@@ -131,7 +139,20 @@ class Pricer:
         assert training is not None
         corpus = self.seen.count(training.parts, self._answer)
         held = self._held(training, self._recipe.teacher.quantization)
-        return training_cost(self._teacher, training, corpus, self._machine, held=held)
+        cost = training_cost(self._teacher, training, corpus, self._machine, held=held)
+        validation = self.seen.count(("validation",), self._answer)
+        measured = self._measured(training, validation)
+        return with_measurements(cost, self._teacher, training, measured, self._machine)
+
+    def _measured(self, training: Training, validation: Corpus) -> Measured:
+        """What is measured while a model trains; of a live teacher nothing yet."""
+        wanted = min(training.validation.examples, validation.examples)
+        if not wanted:
+            return Measured(validation)
+        settings = self._recipe.evaluate
+        texts = _share(validation, wanted / validation.examples)
+        longest = min(settings.max_new_tokens or self._longest_answer, self._longest_answer)
+        return Measured(validation, asked=Asked(texts, settings.batch_size, longest))
 
     def _held(self, training: Training, quantization: str) -> Held:
         """Frozen weights are in the run's dtype, unless a bias of theirs learns."""
@@ -195,10 +216,7 @@ class Pricer:
         domains = instance.config.get("domains")
         if not domains:
             return self._train_on(instance, "")
-        length = self._recipe.train.length
-        costs = [self._train_on(instance, name) for name in domains]
-        kept = (length.steps or 0) // length.checkpoint_every if length.checkpoint_every else 0
-        return domains_cost(costs, kept)
+        return domains_cost([self._train_on(instance, name) for name in domains], self._recipe)
 
     def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
@@ -207,22 +225,29 @@ class Pricer:
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = _repeated(own, self._recipe.label.samples)
-        corpus = corpus if twin else own
+        validation = self.seen.count(("validation",), self._answer, domain)
         if twin:
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
+        else:
+            corpus, validation = own, _repeated(validation, self._recipe.label.samples)
+        measured = self._measured(training, validation)
         if training.mode == "cached" and self._recipe.label.stores_classes and not twin:
             corpus = self._over_classes(corpus)
-        return training_cost(
+            measured = replace(measured, validation=self._over_classes(validation))
+        beside = ALONE if twin else self._beside()
+        cost = training_cost(
             self._student,
             training,
             corpus,
             self._machine,
             target_bytes=0.0 if twin else self._target_memory(),
             held=self._held(training, self._recipe.student.quantization),
-            beside=ALONE if twin else self._beside(),
+            beside=beside,
         )
+        measured = replace(measured, teacher=beside.teacher)
+        return with_measurements(cost, self._student, training, measured, self._machine)
 
     def _over_classes(self, corpus: Corpus) -> Corpus:
         """Each example with every named answer behind its prompt, as one tree."""
@@ -346,12 +371,19 @@ class Pricer:
 
     def _export(self, _: Instance) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
-        memory = HEAVY_BYTES + 3 * weights
-        return Cost(memory_bytes=memory, disk_bytes=weights, seconds=0.5 + weights / 2e8)
+        bundle = self._bundle_bytes()
+        # A file is written by this process and read by llama.cpp's, beside the student in memory.
+        memory = HEAVY_BYTES + 3 * weights + bundle.gguf
+        written = bundle.ships + bundle.passing
+        return Cost(memory_bytes=memory, disk_bytes=written, seconds=0.5 + written / 2e8)
 
     def _register(self, _: Instance) -> Cost:
-        weights = self._student.parameters * self._machine.bytes_per_value
-        return Cost(disk_bytes=weights, seconds=0.1 + weights / 4e8)
+        ships = self._bundle_bytes().ships
+        return Cost(disk_bytes=ships, seconds=0.1 + ships / 4e8)
+
+    def _bundle_bytes(self) -> BundleBytes:
+        parameters, width = self._student.parameters, self._machine.bytes_per_value
+        return bundle_bytes(self._recipe.export, parameters, width)
 
 
 def _share(corpus: Corpus, share: float) -> Corpus:

@@ -54,13 +54,13 @@ def _copy(facts: RunFacts, of: str) -> tuple[Iterable[str], Callable[[], Iterabl
     """The leading columns and the rows of one copy; None where its step is not done."""
     if of == "discarded":
         return _ENDED, partial(_discarded, facts)
+    prepared = facts.folder_of("prepare")
+    if of == "augment" and prepared:
+        return _ROW, partial(_versions, prepared / VERSIONS)
     folders = {
         variant_of(item): (facts.store.path(item.artifact_id), manifest.config)
         for item, manifest in facts.of_stage("step")
     }
-    if of == "augment":
-        made = facts.folder_of("prepare")
-        return None if made is None else (_ROW, partial(_versions, made))
     step = "report_duplicates" if of in DUPLICATES else of
     if step not in folders:
         return None
@@ -74,9 +74,9 @@ def _rows(folder: Path) -> Iterator[Record]:
     return ((_named(row), row) for row in read_shards(folder))
 
 
-def _versions(folder: Path) -> Iterator[Record]:
+def _versions(path: Path) -> Iterator[Record]:
     """The training rows in their several versions, which are made behind the split."""
-    return ((_named(row), row) for row in read_rows_file(folder / VERSIONS))
+    return ((_named(row), row) for row in read_rows_file(path))
 
 
 def _named(row: Row) -> dict[str, str]:

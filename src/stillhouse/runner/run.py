@@ -26,7 +26,7 @@ from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.events import Event, OnEvent, ignore
-from stillhouse.runner.extras import require_harness, require_train
+from stillhouse.runner.extras import require_gguf, require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.row_files import write_row_files
@@ -229,6 +229,11 @@ class _Run:
             require_train()
         if any(item.stage == "harness" for item in waiting):
             require_harness()
+        if (
+            any(item.stage == "export" for item in waiting)
+            and self.resolved.recipe.export.gguf_files
+        ):
+            require_gguf()
         for heavy in kinds:
             server = StageServer(
                 self.folder.path / "log.txt",
@@ -335,9 +340,11 @@ class _Run:
         verdict = Verdict.model_validate(manifest.summary["verdict"])
         if verdict.passed or not manifest.config["gate"]["enforce"]:
             return
-        who = _REFUSED[verdict.candidate]
+        name, _, weights = verdict.candidate.partition("-")
+        who = _REFUSED[name]
         raise GateRefusedError(
-            f"the gate refused {who[0]}:\n  " + "\n  ".join(verdict.reasons),
+            f"the gate refused {who[0]}{f' in {weights}' if weights else ''}:\n  "
+            + "\n  ".join(verdict.reasons),
             f"{who[1]}; the recipe names the fallback: {verdict.fallback}",
         )
 

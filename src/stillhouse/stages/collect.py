@@ -23,23 +23,17 @@ from stillhouse.stages.sections import section_of
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write `rows.parquet`; where something is asked of them, `rights.parquet` and `ended/` too."""
+    """Write `rows.parquet`, and where something is asked of the rows, what became of the others."""
     plain = request.config["collect"]
     source = plain["source"] | {"file": request.locations["source"] or None}
     collect = section_of(Collect, plain | {"source": source})
     base, held = Path(request.locations["base"]), _held(request.config)
-    if asks_of_rows(collect, held):
-        return _what_may_be_used(request, collect, held, progress)
-    rows = _Counted(iterate_rows(collect, base))
-    write_rows(request.out / COLLECTED, rows)
-    progress(rows.number, rows.number, "rows")
-    return StageResult({"rows": rows.number})
-
-
-def _what_may_be_used(
-    request: StageRequest, collect: Collect, held: Held, progress: Progress
-) -> StageResult:
-    found = collect_rows(collect, Path(request.locations["base"]), held)
+    if not asks_of_rows(collect, held):
+        rows = _Counted(iterate_rows(collect, base))
+        write_rows(request.out / COLLECTED, rows)
+        progress(rows.number, rows.number, "rows")
+        return StageResult({"rows": rows.number})
+    found = collect_rows(collect, base, held)
     check_balance(found.counts, found.counts[0].rows_in, len(found.rows))
     write_rows(request.out / COLLECTED, found.rows)
     write_rights(request.out / RIGHTS, found.rights)
@@ -47,12 +41,6 @@ def _what_may_be_used(
     progress(len(found.rows), len(found.rows), "rows")
     flow = {"flow": [asdict(count) for count in found.counts]}
     return StageResult({"rows": len(found.rows)} | rights_summary(collect, found) | flow)
-
-
-def _held(config: dict[str, Any]) -> Held:
-    held = config.get("held", {})
-    erased = tuple((kind, name) for kind, name in held.get("erased", ()))
-    return Held(erased, held.get("salt", ""), held.get("last_expired", ""))
 
 
 @dataclass(slots=True)
@@ -66,3 +54,9 @@ class _Counted:
         for row in self.rows:
             self.number += 1
             yield row
+
+
+def _held(config: dict[str, Any]) -> Held:
+    held = config.get("held", {})
+    erased = tuple((kind, name) for kind, name in held.get("erased", ()))
+    return Held(erased, held.get("salt", ""), held.get("last_expired", ""))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
+from stillhouse.core.rows import Example
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
 from stillhouse.export.domains import DomainStudent, export_domains
+from stillhouse.export.llama_cpp_order import LlamaCppOrder
 from stillhouse.export.model_card import CardFacts
 from stillhouse.export.parity import largest_difference
+from stillhouse.export.version_info import VersionFacts
 from stillhouse.recipes.measuring import Export
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-BUNDLE = "bundle"
+BUNDLE, MANIFEST = "bundle", "manifest.json"
 _PROBES = 8
 _WHOLE = {"quantization": "none"}
 """An adapter is merged into the weights that were quantised, not into what became of them."""
@@ -57,6 +61,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
     parity = [dataclasses.asdict(item) for item in report.parity]
     summary = {"formats": list(report.formats), "parity": parity, "bytes": size}
+    if report.gguf:
+        summary["gguf"] = [dataclasses.asdict(item) for item in report.gguf]
     return StageResult(summary | found)
 
 
@@ -82,7 +88,8 @@ _Written = tuple[ExportReport, dict[str, Any]]
 
 def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Written:
     config = request.config
-    holdout = corpus.of_parts(["holdout"])[:_PROBES]
+    examples = corpus.of_parts(["holdout"])
+    holdout = examples[:_PROBES]
     folder = request.locations.get("student")
     # In float32, as it was trained: what ships must not lose the last bits to the run's dtype.
     whole = config | {"dtype": "float32", "model": {**config.get("model", {}), **_WHOLE}}
@@ -96,10 +103,33 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
         own_base,
         load_options(whole),
         own_base or (Path(folder) if folder else None),
+        _for_llama_cpp(request, export, corpus, examples),
+        _version(request),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
     return report, _trained_over(request, model, probes)
+
+
+def _for_llama_cpp(
+    request: StageRequest, export: Export, corpus: Corpus, examples: Sequence[Example]
+) -> LlamaCppOrder | None:
+    files, card = export.gguf_files, request.config["model_card"]
+    if files is None:
+        return None
+    return LlamaCppOrder(
+        name=card["recipe"],
+        licence=card["licences"].get("student weights", ""),
+        base=card["base"],
+        whole="gguf" in export.formats,
+        adapter="gguf_adapter" in export.formats,
+        files=files,
+        modelfile=export.modelfile,
+        tokenizer=corpus.tokenizer,
+        template=corpus.template,
+        examples=examples[: files.examples],
+        threads=request.config.get("threads") or 0,
+    )
 
 
 def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Written:
@@ -112,6 +142,7 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
         f"../../{BASE}" if own_base else request.config["model_card"]["base"],
         _card_facts(request),
         own_base,
+        _version(request),
     )
     bundle = request.out / BUNDLE
     bundle.mkdir()
@@ -149,9 +180,29 @@ def _own_base(trained: Path) -> Path | None:
     return base if any((trained / kind).is_dir() for kind in kinds) and base.is_dir() else None
 
 
+def _version(request: StageRequest) -> VersionFacts:
+    trained = request.inputs["model"]
+    # Written last, when the training ended.
+    ended = datetime.fromtimestamp((trained / MANIFEST).stat().st_mtime, UTC)
+    return VersionFacts(
+        version=request.artifact_id,
+        training_date=ended.date().isoformat(),
+        base_model=request.config["model_card"]["base"],
+        training_data_size=int(_summary(trained)["examples"]),
+        validation_metrics={
+            name: {key: metric[key] for key in ("value", "low", "high")}
+            for name, metric in _summary(request.inputs["numbers"])["metrics"].items()
+        },
+    )
+
+
 def _metrics(folder: Path) -> dict[str, str]:
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
     return {
         metric["title"]: f"{metric['value']:.4g} ({metric['low']:.4g} to {metric['high']:.4g})"
-        for metric in manifest["summary"]["metrics"].values()
+        for metric in _summary(folder)["metrics"].values()
     }
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())["summary"]
+    return summary

@@ -22,7 +22,7 @@ from stillhouse.data.execution import (
     run_sharded,
 )
 from stillhouse.data.pairing import Setting
-from stillhouse.data.row_steps import build_row_step, require_rows
+from stillhouse.data.row_steps import Aids, build_row_step, require_rows
 from stillhouse.data.shards import COLLECTED, read_shards, shard_paths
 from stillhouse.data.steps import CleanStep
 from stillhouse.data.tables_told import TellingStep
@@ -58,15 +58,16 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     is_alone = "machine" in request.config
     executor = Inline() if is_alone else _executor(request.locations, len(shard_paths(source)))
     settings, encoder = settings_of(request.config), _encoder(request)
+    base = request.locations.get("base", "")
     if settings is not None and settings.asked:
         with open_engines(request, settings, progress) as engines:
             # Here, because the account has one writer.
-            step = step_of(request.config, encoder, engines)
+            step = step_of(request.config, base, encoder, engines)
             count = run_sharded(step, source, made, Inline(), progress)
         forget_waiting(made)
         refuse_waiting(count, settings, count.rows_in)
     else:
-        step = step_of(request.config, encoder)
+        step = step_of(request.config, base, encoder)
         count = run_sharded(step, source, made, executor, progress)
     require_rows(count)
     # Raises where the rows are not as the step wants them.
@@ -86,6 +87,7 @@ def settings_of(config: dict[str, Any]) -> DataStep | None:
 
 def step_of(
     config: dict[str, Any],
+    base: str,
     encode: TextEncoder | None = None,
     engines: Mapping[str, AskedEngine] = NO_ENGINES,
 ) -> Step:
@@ -93,6 +95,7 @@ def step_of(
 
     Args:
         config: of the instance.
+        base: where the paths of its files start.
         encode: the model that it names; None where it names none, or is not to be asked.
         engines: that it asks, by their key below the step.
 
@@ -106,7 +109,8 @@ def step_of(
     if above:
         return above(settings)
     paired = [Setting(*one) for one in config.get("paired", ())]
-    return build_row_step(settings, paired, encode, engines)
+    aids = Aids(paired, base, config.get("against", ""), encode, engines)
+    return build_row_step(settings, aids)
 
 
 def _encoder(request: StageRequest) -> TextEncoder | None:
