@@ -22,7 +22,7 @@ class SampleRows(Section):
     """Rows that a task of Stillhouse generates itself, seeded.
 
     Attributes:
-        task: whose rows; `tickets` and `neurons` are there.
+        task: whose rows; `tickets`, `neurons` and `prompt_seeds` are there.
         rows: how many.
         seed: another seed gives other rows.
         noise: probability that a value of an annotation is drawn anew.

@@ -306,6 +306,9 @@ def _rows(content: RunReport) -> Iterator[str]:
             for step in content.row_flow
         ]
         yield markdown_table(("step", "in", "out", "changed", "dropped"), rows)
+    for told in content.row_tables:
+        numbers = [(markdown_text(name), number_text(n)) for name, n in told.numbers.items()]
+        yield markdown_table((markdown_text(told.title), "number"), numbers)
     if content.licences:
         yield f"Licences of the rows: {markdown_text(content.licences)}."
     if content.warnings:

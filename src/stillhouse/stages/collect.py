@@ -11,14 +11,13 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Row
 from stillhouse.data.account import check_balance
 from stillhouse.data.execution import ENDED
-from stillhouse.data.rights import NOTHING_HELD, Held
+from stillhouse.data.rights import Held
 from stillhouse.data.rights_file import write_rights
 from stillhouse.data.shards import COLLECTED, shard_path
 from stillhouse.data.storage import write_ended, write_rows
-from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.rows import Collect
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.holding import RIGHTS, rights_summary
+from stillhouse.stages.holding import RIGHTS, asks_of_rows, rights_summary
 from stillhouse.stages.rows import collect_rows, iterate_rows
 from stillhouse.stages.sections import section_of
 
@@ -29,17 +28,17 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     source = plain["source"] | {"file": request.locations["source"] or None}
     collect = section_of(Collect, plain | {"source": source})
     base, held = Path(request.locations["base"]), _held(request.config)
-    if collect.rights == Rights() and not collect.log and held == NOTHING_HELD:
+    if not asks_of_rows(collect, held):
         rows = _Counted(iterate_rows(collect, base))
         write_rows(request.out / COLLECTED, rows)
         progress(rows.number, rows.number, "rows")
         return StageResult({"rows": rows.number})
     found = collect_rows(collect, base, held)
-    write_rows(request.out / COLLECTED, found.rows)
-    progress(len(found.rows), len(found.rows), "rows")
     check_balance(found.counts, found.counts[0].rows_in, len(found.rows))
+    write_rows(request.out / COLLECTED, found.rows)
     write_rights(request.out / RIGHTS, found.rights)
     write_ended(shard_path(request.out / ENDED, 0), found.ended)
+    progress(len(found.rows), len(found.rows), "rows")
     flow = {"flow": [asdict(count) for count in found.counts]}
     return StageResult({"rows": len(found.rows)} | rights_summary(collect, found) | flow)
 

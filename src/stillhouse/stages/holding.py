@@ -52,6 +52,11 @@ class Collected:
     rights: list[RowRights] = field(default_factory=list)
 
 
+def asks_of_rows(collect: Collect, held: Held = NOTHING_HELD) -> bool:
+    """Whether anything is asked of the rows, so that some may be held back."""
+    return bool(collect.log) or collect.rights != Rights() or bool(held.erased)
+
+
 def hold_back(
     rows: Iterable[Row], collect: Collect, held: Held = NOTHING_HELD, salt: str = ""
 ) -> Collected:
