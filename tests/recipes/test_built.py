@@ -105,11 +105,6 @@ def test_what_is_built_is_not_named(changes):
             "student.scratch.tokenizer",
             "trained",
         ),
-        (
-            {"collect__source": {"provider": {"kind": "lrclib"}}},
-            "collect.source.provider",
-            "lrclib",
-        ),
         ({"prepare__steps": [{"name": "augment"}]}, "prepare.steps", "augment"),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
         ({"evaluate__metrics": ["embedding_distance"]}, "evaluate.metrics", "embedding_distance"),

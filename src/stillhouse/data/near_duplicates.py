@@ -133,7 +133,7 @@ def find_alike(texts: Shingled, threshold: float) -> dict[str, Alike]:
         first, second = sorted((lead(one), lead(other)), key=texts.names.__getitem__)
         if first == second:
             continue
-        shared = _overlap(texts.of(one), texts.of(other))
+        shared = overlap_of(texts.of(one), texts.of(other))
         if shared >= threshold:
             leader[second] = first
             for place in (one, other):
@@ -145,7 +145,8 @@ def find_alike(texts: Shingled, threshold: float) -> dict[str, Alike]:
     }
 
 
-def _overlap(one: Hashes, other: Hashes) -> float:
+def overlap_of(one: Hashes, other: Hashes) -> float:
+    """Shared groups over all groups of two texts, in [0, 1]."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
 
@@ -158,7 +159,7 @@ def _same_or_near(texts: Shingled) -> Iterator[tuple[int, int]]:
         if first != place:
             yield first, place
     different = np.array([*firsts.values()], np.int64)
-    for one, other in _candidates(_bands(texts)[different]):
+    for one, other in _candidates(band_hashes(texts)[different]):
         yield int(different[one]), int(different[other])
 
 
@@ -182,7 +183,7 @@ def _pairs(bucket: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield before, place
 
 
-def _bands(texts: Shingled) -> Hashes:
+def band_hashes(texts: Shingled) -> Hashes:
     """(N, B) one hash for each band of each text, mixed with its claims."""
     count = len(texts.names)
     found = np.empty((count, BANDS), np.uint64)

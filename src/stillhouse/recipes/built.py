@@ -135,11 +135,6 @@ _TABLE: tuple[_Row, ...] = (
         lambda r: ["trained"] if r.reader == "teacher" and _learns_a_tokenizer(r) else [],
         "the student reads with the teacher's tokenizer; remove the key",
     ),
-    _Row(
-        "collect.source.provider",
-        lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
-        "nothing is fetched from providers yet; give a file or a dataset",
-    ),
     _Row("prepare.steps", lambda r: _unbuilt_steps(r.prepare), "no such step is built yet"),
     _Row(
         "train.mode",

@@ -20,6 +20,8 @@ from stillhouse.recipes.watched import is_of_teacher
 
 Config = dict[str, Any]
 
+_HOW_IT_IS_ASKED = ("key_env", "seconds_between", "file", "queries", "queries_file")
+"""Of a source of songs."""
 _EXAMINED = ("fields", "slices", "measures", "agree_together", "batch_size")
 """Settings of `evaluate` that shape what is measured while a training runs."""
 
@@ -38,6 +40,7 @@ class Content:
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
         probes: those of the file that `evaluate.probes` names, as JSON values.
+        collection: the plan of a collection, and what is asked for or read from files.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
     """
 
@@ -50,6 +53,7 @@ class Content:
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     probes: tuple[Config, ...] = ()
+    collection: Config = field(default_factory=dict)
     deepspeed: dict[str, Config] = field(default_factory=dict)
 
 
@@ -71,7 +75,15 @@ class Configs:
         """Of `collect`."""
         section = dump(self.recipe.collect)
         section["source"]["file"] = bool(section["source"]["file"])
-        return {"collect": section, "content": self.content.source}
+        collection = section["source"].pop("collection")
+        if not collection:
+            return {"collect": section, "content": self.content.source}
+        # Who asks, with what key and how slowly, changes no song; files count by their content.
+        sources = {
+            name: {key: value for key, value in one.items() if key not in _HOW_IT_IS_ASKED}
+            for name, one in collection["sources"].items()
+        }
+        return {"collect": section, "sources": sources, **self.content.collection}
 
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.collection import Collection
 from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 
@@ -42,20 +43,6 @@ class Dataset(Section):
     revision: str | None = None
 
 
-class Provider(Section):
-    """Rows fetched from a provider of lyrics, verses or prompts.
-
-    Attributes:
-        kind: of the provider.
-        query: what is asked for.
-        key_env: the environment variable that holds the key.
-    """
-
-    kind: str
-    query: str = ""
-    key_env: str | None = None
-
-
 class Source(Section):
     """Where rows come from; exactly one of the four.
 
@@ -64,7 +51,7 @@ class Source(Section):
             current one.
         dataset: a data set of the hub.
         sample_rows: rows that Stillhouse generates.
-        provider: rows of a provider.
+        collection: songs from providers and lists, up to a plan.
         format: of the file; `auto` goes by its name.
         encoding: of a text file.
         records: dotted path to the list of records inside a JSON file.
@@ -73,7 +60,7 @@ class Source(Section):
     file: str | None = None
     dataset: Dataset | None = None
     sample_rows: SampleRows | None = None
-    provider: Provider | None = None
+    collection: Collection | None = None
     format: Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"] = "auto"
     encoding: str = "utf-8"
     records: str | None = None
@@ -81,12 +68,12 @@ class Source(Section):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         given = [
-            name for name in ("file", "dataset", "sample_rows", "provider") if getattr(self, name)
+            name for name in ("file", "dataset", "sample_rows", "collection") if getattr(self, name)
         ]
         if len(given) != 1:
             stated = " and ".join(given) if given else "none of them"
             raise ValueError(
-                f"give exactly one of file, dataset, sample_rows, provider; this has {stated}"
+                f"give exactly one of file, dataset, sample_rows, collection; this has {stated}"
             )
         return self
 
@@ -103,6 +90,12 @@ class Collect(Section):
     source: Source
     columns: dict[str, str] = Field(default_factory=dict)
     limit: Count | None = None
+
+    @model_validator(mode="after")
+    def _plan_says_how_many(self) -> Self:
+        if self.source.collection and self.limit:
+            raise ValueError("a collection's plan says how many songs: remove limit")
+        return self
 
 
 class Drop(Section):

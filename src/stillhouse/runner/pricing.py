@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from stillhouse.recipes.collection_forecast import forecast
+from stillhouse.recipes.collection_plans import load_plan
 from stillhouse.recipes.estimate import (
     ROWS_BYTES,
     Corpus,
@@ -85,7 +87,7 @@ class Pricer:
         if "baseline" in instance.config:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
-            "collect": lambda _: self._rows(4e-5, 0),
+            "collect": lambda _: self._collect(),
             "step": lambda _: self._rows(1.2e-4, 0),
             "prepare": lambda _: self._rows(2.4e-4, 60 * self._vocab),
             "finetune": self._finetune,
@@ -111,6 +113,15 @@ class Pricer:
         scratch = getattr(self._recipe, which).scratch
         config = {"model_type": scratch.model_type} | scratch.config
         return sizes_of(config, self.seen.tokenizer.vocab_size)
+
+    def _collect(self) -> Cost:
+        cost = self._rows(4e-5, 0)
+        collection = self._recipe.collect.source.collection
+        if not collection:
+            return cost
+        plan = load_plan(collection.plan, self._resolved.loaded.base_folder)
+        asked = max((one.seconds for one in forecast(collection, plan)), default=0.0)
+        return replace(cost, seconds=cost.seconds + asked)
 
     def _rows(self, seconds_a_row: float, tokenizer_bytes: int) -> Cost:
         size = self._resolved.source.num_bytes

@@ -25,6 +25,7 @@ from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import load_prompt
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.collecting import content_of
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
 from stillhouse.runner.extras import require_held_weights
@@ -119,6 +120,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
     check_layers(recipe, {"teacher": teacher, "student": student}, loaded)
+    collection = recipe.collect.source.collection
     content = Content(
         source=source.digest,
         teacher=found["teacher"].digest,
@@ -132,6 +134,7 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
             for step in recipe.prepare.pairings
         ),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
+        collection=content_of(collection, base) if collection else {},
         deepspeed=find_deepspeed(recipe, loaded),
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}

@@ -22,9 +22,11 @@ from stillhouse.core.files import disk_full_is_clear
 from stillhouse.engines.keys import find_keys
 from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.baselines import Analyser
+from stillhouse.recipes.collection import Collection
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.collecting import require_collectable
 from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_harness, require_train
 from stillhouse.runner.pages import write_run_report
@@ -36,6 +38,7 @@ from stillhouse.stages.table import entry_of
 from stillhouse.store.account import ACCOUNT
 from stillhouse.store.artifacts import ArtifactStore, Manifest
 from stillhouse.store.lock import hold_lock
+from stillhouse.store.replies import COLLECTED
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
 
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
@@ -80,9 +83,21 @@ class Place:
         """The folder of what was asked of models behind an API, by all runs of this root."""
         return self.root / ACCOUNT
 
+    def collecting(self, collection: Collection) -> dict[str, Any]:
+        """What a collection needs that changes none of its songs."""
+        plain = collection.model_dump(mode="json")
+        return {"collection": plain, "collected": str(self.root / COLLECTED)}
+
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""
         return all(self.store.path(item.artifact_id).exists() for item in plan.instances)
+
+
+def refuse_early(resolved: Resolved, place: Place) -> None:
+    """Refuse a collection that lacks a key, or the plan before it, unless it is there already."""
+    if place.store.path(resolved.plan["collect"].artifact_id).exists():
+        return
+    require_collectable(resolved.recipe, resolved.loaded.base_folder, place.root)
 
 
 def execute(
@@ -211,6 +226,8 @@ class _Run:
         """Miss a key or a tracker before the first stage, not after hours of work."""
         if any(instance.stage in _TRAININGS for instance in waiting):
             self._trackers = tracker_request(self.resolved.recipe, self.folder.path)
+        if any(instance.stage == "collect" for instance in waiting):
+            refuse_early(self.resolved, self.place)
         if any(self._access(instance) for instance in waiting):
             for api in self.resolved.recipe.endpoints.values():
                 find_keys(api.key_names, self.resolved.loaded.base_folder)
@@ -294,6 +311,9 @@ class _Run:
 
     def _access(self, instance: Instance) -> dict[str, Any]:
         recipe = self.resolved.recipe
+        collection = recipe.collect.source.collection
+        if instance.stage == "collect":
+            return self.place.collecting(collection) if collection else {}
         asked, service = _asked(recipe, instance)
         judges = recipe.label.judges if instance.stage == "label" else ()
         if asked is None and service is None and not judges:
