@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.core.errors import UsageError
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
@@ -23,6 +24,8 @@ from stillhouse.runner.check import CheckReport
 from stillhouse.runner.check import check as check_costs
 from stillhouse.runner.comparing import compare_runs
 from stillhouse.runner.comparing import leaderboard as rank_runs
+from stillhouse.runner.erasing import ErasureReport
+from stillhouse.runner.erasing import erase as erase_rows
 from stillhouse.runner.events import OnEvent, ignore
 from stillhouse.runner.explaining import Explanation, explain_row
 from stillhouse.runner.forecast import Forecast
@@ -51,6 +54,7 @@ from stillhouse.runner.stores import (
     view_example,
     view_store,
 )
+from stillhouse.store.erasures import SOURCE, SUBJECT
 from stillhouse.targets.importing.store import ImportedStore
 from stillhouse.tokens.show import MaskView
 
@@ -91,7 +95,7 @@ def run(
     """
     loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
     place = open_place(effective, call.runs, call.name, smoke=call.smoke)
-    resolved = resolve(loaded, effective, with_weights=True)
+    resolved = resolve(loaded, effective, place.erasures, with_weights=True)
     if not place.holds_all(resolved.plan):
         check_costs(resolved, place).refuse_what_cannot_fit()
     execute(resolved, place, from_stage=from_stage, on_event=on_event)
@@ -114,7 +118,7 @@ def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckRepo
     """
     loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
     place = open_place(effective, call.runs, call.name, smoke=call.smoke)
-    return check_costs(resolve(loaded, effective), place, is_probing=probe)
+    return check_costs(resolve(loaded, effective, place.erasures), place, is_probing=probe)
 
 
 def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:
@@ -188,6 +192,29 @@ def explain(row_id: str, run_name: str = "", runs: str = DEFAULT_ROOT) -> Explan
     return explain_row(Place(root, ""), row_id, run_name)
 
 
+def erase(
+    *, source: str = "", subject: str = "", yes: bool = False, runs: str = DEFAULT_ROOT
+) -> ErasureReport:
+    """Remove the rows of a source or a person, and keep them out of every later run.
+
+    Args:
+        source: a file's name, a provider, or what `collect.rights.source_field` holds.
+        subject: the id of a person or device, as it stands in the rows or before it was hashed.
+        yes: remove them; without it they are only listed.
+        runs: the folder that holds all runs.
+
+    Returns:
+        What holds them, and what has learned from them.
+
+    Raises:
+        UsageError: not one of both is named, or nothing was found.
+    """
+    if bool(source) == bool(subject):
+        raise UsageError("name one of source and subject")
+    kind, name = (SOURCE, source) if source else (SUBJECT, subject)
+    return erase_rows(root_place(runs), kind, name, is_confirmed=yes)
+
+
 def mask(
     recipe: str, overrides: Sequence[str] = (), *, part: str = "", example: int = 0
 ) -> tuple[Example, MaskView]:
@@ -250,7 +277,7 @@ def forecast_targets(recipe: str, call: Call = Call()) -> Forecast:
     """How large a recipe's targets will be, in each codec; nothing is scored."""
     loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
     place = open_place(effective, call.runs, call.name, smoke=call.smoke)
-    return forecast_sizes(resolve(loaded, effective), place)
+    return forecast_sizes(resolve(loaded, effective, place.erasures), place)
 
 
 def import_targets(call: ImportCall, *, progress: Progress = no_progress) -> ImportedStore:

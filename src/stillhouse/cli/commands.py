@@ -48,7 +48,7 @@ def run(
 
     loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
     place = open_place(effective, runs, name, smoke=smoke)
-    resolved = resolve(loaded, effective, with_weights=True)
+    resolved = resolve(loaded, effective, place.erasures, with_weights=True)
     if not place.holds_all(resolved.plan):
         check_costs(resolved, place).refuse_what_cannot_fit()
     try:
@@ -88,7 +88,7 @@ def check(
         show_unbuilt(effective, missing, as_json=as_json)
         refuse_unbuilt(missing, loaded.origin)
     place = open_place(effective, runs, name, smoke=smoke)
-    found = check_costs(resolve(loaded, effective), place, is_probing=is_probing)
+    found = check_costs(resolve(loaded, effective, place.erasures), place, is_probing=is_probing)
     show_check(found, as_json=as_json)
     found.refuse_what_cannot_fit()
 

@@ -80,7 +80,7 @@ def forecast_targets(
             raise
         raise RecipeError(error.message, f"a recipe is wanted, not a run; {error.hint}") from error
     place = open_place(effective, runs, "", smoke=smoke)
-    show_forecast(forecast(resolve(loaded, effective), place), as_json=as_json)
+    show_forecast(forecast(resolve(loaded, effective, place.erasures), place), as_json=as_json)
 
 
 @app.command("import")

@@ -20,6 +20,7 @@ class CardFacts:
         base: hub id or description of what the student started from.
         metrics: name -> text, such as `0.91 (0.89 to 0.93)`.
         licences: what -> licence, such as `teacher weights` -> `apache-2.0`.
+        warnings: what whoever uses the student must know, one sentence each.
     """
 
     name: str
@@ -28,6 +29,7 @@ class CardFacts:
     base: str
     metrics: Mapping[str, str] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def model_card(facts: CardFacts, formats: tuple[str, ...]) -> str:
@@ -44,6 +46,7 @@ def model_card(facts: CardFacts, formats: tuple[str, ...]) -> str:
         f"# {facts.name}",
         f"A student distilled by the recipe `{facts.recipe}`.",
         f"- teacher: {facts.teacher}\n- started from: {facts.base}",
+        _list("Warnings", facts.warnings),
         _table("Measured on the holdout", "metric", "value", facts.metrics),
         _table("Licences", "of", "licence", facts.licences),
         "## Use\n\n" + "\n\n".join(_USES[name] for name in formats if name in _USES),
@@ -85,6 +88,10 @@ _USES = {
         'model.set_adapter("OTHER")\n```'
     ),
 }
+
+
+def _list(title: str, lines: tuple[str, ...]) -> str:
+    return "\n".join([f"## {title}", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
 def _table(title: str, left: str, right: str, entries: Mapping[str, str]) -> str:

@@ -19,6 +19,13 @@ HOMES: dict[str, str] = {
 }
 """Where a provider is asked when `base_url` does not say otherwise."""
 
+TERMS: dict[str, str] = {
+    "lrclib": "lrclib-terms",
+    "genius": "genius-terms",
+    "musixmatch": "musixmatch-terms",
+}
+"""What holds for the texts of a provider, as `licences.yaml` knows it."""
+
 NEEDS_KEY = ("genius", "musixmatch")
 _GIVES_LYRICS = ("lrclib", "musixmatch")
 
@@ -124,7 +131,8 @@ class SongSource(Section):
         kind: who answers. `genius` tells of songs but has no lyrics: name where they come from
             under `lyrics_from`.
         counts_as: which quota of the plan its songs fill; its own name when empty.
-        licence: under which its texts may be used; `unknown` where nobody has looked it up.
+        licence: under which its texts may be used; when empty, the provider's terms, or what a
+            record of a list or an API of your own says of itself.
         genre: of songs that do not tell theirs.
         label: likewise.
         queries: what it is asked for, in turn.
@@ -144,7 +152,7 @@ class SongSource(Section):
 
     kind: SongKind
     counts_as: str = ""
-    licence: str = "unknown"
+    licence: str = ""
     genre: str = ""
     label: str = ""
     queries: tuple[Query, ...] = ()
@@ -178,6 +186,11 @@ class SongSource(Section):
         if self.api and bool(self.key_env) != bool(self.api.key_header or self.api.key_parameter):
             raise ValueError("key_env and api.key_header or api.key_parameter go together")
         return self
+
+    @property
+    def terms(self) -> str:
+        """The licence of texts that do not tell theirs."""
+        return self.licence or TERMS.get(self.kind, "unknown")
 
     @property
     def home(self) -> str:

@@ -14,6 +14,7 @@ from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
@@ -42,6 +43,7 @@ class Content:
         probes: those of the file that `evaluate.probes` names, as JSON values.
         collection: the plan of a collection, and what is asked for or read from files.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
+        held: what is held back of the rows beside what the recipe says; mostly nothing.
     """
 
     source: str
@@ -55,6 +57,7 @@ class Content:
     probes: tuple[Config, ...] = ()
     collection: Config = field(default_factory=dict)
     deepspeed: dict[str, Config] = field(default_factory=dict)
+    held: Config = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,20 @@ class Configs:
         """Of `collect`."""
         section = dump(self.recipe.collect)
         section["source"]["file"] = bool(section["source"]["file"])
+        # Where nothing is asked of the rows, nothing is named anew.
+        for name, value in (("log", None), ("rights", dump(Rights()))):
+            if section[name] == value:
+                del section[name]
+        held = {"held": self.content.held} if self.content.held else {}
         collection = section["source"].pop("collection")
         if not collection:
-            return {"collect": section, "content": self.content.source}
+            return {"collect": section, "content": self.content.source, **held}
         # Who asks, with what key and how slowly, changes no song; files count by their content.
         sources = {
             name: {key: value for key, value in one.items() if key not in _HOW_IT_IS_ASKED}
             for name, one in collection["sources"].items()
         }
-        return {"collect": section, "sources": sources, **self.content.collection}
+        return {"collect": section, "sources": sources, **self.content.collection, **held}
 
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.collection import Collection
 from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.production_log import ProductionLog
+from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 
 
@@ -85,11 +87,34 @@ class Collect(Section):
         source: where the rows come from.
         columns: our name to a dotted path in the record (`choices.text.0`); empty keeps all.
         limit: read at most that many rows.
+        log: the rows are an application's own log: which of them are kept.
+        rights: what the rows may be used for, and whom they are about. `rights` and `log` name
+            fields as they are read, before `columns`.
     """
 
     source: Source
     columns: dict[str, str] = Field(default_factory=dict)
     limit: Count | None = None
+    log: ProductionLog | None = None
+    rights: Rights = Rights()
+
+    @model_validator(mode="after")
+    def _devices_are_hashed(self) -> Self:
+        if self.log and self.log.device_as not in self.rights.hash_fields:
+            raise ValueError(
+                "a log holds ids of devices, which are not kept as they are: write rights: "
+                f"{{hash_fields: [{self.log.device_as}], salt_env: NAME}}"
+            )
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _songs_are_asked_for_their_licence(cls, given: Any) -> Any:
+        """A collection tells each song's licence, which is asked for if nothing else is said."""
+        source = given.get("source") if isinstance(given, dict) else None
+        if isinstance(source, dict) and source.get("collection") and "rights" not in given:
+            return given | {"rights": {"licence_field": "licence", "source_field": "source"}}
+        return given
 
     @model_validator(mode="after")
     def _plan_says_how_many(self) -> Self:

@@ -181,6 +181,8 @@ class RunReport(Content):
         other_gates: of the teacher before it labels, and of what ships.
         scorecard: scores computed from the numbers of this page.
         parts: number of examples of each part.
+        licences: of the rows, in words.
+        warnings: what was let through that a recipe holds back by default.
         examples: teacher against student, about twenty.
         facts: (label, value) pairs: recipe hash, versions, device, dtype, threads, seeds.
         recipe_yaml: the recipe as it was run.
@@ -204,6 +206,8 @@ class RunReport(Content):
     scorecard: Scorecard | None = None
     row_flow: tuple[FlowStep, ...] = ()
     parts: dict[Text, int] = Field(default_factory=dict)
+    licences: Text = ""
+    warnings: tuple[Text, ...] = ()
     gate: GateView | None = None
     other_gates: tuple[GateView, ...] = ()
     examples: tuple[ExampleRow, ...] = ()

@@ -306,6 +306,10 @@ def _rows(content: RunReport) -> Iterator[str]:
             for step in content.row_flow
         ]
         yield markdown_table(("step", "in", "out", "changed", "dropped"), rows)
+    if content.licences:
+        yield f"Licences of the rows: {markdown_text(content.licences)}."
+    if content.warnings:
+        yield "\n".join(f"- {markdown_text(line)}" for line in content.warnings)
     if content.parts:
         counts = [(markdown_text(name), count_text(num)) for name, num in content.parts.items()]
         yield markdown_table(("part", "examples"), counts)

@@ -31,6 +31,7 @@ from stillhouse.runner.page_errors import copied_report, error_report
 from stillhouse.runner.page_numbers import candidates, metric_rows, reliabilities, slice_tables
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
 from stillhouse.stages.domain_files import SECONDS_OF
+from stillhouse.stages.holding import licences_in_words
 from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.store.runs import RunFolder, RunInstance
 
@@ -61,7 +62,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
     metrics = metric_rows(facts)
     flow = [
         step
-        for stage in ("step", "prepare")
+        for stage in ("collect", "step", "prepare")
         for _, manifest in facts.of_stage(stage)
         for step in manifest.summary.get("flow", ())
     ]
@@ -82,6 +83,8 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         compression=compression_view(facts, metrics),
         row_flow=tuple(FlowStep.model_validate(step) for step in flow),
         parts=facts.summary_of("prepare").get("parts", {}),
+        licences=_licences(facts),
+        warnings=tuple(facts.summary_of("collect").get("warnings", ())),
         gate=decisive_gate(facts),
         other_gates=tuple(view for view in gate_views(facts) if view != decisive_gate(facts)),
         examples=tuple(_examples(facts)),
@@ -89,6 +92,11 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         recipe_yaml=(facts.folder.path / "recipe.yaml").read_text(encoding="utf-8"),
     )
     return report.model_copy(update={"scorecard": scorecard(report)})
+
+
+def _licences(facts: RunFacts) -> str:
+    collected = next((manifest for _, manifest in facts.of_stage("collect")), None)
+    return licences_in_words(collected.model_dump()) if collected else ""
 
 
 def _headline(facts: RunFacts, metrics: tuple[MetricRow, ...]) -> str:

@@ -6,7 +6,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from stillhouse.core.errors import InputError
@@ -17,7 +16,7 @@ from stillhouse.recipes.estimate import Corpus
 from stillhouse.recipes.plan import Plan
 from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Wanted, make_examples
-from stillhouse.stages.rows import iterate_rows
+from stillhouse.stages.rows import collect_rows
 from stillhouse.stages.step import step_of
 from stillhouse.tokens.encode import encode_conversation
 from stillhouse.tokens.show import MaskView, explain_mask
@@ -99,7 +98,8 @@ class Preview:
 def preview(resolved: Resolved) -> Preview:
     """The examples of a recipe, made in memory; nothing is kept."""
     recipe = resolved.recipe
-    rows = list(islice(iterate_rows(recipe.collect, resolved.loaded.base_folder), _MOST_ROWS))
+    base = resolved.loaded.base_folder
+    rows = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS).rows
     scratch = recipe.reading_model.scratch
     template = recipe.reading_model.model_dump(mode="json")["template"]
     reader = resolved.locations.get("tokenizer")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import ModelError, NotBuiltError, RecipeError
 from stillhouse.data.probe import SourceFacts
+from stillhouse.data.rights import NOTHING_HELD, Held
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import (
     ModelFolder,
@@ -34,7 +36,8 @@ from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
-from stillhouse.stages.rows import probe_collect, read_settings
+from stillhouse.stages.rows import probe_held, read_settings
+from stillhouse.store.erasures import NOTHING_ERASED, Erasures
 from stillhouse.tokens.files import digest_tokenizer
 
 
@@ -52,6 +55,7 @@ class Resolved:
         student: likewise.
         plan: every instance with its hash.
         locations: where contents lie on this machine.
+        held: what is held back of the rows beside what the recipe says.
     """
 
     loaded: Loaded
@@ -63,6 +67,7 @@ class Resolved:
     student: ModelFolder | None
     plan: Plan
     locations: dict[str, str] = field(default_factory=dict)
+    held: Held = NOTHING_HELD
 
     def recipe_text(self) -> str:
         """The recipe's file, with what the call changed as comments on top."""
@@ -80,12 +85,19 @@ class _Found:
     digest: str = ""
 
 
-def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Resolved:
+def resolve(
+    loaded: Loaded,
+    recipe: Recipe,
+    erasures: Erasures = NOTHING_ERASED,
+    *,
+    with_weights: bool = False,
+) -> Resolved:
     """Find, check and digest what the recipe names, and plan it.
 
     Args:
         loaded: the recipe as written.
         recipe: the recipe as it is run.
+        erasures: of the folder that holds the runs.
         with_weights: also download a hub model's weights; its config and tokenizer are enough
             for a plan.
 
@@ -105,10 +117,10 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     )
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
-        source = probe_collect(recipe.collect, base)
+        probed = probe_held(recipe.collect, base, erasures)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
-    check_columns(recipe, loaded, source.rows, probes)
+    check_columns(recipe, loaded, probed.facts.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
     if teacher and student:
@@ -122,31 +134,40 @@ def resolve(loaded: Loaded, recipe: Recipe, *, with_weights: bool = False) -> Re
     check_layers(recipe, {"teacher": teacher, "student": student}, loaded)
     collection = recipe.collect.source.collection
     content = Content(
-        source=source.digest,
+        source=probed.facts.digest,
         teacher=found["teacher"].digest,
         student=found["student"].digest,
         tokenizer=digest_tokenizer(reader.path) if reader else "",
         context=min((limit for limit in limits.values() if limit), default=0),
         prompt=prompt or None,
         harness=harness[1],
-        paired=tuple(
-            tuple((setting.name, setting.value) for setting in read_settings(step, base))
-            for step in recipe.prepare.pairings
-        ),
+        paired=_paired(recipe, base),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         collection=content_of(collection, base) if collection else {},
         deepspeed=find_deepspeed(recipe, loaded),
+        held=probed.plan,
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations |= {"source": recipe.collect.source.file or ""}
+    locations |= _of_rows(recipe, compute)
     locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
     locations |= {"tokenizer": str(reader.path)} if reader else {}
-    locations |= {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
-    locations |= {"ray": recipe.compute.ray} if recipe.compute.ray else {}
     plan = build_plan(recipe, content, compute)
-    return Resolved(
-        loaded, recipe, host, compute, source, teacher, student, plan, locations=locations
+    found_rows = (probed.facts, teacher, student, plan, locations, probed.held)
+    return Resolved(loaded, recipe, host, compute, *found_rows)
+
+
+def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
+    return tuple(
+        tuple((setting.name, setting.value) for setting in read_settings(step, base))
+        for step in recipe.prepare.pairings
     )
+
+
+def _of_rows(recipe: Recipe, compute: ResolvedCompute) -> dict[str, str]:
+    """Where rows lie, and who works on them."""
+    by = {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
+    ray = {"ray": recipe.compute.ray} if recipe.compute.ray else {}
+    return {"source": recipe.collect.source.file or ""} | by | ray
 
 
 def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:

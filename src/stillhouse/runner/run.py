@@ -37,6 +37,7 @@ from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
 from stillhouse.store.account import ACCOUNT
 from stillhouse.store.artifacts import ArtifactStore, Manifest
+from stillhouse.store.erasures import Erasures, read_erasures
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.replies import COLLECTED
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
@@ -87,6 +88,11 @@ class Place:
         """What a collection needs that changes none of its songs."""
         plain = collection.model_dump(mode="json")
         return {"collection": plain, "collected": str(self.root / COLLECTED)}
+
+    @property
+    def erasures(self) -> Erasures:
+        """What people asked to be erased of all runs of this root."""
+        return read_erasures(self.root)
 
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.errors import InputError, StillhouseError
 from stillhouse.core.protocols import Progress
@@ -25,15 +26,12 @@ from stillhouse.data.collect.rounds import collect
 from stillhouse.data.collect.selection import Selection
 from stillhouse.data.collect.song_rows import fields_of, provenance_of
 from stillhouse.data.collect.songs import Song
-from stillhouse.data.columns import select_columns
 from stillhouse.data.readers import build_rows, read_rows
-from stillhouse.data.shards import COLLECTED
-from stillhouse.data.storage import write_rows
 from stillhouse.engines.keys import Secret, find_keys
 from stillhouse.recipes.collection import Collection, Query, SongSource
 from stillhouse.recipes.collection_plans import CollectionPlan
 from stillhouse.recipes.rows import Source
-from stillhouse.stages.contract import StageRequest, StageResult
+from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.sections import section_of
 from stillhouse.store.replies import REPLIES, TURNS, ReplyStore
 
@@ -41,15 +39,35 @@ REFUSED = "refused.jsonl"
 """Songs that were offered and not kept, without their lyrics."""
 
 
-def run_collection(request: StageRequest, progress: Progress) -> StageResult:
-    """Write `rows.parquet`, and `refused.jsonl` with why other songs were not kept.
+@dataclass(frozen=True, slots=True)
+class Songs:
+    """What a collection came to.
+
+    Attributes:
+        rows: of the songs that were kept.
+        counts: of all that were offered.
+        summary: coverage and verdict.
+        measured: requests that were sent in this run.
+    """
+
+    rows: Sequence[Row] = ()
+    counts: Sequence[StepCount] = ()
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+
+
+NO_SONGS = Songs()
+
+
+def gather_songs(request: StageRequest, progress: Progress) -> Songs:
+    """Fill a collection's plan, and write `refused.jsonl` with why other songs were not kept.
 
     Args:
         request: with a collection in its configuration and in its access.
         progress: hears of songs that are kept.
 
     Returns:
-        The coverage and the verdict of the plan.
+        The songs, and what the plan's rules say of them.
 
     Raises:
         StillhouseError: the plan is not filled; every reply so far is kept.
@@ -65,17 +83,14 @@ def run_collection(request: StageRequest, progress: Progress) -> StageResult:
         num_sent = asyncio.run(work.fill(selection, progress))
         refuse_unfilled(selection)
         coverage = coverage_of(selection)
-        columns = request.config["collect"]["columns"]
-        rows = [select_columns(row, columns) for row in _rows_of(selection)]
-        write_rows(request.out / COLLECTED, rows)
-        _write_refused(request.out / REFUSED, selection)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         store.note_verdict(plan.name, plan.digest(), coverage["verdict"], now)
     finally:
         store.close()
-    flow = [asdict(_count(selection))]
+    _write_refused(request.out / REFUSED, selection)
+    rows = list(build_rows((provenance_of(one), fields_of(one)) for one in selection.kept))
     sent = {f"requests_{name}": float(number) for name, number in sorted(num_sent.items())}
-    return StageResult({"rows": len(rows), "flow": flow, "collection": coverage}, sent)
+    return Songs(rows, [_count(selection)], {"collection": coverage}, sent)
 
 
 class _Work:
@@ -113,9 +128,10 @@ class _Work:
         if source.file:
             return ListFeed(name, source, partial(_songs_of_file, name, source, self._base))
         giver_name = source.lyrics_from or (name if source.kind == "musixmatch" else "")
-        giver = _giver(giver_name, self._collection.sources[giver_name]) if giver_name else None
-        queries = queries_of(source, self._base)
-        return ProviderFeed(name, source, queries, _finder(name, source), giver, giver_name, client)
+        gives = self._collection.sources[giver_name] if giver_name else source
+        giver = _giver(giver_name, gives) if giver_name else None
+        queries, finder = queries_of(source, self._base), _finder(name, source)
+        return ProviderFeed(name, source, queries, finder, giver, giver_name, gives.terms, client)
 
 
 def _finder(name: str, source: SongSource) -> Finder:
@@ -200,10 +216,6 @@ def refuse_unfilled(selection: Selection) -> None:
         "own; replies are kept"
     )
     raise StillhouseError(f"the plan {selection.plan.name} is not filled: {why}", hint)
-
-
-def _rows_of(selection: Selection) -> Iterable[Row]:
-    return build_rows((provenance_of(one), fields_of(one)) for one in selection.kept)
 
 
 def _write_refused(path: Path, selection: Selection) -> None:

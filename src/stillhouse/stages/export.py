@@ -22,6 +22,7 @@ from stillhouse.recipes.measuring import Export
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
+from stillhouse.stages.holding import licences_in_words
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.weights import (
     ADAPTER,
@@ -120,14 +121,26 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
 
 def _card_facts(request: StageRequest) -> CardFacts:
     card = request.config["model_card"]
+    rows = _collected(request.inputs["examples"])
     return CardFacts(
         name=card["recipe"],
         recipe=card["recipe"],
         teacher=card["teacher"],
         base=card["base"],
         metrics=_metrics(request.inputs["numbers"]),
-        licences=card["licences"],
+        licences=card["licences"] | {"rows": licences_in_words(rows)},
+        warnings=tuple(rows["summary"].get("warnings", ())),
     )
+
+
+def _collected(prepared: Path) -> dict[str, Any]:
+    """The manifest of the `collect` whose rows became these examples."""
+    folder = prepared
+    while True:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+        if manifest["instance"] == "collect":
+            return manifest
+        folder = folder.parent / manifest["inputs"]["rows"]
 
 
 def _own_base(trained: Path) -> Path | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
@@ -13,10 +14,15 @@ from stillhouse.data.collect.stand_ins import stand_ins
 from stillhouse.data.columns import select_columns
 from stillhouse.data.pairing import Setting, settings_of
 from stillhouse.data.probe import SourceFacts, probe_rows, probe_source
+from stillhouse.data.pseudonyms import salt_mark
 from stillhouse.data.readers import read_rows
+from stillhouse.data.rights import NOTHING_HELD, Held
 from stillhouse.recipes.collection_plans import load_plan
 from stillhouse.recipes.data_steps import PairWith
+from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.rows import Collect, Source
+from stillhouse.stages.holding import Collected, held_for, hold_back, judge, name_rows, salt_of
+from stillhouse.store.erasures import Erasures
 from stillhouse.tasks.sample_rows import sample_rows
 
 _MOST_SETTINGS = 1000
@@ -34,7 +40,7 @@ def iterate_rows(collect: Collect, base: Path) -> Iterator[Row]:
 def _read_rows(collect: Collect, base: Path) -> Iterator[Row]:
     collection = collect.source.collection
     if collection:
-        return stand_ins(load_plan(collection.plan, base))
+        return stand_ins(collection, load_plan(collection.plan, base))
     return read_rows(collect.source, base)
 
 
@@ -85,7 +91,86 @@ def probe_collect(collect: Collect, base: Path) -> SourceFacts:
     collection = collect.source.collection
     if collection:
         plan = load_plan(collection.plan, base)
-        seen = probe_rows(stand_ins(plan), collect.columns, collect.limit)
+        seen = probe_rows(stand_ins(collection, plan), collect.columns, collect.limit)
         most = min(plan.most_songs, collect.limit or plan.most_songs)
         return replace(seen, num_rows=most, is_exact=False)
     return probe_source(collect.source, collect.columns, base, collect.limit)
+
+
+def collect_rows(
+    collect: Collect, base: Path, held: Held = NOTHING_HELD, most: int | None = None
+) -> Collected:
+    """The rows that may be used, with the kept columns.
+
+    Args:
+        collect: the recipe's section.
+        base: what a relative path starts from.
+        held: what is held back beside what the section says.
+        most: read at most that many.
+
+    Returns:
+        Rows, what became of the others, and what is known of each.
+
+    Raises:
+        InputError: they cannot be read as the recipe says, or none may be used.
+    """
+    whole = islice(iterate_rows(_without_columns(collect), base), most)
+    return choose_rows(whole, collect, base, held)
+
+
+def choose_rows(rows: Iterable[Row], collect: Collect, base: Path, held: Held) -> Collected:
+    """Those of rows that were read that may be used, with the kept columns."""
+    found = hold_back(rows, collect, held, salt_of(collect.rights, base))
+    return replace(found, rows=[select_columns(row, collect.columns) for row in found.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A look at the rows before a run, and what is held back of them.
+
+    Attributes:
+        facts: of the rows that may be used.
+        held: beside what the recipe says.
+        plan: the same as it enters the plan; empty where nothing is asked of the rows.
+    """
+
+    facts: SourceFacts
+    held: Held = NOTHING_HELD
+    plan: dict[str, Any] = field(default_factory=dict)
+
+
+def probe_held(collect: Collect, base: Path, erasures: Erasures) -> Probed:
+    """A look at the rows that may be used.
+
+    Args:
+        collect: the recipe's section.
+        base: what a relative path starts from.
+        erasures: of the runs folder.
+
+    Returns:
+        As `probe_collect`, and what is held back.
+
+    Raises:
+        InputError: they cannot be read as the recipe says, or none may be used.
+        UsageError: the salt of ids is not set.
+    """
+    if collect.rights == Rights() and not collect.log and not erasures.entries:
+        return Probed(probe_collect(collect, base))
+    facts = probe_collect(_without_columns(collect), base)
+    salt = salt_of(collect.rights, base)
+    is_whole = facts.is_exact and len(facts.rows) == facts.num_rows
+    named = name_rows(facts.rows, collect, salt)
+    held = held_for(named.rows, collect, erasures, is_whole=is_whole)
+    rows = tuple(select_columns(row, collect.columns) for row in judge(named, collect, held).rows)
+    kept = replace(
+        facts,
+        rows=rows,
+        num_rows=round(facts.num_rows * len(rows) / max(1, len(facts.rows))),
+        is_exact=is_whole,
+    )
+    told = {name: value for name, value in asdict(held).items() if value}
+    return Probed(kept, held, told | ({"ids": salt_mark(salt)} if salt else {}))
+
+
+def _without_columns(collect: Collect) -> Collect:
+    return collect.model_copy(update={"columns": {}})

@@ -217,6 +217,12 @@ class ArtifactStore:
                 shutil.rmtree(self.quarantine(artifact_id))
             self.forget_work(artifact_id)
 
+    def forget_torn(self, artifact_id: str) -> None:
+        """Delete what was moved aside of an artifact, and what was measured of it."""
+        for folder in self.root.glob(f".torn-{artifact_id}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        (self.root / "measured" / f"{artifact_id}.json").unlink(missing_ok=True)
+
     def seal(self, manifest: Manifest) -> Manifest:
         """Turn a work folder's `out` into the artifact: manifest last, then one rename.
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from stillhouse.store.ledger import Usage
+
+_ROW_ID = re.compile(r"[^0-9A-Za-z-]")
+"""What ends a row's id within an example's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,32 @@ def find_answer(c: sqlite3.Connection, key: str) -> KeptAnswer | None:
     except (TypeError, ValueError, AttributeError, zlib.error):
         pass
     return None
+
+
+def forget_answers(c: sqlite3.Connection, row_ids: Iterable[str]) -> int:
+    """Delete the kept answers to questions about rows; a write of the journal.
+
+    What was paid for them stays in the ledger.
+
+    Args:
+        c: the journal's connection.
+        row_ids: of the rows; an example has the id of its row, with what was made of it behind
+            a sign such as `#`.
+
+    Returns:
+        How many there were.
+    """
+    c.execute("PRAGMA secure_delete = ON")
+    wanted = set(row_ids)
+    calls = [
+        call
+        for call, example_id in c.execute("SELECT id, example_id FROM calls")
+        if _ROW_ID.split(example_id, maxsplit=1)[0] in wanted or example_id in wanted
+    ]
+    gone = 0
+    for call in calls:
+        gone += c.execute("DELETE FROM answers WHERE call = ?", (call,)).rowcount
+    return gone
 
 
 def _digest(key: str, packed: bytes, usage: str, nano_usd: int) -> str:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from stillhouse.core.errors import ArtifactError, BusyError, DiskFullError
 from stillhouse.store.lock import wait_for_lock
@@ -30,9 +31,8 @@ LONGEST_REST_S = 7 * 86400.0
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS replies(
-  key TEXT PRIMARY KEY, source TEXT NOT NULL, url TEXT NOT NULL, status INTEGER NOT NULL,
-  body BLOB NOT NULL, at TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS replies_of ON replies(source);
+  key TEXT PRIMARY KEY, source TEXT NOT NULL, host TEXT NOT NULL, url TEXT NOT NULL,
+  status INTEGER NOT NULL, body BLOB NOT NULL, at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS rests(host TEXT PRIMARY KEY, until REAL NOT NULL, why TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS verdicts(
   plan TEXT NOT NULL, digest TEXT NOT NULL, verdict TEXT NOT NULL, at TEXT NOT NULL,
@@ -118,24 +118,27 @@ class ReplyStore:
             source: whose reply, so that all of a source can be forgotten.
             reply: whole.
         """
+        host = urlsplit(reply.url).netloc
         packed = zlib.compress(reply.body, 6)
         with self._clear():
             self._c.execute(
-                "INSERT OR REPLACE INTO replies VALUES(?, ?, ?, ?, ?, ?)",
-                (key, source, reply.url, reply.status, packed, reply.at),
+                "INSERT OR REPLACE INTO replies VALUES(?, ?, ?, ?, ?, ?, ?)",
+                (key, source, host, reply.url, reply.status, packed, reply.at),
             )
 
     def forget(self, source: str) -> int:
         """Delete all that a source answered, as when its owner withdraws it.
 
         Args:
-            source: a host.
+            source: a recipe's name of it, or a host.
 
         Returns:
             How many replies there were.
         """
         with self._clear():
-            done = self._c.execute("DELETE FROM replies WHERE source = ?", (source,)).rowcount
+            done = self._c.execute(
+                "DELETE FROM replies WHERE ?1 IN (source, host)", (source,)
+            ).rowcount
             self._c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._c.execute("VACUUM")
             return done

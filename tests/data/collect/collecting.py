@@ -24,6 +24,15 @@ GENRE_QUERIES = tuple(
 )
 
 
+FIELDS = {
+    "id": "no",
+    "title": "name",
+    "artist": "by.name",
+    "genre": "genre",
+    "lyrics": "verses",
+}
+
+
 class Hidden:
     """A key of a test."""
 
@@ -64,7 +73,7 @@ def hymns(url, **more):
     api = JsonApi(
         url=f"{url}/v1/hymns?offset={{offset}}&size={{size}}",
         records="data.hymns",
-        fields={"id": "no", "title": "name", "artist": "by.name", "genre": "genre", "lyrics": "verses"},
+        fields=FIELDS,
         paging="offset",
         page_size=5,
     )  # fmt: skip
@@ -84,7 +93,8 @@ def feed_of(name, source, sources, client, listed=()):
     giver = giver_name and sources[giver_name]
     given = kinds[giver.kind](giver_name, giver.home) if giver else None
     queries = source.queries or (Query(words="all"),)
-    return ProviderFeed(name, source, queries, finder, given, giver_name, client)
+    terms = (giver or source).terms
+    return ProviderFeed(name, source, queries, finder, given, giver_name, terms, client)
 
 
 def gather(folder, plan, sources, *, manners=QUICK, key="planted-token", listed=(), wall=None):

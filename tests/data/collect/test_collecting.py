@@ -1,4 +1,4 @@
-"""Collections against servers that speak each provider's format: quotas, repeats, faults, resumes."""
+"""Collections against servers of each provider's format: quotas, repeats, faults, resumes."""
 
 from collections import Counter
 

@@ -16,7 +16,8 @@ from tests.data.collect.songs_on_trial import make_songs
 CHILD = """
 import json, sys
 from pathlib import Path
-from tests.data.collect.collecting import GENRE_QUERIES, gather, genius, hymns, lrclib, musixmatch, paced, plan_of
+from tests.data.collect.collecting import GENRE_QUERIES, gather, genius, hymns, lrclib
+from tests.data.collect.collecting import musixmatch, paced, plan_of
 from stillhouse.data.collect.song_rows import fields_of
 from stillhouse.recipes.collection import Query
 from stillhouse.recipes.collection_plans import Range

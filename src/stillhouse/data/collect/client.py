@@ -172,7 +172,7 @@ class PoliteClient:
             if not isinstance(found, Miss) or found.outcome != "error":
                 break
         if isinstance(found, Reply):
-            self._store.keep(ask.key, place, found)
+            self._store.keep(ask.key, source, found)
         return found
 
     async def _try(self, source: str, ask: Ask, place: str, host: _Host) -> Reply | Miss:
@@ -217,7 +217,7 @@ class PoliteClient:
                 # 5xx, or nobody there: nothing is allowed, and it is looked at again next time.
                 return ALLOWS_NOTHING
             kept = fetched
-            self._store.keep(f"robots {at}", place, kept)
+            self._store.keep(f"robots {at}", "robots.txt", kept)
         return read_robots(kept.body, PRODUCT) if kept.status == 200 else ALLOWS_ALL
 
     async def _fetch_robots(self, source: str, at: str, place: str, host: _Host) -> Reply | None:

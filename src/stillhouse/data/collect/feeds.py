@@ -86,7 +86,7 @@ class ListFeed:
             if song is None:
                 num_odd += 1
                 continue
-            waiting.append(with_defaults(song, own.genre, own.label, own.licence))
+            waiting.append(with_defaults(song, own.genre, own.label, own.terms))
             if len(waiting) == _LIST_AT_ONCE:
                 yield Step(waiting, num_odd=num_odd)
                 waiting, num_odd = [], 0
@@ -117,6 +117,7 @@ class ProviderFeed:
         finder: its format.
         giver: the format of whoever gives the lyrics; None where they come with the song.
         giver_name: the recipe's name of that.
+        licence: of the lyrics, where a record does not tell it.
         asker: sends requests.
     """
 
@@ -126,6 +127,7 @@ class ProviderFeed:
     finder: Finder
     giver: LyricsGiver | None
     giver_name: str
+    licence: str
     asker: Asker
 
     async def steps(self, selection: Selection) -> AsyncIterator[Step]:
@@ -188,7 +190,7 @@ class ProviderFeed:
     async def _songs(self, page: Page, query: Query, selection: Selection) -> AsyncIterator[Step]:
         own = self.source
         genre, label = query.genre or own.genre, query.label or own.label
-        songs = [with_defaults(song, genre, label, own.licence) for song in page.songs]
+        songs = [with_defaults(song, genre, label, self.licence) for song in page.songs]
         songs = [replace(song, is_partial=False) if own.partial_lyrics else song for song in songs]
         whole = [song for song in songs if song.lyrics or not self.giver]
         yield Step(whole, num_odd=page.num_odd, outcome="ok")

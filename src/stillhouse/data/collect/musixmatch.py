@@ -102,7 +102,6 @@ class Musixmatch:
             is_partial=is_partial,
             is_restricted=is_restricted,
             language=song.language or text_of(told.get("lyrics_language")),
-            licence=song.licence or text_of(told.get("lyrics_copyright")),
         )
 
     def _song(self, entry: Any) -> Song | None:

@@ -10,6 +10,7 @@ from stillhouse.data.collect.selection import Kept
 from stillhouse.data.collect.song_rows import fields_of
 from stillhouse.data.collect.songs import Song
 from stillhouse.data.readers import build_rows
+from stillhouse.recipes.collection import Collection, SongSource
 from stillhouse.recipes.collection_plans import GENRES, CollectionPlan
 
 _MOST = 20_000
@@ -21,22 +22,34 @@ _SAYING = (
 )
 
 
-def stand_ins(plan: CollectionPlan) -> Iterator[Row]:
+def stand_ins(collection: Collection, plan: CollectionPlan) -> Iterator[Row]:
     """Rows of the shape, and of about the length, that a plan will bring.
 
     Args:
+        collection: whose sources and licences they have in turn.
         plan: whose labels and number of songs they have.
 
     Returns:
         At most 20,000; their words mean nothing.
     """
+    sources = [
+        (name, _licence(collection.sources.get(source.lyrics_from, source)))
+        for name, source in collection.sources.items()
+    ]
     return build_rows(
-        (f"stand-in:{number}", fields_of(_song(number, plan)))
+        (f"stand-in:{number}", fields_of(_song(number, plan, *sources[number % len(sources)])))
         for number in range(min(plan.most_songs, _MOST))
     )
 
 
-def _song(number: int, plan: CollectionPlan) -> Kept:
+def _licence(source: SongSource) -> str:
+    """Of a source's songs, as far as it is known before they are there."""
+    fields = source.api.fields if source.api else (source.file.fields if source.file else None)
+    tells_itself = fields is not None and (not fields or "licence" in fields)
+    return "own" if tells_itself and not source.licence else source.terms
+
+
+def _song(number: int, plan: CollectionPlan, source: str, licence: str) -> Kept:
     draw = random.Random(number)
     lines = _LINES + draw.randint(-_SPREAD, _SPREAD)
     lyrics = "\n".join(
@@ -45,7 +58,7 @@ def _song(number: int, plan: CollectionPlan) -> Kept:
     asked = plan.labels.get("christian")
     is_christian = number < (asked.at_least if asked else plan.most_songs // 20)
     song = Song(
-        source="stand-in",
+        source=source,
         source_id=str(number),
         title=f"Stand-in {number}",
         artist=f"Nobody {number % 101}",
@@ -53,6 +66,6 @@ def _song(number: int, plan: CollectionPlan) -> Kept:
         lyrics=lyrics,
         genre="christian" if is_christian else GENRES[number % len(GENRES)],
         label="christian" if is_christian else "secular",
-        licence="unknown",
+        licence=licence,
     )
     return Kept(song, 1.0, 1.0 if is_christian else -1.0, ("Worship",) if is_christian else ())
