@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -89,7 +89,8 @@ class Collect(Section):
         limit: read at most that many rows.
         log: the rows are an application's own log: which of them are kept.
         rights: what the rows may be used for, and whom they are about. `rights` and `log` name
-            fields as they are read, before `columns`.
+            fields as they are read, before `columns`. A collection's songs are asked for their
+            `licence` where nothing is said here.
     """
 
     source: Source
@@ -107,14 +108,12 @@ class Collect(Section):
             )
         return self
 
-    @model_validator(mode="before")
-    @classmethod
-    def _songs_are_asked_for_their_licence(cls, given: Any) -> Any:
-        """A collection tells each song's licence, which is asked for if nothing else is said."""
-        source = given.get("source") if isinstance(given, dict) else None
-        if isinstance(source, dict) and source.get("collection") and "rights" not in given:
-            return given | {"rights": {"licence_field": "licence", "source_field": "source"}}
-        return given
+    @model_validator(mode="after")
+    def _songs_are_asked_for_their_licence(self) -> Self:
+        if self.source.collection and "rights" not in self.model_fields_set:
+            # Sections are frozen for all but their own validators.
+            self.__dict__["rights"] = Rights(licence_field="licence", source_field="source")
+        return self
 
     @model_validator(mode="after")
     def _plan_says_how_many(self) -> Self:

@@ -26,7 +26,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     plain, held = request.config["collect"], _held(request.config)
     base = Path(request.locations["base"])
     if "plan" in request.config:
-        source = plain["source"] | {"collection": request.access["collection"]}
+        source = {"collection": request.access["collection"]}
         collect = section_of(Collect, plain | {"source": source})
         songs = gather_songs(request, progress)
         found = choose_rows(songs.rows, collect, base, held)

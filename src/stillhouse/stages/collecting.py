@@ -105,7 +105,7 @@ class _Work:
     async def fill(self, selection: Selection, progress: Progress) -> Mapping[str, int]:
         """Fill a selection; how many requests were sent for each source."""
         collection = self._collection
-        pauses = {name: one.seconds_between for name, one in collection.sources.items()}
+        pauses = {name: pause_of(source) for name, source in collection.sources.items()}
         client = PoliteClient(
             Manners(collection.contact), self._store, self._turns, self._keys(), pauses
         )
@@ -148,6 +148,11 @@ def _finder(name: str, source: SongSource) -> Finder:
 def _giver(name: str, source: SongSource) -> LyricsGiver:
     made: dict[str, type[Lrclib | Musixmatch]] = {"lrclib": Lrclib, "musixmatch": Musixmatch}
     return made[source.kind](name, source.home)
+
+
+def pause_of(source: SongSource) -> float:
+    """Seconds from a reply to the next request of a source."""
+    return source.seconds_between
 
 
 def queries_of(source: SongSource, base: Path) -> Sequence[Query]:
