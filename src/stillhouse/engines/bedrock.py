@@ -88,8 +88,8 @@ class BedrockWire:
         told = value.get("usage")
         if not isinstance(told, dict):
             return None
-        fresh, written = told.get("inputTokens"), told.get("outputTokens")
-        if not isinstance(fresh, int) or not isinstance(written, int):
+        fresh, written = tokens(told.get("inputTokens")), tokens(told.get("outputTokens"))
+        if fresh is None or written is None:
             return None
         cached = count(told.get("cacheReadInputTokens"))
         stored = count(told.get("cacheWriteInputTokens"))
@@ -131,13 +131,13 @@ class BedrockWire:
         used = value.get("usage")
         calls = (one["toolUse"] for one in blocks if isinstance(one.get("toolUse"), dict))
         return Said(
-            "".join(str(one.get("text") or "") for one in blocks),
+            "".join(plain_text(one.get("text")) for one in blocks),
             _ENDS.get(str(value.get("stopReason")), "unknown"),
             count(used.get("outputTokens")) if isinstance(used, dict) else 0,
-            reasoning="".join(str(one.get("text", "")) for one in shown if isinstance(one, dict)),
+            reasoning="".join(plain_text(one.get("text")) for one in shown if isinstance(one, dict)),
             has_thought=bool(thoughts),
             tool_calls=tuple(
-                ToolCall(str(one.get("name", "")), as_json(one.get("input"))) for one in calls
+                ToolCall(plain_text(one.get("name")), as_json(one.get("input"))) for one in calls
             ),
         )
 

@@ -84,8 +84,8 @@ class OpenAIWire:
         told = value.get("usage")
         if not isinstance(told, dict):
             return None
-        prompt, completion = told.get("prompt_tokens"), told.get("completion_tokens")
-        if not isinstance(prompt, int) or not isinstance(completion, int):
+        prompt, completion = tokens(told.get("prompt_tokens")), tokens(told.get("completion_tokens"))
+        if prompt is None or completion is None:
             return None
         details = told.get("prompt_tokens_details") or {}
         cached = details.get("cached_tokens") if isinstance(details, dict) else 0
@@ -153,15 +153,15 @@ class OpenAIWire:
 
 def _text(content: Any) -> str:
     if isinstance(content, list):  # parts, as some servers write them
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
+        return "".join(plain_text(part.get("text")) for part in dicts(content))
+    return plain_text(content)
 
 
 def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    calls = message.get("tool_calls") or ()
-    functions = (call.get("function") or {} for call in calls if isinstance(call, dict))
+    functions = dicts([call.get("function") or {} for call in dicts(message.get("tool_calls"))])
     return tuple(
-        ToolCall(str(one.get("name", "")), str(one.get("arguments", ""))) for one in functions
+        ToolCall(plain_text(one.get("name")), plain_text(one.get("arguments")))
+        for one in functions
     )
 
 

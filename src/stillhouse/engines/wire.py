@@ -24,6 +24,8 @@ from stillhouse.store.ledger import Usage
 _FORMAT = 2
 """Raised when the same question would get another meaning; old answers are then not found."""
 
+_MOST_TOKENS = 2**53
+"""More can be written by no provider, and added up exactly by no database."""
 _TEMPLATE_TOKENS = 32
 """Tokens that a chat template may add to a message. assumption: names of roles and markers."""
 
@@ -342,7 +344,7 @@ def read_logprobs(entries: Any) -> tuple[OwnLogprob, ...]:
             )
             for one in entries or ()
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return ()
 
 
@@ -369,7 +371,23 @@ def as_json(value: Any) -> str:
 
 def count(value: Any) -> int:
     """A number of tokens; 0 for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return tokens(value) or 0
+
+
+def tokens(value: Any) -> int | None:
+    """A number of tokens that a reply must tell; None for what is none."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value <= _MOST_TOKENS else None
+
+
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; none of what is no list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def plain_text(value: Any) -> str:
+    """A text; empty for what is none."""
+    return value if isinstance(value, str) else ""
 
 
 def _token_bytes(entry: Mapping[str, Any]) -> bytes:
