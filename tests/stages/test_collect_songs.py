@@ -99,7 +99,7 @@ def run(resolved, tmp_path, name="one"):
 def test_a_collection_becomes_rows_with_their_origin_and_a_table(recipe_of, tmp_path, at_once):
     with SongServer(make_songs(340)) as server:
         resolved = resolved_of(recipe_of(server))
-        result, out, place = run(resolved, tmp_path)
+        result, out, _ = run(resolved, tmp_path)
 
     rows = read_rows_file(out / "rows.parquet")
     first = rows[0].fields

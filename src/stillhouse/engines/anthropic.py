@@ -18,17 +18,9 @@ from stillhouse.core.rows import Message, ToolCall
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
+from stillhouse.engines.reading import as_json, count, dicts, plain_text, tokens
 from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import (
-    Asking,
-    End,
-    Endpoint,
-    Said,
-    as_json,
-    count,
-    part_system,
-    refuse_fields,
-)
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system, refuse_fields
 from stillhouse.store.ledger import Usage
 
 _NO_SAMPLING, _WITH_TEMPERATURE = "2026-10-21", "2023-06-01"

@@ -17,17 +17,9 @@ from stillhouse.engines.anthropic import claude_thinking, closed_schema
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
+from stillhouse.engines.reading import as_json, count, plain_text, tokens
 from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import (
-    Asking,
-    End,
-    Endpoint,
-    Said,
-    as_json,
-    count,
-    part_system,
-    refuse_fields,
-)
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system, refuse_fields
 from stillhouse.store.ledger import Usage
 
 _ANY, _CLAUDE, _OLDER_CLAUDE = "converse", "claude", "claude_with_temperature"
@@ -134,7 +126,9 @@ class BedrockWire:
             "".join(plain_text(one.get("text")) for one in blocks),
             _ENDS.get(str(value.get("stopReason")), "unknown"),
             count(used.get("outputTokens")) if isinstance(used, dict) else 0,
-            reasoning="".join(plain_text(one.get("text")) for one in shown if isinstance(one, dict)),
+            reasoning="".join(
+                plain_text(one.get("text")) for one in shown if isinstance(one, dict)
+            ),
             has_thought=bool(thoughts),
             tool_calls=tuple(
                 ToolCall(plain_text(one.get("name")), as_json(one.get("input"))) for one in calls

@@ -14,8 +14,9 @@ from stillhouse.core.rows import Message, OwnLogprob, ToolCall
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
+from stillhouse.engines.reading import as_json, count, dicts, plain_text, tokens
 from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import Asking, End, Endpoint, Said, as_json, count, part_system
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system
 from stillhouse.store.ledger import Usage
 
 _LEVEL, _BUDGET = "gemini_3", "gemini_2_5"
@@ -66,7 +67,9 @@ class GeminiWire:
     def usage(self, value: Mapping[str, Any]) -> Usage | None:
         """What a reply says it used; thoughts are written tokens, shown or not."""
         told = value.get("usageMetadata")
-        asked = tokens(told.get("promptTokenCount")) if isinstance(told, dict) else None
+        if not isinstance(told, dict):
+            return None
+        asked = tokens(told.get("promptTokenCount"))
         if asked is None:
             return None
         prompt = asked + count(told.get("toolUsePromptTokenCount"))
@@ -107,7 +110,8 @@ class GeminiWire:
             reasoning=_text(one for one in parts if one.get("thought")),
             has_thought=isinstance(used, dict) and count(used.get("thoughtsTokenCount")) > 0,
             tool_calls=tuple(
-                ToolCall(plain_text(one.get("name")), as_json(one.get("args") or {})) for one in calls
+                ToolCall(plain_text(one.get("name")), as_json(one.get("args") or {}))
+                for one in calls
             ),
             logprobs=_logprobs(candidate.get("logprobsResult")),
         )

@@ -15,18 +15,17 @@ from stillhouse.core.rows import Message, ToolCall
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import FREE, Price
-from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import (
-    Asking,
-    End,
-    Endpoint,
-    Said,
+from stillhouse.engines.reading import (
     as_json,
     count,
-    part_system,
+    dicts,
     part_thinking,
+    plain_text,
     read_logprobs,
+    tokens,
 )
+from stillhouse.engines.remote import Home, RemoteEngine
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system
 from stillhouse.store.ledger import Usage
 
 _CHAT, _GENERATE = "chat", "generate"

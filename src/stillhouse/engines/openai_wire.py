@@ -16,16 +16,15 @@ from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.dialects import DIALECTS, thinking_fields
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
-from stillhouse.engines.wire import (
-    Asking,
-    Decoding,
-    End,
-    Endpoint,
-    Said,
+from stillhouse.engines.reading import (
     count,
+    dicts,
     part_thinking,
+    plain_text,
     read_logprobs,
+    tokens,
 )
+from stillhouse.engines.wire import Asking, Decoding, End, Endpoint, Said
 from stillhouse.store.ledger import Usage
 
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
@@ -84,7 +83,10 @@ class OpenAIWire:
         told = value.get("usage")
         if not isinstance(told, dict):
             return None
-        prompt, completion = tokens(told.get("prompt_tokens")), tokens(told.get("completion_tokens"))
+        prompt, completion = (
+            tokens(told.get("prompt_tokens")),
+            tokens(told.get("completion_tokens")),
+        )
         if prompt is None or completion is None:
             return None
         details = told.get("prompt_tokens_details") or {}
@@ -160,8 +162,7 @@ def _text(content: Any) -> str:
 def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     functions = dicts([call.get("function") or {} for call in dicts(message.get("tool_calls"))])
     return tuple(
-        ToolCall(plain_text(one.get("name")), plain_text(one.get("arguments")))
-        for one in functions
+        ToolCall(plain_text(one.get("name")), plain_text(one.get("arguments"))) for one in functions
     )
 
 
