@@ -28,6 +28,7 @@ def test_a_recipe_for_own_rows_is_under_forty_lines(name):
 
 TESTED_ELSEWHERE = {
     "classes",
+    "collect",
     "diversity-audit",
     "domains",
     "little-memory",
@@ -37,7 +38,7 @@ TESTED_ELSEWHERE = {
     "qlora",
     "watched",
 }
-"""By a test of the same name, `near-its-base` beside its teacher, the audit in tests/evals."""
+"""By a test of the same name, `collect` as collections, `near-its-base` beside its teacher, the audit in tests/evals."""
 
 
 def test_every_recipe_of_the_how_to_is_tested_here():

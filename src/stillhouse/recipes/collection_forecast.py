@@ -48,7 +48,7 @@ def forecast(collection: Collection, plan: CollectionPlan) -> list[HostForecast]
     requests, pauses = Counter[str](), dict[str, float]()
     for name, songs in _songs_of(collection, plan).items():
         source = collection.sources[name]
-        if not source.host:
+        if not source.host or songs <= 0:
             continue
         offered = songs / _KEPT_SHARE
         requests[source.host] += max(1, -(-int(offered) // _page(source)))
@@ -84,4 +84,6 @@ def _page(source: SongSource) -> int:
 
 
 def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

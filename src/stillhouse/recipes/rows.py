@@ -112,7 +112,7 @@ class Collect(Section):
     def _songs_are_asked_for_their_licence(self) -> Self:
         if self.source.collection and "rights" not in self.model_fields_set:
             # Sections are frozen for all but their own validators.
-            self.__dict__["rights"] = Rights(licence_field="licence", source_field="source")
+            self.__dict__["rights"] = Rights(licence_field="licence", source_field="lyrics_source")
         return self
 
     @model_validator(mode="after")

@@ -83,6 +83,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         compression=compression_view(facts, metrics),
         row_flow=tuple(FlowStep.model_validate(step) for step in flow),
         parts=facts.summary_of("prepare").get("parts", {}),
+        collection=facts.summary_of("collect").get("collection"),
         licences=_licences(facts),
         warnings=tuple(facts.summary_of("collect").get("warnings", ())),
         gate=decisive_gate(facts),

@@ -58,6 +58,18 @@ class Reply:
     at: str
 
 
+def forget_replies(root: Path, source: str) -> int:
+    """Delete all that a source answered to the collections below a root of runs; gives how many."""
+    path = root / COLLECTED / REPLIES
+    if not path.is_file():
+        return 0
+    store = ReplyStore(path)
+    try:
+        return store.forget(source)
+    finally:
+        store.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Rest:
     """A host that wants to be left alone.

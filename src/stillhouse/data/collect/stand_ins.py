@@ -33,7 +33,7 @@ def stand_ins(collection: Collection, plan: CollectionPlan) -> Iterator[Row]:
         At most 20,000; their words mean nothing.
     """
     sources = [
-        (name, _licence(collection.sources.get(source.lyrics_from, source)))
+        (source.lyrics_from or name, _licence(collection.sources.get(source.lyrics_from, source)))
         for name, source in collection.sources.items()
     ]
     return build_rows(
