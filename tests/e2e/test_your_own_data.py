@@ -38,7 +38,8 @@ TESTED_ELSEWHERE = {
     "qlora",
     "watched",
 }
-"""By a test of the same name, `collect` as collections, `near-its-base` beside its teacher, the audit in tests/evals."""
+"""By a test of the same name, `collect` in test_collections, `near-its-base` beside its teacher,
+the audit in tests/evals."""
 
 
 def test_every_recipe_of_the_how_to_is_tested_here():

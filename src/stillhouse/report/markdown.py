@@ -320,10 +320,8 @@ def _rows(content: RunReport) -> Iterator[str]:
 
 def _collection(found: CollectionView) -> Iterator[str]:
     verdict = "It passed" if found.verdict.passed else "It did not pass"
-    yield (
-        f"The plan {markdown_text(found.plan)}: {found.songs:,} songs of {found.artists:,} artists. "
-        f"{verdict} its rules."
-    )
+    held = f"{found.songs:,} songs of {found.artists:,} artists"
+    yield f"The plan {markdown_text(found.plan)}: {held}. {verdict} its rules."
     rows = [
         (
             markdown_text(name),
@@ -345,8 +343,8 @@ def _collection(found: CollectionView) -> Iterator[str]:
     failed = [rule for rule in found.verdict.rules if not rule.passed]
     if failed:
         yield "\n".join(
-            f"- {markdown_text(rule.rule)} is {rule.value:g}, at least {rule.at_least:g} is asked for"
-            for rule in failed
+            f"- {markdown_text(one.rule)} is {one.value:g}, at least {one.at_least:g} is asked for"
+            for one in failed
         )
 
 

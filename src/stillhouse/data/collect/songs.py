@@ -164,7 +164,7 @@ def is_true(value: Any) -> bool:
     return value is True or value in (1, "1", "true")
 
 
-_TIMED = re.compile(r"^(\s*\[\d{1,3}:\d{1,2}([.:]\d{1,3})?\])+", re.M)
+_TIMED = re.compile(r"^([ \t]*\[\d{1,3}:\d{1,2}([.:]\d{1,3})?\])+", re.M)
 _TAG = re.compile(r"^\s*\[[A-Za-z]{1,20}:[^\]\n]*\]\s*$\n?", re.M)
 
 
