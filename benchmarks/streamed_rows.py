@@ -52,7 +52,9 @@ def main() -> None:
     options = parser(__doc__, repeats=1)
     options.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
     told = options.parse_args()
-    counts = [500, 2000] if told.quick else told.rows
+    counts = [500, 2000] if told.quick else sorted(set(told.rows))
+    if len(counts) < 2:
+        options.error("--rows: give two counts or more, between which memory grows")
     reports: dict[tuple[str, int], dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for count in counts:
@@ -65,8 +67,10 @@ def main() -> None:
                 with Child(spec, told.threads) as child:
                     reports[way, count] = child.turn(what=way)
     growth = {way: _bytes_a_row(reports, way) for way in ("file", "memory")}
-    most = max(count for way, count in reports if way == "memory")
-    pace = reports["file", most][told.clock] / reports["memory", most][told.clock]
+    most = max((count for way, count in reports if way == "memory"), default=None)
+    pace = None
+    if most is not None:
+        pace = reports["file", most][told.clock] / reports["memory", most][told.clock]
     figures = {
         "threads": told.threads,
         "runs": [{"targets": way, "rows": count, **one} for (way, count), one in reports.items()],
@@ -80,8 +84,11 @@ def main() -> None:
     print_line("streamed_rows", figures, goals, told.quick)
 
 
-def _bytes_a_row(reports: dict[tuple[str, int], dict[str, Any]], way: str) -> float:
+def _bytes_a_row(reports: dict[tuple[str, int], dict[str, Any]], way: str) -> float | None:
+    """Between the least and the most rows; None where that way had fewer than two counts."""
     counts = sorted(count for of, count in reports if of == way)
+    if len(counts) < 2:
+        return None
     low, high = (reports[way, count]["peak_bytes"] for count in (counts[0], counts[-1]))
     return float((high - low) / (counts[-1] - counts[0]))
 

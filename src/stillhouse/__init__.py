@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         show_targets,
         status,
         verify_targets,
+        write_chat,
         write_report,
     )
     from stillhouse.core.errors import StillhouseError
@@ -54,6 +55,7 @@ __all__ = [
     "show_targets",
     "status",
     "verify_targets",
+    "write_chat",
     "write_report",
 ]
 

@@ -9,7 +9,7 @@ stillhouse.gate("seed-1", candidate="twin").passed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.load import library_names
 from stillhouse.report.comparison import Leaderboard, RunComparison
 from stillhouse.report.content import RunReport
+from stillhouse.runner.chat_files import USUAL, write_run_chat
 from stillhouse.runner.check import CheckReport
 from stillhouse.runner.check import check as check_costs
 from stillhouse.runner.comparing import compare_runs
@@ -213,6 +214,26 @@ def erase(
         raise UsageError("name one of source and subject")
     kind, name = (SOURCE, source) if source else (SUBJECT, subject)
     return erase_rows(root_place(runs), kind, name, is_confirmed=yes)
+
+
+def write_chat(
+    run_name: str,
+    folder: str,
+    files: Mapping[str, Sequence[str]] = USUAL,
+    runs: str = DEFAULT_ROOT,
+) -> dict[str, int]:
+    """Write a run's examples as chat files.
+
+    Args:
+        run_name: of a run whose examples are made.
+        folder: for the files.
+        files: name without suffix to the parts that go into it.
+        runs: the folder that holds all runs.
+
+    Returns:
+        Name of each file to its lines.
+    """
+    return write_run_chat(named_place(runs, run_name), Path(folder), files)
 
 
 def mask(

@@ -23,6 +23,7 @@ COMMANDS = [
     ["report"],
     ["leaderboard"],
     ["explain"],
+    ["chat"],
     ["mask"],
     ["recipe"],
     ["recipe", "list"],

@@ -255,3 +255,37 @@ def test_a_report_in_another_form_is_printed_and_nothing_is_written(called, tiny
         assert out.startswith("# tiny\n")
         assert "## Scorecard" in out
     assert report.metrics[0].differences.keys() == {"teacher", "twin", "exported"}
+
+
+def test_chat_writes_the_examples_of_a_run_for_other_tools(called, tiny_run, tmp_path):
+    folder = next((tiny_run.root / "artifacts").glob("prepare-*"))
+    examples = read_examples(folder / "examples.parquet")
+    code, out, err = called("chat", "tiny", tmp_path, "--runs", tiny_run.root)
+
+    assert (code, err) == (0, "")
+    assert f"{tmp_path}/test_annotations.jsonl: " in out
+    lines = [
+        json.loads(line) for line in (tmp_path / "val_annotations.jsonl").read_text().splitlines()
+    ]
+    wanted = [one for one in examples if one.part == "validation"]
+    assert [one["messages"][-1]["content"] for one in lines] == [one.answer for one in wanted]
+    files = {"asked": ["unlabelled"]}
+    written = stillhouse.write_chat("tiny", str(tmp_path), files, str(tiny_run.root))
+    assert written == {"asked.jsonl": sum(one.part == "unlabelled" for one in examples)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("train", "is not NAME=PART"),
+        ("a/b=holdout", "cannot name a file"),
+        ("a=labeled", 'did you mean "labelled"'),
+        ("a=holdout,holdout", "goes into 2 files"),
+    ],
+)
+def test_chat_refuses_files_that_it_cannot_make(called, tiny_run, tmp_path, wanted, said):
+    code, _, err = called("chat", "tiny", tmp_path, "--file", wanted, "--runs", tiny_run.root)
+
+    assert code == 2
+    assert said in err
+    assert not list(tmp_path.iterdir())

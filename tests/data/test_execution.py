@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from stillhouse.core.errors import AccountingError, InputError
+from stillhouse.core.errors import AccountingError, ArtifactError, InputError
 from stillhouse.core.hashing import digest_text
 from stillhouse.core.rows import Drop, Keep, Row
-from stillhouse.data import shards
+from stillhouse.data import dealing, shards
+from stillhouse.data.dealing import deal
 from stillhouse.data.execution import Inline, Processes, run_sharded
 from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.shards import num_shards, read_shards, shard_paths, write_shards
-from stillhouse.data.storage import read_ended
+from stillhouse.data.storage import read_ended, read_rows_file, write_rows
 from stillhouse.recipes.data_steps import PairWith
 
 
@@ -71,6 +72,26 @@ def test_every_row_lies_in_the_shard_of_its_id_whatever_their_order(source, tmp_
     assert len(shard_paths(source)) == num_shards(500) == 8
     ids = [{row.row_id for row in read_shards(one)} for one in (source, tmp_path / "again")]
     assert ids[0] == ids[1] == {row.row_id for row in rows_of(500)}
+
+
+@pytest.mark.parametrize("held_bytes", [1, 1 << 30])
+def test_a_file_is_dealt_out_as_rows_in_memory_are(tmp_path, monkeypatch, held_bytes):
+    monkeypatch.setattr(shards, "SHARD_ROWS", 64)
+    monkeypatch.setattr(dealing, "_HELD_BYTES", held_bytes)
+    monkeypatch.setattr(dealing, "_READ_ROWS", 50)
+    write_shards(tmp_path / "plain", rows_of(500), 500)
+    write_rows(tmp_path / "rows.parquet", rows_of(500))
+
+    assert deal(tmp_path / "rows.parquet", tmp_path / "dealt") == 8
+    pairs = zip(*(shard_paths(tmp_path / name) for name in ("plain", "dealt")), strict=True)
+    assert all(read_rows_file(one) == read_rows_file(other) for one, other in pairs)
+
+
+def test_a_torn_file_is_not_dealt_out(tmp_path):
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 torn")
+
+    with pytest.raises(ArtifactError, match=r"rows\.parquet is missing or torn"):
+        deal(tmp_path / "rows.parquet", tmp_path / "dealt")
 
 
 @pytest.mark.parametrize("step", [DropOdd(), PAIR], ids=["map", "global"])

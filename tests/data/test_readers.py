@@ -157,7 +157,9 @@ def test_utf_16_is_recognized_and_read_when_told(refusal, read):
 def test_an_unknown_encoding_names_the_nearest(refusal):
     error = refusal("a.csv", "text\nx\n", encoding="utf-9")
 
-    assert error.message.endswith('which is no encoding (did you mean "utf-8"?)')
+    assert error.message.endswith('which is no encoding of text (did you mean "utf-8"?)')
+    for codec in ("base64", "rot13", "zlib", "undefined"):
+        assert "no encoding of text" in refusal("a.csv", "text\nx\n", encoding=codec).message
 
 
 def test_a_nul_byte_names_its_line(refusal):

@@ -30,6 +30,9 @@ def test_mojibake_is_undone_and_what_was_written_is_kept():
     assert clean_text("  schÃ¶n ", settings) == "schön"
     assert clean_text("“ﬁne” Ａ &amp; x²", settings) == "“ﬁne” Ａ &amp; x²"
     assert clean_text("e\u0301", settings) == "é"
+    assert clean_text("voilÃ\xa0 le cafÃ©, the operator Â of Ã", settings) == (
+        "voilà le café, the operator Â of Ã"
+    )
     assert clean_text("torn \ud83d", settings) == "torn \ufffd"
 
 

@@ -55,7 +55,7 @@ def test_a_style_reference_is_found(text):
         "She dressed in style; a healthy life-style, a buffet-style breakfast.",
         "a picturesque village with a grotesque and a burlesque show",
         "inspired by nature and by long walks",
-        "a desk, and a risk",
+        "a desk, and a risk; Autodesk and its helpdesk",
         "la la land, a la carte",
         "a book by two authors, a painting by the window",
         "Der Lebensstil und der Schreibstil im Alltag; guter Stil",

@@ -1,56 +1,61 @@
 """Misspellings are as many, of the kinds, and as repeatable as the recipe says."""
 
-from collections import Counter
-from random import Random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.data.edit_kinds import KINDS, edit_of, ours, print_tables, read_pairs, soundex, table_of
 
-from stillhouse.data.typos import _misspelt, misspell
+from stillhouse.data.typos import misspell
 
 TEXT = "The accountant records depreciation of $5,000 because machinery wears out over its life."
 
 
-def kind_of(wrong, right):
-    """Which single edit makes one word of the other; `several` where it takes more."""
-    start = next(
-        (i for i, (a, b) in enumerate(zip(wrong, right, strict=False)) if a != b),
-        min(len(wrong), len(right)),
-    )
-    rest = min(len(wrong), len(right)) - start
-    end = next((i for i in range(rest) if wrong[-1 - i] != right[-1 - i]), rest)
-    new, old = wrong[start : len(wrong) - end], right[start : len(right) - end]
-    beside = right[max(0, start - 1) : start] + right[start + len(old) :][:1]
-    match (len(new), len(old)):
-        case (2, 2) if new == old[::-1]:
-            return "swapped"
-        case (0, 1):
-            return "undoubled" if old in beside else "left out"
-        case (1, 0):
-            return "doubled" if new in beside else "added"
-        case (1, 1):
-            return "vowel" if {new, old} <= set("aeiouy") else "other letter"
-    return "several"
+def test_edits_are_of_the_kinds_of_real_misspellings(shared_file):
+    real = read_pairs(shared_file("typos/wikipedia_misspellings.txt"))
+
+    wanted, found = table_of(real), table_of(ours(real))
+
+    for kind in KINDS:
+        assert found[kind] == pytest.approx(wanted[kind], abs=0.04), kind
+    assert found["phonetic"] == pytest.approx(wanted["phonetic"], abs=0.06)
+    for trait in ("beside", "first third", "last third"):
+        assert found[trait] == pytest.approx(wanted[trait], abs=0.12), trait
 
 
-def test_kinds_of_error_are_as_frequent_as_in_real_misspellings(shared_file):
-    lines = shared_file("typos/wikipedia_misspellings.txt").read_text(encoding="utf-8").split("\n")
-    pairs = [line.split("->") for line in lines if "->" in line]
-    pairs = [(wrong, right.split(",")[0]) for wrong, right in pairs]
-    rng = Random(0)
+@pytest.mark.parametrize(
+    ("wrong", "right", "kind"),
+    [
+        ("abondon", "abandon", "substitute a vowel"),
+        ("abilty", "ability", "delete"),
+        ("comit", "commit", "undouble"),
+        ("bannana", "banana", "double"),
+        ("recieve", "receive", "transpose"),
+        ("cookeies", "cookies", "insert"),
+        ("apsence", "absence", "substitute"),
+        ("fonetic", "phonetic", "several"),
+    ],
+)
+def test_an_edit_is_named(wrong, right, kind):
+    assert edit_of(wrong, right)[0] == kind
 
-    real = Counter(kind_of(wrong, right) for wrong, right in pairs)
-    del real["several"]
-    ours = Counter(kind_of(_misspelt(right, rng), right) for _, right in pairs if right.isalpha())
 
-    assert set(ours) == set(real)
-    for kind, count in real.items():
-        assert ours[kind] / ours.total() == pytest.approx(count / real.total(), abs=0.05), kind
+def test_soundex_is_the_american_one():
+    names = ("robert", "rupert", "rubin", "ashcraft", "tymczak", "pfister", "honeyman")
+    assert [soundex(name) for name in names] == [
+        "r163", "r163", "r150", "a261", "t522", "p236", "h555"
+    ]  # fmt: skip
+
+
+@pytest.mark.long
+def test_the_table_of_edits_is_told(shared_file, capsys):
+    real = read_pairs(shared_file("typos/wikipedia_misspellings.txt"))
+    with capsys.disabled():
+        print()
+        print_tables({"real": real, "ours": ours(real)})
 
 
 @pytest.mark.parametrize(("every", "wanted"), [(1, 8), (2, 6), (4, 3), (13, 1), (100, 0)])
-def test_one_word_in_so_many_is_misspelt(every, wanted):
+def test_one_word_in_so_many_ismisspell_word(every, wanted):
     before, after = TEXT.split(), misspell(TEXT, "row", every).split()
 
     assert len(after) == len(before)

@@ -14,7 +14,14 @@ ROOT_PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "AGENTS.md", "C
 
 _BLOCK = re.compile(r"^```(?:console|bash|sh|shell)\n(.*?)^```", re.M | re.S)
 _TAKES_RECIPE = (("run",), ("check",), ("mask",), ("targets", "forecast"))
-_TAKES_RUN = (("status",), ("gate",), ("report",), ("targets", "show"), ("targets", "verify"))
+_TAKES_RUN = (
+    ("status",),
+    ("gate",),
+    ("report",),
+    ("chat",),
+    ("targets", "show"),
+    ("targets", "verify"),
+)
 
 
 def _argument(words, commands):

@@ -32,7 +32,7 @@ class _InThisProcess:
             on_progress({"done": done, "total": total, "unit": unit, "values": values})
 
         result = stage_function(request.stage, request.config)(request, progress)
-        return StageOutcome(result.summary, result.measured)
+        return StageOutcome(result.summary, result.measured, result.series)
 
 
 @pytest.fixture

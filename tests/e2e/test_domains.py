@@ -162,6 +162,8 @@ def test_the_summary_tells_each_domain_before_and_after_and_all_are_nearer_to_th
     assert set(summary["domains"]) == set(DOMAINS)
     for own in summary["domains"].values():
         assert own["steps"] == 6
+        assert own["epochs"] in (2.0, 3.0)
+        assert own["rows"] == "packed"
         assert own["after"]["kl_to_teacher"] < own["before"]["kl_to_teacher"]
         assert own["after"]["cross_entropy"] < own["before"]["cross_entropy"]
         assert own["after"]["tokens"] == own["before"]["tokens"] > 0
@@ -186,6 +188,10 @@ def test_the_wall_time_of_each_domain_is_measured_and_stands_in_no_hashed_file(s
     seconds = [measured[f"seconds of {name}"] for name in DOMAINS]
     assert all(value > 0 for value in seconds)
     assert sum(seconds) <= measured["seconds"]
+    for name in DOMAINS:
+        series = store.read_series(six.trained.name, name)
+        assert series["step"][-1] == 6
+        assert len(series["step"]) == len(series["peak_rss_bytes"]) == len(series["seconds"])
     assert "seconds" not in (six.trained / "kd_summary.json").read_text()
 
 
@@ -278,6 +284,14 @@ def test_check_prices_six_trainings_where_one_domain_has_one(six, tmp_path):
     assert whole["train@student"].seconds > 4 * single["train@student"].seconds
     made = sum((six.trained / path).stat().st_size for path in files_of(six.trained))
     assert 0.5 < whole["train@student"].disk_bytes / made < 2.0
+    # The same six steps, said as passes over the sixteen examples of each.
+    passes = stillhouse.Call(
+        ["train.length.steps=null", "train.length.epochs=3"], runs=str(tmp_path)
+    )
+    told = {one.key: one.cost for one in stillhouse.check(recipe, passes).instances}
+    assert told["train@student"].disk_bytes == pytest.approx(
+        whole["train@student"].disk_bytes, rel=0.2
+    )
 
 
 @pytest.mark.long

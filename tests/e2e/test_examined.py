@@ -103,6 +103,7 @@ def test_the_report_draws_what_was_examined(watched):
         ("Loss", "twin", "validation"),
         ("top1_agreement", "student", "validation"),
         ("exact_match", "twin", "validation"),
+        ("Peak memory", "student", "train"),
     } <= drawn
     assert ("top1_agreement", "twin", "validation") not in drawn
 

@@ -1,5 +1,6 @@
 """Named steps are instances of their own: kept, resumed, explained, made again only when new."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 import stillhouse
 from stillhouse.api import Call
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import InputError, RecipeError
 from stillhouse.data.shards import read_rows_of, read_shards
 
 STEPS = [
@@ -96,3 +97,59 @@ def test_steps_that_leave_nothing_are_refused_before_anything_runs(recipe, tmp_p
 
     with pytest.raises(InputError, match=r"step drop_where left none of 60 rows: verdict is no"):
         stillhouse.check(str(recipe), call(tmp_path, nothing))
+
+
+def read_csv(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_copies_for_people_are_written_beside_the_report(recipe, tmp_path, in_this_process):
+    steps = [
+        {"name": "require", "fields": {"question": "text"}},
+        *STEPS,
+        {"name": "report_duplicates"},
+    ]
+    copies = {
+        "converted_mcq.csv": "convert_choices",
+        "discarded_rows.csv": "discarded",
+        "exact_duplicate_qa_pairs.csv": "exact_duplicates",
+        "same_question_diff_answers.csv": "same_question",
+        "same_answer_diff_questions.csv": "same_answer",
+    }
+    plain = stillhouse.run(str(recipe), call(tmp_path, steps))
+    told = call(tmp_path, steps, f"prepare.csv={json.dumps(copies)}")
+
+    status = stillhouse.run(str(recipe), told)
+
+    assert [one.artifact_id for one in status.stages] == [one.artifact_id for one in plain.stages]
+    found = {name: read_csv(tmp_path / "runs" / "tiny" / "csv" / name) for name in copies}
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "converted_mcq.csv": 45,
+        "discarded_rows.csv": 15,
+        "exact_duplicate_qa_pairs.csv": 0,
+        "same_question_diff_answers.csv": 0,
+        "same_answer_diff_questions.csv": 45,
+    }
+    assert {row["reason"] for row in found["discarded_rows.csv"]} == {"verdict is no"}
+    assert {row["step"] for row in found["discarded_rows.csv"]} == {"drop_where"}
+    groups = {row["group"] for row in found["same_answer_diff_questions.csv"]}
+    assert len(groups) == len({row["answer"] for row in found["converted_mcq.csv"]}) == 3
+    (last,) = [
+        one
+        for one in stillhouse.read_report("tiny", tmp_path / "runs").row_flow
+        if one.step == "report_duplicates"
+    ]
+    assert (last.notes, last.rows_out) == ({"same answer": 45}, 45)
+
+
+@pytest.mark.parametrize(
+    ("copies", "message"),
+    [
+        ({"a.csv": "convert_choices"}, "a.csv copies 'convert_choices'; there are discarded"),
+        ({"../a.csv": "discarded"}, "should match pattern"),
+    ],
+)
+def test_copies_of_nothing_are_refused(recipe, tmp_path, copies, message):
+    with pytest.raises(RecipeError, match=message):
+        stillhouse.check(str(recipe), call(tmp_path, [], f"prepare.csv={json.dumps(copies)}"))

@@ -115,13 +115,7 @@ def test_what_is_built_is_not_named(changes):
             "gate.rules.against",
             "agreement",
         ),
-        ({"export__formats": ["merged", "gguf"]}, "export.formats", "gguf"),
         ({"export__formats": ["int8"]}, "export.formats", "int8"),
-        (
-            {"export": {"formats": ["modelfile"], "modelfile": {"name": "m"}}},
-            "export.formats",
-            "modelfile",
-        ),
         ({"serve": {"share": 0.1}}, "serve", "share"),
         ({"monitor": {"metrics": []}}, "monitor", "metrics"),
     ],

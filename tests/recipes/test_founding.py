@@ -74,8 +74,7 @@ def test_every_teacher_may_train_another_model(name):
         (
             "prompt-transform",
             {
-                "gate.rules.against",
-                "export.formats", "serve", "monitor",
+                "gate.rules.against", "serve", "monitor",
             },
         ),
         (
@@ -194,3 +193,24 @@ def test_no_key_is_written_into_a_recipe(path):
     text = path.read_text(encoding="utf-8").lower()
     assert "sk-" not in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("export", "says"),
+    [
+        ({"formats": ["merged"], "gguf": {}}, "is of the formats gguf and gguf_adapter"),
+        ({"formats": ["gguf"], "gguf": {"weights": ["f16", "f16"]}}, "one is there twice"),
+        (
+            {"formats": ["gguf", "modelfile"], "modelfile": {"name": "m", "base": "qwen3:4b"}},
+            "with a base tells Ollama of the format gguf_adapter",
+        ),
+        (
+            {"formats": ["gguf", "modelfile"], "modelfile": {"name": "m", "weights": "q4_k_m"}},
+            "none of export.gguf.weights",
+        ),
+        ({"formats": ["gguf", "modelfile"], "modelfile": {"name": "m\nFROM x"}}, "name"),
+    ],
+)
+def test_forms_for_llama_cpp_fit_together(export, says):
+    with pytest.raises(ValidationError, match=says):
+        recipe("neurons", export=export)

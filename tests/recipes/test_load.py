@@ -63,7 +63,7 @@ def test_unknown_key_without_a_near_name_lists_the_keys(write):
             "{name: augmnt}",
             """prepare.steps.0: no step is called 'augmnt'; did you mean "augment"?""",
         ),
-        ("{x: 1}", "prepare.steps.0: a step needs its name; the steps are pair_with, drop_where"),
+        ("{x: 1}", "prepare.steps.0: a step needs its name; the steps are pair_with, require"),
         ("augment", "prepare.steps.0: input should be an object"),
         (
             "{name: convert_choices, at_leest: 3}",

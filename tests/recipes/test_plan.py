@@ -213,12 +213,14 @@ def test_sizes_come_from_the_config_alone():
     assert sizes.body_parameters == pytest.approx(85.0e6, rel=0.002)
 
 
-def test_a_chosen_card_takes_the_place_of_no_other_setting():
+def test_a_cards_number_is_in_no_name_and_takes_the_place_of_no_other_setting():
     recipe = load_recipe("quickstart", []).recipe
-    compute = ResolvedCompute("cuda", "bfloat16", 4, card=1)
+    first, second = (
+        build_plan(
+            recipe, Content(source="rows"), ResolvedCompute("cuda", "bfloat16", 4, card=card)
+        )
+        for card in (None, 1)
+    )
 
-    plan = build_plan(recipe, Content(source="rows"), compute)
-
-    for instance in plan.instances:
-        assert instance.config.get("card", 1) == 1
-    assert plan["export"].config["model_card"]["recipe"] == "quickstart"
+    assert first == second
+    assert second["export"].config["model_card"]["recipe"] == "quickstart"

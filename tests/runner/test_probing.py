@@ -1,9 +1,11 @@
 """A probe of the machine is kept in the runs folder, and runs once."""
 
 import json
+import time
 
 import pytest
 
+import stillhouse
 from stillhouse.core.errors import StillhouseError
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.rates import PROBED_ROWS, PROBED_WIDTHS, Rates
@@ -55,3 +57,25 @@ def test_rates_lie_between_those_that_were_probed():
     assert rates.product_s(3, 256, 256) == pytest.approx(2 * 3 * 256**2 / 3e9, rel=1e-6)
     assert rates.product_s(10_000, 64, 64) == pytest.approx(2e4 * 64**2 / 512e9)
     assert rates.head_s(1, 4096, 100) == pytest.approx(2 * 4096 * 100 / 8e9)
+
+
+def test_check_tells_hours_by_the_probe_that_it_was_asked_for(tmp_path, monkeypatch, tiny_recipe):
+    call = stillhouse.Call(runs=str(tmp_path))
+    guessed = stillhouse.check(str(tiny_recipe), call)
+    kept(tmp_path, guessed.compute, TOLD | {"products": [[1e6] * 4] * 4})
+    monkeypatch.setattr(probing.subprocess, "run", None)
+    slow = stillhouse.check(str(tiny_recipe), call, probe=True)
+    assert (guessed.is_probed, slow.is_probed) == (False, True)
+    assert slow.seconds > 10 * guessed.seconds
+
+
+@pytest.mark.long
+def test_a_probe_of_this_machine_ends_in_time_and_tells_every_rate(tmp_path):
+    began = time.monotonic()
+    rates = probe(tmp_path, CPU)
+    assert time.monotonic() - began < 60
+    assert rates.is_probed
+    told = [*rates.head_products, *(one for row in rates.products for one in row)]
+    assert all(1e7 < one < 1e14 for one in told)
+    assert 1e8 < rates.touch_bytes < rates.copy_bytes * 2 < 1e12
+    assert 1e-7 < rates.op_s < 1e-3

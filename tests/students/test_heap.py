@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stillhouse.recipes import hours
+from stillhouse.students import heap
 from stillhouse.students.heap import sparing_heap
 
 BLOCK, COUNT = 4 << 20, 40
@@ -26,3 +28,7 @@ def test_blocks_between_others_are_given_back_at_once():
     assert len(blocks) == COUNT // 2
     # The C library may hold some blocks from before.
     assert given_back > 0.6 * BLOCK * COUNT // 2
+
+
+def test_the_planner_knows_from_which_size_on_blocks_go_back():
+    assert heap._LARGE == hours._GIVEN_BACK_BYTES

@@ -17,13 +17,14 @@ WORDS = st.lists(
 ).map(" ".join)
 
 
-def fit(tiny, messages, max_tokens, room=0):
+def fit(tiny, messages, max_tokens, room=0, cuttable=None):
     return fit_to_context(
         messages,
         template=ChatTemplate.of(tiny),
         tokenizer=tiny,
         max_tokens=max_tokens,
         room_for_answer=room,
+        cuttable=cuttable,
     )
 
 
@@ -45,6 +46,27 @@ def test_the_cut_is_the_smallest_that_fits(tiny, text, max_tokens):
     assert fitted.num_cut_chars == fitting[0]
     assert fitted.num_tokens == count(fitting[0])
     assert fitted.messages == (SYSTEM, Message("user", text[fitting[0] :]), ANSWER)
+
+
+@settings(max_examples=20, deadline=None)
+@given(text=WORDS, max_tokens=st.integers(16, 60))
+def test_a_field_loses_its_end_and_nothing_else(tiny, text, max_tokens):
+    before, behind = "judge 'x': ", "\nsay yes or no"
+
+    def count(kept):
+        messages = (SYSTEM, Message("user", before + kept + behind), ANSWER)
+        return len(encode_conversation(messages, ChatTemplate.of(tiny), tiny).ids)
+
+    whole = (SYSTEM, Message("user", before + text + behind), ANSWER)
+    fitted = fit(tiny, whole, max_tokens, cuttable=(len(before), len(before) + len(text)))
+
+    ends = [len(text), *(at for at in range(len(text) - 1, 0, -1) if _may_start(text, at)), 0]
+    fitting = [at for at in ends if count(text[:at]) <= max_tokens]
+    if not fitting:
+        assert fitted is None
+        return
+    assert fitted.messages[1].content == before + text[: fitting[0]] + behind
+    assert fitted.num_cut_chars == len(text) - fitting[0]
 
 
 def test_what_fits_is_left_as_it_is(tiny):

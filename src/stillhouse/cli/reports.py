@@ -14,7 +14,7 @@ Candidate = Annotated[str, typer.Option(help="Whose numbers: student, twin, teac
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (report, leaderboard, explain):
+    for command in (report, leaderboard, explain, chat):
         app.command()(command)
 
 
@@ -74,3 +74,28 @@ def explain(
     if run:
         named_place(runs, run)
     show_explanation(explain_row(root_place(runs), row_id, run), as_json=as_json)
+
+
+def chat(
+    run: Annotated[str, typer.Argument(help="The name of a run whose examples are made.")],
+    folder: Annotated[str, typer.Argument(help="A folder for the files.")],
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file",
+            help="A file and the parts that go into it, such as train=teacher,labelled. Without: "
+            "train_annotations, val_annotations, test_annotations.",
+        ),
+    ] = None,
+    runs: RunsRoot = "runs",
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's examples as chat files, a JSON object with its messages a line."""
+    from pathlib import Path
+
+    from stillhouse.cli.show_reports import show_chat
+    from stillhouse.runner.chat_files import USUAL, parse_files, write_run_chat
+    from stillhouse.runner.opening import named_place
+
+    lines = write_run_chat(named_place(runs, run), Path(folder), parse_files(file or ()) or USUAL)
+    show_chat(folder, lines, as_json=as_json)

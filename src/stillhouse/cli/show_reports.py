@@ -53,6 +53,15 @@ def show_report(place: Place, form: Literal["html", "md", "json"], *, as_json: b
         sys.stdout.write(render_markdown(content))
 
 
+def show_chat(folder: str, lines: dict[str, int], *, as_json: bool) -> None:
+    """The files that were written, with their lines."""
+    if as_json:
+        _put_json({"folder": folder, "lines": lines})
+        return
+    for name, number in lines.items():
+        _put(f"{folder}/{name}: {in_count(number)} examples")
+
+
 def show_comparison(found: RunComparison, *, as_markdown: bool, as_json: bool) -> None:
     """Runs side by side, as text, Markdown or JSON."""
     if as_json:

@@ -14,7 +14,8 @@ KD_METRICS = "kd_metrics.json"
 """The file's name in the artifacts of `finetune` and `train`."""
 
 Series = dict[str, list[float]]
-"""Columns of equal length: `step`, and what was measured at it."""
+"""Columns of equal length: `step`, and what was measured at it; of several domains each has its
+own, as DOMAIN/COLUMN."""
 
 
 class _Record(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -51,7 +51,8 @@ KINDS = {
     "map": "looks at one row at a time",
     "expand": "makes several rows of one",
     "global": "looks at all rows, shard by shard, before it judges one",
-    "whole": "needs all rows in memory at once",
+    "whole": "needs all rows in memory at once: a step of `prepare` alone",
+    "remote": "asks others about each row, in the process that counts what that costs",
 }
 
 
@@ -66,9 +67,12 @@ def run_step(step: Step, rows: Sequence[Row]) -> tuple[list[Row], list[Ended], S
         (rows that go on, in order; those that ended or wait, in order; the count).
 
     Raises:
-        AccountingError: a row has no outcome, or an outcome has no row.
+        AccountingError: a row has no outcome, an outcome no row, or a row no origin.
     """
-    return account_for(step.name, rows, step.process(rows))
+    kept, ended, count = account_for(step.name, rows, step.process(rows))
+    into = {one.into for one in ended if isinstance(one, Merge)}
+    check_names(step.name, [row.row_id for row in kept], into)
+    return kept, ended, count
 
 
 def account_for(
@@ -86,6 +90,7 @@ def account_for(
             kept += outcome.rows
             emitted += len(outcome.rows) - 1
         elif isinstance(outcome, Keep):
+            _check_origin(name, row, outcome.row)
             kept.append(outcome.row)
             changed += outcome.row.fields != row.fields
             notes.update(outcome.notes)
@@ -141,14 +146,50 @@ def add_counts(counts: Sequence[StepCount]) -> StepCount:
     )
 
 
+def check_names(name: str, kept: Sequence[str], into: Collection[str]) -> None:
+    """Raise unless each row that goes on has a name of its own, and the rows merged into go on.
+
+    Args:
+        name: of the step.
+        kept: ids of all rows that go on.
+        into: ids of the rows that others were merged into.
+
+    Raises:
+        AccountingError: names the first row at fault.
+    """
+    known = set(kept)
+    if len(known) < len(kept):
+        twice, number = Counter(kept).most_common(1)[0]
+        raise AccountingError(f"step {name}: the row {twice} goes on {number} times")
+    if gone := sorted(set(into) - known):
+        raise AccountingError(
+            f"step {name}: rows were merged into the row {gone[0]}, which does not go on"
+        )
+
+
+def _check_origin(name: str, row: Row, after: Row) -> None:
+    if (after.root_id, after.parent_ids) != (row.root_id, row.parent_ids):
+        raise AccountingError(
+            f"step {name}: the row {row.row_id} ({row.provenance}) was kept with another origin"
+        )
+
+
 def _check_emitted(name: str, outcome: Emit) -> None:
     row = outcome.row
-    is_lost = not outcome.rows or any(row.row_id not in one.parent_ids for one in outcome.rows)
+    root = row.root_id or row.row_id
+    is_lost = not outcome.rows or any(not _is_own(row, one, root) for one in outcome.rows)
     if is_lost or len({one.row_id for one in outcome.rows}) < len(outcome.rows):
         raise AccountingError(
             f"step {name}: the row {row.row_id} ({row.provenance}) was made into rows that are "
             "none, not its own, or of one name"
         )
+
+
+def _is_own(row: Row, made: Row, root: str) -> bool:
+    """Whether a row is another itself, or made of it."""
+    if made.row_id == row.row_id:
+        return (made.root_id, made.parent_ids) == (row.root_id, row.parent_ids)
+    return made.root_id == root and row.row_id in made.parent_ids
 
 
 def _check_one_outcome_a_row(name: str, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> None:

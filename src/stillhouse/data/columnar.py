@@ -29,11 +29,12 @@ def read_parquet(path: Path) -> Iterator[Record]:
         (`file:row`, fields), rows from 1.
 
     Raises:
-        InputError: the file is not Parquet, is torn, or has no rows.
+        InputError: the file is not Parquet, is torn, names a column twice, or has no rows.
     """
     num_rows = 0
     try:
         with pq.ParquetFile(path) as file:
+            _refuse_twice(path.name, file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 for fields in batch.to_pylist():
                     num_rows += 1
@@ -45,6 +46,15 @@ def read_parquet(path: Path) -> Iterator[Record]:
         ) from None
     if not num_rows:
         raise InputError(f"{path.name} has no rows", "name another file in collect.source.file")
+
+
+def _refuse_twice(name: str, columns: list[str]) -> None:
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{name}: the column {twice!r} stands {columns.count(twice)} times",
+            "give every column a name of its own",
+        )
 
 
 def read_dataset(dataset: Dataset, base_folder: Path) -> Iterator[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -57,19 +57,27 @@ def build_shaper(
     }
 
     def shape(row: Row) -> Draft:
-        turns, has_content = read_turns(row)
+        read = read_turns(row)
+        turns = read.turns
         domain = domain_of(row, prepare.domain_field or "") if domains else ""
         system = own.get(domain, common)
         if system and not any(turn.role == "system" for turn in turns):
             turns = (Message("system", system.fill(row)), *turns)
         prompt, answer = _cut_last_answer(turns, row.provenance)
         if prepare.answer:
-            answer = as_text(value_at(row, prepare.answer, "prepare.answer"))
+            answer = as_text(value_at(row, prepare.answer, "prepare.answer"), prepare.answer_indent)
         reference = answer
         if prepare.reference:
-            reference = as_text(value_at(row, prepare.reference, "prepare.reference"))
+            value = value_at(row, prepare.reference, "prepare.reference")
+            reference = as_text(value, prepare.answer_indent)
         draft = draft_of(row, prompt, answer, reference)
-        return replace(draft, has_content=has_content, domain=domain)
+        return replace(
+            draft,
+            own_text=read.own_text,
+            has_content=read.has_content,
+            cuttable=read.cuttable,
+            domain=domain,
+        )
 
     return shape
 
@@ -85,7 +93,17 @@ def _cut_last_answer(turns: Turns, where: str) -> tuple[Turns, str | None]:
     return turns, None
 
 
-_Reader = Callable[[Row], tuple[Turns, bool]]
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The turns of a row, with what a draft tells of them."""
+
+    turns: Turns
+    own_text: str
+    has_content: bool
+    cuttable: tuple[int, int] | None = None
+
+
+_Reader = Callable[[Row], _Read]
 
 
 def _template(prepare: Prepare) -> _Reader:
@@ -97,8 +115,19 @@ def _template(prepare: Prepare) -> _Reader:
             'put a field in braces, for example "{text}"',
         )
 
-    def read(row: Row) -> tuple[Turns, bool]:
-        return (Message("user", user.fill(row)),), not user.is_blank_for(row)
+    cut = prepare.cut_field
+    if cut and user.paths.count(cut) != 1:
+        raise InputError(
+            f'prepare.cut_field is "{cut}", which stands {user.paths.count(cut)} times in '
+            f"prepare.user{did_you_mean(cut, user.paths)}",
+            f"name a field that stands there once: {', '.join(user.paths)}",
+        )
+
+    def read(row: Row) -> _Read:
+        place = user.place_in(row, cut) if cut else None
+        own_text = user.own_text(row)
+        turns = (Message("user", user.fill(row)),)
+        return _Read(turns, own_text, bool(own_text.strip()), place)
 
     return read
 
@@ -114,10 +143,10 @@ def _sharegpt(prepare: Prepare) -> _Reader:
 
 
 def _conversation(path: str, keys: tuple[str, str], roles: dict[str, str]) -> _Reader:
-    def read(row: Row) -> tuple[Turns, bool]:
+    def read(row: Row) -> _Read:
         value = value_at(row, path, "prepare.conversation")
         turns = _turns(value, keys, roles, f"{row.provenance}: {path}")
-        return turns, _asks_something(turns)
+        return _asked(turns, turns)
 
     return read
 
@@ -125,14 +154,14 @@ def _conversation(path: str, keys: tuple[str, str], roles: dict[str, str]) -> _R
 def _prompt_completion(prepare: Prepare) -> _Reader:
     prefix = f"{prepare.conversation}." if prepare.conversation else ""
 
-    def read(row: Row) -> tuple[Turns, bool]:
+    def read(row: Row) -> _Read:
         sides = []
         for name, role in (("prompt", "user"), ("completion", "assistant")):
             if name == "completion" and prepare.answer:
                 continue
             value = value_at(row, prefix + name, "prepare.shape prompt_completion")
             sides.append(_side(value, role, f"{row.provenance}: {prefix}{name}"))
-        return tuple(turn for side in sides for turn in side), _asks_something(sides[0])
+        return _asked(tuple(turn for side in sides for turn in side), sides[0])
 
     return read
 
@@ -145,9 +174,9 @@ def _side(value: Any, role: str, where: str) -> Turns:
     return _turns(value, ("role", "content"), _ROLES, where)
 
 
-def _asks_something(turns: Turns) -> bool:
-    asked = [turn.content for turn in turns if turn.role in ("user", "tool")]
-    return bool(asked) and bool(asked[-1].strip())
+def _asked(turns: Turns, prompt: Turns) -> _Read:
+    asked = [turn.content for turn in prompt if turn.role in ("user", "tool")]
+    return _Read(turns, "\n".join(asked), bool(asked) and bool(asked[-1].strip()))
 
 
 def _turns(value: Any, keys: tuple[str, str], roles: dict[str, str], where: str) -> Turns:

@@ -64,24 +64,40 @@ def read_json(path: Path, encoding: str, records: str | None) -> Iterator[Record
 
 def _parse(text: str, name: str, first_line: int) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of_pairs)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{name}:{first_line + error.lineno - 1}:{error.colno}: not JSON: {error.msg}",
             _hint(text, first_line, error),
         ) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
         raise InputError(
-            f"{name}:{first_line}: not JSON: {error}", "JSON writes a missing number as null"
+            f"{name}:{first_line}: not JSON that can be read: it nests too deep", "flatten it"
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            f"{name}:{first_line}: not JSON: {error}",
+            "a missing number is null, and every key of an object stands once",
         ) from None
 
 
 def _hint(text: str, first_line: int, error: json.JSONDecodeError) -> str:
+    if "\r" in text.rstrip():
+        return "a lone carriage return is no line end: write \\n or \\r\\n"
     if first_line == 1 and text.strip() in ("[", "{"):
         return "the file looks like one JSON document: collect.source.format: json"
     if error.msg == "Extra data":
         return "the file looks like one object a line: collect.source.format: jsonl"
     return "mend the line, or remove it"
+
+
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands {keys.count(twice)} times in one object")
+    return made
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -17,6 +17,8 @@ class Draft(Row):
         prompt: the messages before the last answer.
         answer: the text to be learned, None where the row has none.
         reference: the text that accuracy is measured against.
+        own_text: what the row itself says in the prompt, without the template's words.
+        cuttable: from where to where in the last turn a field stands that may be cut.
         has_content: the row put some text into the prompt, not only the template.
         part: one of `PARTS` once the split has dealt it out.
         group: the name of the rows that must stay in one part with it, see groups.py.
@@ -26,6 +28,8 @@ class Draft(Row):
     prompt: tuple[Message, ...] = ()
     answer: str | None = None
     reference: str | None = None
+    own_text: str = ""
+    cuttable: tuple[int, int] | None = None
     has_content: bool = True
     part: str = ""
     group: str = ""

@@ -13,16 +13,25 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from stillhouse.core.errors import UsageError
+from stillhouse.core.errors import AccountingError, StillhouseError
 from stillhouse.core.files import write_json
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Outcome, Row, StepCount
-from stillhouse.data.account import GlobalStep, Step, account_for, add_counts
+from stillhouse.data.account import (
+    GlobalStep,
+    Step,
+    account_for,
+    add_counts,
+    check_balance,
+    check_names,
+)
+from stillhouse.data.row_columns import count_rows, iterate_column
 from stillhouse.data.shards import shard_paths
 from stillhouse.data.storage import read_rows_file, write_ended, write_rows
 
@@ -60,16 +69,47 @@ class Processes:
     workers: int
 
     def run(self, function: Callable[[T], R], arguments: Sequence[T]) -> Iterator[tuple[int, R]]:
-        """The place of an argument with its result, as they are done."""
+        """The place of an argument with its result, as they are done.
+
+        Args:
+            function: picklable; sent once to each process.
+            arguments: picklable.
+
+        Yields:
+            (place, result).
+
+        Raises:
+            StillhouseError: a process was ended from outside, most often for its memory.
+        """
         context = multiprocessing.get_context("spawn")
         workers = max(1, min(self.workers, len(arguments)))
-        with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
-            waiting = {pool.submit(function, one): place for place, one in enumerate(arguments)}
+        with ProcessPoolExecutor(workers, context, _start_worker, (function,)) as pool:
+            waiting = {pool.submit(_call, one): place for place, one in enumerate(arguments)}
             try:
                 for done in as_completed(waiting):
                     yield waiting[done], done.result()
+            except BrokenProcessPool as error:
+                raise StillhouseError(
+                    "a process that works on rows was ended from outside, most often because the "
+                    "memory of the machine was used up",
+                    f"run again, which goes on where this ended; set compute.threads below "
+                    f"{workers} for less memory at once",
+                ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+_work: list[Callable[[Any], Any]] = []
+"""What a worker does; sent once to each, for it may hold a decision about millions of rows."""
+
+
+def _start_worker(function: Callable[[Any], Any]) -> None:
+    _end_with_parent()
+    _work.append(function)
+
+
+def _call(argument: Any) -> Any:
+    return _work[0](argument)
 
 
 def _end_with_parent() -> None:
@@ -82,56 +122,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-@dataclass(frozen=True, slots=True)
-class RayCluster:
-    """A Ray cluster; one of this machine is started where none is named.
-
-    Attributes:
-        address: of the cluster; empty for one of this machine.
-        workers: processors of a cluster that is started here.
-    """
-
-    address: str = ""
-    workers: int = 1
-
-    def run(self, function: Callable[[T], R], arguments: Sequence[T]) -> Iterator[tuple[int, R]]:
-        """The place of an argument with its result, as they are done.
-
-        Args:
-            function: importable by name on every machine of the cluster.
-            arguments: picklable.
-
-        Yields:
-            (place, result).
-
-        Raises:
-            UsageError: Ray is not installed.
-        """
-        try:
-            import ray  # type: ignore[import-not-found,unused-ignore]
-        except ImportError as error:
-            raise UsageError(
-                "rows are to be worked on by Ray, which is not installed",
-                'pip install "stillhouse[ray]", or take another executor',
-            ) from error
-        started = not ray.is_initialized()
-        if started:
-            where: dict[str, Any] = (
-                {"address": self.address} if self.address else {"num_cpus": self.workers}
-            )
-            ray.init(include_dashboard=False, log_to_driver=False, **where)
-        try:
-            task = ray.remote(function)
-            waiting = {task.remote(one): place for place, one in enumerate(arguments)}
-            while waiting:
-                done, _ = ray.wait(list(waiting))
-                for one in done:
-                    yield waiting.pop(one), ray.get(one)
-        finally:
-            if started:
-                ray.shutdown()
 
 
 def run_sharded(
@@ -151,8 +141,13 @@ def run_sharded(
         The count of the whole step.
 
     Raises:
-        AccountingError: a row has no outcome.
+        AccountingError: a row has no outcome, or no name or origin of its own; or the step needs
+            all rows at once.
     """
+    if step.kind == "whole":
+        raise AccountingError(f"step {step.name} needs all rows at once, a shard is only some")
+    if step.kind == "remote":
+        executor = Inline()
     shards = shard_paths(source)
     (out / COUNTS).mkdir(parents=True, exist_ok=True)
     decision = None
@@ -165,7 +160,11 @@ def run_sharded(
     for _ in executor.run(partial(_do, step, decision, out), missing):
         done += 1
         progress(done, len(shards), "shards")
-    return add_counts([_read_count(_count_path(out, shard)) for shard in shards])
+    count = add_counts([_read_count(_count_path(out, shard)) for shard in shards])
+    check_balance([count], count_rows(source), count_rows(out))
+    into = {*iterate_column(out / ENDED, "into")} - {""}
+    check_names(step.name, [*iterate_column(out, "row_id")], into)
+    return count
 
 
 def sorted_by_place(results: Iterator[tuple[int, R]]) -> list[tuple[int, R]]:

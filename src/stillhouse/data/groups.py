@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from stillhouse.core.hashing import digest_value
@@ -10,18 +11,22 @@ from stillhouse.data.drafts import Draft
 from stillhouse.data.paths import value_at
 
 _DIGEST_LENGTH = 20
+NONE_NEAR: Mapping[str, str] = MappingProxyType({})
 
 
-def group_drafts(drafts: Sequence[Draft], group_by: Sequence[str]) -> dict[str, str]:
+def group_drafts(
+    drafts: Sequence[Draft], group_by: Sequence[str], near: Mapping[str, str] = NONE_NEAR
+) -> dict[str, str]:
     """The group of every row, named by what its rows ask or share, never by their place or id.
 
     Rows are together when they ask the same, whatever the system message; when they come from
-    the same row; or when they share a value of every `group_by` field. Rows where all of those
-    fields are empty are not together.
+    the same row; when they share a value of every `group_by` field; or when they say nearly the
+    same. Rows where all of those fields are empty are not together.
 
     Args:
         drafts: rows with their prompts.
         group_by: dotted paths of fields.
+        near: row id to the name of the rows that say nearly the same.
 
     Returns:
         Row id to group.
@@ -36,7 +41,8 @@ def group_drafts(drafts: Sequence[Draft], group_by: Sequence[str]) -> dict[str, 
 
     key_of: dict[str, str] = {}
     for draft in drafts:
-        for key in _keys(draft, group_by):
+        alike = [f"near {near[draft.row_id]}"] if draft.row_id in near else []
+        for key in (*_keys(draft, group_by), *alike):
             mine, other = lead(key), lead(key_of.setdefault(draft.row_id, key))
             leader[max(mine, other)] = min(mine, other)
     return {row_id: lead(key) for row_id, key in key_of.items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.rows import Drop, Emit, Ended, Keep, Merge, Outcome, Row
 from stillhouse.data.drafts import Draft
@@ -133,11 +134,19 @@ def _account(step: str, before: Row, outcome: Outcome) -> StepAccount:
     return StepAccount(step, row_id, "changed" if changed else "kept", changed)
 
 
+def _told(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """A changed column by its name, a number that is new with its value."""
+    value = after.get(name)
+    is_new_number = name not in before and isinstance(value, int | float)
+    return f"{name} = {value}" if is_new_number else name
+
+
 def _changes(before: Row, after: Row) -> str:
     """What is another in a row, in words; empty where nothing is."""
     names = dict.fromkeys([*before.fields, *after.fields])
     fields = [name for name in names if before.fields.get(name) != after.fields.get(name)]
-    said = [f"columns {', '.join(fields)}"] if fields else []
+    told = [_told(name, before.fields, after.fields) for name in fields]
+    said = [f"columns {', '.join(told)}"] if fields else []
     if isinstance(after, Draft):
         if not isinstance(before, Draft):
             said.append("prompt and answer made")

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from stillhouse.core.errors import InputError
 from stillhouse.data.nearest import did_you_mean
 
 _ENCODINGS = ("utf-8", "latin-1", "cp1252", "utf-16", "ascii", "shift_jis", "gb18030", "big5")
-_WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_STARTS = (
+    (b"\x1f\x8b", "gzip: unpack it first"),
+    (b"PK\x03\x04", "a ZIP archive or an .xlsx table: unpack it, or save the table as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file: save it as CSV"),
+    (b"%PDF", "a PDF: take its text out first"),
+    (b"PAR1", "Parquet: collect.source.format: parquet"),
+    (codecs.BOM_UTF32_LE, "UTF-32: collect.source.encoding: utf-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32: collect.source.encoding: utf-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16: collect.source.encoding: utf-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16: collect.source.encoding: utf-16"),
+)
+"""First bytes of files that are no text in a usual encoding, and what to do about each."""
 
 
 def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
@@ -33,9 +45,20 @@ def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         if "\0" in text:
             raise InputError(
                 f"{path.name}:{number}: NUL character at column {text.index(chr(0)) + 1}",
-                "this is not a text file, or it is UTF-16: collect.source.encoding: utf-16",
+                _starts_like(path)
+                or "this is not a text file, or it is UTF-16: collect.source.encoding: utf-16",
             )
         yield number, text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _starts_like(path: Path) -> str:
+    with path.open("rb") as stream:
+        return _hint_of(stream.read(4))
+
+
+def _hint_of(raw: bytes) -> str:
+    found = next((what for start, what in _STARTS if raw.startswith(start)), "")
+    return f"the file starts like {found}" if found else ""
 
 
 def _byte_lines(path: Path, encoding: str) -> Iterator[str]:
@@ -77,10 +100,8 @@ def decode(raw: bytes, encoding: str, name: str, first_line: int = 1) -> str:
     except UnicodeDecodeError as error:
         line = first_line + raw.count(b"\n", 0, error.start)
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        if raw.startswith(_WIDE_MARKS):
-            hint = "the file starts like UTF-16: collect.source.encoding: utf-16"
-        else:
-            hint = "collect.source.encoding: latin-1 (or cp1252 for a file from Windows)"
+        usual = "collect.source.encoding: latin-1 (or cp1252 for a file from Windows)"
+        hint = _hint_of(raw) or usual
         raise InputError(
             f"{name}:{line}: byte 0x{raw[error.start]:02X} at byte {column} of the line "
             f"is not {encoding}",
@@ -100,11 +121,12 @@ def codec_name(encoding: str) -> str:
     Raises:
         InputError: Python has no such codec.
     """
-    try:
+    # base64, rot13 and their kin are codecs too, and none of them makes text of bytes.
+    with suppress(LookupError, UnicodeError):
+        "a".encode(encoding)
         return codecs.lookup(encoding).name
-    except LookupError:
-        raise InputError(
-            f'collect.source.encoding is "{encoding}", which is no encoding'
-            f"{did_you_mean(encoding, _ENCODINGS)}",
-            f"for example {', '.join(_ENCODINGS)}",
-        ) from None
+    raise InputError(
+        f'collect.source.encoding is "{encoding}", which is no encoding of text'
+        f"{did_you_mean(encoding, _ENCODINGS)}",
+        f"for example {', '.join(_ENCODINGS)}",
+    )

@@ -24,10 +24,16 @@ BANDS, BAND_ROWS = 32, 4
 """Two sets that share 0.8 of their groups agree in a band but for 5 pairs in a hundred million,
 by 1 - (1 - 0.8**4)**32; 16 bands of 8 would lose 5 in a hundred."""
 
-_SKETCHED_AT_ONCE = 65_536
+_SKETCHED_AT_ONCE = 8192
+"""assumption: their sketches, as lists, take some tens of megabytes."""
+
 _COMPARED_BEFORE = 32
 """assumption: in a band that many texts share, most are of one kind; each is compared with the last
 32 before it, and with all others that it meets in other bands."""
+
+_MET_IN_A_BAND, _COMPARED_EXACTLY = 256, 8
+"""assumption: of texts that share 0.8 of their groups and so about 13 of 32 bands, one is among the
+eight that share most."""
 
 Hashes = NDArray[np.uint64]
 
@@ -145,6 +151,47 @@ def find_alike(texts: Shingled, threshold: float) -> dict[str, Alike]:
     }
 
 
+def find_near(
+    texts: Shingled, wanted: NDArray[np.int64], others: NDArray[np.int64], threshold: float
+) -> dict[int, int]:
+    """Which texts say the same as one of the others.
+
+    Args:
+        texts: all of them.
+        wanted: places of those that are asked about.
+        others: places of those that they are held against.
+        threshold: overlap from which two texts say the same, in (0, 1].
+
+    Returns:
+        Place to the place of one of the others.
+    """
+    if not len(wanted) or not len(others):
+        return {}
+    bands_NB = band_hashes(texts)
+    orders = np.argsort(bands_NB[others], axis=0, kind="stable")
+    ordered = np.take_along_axis(bands_NB[others], orders, axis=0)
+    first, last = (
+        np.stack([np.searchsorted(ordered[:, band], bands_NB[wanted, band], side) for band in
+                  range(BANDS)], axis=1)
+        for side in ("left", "right")
+    )  # fmt: skip
+    found: dict[int, int] = {}
+    for number in np.flatnonzero((first < last).any(axis=1)):
+        place = int(wanted[number])
+        met = np.concatenate([
+            orders[start : min(end, start + _MET_IN_A_BAND), band]
+            for band, (start, end) in enumerate(zip(first[number], last[number], strict=True))
+        ])  # fmt: skip
+        names, counts = np.unique(met, return_counts=True)
+        # The more bands two texts agree in, the more groups they share.
+        for likely in names[np.argsort(-counts, kind="stable")[:_COMPARED_EXACTLY]]:
+            other = int(others[likely])
+            if overlap_of(texts.of(place), texts.of(other)) >= threshold:
+                found[place] = other
+                break
+    return found
+
+
 def overlap_of(one: Hashes, other: Hashes) -> float:
     """Shared groups over all groups of two texts, in [0, 1]."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
@@ -155,7 +202,8 @@ def _same_or_near(texts: Shingled) -> Iterator[tuple[int, int]]:
     """Pairs of places that may say the same, each once; equal sets meet their first one alone."""
     firsts: dict[tuple[int, bytes], int] = {}
     for place, claims in enumerate(texts.claims.tolist()):
-        first = firsts.setdefault((claims, texts.of(place).tobytes()), place)
+        digest = hashlib.blake2b(texts.of(place).tobytes(), digest_size=16).digest()
+        first = firsts.setdefault((claims, digest), place)
         if first != place:
             yield first, place
     different = np.array([*firsts.values()], np.int64)

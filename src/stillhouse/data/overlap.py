@@ -80,6 +80,15 @@ class SharedRuns:
             (known.setdefault(unit, len(known)) for unit in units), np.int64, len(units)
         )
 
+    def may_share(self, units: Sequence[Hashable]) -> bool:
+        """Whether a run of these units may be shared; False is certain, and cheap to say."""
+        ids = np.fromiter((self._ids.get(unit, _NEW) for unit in units), np.int64, len(units))
+        hashes = _hashes(ids, self.length)
+        if not len(self._hashes) or not len(hashes):
+            return False
+        at = np.searchsorted(self._hashes, hashes)
+        return bool((self._hashes[np.minimum(at, len(self._hashes) - 1)] == hashes).any())
+
     def longest(self, units: Sequence[Hashable]) -> Run:
         """The longest run that these units share with one of the others.
 

@@ -32,6 +32,8 @@ class Prepared:
         made: rows that a step made, as they were when it made them.
         measured: cleaned rows of the examples of validation and holdout, in the same order.
         votes: of the examples that people voted on, by their names.
+        cuttable: from where to where in its last turn an example may be cut, by its name; empty
+            where the recipe names no field.
     """
 
     examples: list[Example]
@@ -40,6 +42,7 @@ class Prepared:
     made: list[Row]
     measured: list[Row]
     votes: dict[str, Votes]
+    cuttable: dict[str, tuple[int, int]]
 
 
 def prepare_rows(
@@ -78,7 +81,9 @@ def prepare_rows(
     drafts = drafts_of(current)
     measured = [draft for draft in drafts if draft.part in _MEASURED]
     examples = [_example(draft) for draft in drafts]
-    return Prepared(examples, dropped, counts, made, [*measured], _votes(drafts, prepare.votes))
+    votes = _votes(drafts, prepare.votes)
+    cuttable = {draft.row_id: draft.cuttable for draft in drafts if draft.cuttable}
+    return Prepared(examples, dropped, counts, made, [*measured], votes, cuttable)
 
 
 def build_steps(

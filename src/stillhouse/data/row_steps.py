@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
+from stillhouse.data.decontamination import DecontaminateStep
+from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
+from stillhouse.data.option_match import Embed
+from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.require import RequireStep
+from stillhouse.data.semantic import MergeSemanticStep
+from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
+from stillhouse.data.tfidf import tfidf
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -18,14 +28,54 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
+from stillhouse.recipes.text_steps import (
+    Decontaminate,
+    DropStyleReferences,
+    FindInstructions,
+    ScrubPersonal,
+)
 
 
-def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
+@dataclass(frozen=True, slots=True)
+class Aids:
+    """What a step may need besides its settings.
+
+    Attributes:
+        paired: what a `pair_with` step pairs with.
+        base: what the path of a file that a step names is relative to.
+        against: digest of the file that a `decontaminate` step names.
+        encode: the model that compares texts; None where the settings name none.
+    """
+
+    paired: Sequence[Setting] = ()
+    base: str = ""
+    against: str = ""
+    encode: Embed | None = None
+
+
+NO_AIDS = Aids()
+
+_PLAIN: dict[type, Callable[[Any], Step]] = {
+    DropWhere: DropWhereStep,
+    ConvertBlanks: ConvertBlanksStep,
+    MergeNearDuplicates: MergeStep,
+    Require: RequireStep,
+    ReportDuplicates: ReportDuplicatesStep,
+    ScrubPersonal: ScrubStep,
+    DropStyleReferences: StyleStep,
+    FindInstructions: InstructionStep,
+}
+"""Steps that need their settings and nothing else."""
+
+
+def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
     """The step that its settings mean.
 
     Args:
         wanted: of `prepare.steps`.
-        paired: what a `pair_with` step pairs with.
+        aids: what it may need besides.
 
     Returns:
         Picklable, so that other processes can do it.
@@ -33,17 +83,20 @@ def build_row_step(wanted: DataStep, paired: Sequence[Setting] = ()) -> Step:
     Raises:
         NotBuiltError: this version cannot do it.
     """
+    plain = _PLAIN.get(type(wanted))
+    if plain:
+        return plain(wanted)
     match wanted:
         case PairWith():
-            return PairStep(wanted, paired)
-        case DropWhere():
-            return DropWhereStep(wanted)
-        case ConvertBlanks():
-            return ConvertBlanksStep(wanted)
+            return PairStep(wanted, aids.paired)
+        case Decontaminate():
+            return DecontaminateStep(wanted, aids.base, aids.against)
         case ConvertChoices():
-            return ConvertChoicesStep(wanted)
-        case MergeNearDuplicates():
-            return MergeStep(wanted)
+            return ConvertChoicesStep(wanted, aids.encode)
+        case MergeSemanticDuplicates():
+            return MergeSemanticStep(wanted, aids.encode or tfidf)
+        case DropOutliers():
+            return OutlierStep(wanted, aids.encode or tfidf)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

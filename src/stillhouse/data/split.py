@@ -16,9 +16,13 @@ from stillhouse.core.hashing import canonical_json, digest_text
 from stillhouse.core.rows import Drop, Keep, Outcome, Row
 from stillhouse.data.drafts import Draft, drafts_of
 from stillhouse.data.groups import group_drafts
+from stillhouse.data.leaks import near_groups, near_learned, shared_with_measured
 from stillhouse.data.paths import value_at
 from stillhouse.data.shares import UNLABELLED, resolve_sizes, round_shares
 from stillhouse.recipes import rows as recipe
+
+NEAR_LEARNED = "measured, and a near copy is learned"
+SHARES_WORDS = "shares words with a measured row"
 
 _NOWHERE = ""
 # What is measured on comes first: it keeps its size best when groups are large.
@@ -31,22 +35,32 @@ class SplitStep:
 
     settings: recipe.Split
     name: str = "split"
-    version: int = 1
+    version: int = 2
     kind: str = "whole"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep each row with its part and group; drop what no part takes."""
         drafts = drafts_of(batch)
-        part_of = assign_parts(drafts, self.settings)
-        return [_outcome(draft, *part_of.get(draft.row_id, (_NOWHERE, ""))) for draft in drafts]
+        found = assign_parts(drafts, self.settings)
+        part_of = {row_id: part for row_id, (part, _) in found.items()}
+        words = self.settings.shared_words
+        shared = shared_with_measured(drafts, part_of, words) if words else {}
+        left = [draft for draft in drafts if draft.row_id not in shared]
+        leaked = near_learned(left, part_of)
+        return [
+            Drop(draft, SHARES_WORDS, shared[draft.row_id])
+            if draft.row_id in shared
+            else _outcome(draft, *found.get(draft.row_id, (_NOWHERE, "")), draft.row_id in leaked)
+            for draft in drafts
+        ]
 
 
-def _outcome(draft: Draft, part: str, group: str) -> Outcome:
+def _outcome(draft: Draft, part: str, group: str, is_leaked: bool) -> Outcome:
     if draft.answer is None and part != UNLABELLED:
         return Drop(draft, "no answer", f"only the part {UNLABELLED} takes rows without an answer")
     if part == _NOWHERE:
         return Drop(draft, "not in any part")
-    return Keep(replace(draft, part=part, group=group))
+    return Keep(replace(draft, part=part, group=group), (NEAR_LEARNED,) if is_leaked else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +100,8 @@ def assign_parts(drafts: Sequence[Draft], settings: recipe.Split) -> dict[str, t
             f"none of {len(drafts):,} rows has an answer, so the part holdout stays empty",
             "name the field that holds the answer in prepare.answer",
         )
-    group_of = group_drafts(usable, settings.group_by)
+    near = near_groups(usable, settings.near_duplicates) if settings.near_duplicates else {}
+    group_of = group_drafts(usable, settings.group_by, near)
     units = _units(usable, group_of, settings.stratify_by)
     part_of = _deal_all(units, settings)
     _check_no_part_is_empty(units, part_of, settings)

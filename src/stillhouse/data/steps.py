@@ -7,12 +7,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import ftfy
 
 from stillhouse.core.rows import Drop, Keep, Message, Outcome, Row
 from stillhouse.data.drafts import Draft, drafts_of
+from stillhouse.data.row_texts import change_texts, texts_of
 from stillhouse.recipes import rows as recipe
 
 # Only repairs of damage: curly quotes, ligatures and full-width letters are what the author wrote.
@@ -25,6 +25,9 @@ _REPAIRS = ftfy.TextFixerConfig(
     explain=False,
 )
 
+_LONE = re.compile(r"((?<!\S)[ÂÃ](?=[ \t\n]|\Z))")
+"""Letters of their own, of which ftfy would make a blank or `à`."""
+
 _NOT_ASCII_SIGNS = re.compile(r"""[^\w\s.,;:!?"'()\-]""", re.ASCII)
 """source: the founding description of the accounting system, step clean."""
 
@@ -35,7 +38,7 @@ class CleanStep:
 
     settings: recipe.Clean
     name: str = "clean"
-    version: int = 1
+    version: int = 2
     kind: str = "map"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
@@ -43,20 +46,11 @@ class CleanStep:
         return [self._clean(row) for row in batch]
 
     def _clean(self, row: Row) -> Keep:
-        fields = {key: self._clean_value(value) for key, value in row.fields.items()}
+        fields = change_texts(row.fields, lambda text: clean_text(text, self.settings))
         if fields == row.fields:
             return Keep(row)
         cleaned = replace(row, fields=fields)
         return Keep(cleaned, _deleted(row, cleaned) if self.settings.normalize == "ascii" else ())
-
-    def _clean_value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return clean_text(value, self.settings)
-        if isinstance(value, dict):
-            return {key: self._clean_value(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._clean_value(item) for item in value]
-        return value
 
 
 def clean_text(text: str, settings: recipe.Clean) -> str:
@@ -71,7 +65,9 @@ def clean_text(text: str, settings: recipe.Clean) -> str:
     """
     if not _is_plain(text):
         if settings.fix_text:
-            text = ftfy.fix_text(text, _REPAIRS)
+            parts = _LONE.split(text)
+            parts[::2] = [ftfy.fix_text(part, _REPAIRS) for part in parts[::2]]
+            text = "".join(parts)
         if settings.normalize in ("NFC", "NFKC"):
             text = unicodedata.normalize(settings.normalize, text)
     if settings.normalize == "ascii":
@@ -86,16 +82,12 @@ def _to_ascii(text: str) -> str:
 
 def _deleted(before: Row, after: Row) -> tuple[str, ...]:
     """A note for each sign or script of which a letter is gone."""
-    gone = Counter(_texts(before.fields)) - Counter(_texts(after.fields))
+    gone = Counter(_letters(before)) - Counter(_letters(after))
     return tuple(sorted({f"deleted {_name_of(sign)}" for sign in gone if not sign.isspace()}))
 
 
-def _texts(value: Any) -> str:
-    if isinstance(value, dict):
-        return "".join(map(_texts, value.values()))
-    if isinstance(value, list):
-        return "".join(map(_texts, value))
-    return unicodedata.normalize("NFKD", value) if isinstance(value, str) else ""
+def _letters(row: Row) -> str:
+    return "".join(unicodedata.normalize("NFKD", text) for _, text in texts_of(row.fields))
 
 
 def _name_of(sign: str) -> str:

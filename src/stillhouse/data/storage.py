@@ -93,7 +93,7 @@ def read_rows_file(path: Path) -> list[Row]:
     Raises:
         ArtifactError: the file is missing or torn.
     """
-    return [_row(record) for record in _read(path, _ROWS)]
+    return [row_of(record) for record in _read(path, _ROWS)]
 
 
 def write_ended(path: Path, ended: Iterable[Ended]) -> None:
@@ -117,7 +117,7 @@ def _ended_record(ended: Ended) -> _Record:
 
 
 def _ended(record: Mapping[str, Any]) -> Ended:
-    row, kind = _row(record), _OUTCOMES[record["outcome"]]
+    row, kind = row_of(record), _OUTCOMES[record["outcome"]]
     if kind is Merge:
         return Merge(row, record["into"], record["evidence"])
     return kind(row, record["reason"], record["evidence"])
@@ -180,7 +180,7 @@ class ExampleReader:
         self._group, self._rows = -1, pa.table({})
         self._block: tuple[int, int] = (-1, -1)
         self._records: list[_Record] = []
-        with _torn_is_clear(path):
+        with torn_is_clear(path):
             self._file = pq.ParquetFile(path)
             for group in range(self._file.num_row_groups):
                 named = self._file.read_row_group(group, columns=["example_id", "part"])
@@ -199,7 +199,7 @@ class ExampleReader:
             return None
         group, row = place
         if group != self._group:
-            with _torn_is_clear(self._path):
+            with torn_is_clear(self._path):
                 self._group, self._rows = group, self._file.read_row_group(group)
         block, offset = divmod(row, _BATCH_ROWS)
         if (group, block) != self._block:
@@ -260,7 +260,8 @@ def _row_record(row: Row) -> _Record:
     }
 
 
-def _row(record: Mapping[str, Any]) -> Row:
+def row_of(record: Mapping[str, Any]) -> Row:
+    """The row of a record of such a file."""
     return Row(
         row_id=record["row_id"],
         fields=json.loads(record["fields"]),
@@ -344,7 +345,7 @@ def _read(path: Path, schema: pa.Schema) -> list[_Record]:
 
 
 def _iterate(path: Path, *schemas: pa.Schema) -> Iterator[_Record]:
-    with _torn_is_clear(path), pq.ParquetFile(path) as file:
+    with torn_is_clear(path), pq.ParquetFile(path) as file:
         found = file.schema_arrow
         if found not in schemas:
             raise ArtifactError(f"{path} holds other columns: {', '.join(found.names)}", _HINT)
@@ -353,7 +354,18 @@ def _iterate(path: Path, *schemas: pa.Schema) -> Iterator[_Record]:
 
 
 @contextmanager
-def _torn_is_clear(path: Path) -> Iterator[None]:
+def torn_is_clear(path: Path) -> Iterator[None]:
+    """Turn the errors of a file that is not whole into one that says so.
+
+    Args:
+        path: that is read inside.
+
+    Yields:
+        Once.
+
+    Raises:
+        ArtifactError: the file is missing or torn.
+    """
     try:
         yield
     except (pa.ArrowException, OSError) as error:

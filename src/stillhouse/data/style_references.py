@@ -114,7 +114,7 @@ _PHRASES = (
         ),
     ),
     _Phrase("angelehnt an", re.compile(r"(?i:\b(?:angelehnt|in\s+anlehnung)\s+an\b)")),
-    _Phrase("-esk", re.compile(r"(?i:\b([^\W_]{3,}?)esk(?:e[nmrs]?)?\b)"), _PLAIN_ESQUE),
+    _Phrase("-esk", re.compile(r"(?i:\b([^\W_]{3,}?)(?<!d)esk(?:e[nmrs]?)?\b)"), _PLAIN_ESQUE),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any
@@ -45,17 +46,29 @@ class Template:
         Raises:
             InputError: a place names a field that the row does not have.
         """
-        filled = []
-        for literal, path in self.pieces:
-            filled.append(literal)
-            if path is not None:
-                filled.append(as_text(value_at(row, path, self.setting)) or "")
-        return "".join(filled)
+        return "".join(self._filled(row))
 
-    def is_blank_for(self, row: Row) -> bool:
-        """Whether the template has places and the row fills none of them with any text."""
-        values = [as_text(value_at(row, path, self.setting)) or "" for path in self.paths]
-        return bool(values) and not any(value.strip() for value in values)
+    def _filled(self, row: Row) -> Iterator[str]:
+        """The literal before each place and what stands in it, in turn."""
+        for literal, path in self.pieces:
+            yield literal
+            yield "" if path is None else as_text(value_at(row, path, self.setting)) or ""
+
+    def place_in(self, row: Row, path: str) -> tuple[int, int]:
+        """From where to where a field stands in the filled text, the first time."""
+        before = 0
+        texts = self._filled(row)
+        for (_, own), literal, value in zip(self.pieces, texts, texts, strict=True):
+            before += len(literal)
+            if own == path:
+                break
+            before += len(value)
+        return before, before + len(value)
+
+    def own_text(self, row: Row) -> str:
+        """What the row put into the places, a line each."""
+        values = (as_text(value_at(row, path, self.setting)) for path in self.paths)
+        return "\n".join(value for value in values if value)
 
 
 def parse_template(text: str, setting: str) -> Template:
@@ -87,15 +100,18 @@ def parse_template(text: str, setting: str) -> Template:
     return Template(setting, tuple(pieces))
 
 
-def as_text(value: Any) -> str | None:
+def as_text(value: Any, indent: int | None = None) -> str | None:
     """A value as it stands in a prompt or an answer.
 
     Args:
         value: a JSON value.
+        indent: blanks of each level of an object or list; None writes them without any.
 
     Returns:
-        Text unchanged, null as None, everything else as compact JSON with its keys in order.
+        Text unchanged, null as None, everything else as JSON with its keys in order.
     """
     if value is None or isinstance(value, str):
         return value
+    if indent is not None:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

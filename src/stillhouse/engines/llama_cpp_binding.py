@@ -44,7 +44,7 @@ _MOST_AT_ONCE = 512
 """llama.cpp's own default of tokens a step."""
 
 
-class _Log:
+class Log:
     """What llama.cpp says went wrong; it must live as long as llama.cpp, which calls it."""
 
     def __init__(self, binding: Any) -> None:
@@ -75,7 +75,7 @@ class GgufModel:
         ModelError: llama.cpp refuses the file.
     """
 
-    def __init__(self, binding: Any, path: Path, threads: int, log: _Log) -> None:
+    def __init__(self, binding: Any, path: Path, threads: int, log: Log) -> None:
         self._lib = binding
         self._log = log
         self._threads = threads
@@ -198,6 +198,6 @@ def open_gguf(path: Path, threads: int) -> GgufModel:
         ModelError: llama.cpp refuses the file.
     """
     binding = importlib.import_module("llama_cpp")
-    log = _Log(binding)
+    log = Log(binding)
     binding.llama_backend_init()
     return GgufModel(binding, path, threads, log)

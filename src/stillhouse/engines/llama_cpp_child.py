@@ -53,13 +53,29 @@ Open = Callable[[Path, int], Model]
 """Opens a file for so many threads."""
 
 
+class Desk(Protocol):
+    """Whoever answers a process's questions."""
+
+    def answer(self, frame: Frame) -> None:
+        """Write the answer to one question."""
+
+
 def serve(open_model: Open) -> None:
-    """Answer until standard input closes."""
+    """Answer questions about a model's completions and scores until standard input closes."""
+    serve_at(lambda answers: _Desk(open_model, answers))
+
+
+def serve_at(build_desk: Callable[[int], Desk]) -> None:
+    """Answer until standard input closes.
+
+    Args:
+        build_desk: of the file descriptor that answers are written to.
+    """
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print goes to the log
     # Also in the middle of a question nothing is left behind by a caller that was killed.
     threading.Thread(target=_end_with_caller, daemon=True).start()
-    desk = _Desk(open_model, answers)
+    desk = build_desk(answers)
     reader = FrameReader(0)
     while (frame := reader.read()) is not None:
         try:
@@ -190,11 +206,16 @@ def _choose(logits: NDArray[np.float64], temperature: float, random: np.random.G
     return int(pick(np.exp(softened - softened.max()), random.random(1))[0])
 
 
-if __name__ == "__main__":
-    from stillhouse.engines.llama_cpp_binding import open_gguf
-
+def run(answering: Callable[[], None]) -> None:
+    """Let a process answer, and end with it."""
     with contextlib.suppress(BrokenPipeError):
-        serve(open_gguf)
+        answering()
     sys.stderr.flush()
     # Nothing is left to be written; what a library does on its way out is of no interest.
     os._exit(0)
+
+
+if __name__ == "__main__":
+    from stillhouse.engines.llama_cpp_binding import open_gguf
+
+    run(lambda: serve(open_gguf))

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from stillhouse.core.errors import ArtifactError
 from stillhouse.core.targets import TokenTargets
 from stillhouse.models.inference import evaluating
-from stillhouse.models.logits import LogitRows, sum_rows
+from stillhouse.models.logits import BLOCK, NOTHING, LogitRows, sum_rows
 from stillhouse.models.states import answer_states
 from stillhouse.tokens.encode import EncodedConversation
 
@@ -103,6 +103,45 @@ def score_against(
     return [found[index] for index in range(len(texts))]
 
 
+def score_stored(
+    own: TokenTargets, target: TokenTargets, *, vocab_size: int, batch_tokens: int = 256
+) -> StudentScore:
+    """How far a student's own stored distribution is from the teacher's.
+
+    Args:
+        own: the student's, with every id of the vocabulary kept.
+        target: the teacher's of the same text, with at least one kept entry.
+        vocab_size: V.
+        batch_tokens: tokens side by side.
+
+    Returns:
+        Sums in float64.
+
+    Raises:
+        ArtifactError: both are of different texts.
+    """
+    if own.key.completion_digest != target.key.completion_digest:
+        raise _other_text(target.key.example_id, own.key.example_id)
+    width = -(-vocab_size // BLOCK) * BLOCK
+    parts = []
+    for start in range(0, len(own.token_ids), batch_tokens):
+        some = slice(start, start + batch_tokens)
+        ids_NV = torch.from_numpy(own.top_ids[some].astype(np.int64))
+        logprobs_NV = torch.from_numpy(own.top_logprobs[some]).float()
+        logits_NW = torch.full((len(ids_NV), width), NOTHING).scatter_(1, ids_NV, logprobs_NV)
+        parts.append(
+            _distances(
+                LogitRows(logits_NW, vocab_size),
+                torch.from_numpy(own.token_ids[some].astype(np.int64)),
+                torch.from_numpy(target.top_ids[some].astype(np.int64)),
+                torch.from_numpy(target.top_logprobs[some]).double(),
+            )
+        )
+    nll, kl, jsd, shared, right, agreeing = np.concatenate(parts).sum(axis=0)
+    sums = (float(nll), float(kl), float(jsd), float(shared))
+    return StudentScore(*sums, len(own.token_ids), int(right), int(agreeing))
+
+
 def _distances(
     rows: LogitRows, observed_N: Tensor, top_ids_NK: Tensor, teacher_NK: Tensor
 ) -> NDArray[np.float64]:
@@ -146,8 +185,11 @@ def _require_same_text(
     example_id: str, conversation: EncodedConversation, target: TokenTargets
 ) -> None:
     if target.key.completion_digest != conversation.completion_digest:
-        raise ArtifactError(
-            f"the targets of {target.key.example_id} belong to another text than example "
-            f"{example_id}",
-            "label again: rows, template or tokenizer have changed since",
-        )
+        raise _other_text(target.key.example_id, example_id)
+
+
+def _other_text(of: str, example_id: str) -> ArtifactError:
+    return ArtifactError(
+        f"the targets of {of} belong to another text than example {example_id}",
+        "label again: rows, template or tokenizer have changed since",
+    )

@@ -70,7 +70,13 @@ class FetchedModel:
 
 
 def fetch_model(
-    hub_id: str, revision: str = "", *, weights: bool, hub: Hub, code: bool = False
+    hub_id: str,
+    revision: str = "",
+    *,
+    weights: bool,
+    hub: Hub,
+    code: bool = False,
+    more: Sequence[str] = (),
 ) -> FetchedModel:
     """A model's files in the local cache, downloaded where they are missing.
 
@@ -82,6 +88,7 @@ def fetch_model(
         weights: also the safetensors; False fetches config, tokenizer and template alone.
         hub: how the hub is reached.
         code: also the Python code that comes with the model; nothing is run.
+        more: patterns of further files.
 
     Returns:
         Folder and commit.
@@ -104,6 +111,7 @@ def fetch_model(
                 *_TEXT_FILES,
                 *(_WEIGHT_FILES if weights else ()),
                 *(("*.py",) if code else ()),
+                *more,
             ],
             ignore_patterns=list(_NEVER),
             etag_timeout=_TIMEOUT_S,

@@ -111,7 +111,7 @@ def _production_rules(recipe: Recipe) -> list[str]:
 
 
 def _unbuilt_steps(prepare: Prepare) -> list[str]:
-    return [step.name for step in prepare.steps if step.name in ("drop_outliers", "augment")]
+    return [step.name for step in prepare.steps if step.name == "augment"]
 
 
 _METRIC = (
@@ -151,8 +151,8 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row(
         "export.formats",
-        lambda r: [name for name in r.export.formats if name not in ("merged", "adapter")],
-        "only merged and adapter are written",
+        lambda r: [name for name in r.export.formats if name == "int8"],
+        "int8 is not written; gguf with the weights q8_0 has as many bits",
     ),
     _Row("serve", lambda r: sorted(r.serve or ()), "nothing is served yet; remove the section"),
     _Row(

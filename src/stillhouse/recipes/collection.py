@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -28,6 +28,8 @@ TERMS: dict[str, str] = {
 
 NEEDS_KEY = ("genius", "musixmatch")
 _GIVES_LYRICS = ("lrclib", "musixmatch")
+
+_HOW_IT_IS_ASKED = ("key_env", "seconds_between", "file", "queries", "queries_file")
 
 _CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://\S+\.\S+")
 _PLACES = {"words", "artist", "title", "genre", "label", "page", "offset", "cursor", "size", "key"}
@@ -241,6 +243,19 @@ class Collection(Section):
                     f"{', '.join(able) or 'none, add one of kind lrclib or musixmatch'}"
                 )
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What shapes the songs, as JSON values.
+
+        Who asks, with what key and how slowly, changes no song; files count by their content.
+        """
+        kept = {name: one.model_dump(mode="json") for name, one in self.sources.items()}
+        return {
+            "sources": {
+                name: {key: value for key, value in one.items() if key not in _HOW_IT_IS_ASKED}
+                for name, one in kept.items()
+            }
+        }
 
     @property
     def hosts(self) -> tuple[str, ...]:

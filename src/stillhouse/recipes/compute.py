@@ -49,14 +49,15 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCompute:
-    """Device, dtype, threads and attention as they enter every hash.
+    """Device, dtype, threads and attention, of which all but the card's number enter every hash.
 
     Attributes:
         device: kind of it: cpu, cuda, mps.
         dtype: of products.
         threads: of numeric libraries.
         attention: how transformers computes it.
-        card: number of the CUDA device that processes see alone; None for the first.
+        card: number of the CUDA device that processes see alone, None for the first; in no hash,
+            so that work goes on when the same cards are numbered anew.
         notes: what people should know of the choice; in no hash.
     """
 
@@ -69,11 +70,7 @@ class ResolvedCompute:
 
     def as_config(self) -> dict[str, str | int]:
         """The plain form for a hash; a choice that is left to the machine names nothing anew."""
-        chosen: dict[str, str | int] = {}
-        if self.attention != "auto":
-            chosen["attention"] = self.attention
-        if self.card is not None:
-            chosen["card"] = self.card
+        chosen = {} if self.attention == "auto" else {"attention": self.attention}
         return {"device": self.device, "dtype": self.dtype, "threads": self.threads, **chosen}
 
     @property
@@ -143,7 +140,7 @@ def resolve_compute(compute: Compute, host: Host) -> ResolvedCompute:
         host: the machine.
 
     Returns:
-        What enters every hash, and notes that enter none.
+        What enters every hash, with a card's number and notes that enter none.
     """
     kind, _, number = compute.device.partition(":")
     notes: list[str] = []
@@ -163,7 +160,7 @@ def resolve_compute(compute: Compute, host: Host) -> ResolvedCompute:
         there = ", ".join(f"cuda:{one.number} ({one.name})" for one in host.cards) or "no CUDA one"
         notes.append(
             f"compute.device: {compute.device} is not there (there is {there}); {found.name} is "
-            "used instead, and is part of every artifact's name"
+            "used instead"
         )
     notes += _slow_products(found, card, host)
     return replace(found, notes=tuple(notes))

@@ -234,7 +234,7 @@ def _taught_terms(recipe: Recipe) -> str:
 
 
 def _gate(recipe: Recipe) -> Iterator[Problem]:
-    if "adapter" in recipe.export.formats and not recipe.train.lora:
+    if {"adapter", "gguf_adapter"} & set(recipe.export.formats) and not recipe.train.lora:
         yield Problem("export.formats", "asks for an adapter, but train.lora is not set")
     as_json = recipe.prepare.answer_format == "json"
     for number, rule in enumerate(_rules(recipe)):

@@ -6,8 +6,17 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.encoders import Encoder
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, Step
-from stillhouse.recipes.section import Count, Positive, Seed
+from stillhouse.recipes.section import Count, Seed
+from stillhouse.recipes.text_steps import (
+    Decontaminate,
+    DropStyleReferences,
+    FindInstructions,
+    ScrubPersonal,
+)
 
 
 class PairWith(Step):
@@ -68,6 +77,7 @@ class ConvertChoices(Step):
 
     Options may be marked `(a)`, `a)`, `A.`, `A:` or with digits, on lines or in one. The answer
     becomes the text of the option that it means, by its label, its text, or a text near to it.
+    Which of them told it stands in a new field, `ANSWER_matched_by`.
 
     Attributes:
         question: the field with question and options.
@@ -76,6 +86,8 @@ class ConvertChoices(Step):
         of_the_following: what becomes of a question that asks about its own options ("which of
             the following"): `keep_options` leaves them in the question, `drop` ends the row.
         unmatched: what becomes of a row whose answer means none of its options.
+        by: a model, as `path` or `hub`, that finds the option of an answer in other words; without
+            one such answers mean none.
     """
 
     name: Literal["convert_choices"] = "convert_choices"
@@ -84,21 +96,7 @@ class ConvertChoices(Step):
     at_least: int = Field(default=2, ge=2)
     of_the_following: Literal["keep_options", "drop"] = "keep_options"
     unmatched: Literal["keep", "drop"] = "drop"
-
-
-class DropOutliers(Step):
-    """Drop rows that are about something else than the others.
-
-    Attributes:
-        field: the text that is compared.
-        min_cluster_size: rows that make a cluster.
-        threshold: of the outlier score.
-    """
-
-    name: Literal["drop_outliers"] = "drop_outliers"
-    field: str = "question"
-    min_cluster_size: int = Field(default=6, ge=2)
-    threshold: Positive = 0.3
+    by: Encoder | None = None
 
 
 class MergeNearDuplicates(Step):
@@ -139,12 +137,19 @@ class Augment(Step):
 
 _AnyStep = (
     PairWith
+    | Require
+    | ReportDuplicates
     | DropWhere
     | ConvertBlanks
     | ConvertChoices
     | DropOutliers
     | MergeNearDuplicates
+    | MergeSemanticDuplicates
     | Augment
+    | ScrubPersonal
+    | DropStyleReferences
+    | FindInstructions
+    | Decontaminate
 )
 
 DataStep = Annotated[_AnyStep, Field(discriminator="name")]

@@ -16,13 +16,12 @@ from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
 
 Config = dict[str, Any]
 
-_HOW_IT_IS_ASKED = ("key_env", "seconds_between", "file", "queries", "queries_file")
-"""Of a source of songs."""
 _EXAMINED = ("fields", "slices", "measures", "agree_together", "batch_size")
 """Settings of `evaluate` that shape what is measured while a training runs."""
 
@@ -40,9 +39,12 @@ class Content:
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
+        against: of the file that each `decontaminate` step names.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         collection: the plan of a collection, and what is asked for or read from files.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
+        encoders: of the model of each step that names one, in the order of the steps.
+        encoder_dtype: the numbers that they compute with.
         held: what is held back of the rows beside what the recipe says; mostly nothing.
     """
 
@@ -54,9 +56,12 @@ class Content:
     prompt: PromptTemplate | None = None
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    against: tuple[str, ...] = ()
     probes: tuple[Config, ...] = ()
     collection: Config = field(default_factory=dict)
     deepspeed: dict[str, Config] = field(default_factory=dict)
+    encoders: tuple[str, ...] = ()
+    encoder_dtype: str = ""
     held: Config = field(default_factory=dict)
 
 
@@ -83,26 +88,29 @@ class Configs:
             if section[name] == value:
                 del section[name]
         held = {"held": self.content.held} if self.content.held else {}
-        collection = section["source"].pop("collection")
+        del section["source"]["collection"]
+        collection = self.recipe.collect.source.collection
         if not collection:
             return {"collect": section, "content": self.content.source, **held}
-        # Who asks, with what key and how slowly, changes no song; files count by their content.
-        sources = {
-            name: {key: value for key, value in one.items() if key not in _HOW_IT_IS_ASKED}
-            for name, one in collection["sources"].items()
-        }
-        return {"collect": section, "sources": sources, **self.content.collection, **held}
+        return {"collect": section, **collection.identity(), **self.content.collection, **held}
 
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""
         prepare, paired = self.recipe.prepare, iter(self.content.paired)
+        against = iter(self.content.against)
+        encoders = iter(self.content.encoders)
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
         for step in prepare.steps:
             before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
-            config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            config: Config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
+            if step.encoder:
+                # A folder by its content, not by its name.
+                config["step"] |= {"by": {"path": next(encoders)}}
+                config["machine"] = self.machine | {"dtype": self.content.encoder_dtype}
             found.append((f"{step.name}-{before + 1}" if before else step.name, config))
         return found
 
@@ -115,8 +123,10 @@ class Configs:
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
+        prepare = dump(recipe.prepare.after_steps)
+        del prepare["csv"]  # copies for people change no row
         return {
-            "prepare": dump(recipe.prepare.after_steps),
+            "prepare": prepare,
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None

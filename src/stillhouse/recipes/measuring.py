@@ -114,40 +114,121 @@ class Evaluate(Section):
         return tuple(name for name, one in self.fields.items() if one.kind in ("label", "labels"))
 
 
+GgufWeights = Literal["f32", "bf16", "f16", "q8_0", "q4_k_m"]
+"""How the matrices of a GGUF file are stored."""
+
+
+class Gguf(Section):
+    """Files for llama.cpp and Ollama; each is asked in llama.cpp before it ships.
+
+    Attributes:
+        weights: a file each: `f32`, `bf16`, `f16`, `q8_0` (8.5 bits a weight) and `q4_k_m` (about
+            4.8).
+        max_kl: for some of them, the mean KL to the student that is accepted, in nats a token;
+            1e-5 for f32, 0.001 for 16 bits, 0.005 for q8_0 and 0.05 for q4_k_m where it is not
+            said.
+        examples: of the holdout on which files and student are compared.
+        max_new_tokens: of the greedy answers that are compared.
+    """
+
+    weights: tuple[GgufWeights, ...] = Field(default=("f16", "q8_0"), min_length=1)
+    max_kl: dict[GgufWeights, NotNegative] = Field(default_factory=dict)
+    examples: Count = 8
+    max_new_tokens: Count = 32
+
+    @model_validator(mode="after")
+    def _weights_are_written_once(self) -> Self:
+        if len(set(self.weights)) != len(self.weights):
+            raise ValueError("weights: one is there twice")
+        return self
+
+
 class Modelfile(Section):
     """What Ollama is told about the student.
 
     Attributes:
         name: the model's name there.
-        base: for an adapter: the model that it was trained on; the merged student when absent.
+        base: for `gguf_adapter`, the model that it is put on: a name in Ollama, or a path beside
+            the file; the whole student of `gguf` when absent.
+        weights: of the file that is taken; the first of `export.gguf.weights` when absent.
+        system: what every conversation opens with unless it says something else.
+        num_ctx: tokens of a conversation, its answer included; the model's own context when
+            absent. Ollama cuts longer ones without a word.
         temperature: of its sampling; 0 is greedy.
         top_p: of its sampling.
     """
 
-    name: str
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9._-]{1,64})?(:[a-z0-9._-]{1,64})?$"
+    )
     base: str | None = None
+    weights: GgufWeights | None = None
+    system: str | None = None
+    num_ctx: Count | None = None
     temperature: NotNegative = 0.0
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+
+
+GGUF_FORMATS = ("gguf", "gguf_adapter")
+"""Formats whose files llama.cpp reads."""
 
 
 class Export(Section):
     """In which forms the student ships; `modelfile` says what the form of that name holds.
 
     Attributes:
-        formats: `merged` is a whole model, `adapter` the LoRA weights alone.
+        formats: `merged` is a whole model, `adapter` the LoRA weights alone; `gguf` and
+            `gguf_adapter` are the same for llama.cpp, and `modelfile` tells Ollama of them.
+        gguf: which files the form of that name holds; needs the extra `gguf`.
         modelfile: what the form of that name holds.
-        evaluate: measure what ships as it will be loaded, and ask the gate about it again; the
-            time of one more evaluation.
+        evaluate: measure what ships as it will be loaded, each GGUF file by llama.cpp, and ask the
+            gate about it again; the time of one more evaluation each.
     """
 
-    formats: tuple[Literal["merged", "adapter", "gguf", "modelfile", "int8"], ...] = ("merged",)
+    formats: tuple[
+        Literal["merged", "adapter", "gguf", "gguf_adapter", "modelfile", "int8"], ...
+    ] = ("merged",)
+    gguf: Gguf | None = None
     modelfile: Modelfile | None = None
     evaluate: bool = True
+
+    @property
+    def gguf_files(self) -> Gguf | None:
+        """What the GGUF forms hold; None where there is none of them."""
+        is_asked = any(name in self.formats for name in GGUF_FORMATS)
+        return (self.gguf or Gguf()) if is_asked else None
+
+    @property
+    def evaluated(self) -> dict[str, GgufWeights | None]:
+        """The forms that are measured as they ship: their names, and of a GGUF file its weights."""
+        if not self.evaluate:
+            return {}
+        in_memory = any(name in self.formats for name in ("merged", "adapter"))
+        found: dict[str, GgufWeights | None] = {"exported": None} if in_memory else {}
+        files = self.gguf_files if "gguf" in self.formats else None
+        for weights in files.weights if files else ():
+            found[f"exported-{weights}" if found else "exported"] = weights
+        return found
 
     @model_validator(mode="after")
     def _modelfile_is_described(self) -> Self:
         if ("modelfile" in self.formats) != (self.modelfile is not None):
             raise ValueError("the format modelfile and the section export.modelfile go together")
+        return self
+
+    @model_validator(mode="after")
+    def _forms_for_llama_cpp_go_together(self) -> Self:
+        files = self.gguf_files
+        if self.gguf and files is None:
+            raise ValueError("the section export.gguf is of the formats gguf and gguf_adapter")
+        if self.modelfile is None:
+            return self
+        wanted = "gguf_adapter" if self.modelfile.base else "gguf"
+        if wanted not in self.formats:
+            raise ValueError(f"a modelfile {'with' if self.modelfile.base else 'without'} a base "
+                             f"tells Ollama of the format {wanted}: add it")  # fmt: skip
+        if files and self.modelfile.weights and self.modelfile.weights not in files.weights:
+            raise ValueError("modelfile.weights is none of export.gguf.weights")
         return self
 
 

@@ -79,6 +79,15 @@ _WITHOUT_A_DECLARATION = (
 )  # fmt: skip
 
 
+_OF_MEMORY = ("latency_", "throughput_", "load_s", "peak_memory_", "win_rate", "judge_",
+              "context_fidelity", "harness.", *OF_CLASSES)  # fmt: skip
+
+
+def is_of_memory(metric: str) -> bool:
+    """Whether a metric is measured of candidates in memory alone, not of a file for llama.cpp."""
+    return metric.startswith(_OF_MEMORY) or metric in OF_VOTES
+
+
 def lacking_setting(metric: str, recipe: Recipe) -> str:
     """What to add to a recipe so that a metric is measured.
 

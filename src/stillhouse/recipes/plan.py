@@ -13,6 +13,7 @@ from stillhouse.core.hashing import digest_value
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.instance_config import Configs, Content
+from stillhouse.recipes.needed import is_of_memory
 from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
@@ -21,13 +22,13 @@ STAGE_VERSIONS = {
     "prepare": 5,
     "finetune": 4,
     "label": 8,
-    "train": 6,
+    "train": 7,
     "evaluate": 7,
     "speed": 1,
     "judge": 1,
     "harness": 1,
     "gate": 4,
-    "export": 2,
+    "export": 3,
     "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
@@ -35,6 +36,9 @@ STAGE_VERSIONS = {
 SPEED_OF, JUDGED_OF, HARNESS_OF = "speed of ", "judgement of ", "harness of "
 """Before a candidate's name: a gate's input with what was timed of it, what a judge said, and how
 it did on public tasks."""
+
+EXPORTED = "exported"
+"""The form that ships whose numbers are registered."""
 
 LEARNED = "learned"
 """An evaluation's input: the labels that the student learned from."""
@@ -237,16 +241,38 @@ class _Builder:
         # The verdict changes no byte of the bundle, but a refused student must have none.
         inputs = examples | {"model": student} | gate | numbers
         exported = self._plan.add("export", configs.export(), inputs)
-        if recipe.export.evaluate:
+        further: dict[str, str] = {}
+        for name, weights in recipe.export.evaluated.items():
             inputs = examples | {"model": exported}
-            measured = self._evaluate_student(
-                "exported", inputs | {"teacher": evaluated["teacher"]}
-            )
-            apart = self._apart("exported", "student", inputs)
-            numbers = {"numbers": measured}
-            if recipe.gate:
-                # What ships is asked again: it has come through a file and a loader.
-                known = evaluated | apart | {"exported": measured}
-                known |= self._judge("exported", examples, known)
-                gate = {"gate": self._gate(recipe.gate, "exported", known)}
-        self._plan.add("register", configs.register(), {"bundle": exported} | numbers | gate)
+            measured, verdict = self._evaluate_shipped(name, weights, inputs, evaluated)
+            if name == EXPORTED:
+                numbers, gate = {"numbers": measured}, verdict
+            else:
+                # Nothing of it is registered, but a refused file must not be either.
+                further |= {f"{key} of {name}": one for key, one in verdict.items()}
+        inputs = {"bundle": exported} | numbers | gate | further
+        self._plan.add("register", configs.register(), inputs)
+
+    def _evaluate_shipped(
+        self, name: str, weights: str | None, inputs: dict[str, str], evaluated: dict[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """The evaluation of a form that ships, and its gate where the recipe has one.
+
+        What ships is asked again: it has come through a file and a loader.
+        """
+        recipe = self._recipe
+        config = self._configs.evaluate_student(name) | ({"gguf": weights} if weights else {})
+        against = {"teacher": evaluated["teacher"]} | self._learned
+        measured = self._plan.add("evaluate", config, inputs | against, variant=name)
+        apart = {} if weights else self._apart(name, "student", inputs)
+        if not recipe.gate:
+            return measured, {}
+        known = evaluated | apart | {name: measured}
+        asked = recipe.gate
+        if weights:
+            rules = tuple(one for one in asked.rules if not is_of_memory(one.metric))
+            asked = asked.model_copy(update={"rules": rules})
+        else:
+            examples = {key: one for key, one in inputs.items() if key != "model"}
+            known |= self._judge(name, examples, known)
+        return measured, {"gate": self._gate(asked, name, known)} if asked.rules else {}

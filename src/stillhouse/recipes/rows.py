@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +12,9 @@ from stillhouse.recipes.collection import Collection
 from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.production_log import ProductionLog
 from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_checks import DUPLICATES
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
+from stillhouse.recipes.text_steps import Decontaminate
 
 
 class SampleRows(Section):
@@ -140,8 +144,20 @@ class Drop(Section):
     max_chars: Count | None = None
 
 
+CLEAN_PROFILES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "safe": {},
+        "nfkc": {"normalize": "NFKC"},
+        "ascii": {"fix_text": False, "normalize": "ascii"},
+    }
+)
+
+
 class Clean(Section):
-    """Repairs of the rows' texts.
+    """Repairs of the rows' texts; a profile's name stands for its settings.
+
+    `safe`, the default, loses no letter of any script; `nfkc` also writes compatibility forms out;
+    `ascii` is the founding form, which deletes most signs and every script but the Latin.
 
     Attributes:
         fix_text: undo mojibake with ftfy.
@@ -154,6 +170,15 @@ class Clean(Section):
     normalize: Literal["NFC", "NFKC", "ascii", "none"] = "NFC"
     strip: bool = True
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_profile(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given not in CLEAN_PROFILES:
+            raise ValueError(f"{given!r} is no profile; there are {', '.join(CLEAN_PROFILES)}")
+        return dict(CLEAN_PROFILES[given])
+
     @property
     def is_off(self) -> bool:
         """Whether every repair is switched off."""
@@ -161,6 +186,9 @@ class Clean(Section):
 
 
 PartSize = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["rest"]
+
+
+CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
 
 
 class Split(Section):
@@ -172,12 +200,19 @@ class Split(Section):
         parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
             holdout.
         group_by: fields; rows that share a value of all of them stay in one part.
+        near_duplicates: rows of which the own texts, without the template's, share that much of
+            their pairs of words stay in one part; 0.8 is a good one. Numbers do not matter. Without
+            it the report tells how many measured rows have a near copy that is learned.
+        shared_words: drop rows to learn from that share a run of so many words with a row of
+            validation or holdout; 13 is usual, 8 strict.
         stratify_by: a field; each part keeps the shares of its values.
         seed: another seed deals the rows out otherwise.
     """
 
     parts: dict[str, PartSize]
     group_by: tuple[str, ...] = ()
+    near_duplicates: float | None = Field(default=None, gt=0.0, le=1.0)
+    shared_words: Count | None = None
     stratify_by: str | None = None
     seed: Seed = 0
 
@@ -206,7 +241,8 @@ class Prepare(Section):
         system: text of a system message, with `{field}` places.
         user: text with `{field}` places.
         conversation: the field that holds the conversation; a usual name of the shape when absent.
-        answer: the field that holds the answer; an object is written as compact JSON.
+        answer: the field that holds the answer; an object is written as JSON.
+        answer_indent: blanks of each level of such JSON; compact, on one line, when absent.
         reference: the field that accuracy is measured against; the answer when absent.
         votes: the field that says how many people chose which class, as {"yes": 3, "no": 1} or as
             a list of their choices.
@@ -214,11 +250,11 @@ class Prepare(Section):
         answer_format: `json` measures field by field, `label` is one of a closed set.
         clean: repairs of the rows' texts.
         drop: which rows end here.
-        steps: named steps with their settings, in the order in which they are done: `pair_with`,
-            `drop_where`, `convert_blanks`, `convert_choices`, see below.
+        steps: named steps with their settings, in the order in which they are done, see below.
         split: what each example is for.
-        max_tokens: prompt and answer together; a longer prompt is cut on the left of its longest
-            user message, an answer never.
+        max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
+        cut_field: the field of `user` that loses its end where a prompt is too long, such as
+            `lyrics`; without it the longest user message loses its beginning.
         too_long_at_most: share of the examples that may be dropped because their answer does not
             fit beside a prompt that was cut; above it nothing is prepared.
     """
@@ -228,6 +264,7 @@ class Prepare(Section):
     user: str | None = None
     conversation: str | None = None
     answer: str | None = None
+    answer_indent: int | None = Field(default=None, ge=0, le=8)
     reference: str | None = None
     votes: str | None = None
     domain_field: str | None = None
@@ -235,8 +272,10 @@ class Prepare(Section):
     clean: Clean = Clean()
     drop: Drop = Drop()
     steps: tuple[DataStep, ...] = ()
+    csv: dict[CsvName, str] = Field(default_factory=dict)
     split: Split
     max_tokens: Count | None = None
+    cut_field: str | None = None
     too_long_at_most: Fraction = 0.2
 
     @property
@@ -252,12 +291,37 @@ class Prepare(Section):
         """The steps of the name pair_with."""
         return tuple(step for step in self.steps if isinstance(step, PairWith))
 
+    @property
+    def decontaminations(self) -> tuple[Decontaminate, ...]:
+        """The steps of the name decontaminate."""
+        return tuple(step for step in self.steps if isinstance(step, Decontaminate))
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each named step is called in this recipe: the second of one name has `-2` behind."""
+        names = [step.name for step in self.steps]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        numbered = zip(names, before, strict=True)
+        return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
+
+    @model_validator(mode="after")
+    def _copies_are_of_something(self) -> Self:
+        known = ["discarded", *self.step_names]
+        if "report_duplicates" in self.step_names:
+            known += DUPLICATES
+        for file, of in self.csv.items():
+            if of not in known:
+                raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")
+        return self
+
     @model_validator(mode="after")
     def _shape_has_its_fields(self) -> Self:
         if self.shape == "template" and not self.user:
             raise ValueError('shape "template" needs prepare.user, for example "{text}"')
         if self.shape != "template" and self.user:
             raise ValueError(f'shape "{self.shape}" takes its prompt from the rows: remove user')
+        if self.shape != "template" and self.cut_field:
+            raise ValueError(f'shape "{self.shape}" has no fields to cut: remove cut_field')
         if self.shape in ("messages", "sharegpt") and self.answer:
             raise ValueError(f'shape "{self.shape}" holds its answers itself: remove answer')
         return self

@@ -201,6 +201,10 @@ class Length(Section):
         return steps / self.steps_per_pass(examples, processes)
 
 
+_CHECKPOINTS = 10
+"""How many a training writes when the recipe does not say; assumption: a tenth may be lost."""
+
+
 class Training(Section):
     """What fine-tuning a teacher and training a student share.
 
@@ -226,6 +230,17 @@ class Training(Section):
     early_stopping: EarlyStopping | None = None
     gradient_checkpointing: bool = False
     deepspeed: str | None = None
+
+    def measured_every(self, steps: int) -> int:
+        """Steps between two measurements of the part validation, in a training of so many."""
+        return min(self.validation.every_steps or self._checkpoint_every(steps), steps)
+
+    def saved_every(self, steps: int) -> int:
+        """Steps between two checkpoints, likewise; the best measurement must have one."""
+        return self.measured_every(steps) if self.early_stopping else self._checkpoint_every(steps)
+
+    def _checkpoint_every(self, steps: int) -> int:
+        return self.length.checkpoint_every or max(1, steps // _CHECKPOINTS)
 
 
 class Finetune(Training):

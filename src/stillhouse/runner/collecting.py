@@ -92,6 +92,15 @@ def _require_passed(plan: str, after: str, before: str, digest: str, root: Path)
     )
 
 
+def asking_seconds(recipe: Recipe, base: Path) -> float:
+    """How long the hosts of a collection are asked, side by side; 0 without a collection."""
+    collection = recipe.collect.source.collection
+    if collection is None:
+        return 0.0
+    hosts = forecast(collection, load_plan(collection.plan, base))
+    return max((one.seconds for one in hosts), default=0.0)
+
+
 def notes_of(recipe: Recipe, base: Path) -> tuple[str, ...]:
     """What a collection will ask of whom, a sentence each; empty for recipes without one."""
     collection = recipe.collect.source.collection
@@ -99,7 +108,7 @@ def notes_of(recipe: Recipe, base: Path) -> tuple[str, ...]:
         return ()
     plan = load_plan(collection.plan, base)
     hosts = forecast(collection, plan)
-    longest = max((one.seconds for one in hosts), default=0.0)
+    longest = asking_seconds(recipe, base)
     asked = "; ".join(map(str, hosts)) or "nobody: all of it lies in files"
     return (
         f"collect: the plan {plan.name} ({plan.about or plan.most_songs}) asks {asked}; hosts are "

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 
 from stillhouse.core.errors import RecipeError, UsageError
 from stillhouse.recipes.load import Loaded, place_of
+from stillhouse.recipes.meaning_steps import DropOutliers
 from stillhouse.recipes.schema import Recipe
 
 TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors")
 """Packages without which no model can be trained or asked."""
+
+GGUF = ("gguf", "llama_cpp")
+"""Packages that write GGUF files and prove them."""
 
 HARNESS = ("lm_eval",)
 """The package that brings public tasks."""
@@ -42,6 +46,7 @@ def require_held_weights(recipe: Recipe, device: str, loaded: Loaded) -> None:
 
 def _needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     """Key, package, and what to do where it is not there."""
+    yield from _of_row_steps(recipe)
     for name in ("teacher", "student"):
         if getattr(recipe, name).quantization != "none":
             yield f"{name}.quantization", "bitsandbytes", 'pip install "stillhouse[qlora]"'
@@ -54,6 +59,17 @@ def _needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
             yield key, "bitsandbytes", 'pip install "stillhouse[qlora]", or take adamw'
         if training and training.deepspeed:
             yield f"{section}.deepspeed", "deepspeed", "pip install deepspeed, or remove the key"
+
+
+def _of_row_steps(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    for number, step in enumerate(recipe.prepare.steps):
+        key = f"prepare.steps.{number}"
+        if step.encoder:
+            mend = 'pip install "stillhouse[embed]", or let the step compare without a model'
+            yield f"{key}.by", "sentence_transformers", mend
+        if isinstance(step, DropOutliers) and step.score == "glosh":
+            mend = 'pip install "stillhouse[outliers]", or take score: knn'
+            yield f"{key}.score", "hdbscan", mend
 
 
 def require_train() -> None:
@@ -80,4 +96,19 @@ def require_harness() -> None:
         raise UsageError(
             "evaluate.harness asks tasks of lm-evaluation-harness, which is not installed",
             'pip install "stillhouse[lm-eval]", or remove evaluate.harness',
+        )
+
+
+def require_gguf() -> None:
+    """Make sure that GGUF files can be written and proved here; nothing is imported.
+
+    Raises:
+        UsageError: names what is missing and the extra that brings it.
+    """
+    missing = [name for name in GGUF if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"export.formats asks for GGUF files, which need {', '.join(missing)}: not installed",
+            'pip install "stillhouse[gguf]" (llama.cpp is compiled then, for minutes), or take '
+            "them out of export.formats",
         )

@@ -1,4 +1,4 @@
-"""The curves of a run's trainings: the loss, and what was examined while they ran."""
+"""The curves of a run's trainings: the loss, what was examined while they ran, and memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from stillhouse.report.content import Curve
 from stillhouse.runner.run_facts import TEACHER, RunFacts, variant_of
 from stillhouse.store.runs import RunInstance
 
+_MEMORY = "Peak memory"
 _MOST_CHARTS = 6
 """assumption: more are not looked at; the file holds all."""
 
 
 def training_curves(facts: RunFacts) -> Iterator[Curve]:
-    """Loss and validation loss of every training, then each metric of its answers by itself."""
-    records = {
-        _name_of(item, path): KdMetrics.model_validate(facts.read_json(item, str(path)))
+    """Loss and validation loss of every training, then each metric of its answers, then memory."""
+    written = [
+        (item, path)
         for stage in ("finetune", "train")
         for item, manifest in facts.of_stage(stage)
         for path in (PurePosixPath(file.path) for file in manifest.files)
         # An older Stillhouse wrote another file.
         if path.name == KD_METRICS
+    ]
+    records = {
+        _name_of(*one): KdMetrics.model_validate(facts.read_json(one[0], str(one[1])))
+        for one in written
     }
     for name, record in records.items():
         losses = tuple((one.step, one.loss) for one in record.steps)
@@ -35,6 +40,16 @@ def training_curves(facts: RunFacts) -> Iterator[Curve]:
             found = [(one.step, one.metrics.get(metric)) for one in record.validation]
             points = tuple((step, value) for step, value in found if value is not None)
             yield Curve(name=name, points=points, kind="validation", unit="", of=metric)
+    for one in written:
+        yield _memory(facts, *one)
+
+
+def _memory(facts: RunFacts, item: RunInstance, path: PurePosixPath) -> Curve:
+    """The highest memory so far of the process that trained."""
+    series = facts.store.read_series(item.artifact_id, path.parent.name)
+    peaks = [value / 1e9 for value in series.get("peak_rss_bytes", ())]
+    points = tuple(zip(map(int, series.get("step", ())), peaks, strict=True))
+    return Curve(name=_name_of(item, path), points=points, kind="train", unit="GB", of=_MEMORY)
 
 
 def _name_of(item: RunInstance, path: PurePosixPath) -> str:

@@ -62,7 +62,8 @@ def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
 
 
 def _role(facts: RunFacts, name: str, production: str) -> str:
-    role = _ROLES.get(name) or _role_of_baseline(facts.baselines.get(name, {}))
+    shipped = "the file for llama.cpp, asked there" if name.startswith("exported-") else ""
+    role = _ROLES.get(name) or shipped or _role_of_baseline(facts.baselines.get(name, {}))
     if name == TEACHER and facts.record.recipe["finetune"]:
         role += ", finetuned on this task first"
     return f"{role}: {production}" if production else role

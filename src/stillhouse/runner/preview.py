@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Row
 from stillhouse.data.account import run_step
 from stillhouse.data.row_steps import require_rows
 from stillhouse.recipes.estimate import Corpus
+from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.plan import Plan
 from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Wanted, make_examples
@@ -117,7 +119,7 @@ def preview(resolved: Resolved) -> Preview:
     )
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
-        rows, reasons = _do_steps(rows, resolved.plan)
+        rows, reasons = _do_steps(rows, resolved.plan, resolved.locations["base"])
         made = make_examples(rows, wanted, Path(folder))
     total = recipe.collect.limit or resolved.source.num_rows
     scale = max(1.0, total / max(1, num_read)) if num_read == _MOST_ROWS else 1.0
@@ -125,15 +127,21 @@ def preview(resolved: Resolved) -> Preview:
     return Preview(made.examples, made.tokenizer, made.template, scale, made.num_cut, dict(reasons))
 
 
-def _do_steps(rows: list[Row], plan: Plan) -> tuple[list[Row], Counter[str]]:
+def _do_steps(rows: list[Row], plan: Plan, base: str) -> tuple[list[Row], Counter[str]]:
     """What the named steps make of rows, and why others ended."""
     reasons = Counter[str]()
     for instance in plan.instances:
-        if instance.stage == "step":
-            rows, ended, count = run_step(step_of(instance.config), rows)
+        is_done = instance.stage == "step" and not _compares_meanings(instance.config)
+        if is_done:
+            rows, ended, count = run_step(step_of(instance.config, base), rows)
             require_rows(count)
             reasons.update(one.reason for one in ended)
     return rows, reasons
+
+
+def _compares_meanings(config: dict[str, Any]) -> bool:
+    """Whether a step compares all rows, perhaps by a model: too long for a look at a recipe."""
+    return config.get("step", {}).get("name") in COMPARING
 
 
 def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, MaskView]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from stillhouse.recipes.collection_forecast import forecast
-from stillhouse.recipes.collection_plans import load_plan
 from stillhouse.recipes.estimate import (
     ROWS_BYTES,
     Corpus,
@@ -17,12 +15,15 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
+from stillhouse.recipes.export_bytes import BundleBytes, bundle_bytes
+from stillhouse.recipes.measuring_cost import Asked, Measured, with_measurements
 from stillhouse.recipes.memory import ALONE, HEAVY_BYTES, Beside, Held
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
+from stillhouse.runner.collecting import asking_seconds
 from stillhouse.runner.domain_pricing import domains_cost
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges
 from stillhouse.runner.preview import Preview
@@ -115,13 +116,8 @@ class Pricer:
         return sizes_of(config, self.seen.tokenizer.vocab_size)
 
     def _collect(self) -> Cost:
-        cost = self._rows(4e-5, 0)
-        collection = self._recipe.collect.source.collection
-        if not collection:
-            return cost
-        plan = load_plan(collection.plan, self._resolved.loaded.base_folder)
-        asked = max((one.seconds for one in forecast(collection, plan)), default=0.0)
-        return replace(cost, seconds=cost.seconds + asked)
+        cost, base = self._rows(4e-5, 0), self._resolved.loaded.base_folder
+        return replace(cost, seconds=cost.seconds + asking_seconds(self._recipe, base))
 
     def _rows(self, seconds_a_row: float, tokenizer_bytes: int) -> Cost:
         size = self._resolved.source.num_bytes
@@ -137,7 +133,20 @@ class Pricer:
         assert training is not None
         corpus = self.seen.count(training.parts, self._answer)
         held = self._held(training, self._recipe.teacher.quantization)
-        return training_cost(self._teacher, training, corpus, self._machine, held=held)
+        cost = training_cost(self._teacher, training, corpus, self._machine, held=held)
+        validation = self.seen.count(("validation",), self._answer)
+        measured = self._measured(training, validation)
+        return with_measurements(cost, self._teacher, training, measured, self._machine)
+
+    def _measured(self, training: Training, validation: Corpus) -> Measured:
+        """What is measured while a model trains; of a live teacher nothing yet."""
+        wanted = min(training.validation.examples, validation.examples)
+        if not wanted:
+            return Measured(validation)
+        settings = self._recipe.evaluate
+        texts = _share(validation, wanted / validation.examples)
+        longest = min(settings.max_new_tokens or self._longest_answer, self._longest_answer)
+        return Measured(validation, asked=Asked(texts, settings.batch_size, longest))
 
     def _held(self, training: Training, quantization: str) -> Held:
         """Frozen weights are in the run's dtype, unless a bias of theirs learns."""
@@ -201,10 +210,7 @@ class Pricer:
         domains = instance.config.get("domains")
         if not domains:
             return self._train_on(instance, "")
-        length = self._recipe.train.length
-        costs = [self._train_on(instance, name) for name in domains]
-        kept = (length.steps or 0) // length.checkpoint_every if length.checkpoint_every else 0
-        return domains_cost(costs, kept)
+        return domains_cost([self._train_on(instance, name) for name in domains], self._recipe)
 
     def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
@@ -213,22 +219,29 @@ class Pricer:
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = _repeated(own, self._recipe.label.samples)
-        corpus = corpus if twin else own
+        validation = self.seen.count(("validation",), self._answer, domain)
         if twin:
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
+        else:
+            corpus, validation = own, _repeated(validation, self._recipe.label.samples)
+        measured = self._measured(training, validation)
         if training.mode == "cached" and self._recipe.label.stores_classes and not twin:
             corpus = self._over_classes(corpus)
-        return training_cost(
+            measured = replace(measured, validation=self._over_classes(validation))
+        beside = ALONE if twin else self._beside()
+        cost = training_cost(
             self._student,
             training,
             corpus,
             self._machine,
             target_bytes=0.0 if twin else self._target_memory(),
             held=self._held(training, self._recipe.student.quantization),
-            beside=ALONE if twin else self._beside(),
+            beside=beside,
         )
+        measured = replace(measured, teacher=beside.teacher)
+        return with_measurements(cost, self._student, training, measured, self._machine)
 
     def _over_classes(self, corpus: Corpus) -> Corpus:
         """Each example with every named answer behind its prompt, as one tree."""
@@ -352,12 +365,19 @@ class Pricer:
 
     def _export(self, _: Instance) -> Cost:
         weights = self._student.parameters * self._machine.bytes_per_value
-        memory = HEAVY_BYTES + 3 * weights
-        return Cost(memory_bytes=memory, disk_bytes=weights, seconds=0.5 + weights / 2e8)
+        bundle = self._bundle_bytes()
+        # A file is written by this process and read by llama.cpp's, beside the student in memory.
+        memory = HEAVY_BYTES + 3 * weights + bundle.gguf
+        written = bundle.ships + bundle.passing
+        return Cost(memory_bytes=memory, disk_bytes=written, seconds=0.5 + written / 2e8)
 
     def _register(self, _: Instance) -> Cost:
-        weights = self._student.parameters * self._machine.bytes_per_value
-        return Cost(disk_bytes=weights, seconds=0.1 + weights / 4e8)
+        ships = self._bundle_bytes().ships
+        return Cost(disk_bytes=ships, seconds=0.1 + ships / 4e8)
+
+    def _bundle_bytes(self) -> BundleBytes:
+        parameters, width = self._student.parameters, self._machine.bytes_per_value
+        return bundle_bytes(self._recipe.export, parameters, width)
 
 
 def _share(corpus: Corpus, share: float) -> Corpus:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import ModelError, NotBuiltError, RecipeError
+from stillhouse.data.decontamination import digest_evaluation
 from stillhouse.data.probe import SourceFacts
 from stillhouse.data.rights import NOTHING_HELD, Held
 from stillhouse.models.hub import Hub, fetch_model
@@ -25,11 +27,12 @@ from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
-from stillhouse.recipes.prompts import load_prompt
+from stillhouse.recipes.prompts import PromptTemplate, load_prompt
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.collecting import content_of
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
+from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_encoders
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
@@ -112,21 +115,22 @@ def resolve(
     check_pairing(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
-    prompt = recipe.label.prompt and load_prompt(
-        base / recipe.label.prompt, f"{loaded.origin} label.prompt"
-    )
+    prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
         probed = probe_held(recipe.collect, base, erasures)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+        encoders = find_encoders(recipe, base, with_weights=with_weights)
     check_columns(recipe, loaded, probed.facts.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
     reader = found[recipe.reader].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
-    limits = {"teacher": _context(recipe.teacher, teacher)}
-    limits |= {"student": _context(recipe.student, student)}
+    limits = {
+        "teacher": _context(recipe.teacher, teacher),
+        "student": _context(recipe.student, student),
+    }
     _refuse_short_teacher(loaded, recipe.prepare.max_tokens, limits)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
@@ -139,18 +143,19 @@ def resolve(
         student=found["student"].digest,
         tokenizer=digest_tokenizer(reader.path) if reader else "",
         context=min((limit for limit in limits.values() if limit), default=0),
-        prompt=prompt or None,
+        prompt=prompt,
         harness=harness[1],
         paired=_paired(recipe, base),
+        against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         collection=content_of(collection, base) if collection else {},
         deepspeed=find_deepspeed(recipe, loaded),
+        encoders=tuple(one.content for one in encoders),
+        encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
         held=probed.plan,
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations |= _of_rows(recipe, compute)
-    locations |= {name: str(one.folder.path) for name, one in found.items() if one.folder}
-    locations |= {"tokenizer": str(reader.path)} if reader else {}
+    locations |= _of_rows(recipe, compute) | _of_models(found, recipe, encoders)
     plan = build_plan(recipe, content, compute)
     found_rows = (probed.facts, teacher, student, plan, locations, probed.held)
     return Resolved(loaded, recipe, host, compute, *found_rows)
@@ -161,6 +166,23 @@ def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ..
         tuple((setting.name, setting.value) for setting in read_settings(step, base))
         for step in recipe.prepare.pairings
     )
+
+
+def _own_prompt(recipe: Recipe, loaded: Loaded) -> PromptTemplate | None:
+    named = recipe.label.prompt
+    if not named:
+        return None
+    return load_prompt(loaded.base_folder / named, f"{loaded.origin} label.prompt")
+
+
+def _of_models(
+    found: dict[str, _Found], recipe: Recipe, encoders: Sequence[FoundEncoder]
+) -> dict[str, str]:
+    """Where the folders of models lie; an encoder by its content."""
+    folders = {name: str(one.folder.path) for name, one in found.items() if one.folder}
+    reader = found[recipe.reader].folder
+    tokenizer = {"tokenizer": str(reader.path)} if reader else {}
+    return folders | tokenizer | {f"encoder {one.content}": str(one.folder) for one in encoders}
 
 
 def _of_rows(recipe: Recipe, compute: ResolvedCompute) -> dict[str, str]:

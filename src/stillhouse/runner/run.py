@@ -28,9 +28,10 @@ from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.collecting import require_collectable
 from stillhouse.runner.events import Event, OnEvent, ignore
-from stillhouse.runner.extras import require_harness, require_train
+from stillhouse.runner.extras import require_gguf, require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
@@ -203,6 +204,7 @@ class _Run:
         self.folder.update(self.record)
         if failed:
             self.tell(Event("failed", failed, {"state": state, "message": message}))
+        write_row_files(self.folder, self.store)
         path = write_run_report(self.folder, self.store)
         self.tell(Event("run", "", {"state": state, "report": str(path)}))
 
@@ -244,6 +246,11 @@ class _Run:
             require_train()
         if any(item.stage == "harness" for item in waiting):
             require_harness()
+        if (
+            any(item.stage == "export" for item in waiting)
+            and self.resolved.recipe.export.gguf_files
+        ):
+            require_gguf()
         for heavy in kinds:
             server = StageServer(
                 self.folder.path / "log.txt",
@@ -351,9 +358,11 @@ class _Run:
         verdict = Verdict.model_validate(manifest.summary["verdict"])
         if verdict.passed or not manifest.config["gate"]["enforce"]:
             return
-        who = _REFUSED[verdict.candidate]
+        name, _, weights = verdict.candidate.partition("-")
+        who = _REFUSED[name]
         raise GateRefusedError(
-            f"the gate refused {who[0]}:\n  " + "\n  ".join(verdict.reasons),
+            f"the gate refused {who[0]}{f' in {weights}' if weights else ''}:\n  "
+            + "\n  ".join(verdict.reasons),
             f"{who[1]}; the recipe names the fallback: {verdict.fallback}",
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from stillhouse.data.storage import write_completions
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.fields import require_references
 from stillhouse.evals.scores import Column, write_scores
+from stillhouse.evals.summary import SizeSummary
 from stillhouse.models.distance import StudentScore, score_against
 from stillhouse.models.domains import using
 from stillhouse.models.scoring import Scoring
@@ -49,11 +52,27 @@ _SHARD_EXAMPLES = 512
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and `scores.parquet`; for the teacher also its `targets`."""
+    return measure(request, progress, Candidate)
+
+
+def measure(
+    request: StageRequest, progress: Progress, kind: Callable[..., Candidate]
+) -> StageResult:
+    """Write what a candidate of some kind says, and how it scores.
+
+    Args:
+        request: of the evaluation.
+        progress: told of the answers.
+        kind: builds the candidate from request, corpus and examples.
+
+    Returns:
+        The summary.
+    """
     use_compute(request.config)
     prepared = request.inputs["examples"]
     corpus = open_corpus(prepared)
     measured = find_measured(corpus, prepared, request.config["part"])
-    candidate = _Candidate(request, corpus, measured.examples)
+    candidate = kind(request, corpus, measured.examples)
     as_objects = request.config["answer_format"] == "json"
     # Asked before a model answers, which may take hours.
     require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
@@ -86,7 +105,7 @@ def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
     return answers.against_teacher(teacher) if teacher else {}
 
 
-class _Candidate:
+class Candidate:
     """One model on the examples that are measured."""
 
     def __init__(self, request: StageRequest, corpus: Corpus, examples: list[Example]) -> None:
@@ -95,7 +114,6 @@ class _Candidate:
         self.settings = section_of(Evaluate, config["evaluate"])
         self._corpus = corpus
         self._examples = examples
-        self._model = model_of(request, corpus)
         vocab_size = corpus.tokenizer.vocab_size
         self._scoring = Scoring(
             vocab_size,
@@ -103,18 +121,23 @@ class _Candidate:
             (1.0,),
             self.settings.batch_size,
         )
+        self._sampling = Sampling(config["max_new_tokens"], 0.0, self.settings.batch_size)
+        self._engine, self.size = self._open()
+
+    def _open(self) -> tuple[Any, SizeSummary]:
+        """Its engine, and how large it is."""
+        config, corpus = self._request.config, self._corpus
+        self._model = model_of(self._request, corpus)
         is_teacher = config["of"] == "teacher"
-        self._engine = TransformersEngine(
+        engine = TransformersEngine(
             self._model,
             corpus.tokenizer,
             corpus.template,
             self._scoring,
             answer_schema=config["answer_schema"] if is_teacher else None,
         )
-
-        self._engine.with_logprobs = True
-        self._sampling = Sampling(config["max_new_tokens"], 0.0, self.settings.batch_size)
-        self.size = size_of(self._model, weight_folders(request), config["dtype"])
+        engine.with_logprobs = True
+        return engine, size_of(self._model, weight_folders(self._request), config["dtype"])
 
     def asked_again(self, answers: Answers) -> dict[str, Column]:
         """How steady its answers are, where the recipe asks."""
@@ -128,6 +151,7 @@ class _Candidate:
         return Classified(self._request, self._corpus, self._examples).columns(self._engine)
 
     def complete(self, progress: Progress) -> list[Completion]:
+        """Its greedy answers to all examples."""
         said = []
         for completion in self._engine.generate(self._examples, self._sampling):
             said.append(completion)
@@ -196,15 +220,7 @@ class _Candidate:
                     vocab_size=self._scoring.vocab_size,
                     batch_size=self._scoring.batch_size,
                 )
-        return {
-            "tokens": np.array([float(score.num_tokens) for score in found]),
-            "nll": np.array([score.nll_sum for score in found]),
-            "kl": np.array([score.kl_sum for score in found]),
-            "jsd": np.array([score.jsd_sum for score in found]),
-            "acceptance": np.array([score.acceptance_sum for score in found]),
-            "tokens_right": np.array([float(score.num_right) for score in found]),
-            "top1": np.array([float(score.num_agreeing) for score in found]),
-        }
+        return score_columns(found)
 
     def _score_alone(self) -> dict[str, Column]:
         """Without a teacher's distribution, such as that of one behind an API."""
@@ -231,3 +247,16 @@ class _Candidate:
 
 def _num_right(targets: TokenTargets) -> float:
     return float(np.sum(targets.top_ids[:, 0] == targets.token_ids))
+
+
+def score_columns(found: Sequence[StudentScore]) -> dict[str, Column]:
+    """Distances to a teacher as columns of the scores."""
+    return {
+        "tokens": np.array([float(score.num_tokens) for score in found]),
+        "nll": np.array([score.nll_sum for score in found]),
+        "kl": np.array([score.kl_sum for score in found]),
+        "jsd": np.array([score.jsd_sum for score in found]),
+        "acceptance": np.array([score.acceptance_sum for score in found]),
+        "tokens_right": np.array([float(score.num_right) for score in found]),
+        "top1": np.array([float(score.num_agreeing) for score in found]),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     if wanted.is_silent:
         tokenizer = silence(tokenizer)
     template = build_template(wanted.template, tokenizer)
-    fits = [_fit_named(example, wanted, template, tokenizer) for example in prepared.examples]
+    fitter = _Fitter(wanted, template, tokenizer, prepared.cuttable)
+    fits = [fitter.fit(example) for example in prepared.examples]
     _refuse_many_too_long(fits, wanted)
     fits = _end_leaks(fits)
     kept = [fit for fit in fits if not fit.reason]
@@ -189,39 +190,46 @@ class _Fit:
     has_empty_thought: bool = False
 
 
-def _fit_named(
-    example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer
-) -> _Fit:
-    try:
-        return _fit(example, wanted, template, tokenizer)
-    except InputError as error:
-        raise InputError(f"row {example.example_id}: {error.message}", error.hint) from error
+@dataclass(frozen=True, slots=True)
+class _Fitter:
+    """Fits examples to the context."""
 
+    wanted: Wanted
+    template: Template
+    tokenizer: TextTokenizer
+    cuttable: Mapping[str, tuple[int, int]]
 
-def _fit(example: Example, wanted: Wanted, template: Template, tokenizer: TextTokenizer) -> _Fit:
-    is_asked = example.answer is None or example.part in wanted.asked_parts
-    room = wanted.room_for_answer if is_asked else 0
-    fitted = fit_to_context(
-        example.messages(),
-        template=template,
-        tokenizer=tokenizer,
-        max_tokens=wanted.max_tokens,
-        room_for_answer=room,
-    )
-    if fitted is None:
-        kept_free = f" with {room} kept free for an answer" if room else ""
-        return _Fit(
-            example, reason=TOO_LONG, evidence=f"over {wanted.max_tokens} tokens{kept_free}"
+    def fit(self, example: Example) -> _Fit:
+        try:
+            return self._fit(example)
+        except InputError as error:
+            raise InputError(f"row {example.example_id}: {error.message}", error.hint) from error
+
+    def _fit(self, example: Example) -> _Fit:
+        wanted = self.wanted
+        is_asked = example.answer is None or example.part in wanted.asked_parts
+        room = wanted.room_for_answer if is_asked else 0
+        fitted = fit_to_context(
+            example.messages(),
+            template=self.template,
+            tokenizer=self.tokenizer,
+            max_tokens=wanted.max_tokens,
+            room_for_answer=room,
+            cuttable=self.cuttable.get(example.example_id),
         )
-    prompt = fitted.messages if example.answer is None else fitted.messages[:-1]
-    is_cut = fitted.num_cut_chars > 0
-    return _Fit(
-        dataclasses.replace(example, prompt=prompt),
-        fitted.num_tokens,
-        is_cut,
-        num_left_out=fitted.num_left_out,
-        has_empty_thought=fitted.has_empty_thought,
-    )
+        if fitted is None:
+            kept_free = f" with {room} kept free for an answer" if room else ""
+            return _Fit(
+                example, reason=TOO_LONG, evidence=f"over {wanted.max_tokens} tokens{kept_free}"
+            )
+        prompt = fitted.messages if example.answer is None else fitted.messages[:-1]
+        return _Fit(
+            dataclasses.replace(example, prompt=prompt),
+            fitted.num_tokens,
+            fitted.num_cut_chars > 0,
+            num_left_out=fitted.num_left_out,
+            has_empty_thought=fitted.has_empty_thought,
+        )
 
 
 def _refuse_many_too_long(fits: list[_Fit], wanted: Wanted) -> None:

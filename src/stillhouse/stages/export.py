@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
+from stillhouse.core.rows import Example
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
 from stillhouse.export.domains import DomainStudent, export_domains
+from stillhouse.export.llama_cpp_order import LlamaCppOrder
 from stillhouse.export.model_card import CardFacts
 from stillhouse.export.parity import largest_difference
 from stillhouse.recipes.measuring import Export
@@ -57,6 +59,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
     parity = [dataclasses.asdict(item) for item in report.parity]
     summary = {"formats": list(report.formats), "parity": parity, "bytes": size}
+    if report.gguf:
+        summary["gguf"] = [dataclasses.asdict(item) for item in report.gguf]
     return StageResult(summary | found)
 
 
@@ -82,7 +86,8 @@ _Written = tuple[ExportReport, dict[str, Any]]
 
 def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Written:
     config = request.config
-    holdout = corpus.of_parts(["holdout"])[:_PROBES]
+    examples = corpus.of_parts(["holdout"])
+    holdout = examples[:_PROBES]
     folder = request.locations.get("student")
     # In float32, as it was trained: what ships must not lose the last bits to the run's dtype.
     whole = config | {"dtype": "float32", "model": {**config.get("model", {}), **_WHOLE}}
@@ -96,10 +101,32 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
         own_base,
         load_options(whole),
         own_base or (Path(folder) if folder else None),
+        _for_llama_cpp(request, export, corpus, examples),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
     return report, _trained_over(request, model, probes)
+
+
+def _for_llama_cpp(
+    request: StageRequest, export: Export, corpus: Corpus, examples: Sequence[Example]
+) -> LlamaCppOrder | None:
+    files, card = export.gguf_files, request.config["model_card"]
+    if files is None:
+        return None
+    return LlamaCppOrder(
+        name=card["recipe"],
+        licence=card["licences"].get("student weights", ""),
+        base=card["base"],
+        whole="gguf" in export.formats,
+        adapter="gguf_adapter" in export.formats,
+        files=files,
+        modelfile=export.modelfile,
+        tokenizer=corpus.tokenizer,
+        template=corpus.template,
+        examples=examples[: files.examples],
+        threads=request.config.get("threads") or 0,
+    )
 
 
 def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Written:

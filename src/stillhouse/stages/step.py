@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.protocols import Progress
-from stillhouse.data.account import Step, check_balance
-from stillhouse.data.execution import COUNTS, Executor, Inline, Processes, RayCluster, run_sharded
+from stillhouse.data.account import Step
+from stillhouse.data.cluster import RayCluster
+from stillhouse.data.dealing import deal
+from stillhouse.data.execution import COUNTS, Executor, Inline, Processes, run_sharded
 from stillhouse.data.pairing import Setting
-from stillhouse.data.row_steps import build_row_step, require_rows
-from stillhouse.data.shards import read_rows_of, shard_paths, write_shards
+from stillhouse.data.row_steps import Aids, build_row_step, require_rows
+from stillhouse.data.shards import COLLECTED, shard_paths
 from stillhouse.data.steps import CleanStep
+from stillhouse.models.encode import TextEncoder
 from stillhouse.recipes.data_steps import STEP_SECTIONS
+from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.rows import Clean
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
@@ -25,26 +29,53 @@ _SHARDS_FOR_PROCESSES = 4
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write the rows that go on in shards, and beside them `ended/` with those that do not."""
-    step = step_of(request.config)
+    step = step_of(request.config, request.locations.get("base", ""), _encoder(request))
     source = request.inputs["rows"]
     if not shard_paths(source):
         source = _dealt(source, request.scratch / "dealt")
     made = request.scratch / "made"
-    executor = _executor(request.locations, len(shard_paths(source)))
+    # A model has the processors for itself, and stands in memory once.
+    is_alone = "machine" in request.config
+    executor = Inline() if is_alone else _executor(request.locations, len(shard_paths(source)))
     count = run_sharded(step, source, made, executor, progress)
-    check_balance([count], count.rows_in, count.rows_out)
     require_rows(count)
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
     return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
 
 
-def step_of(config: dict[str, Any]) -> Step:
-    """The step that an instance's configuration means."""
+def step_of(config: dict[str, Any], base: str, encode: TextEncoder | None = None) -> Step:
+    """The step that an instance's configuration means.
+
+    Args:
+        config: of the instance.
+        base: where the paths of its files start.
+        encode: the model that it names; None where it names none, or is not to be asked.
+
+    Returns:
+        Picklable.
+    """
     if "clean" in config:
         return CleanStep(section_of(Clean, config["clean"]))
     wanted = config["step"]
     settings = [Setting(*one) for one in config.get("paired", ())]
-    return build_row_step(section_of(STEP_SECTIONS[wanted["name"]], wanted), settings)  # type: ignore[arg-type]
+    aids = Aids(settings, base, config.get("against", ""), encode)
+    return build_row_step(section_of(STEP_SECTIONS[wanted["name"]], wanted), aids)  # type: ignore[arg-type]
+
+
+def _encoder(request: StageRequest) -> TextEncoder | None:
+    """The model that the step compares texts with."""
+    machine = request.config.get("machine")
+    if machine is None:
+        return None
+    step = request.config["step"]
+    content = step["by"]["path"]
+    return TextEncoder(
+        folder=Path(request.locations[f"encoder {content}"]),
+        # A few texts at a time are not worth a file.
+        kept=request.scratch / "vectors" if step["name"] in COMPARING else None,
+        device=machine["device"],
+        dtype=machine["dtype"],
+    )
 
 
 def _dealt(source: Path, folder: Path) -> Path:
@@ -52,8 +83,7 @@ def _dealt(source: Path, folder: Path) -> Path:
     if not folder.is_dir():
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        rows = read_rows_of(source)
-        write_shards(part, rows, len(rows))
+        deal(source / COLLECTED, part)
         part.rename(folder)
     return folder
 

@@ -35,6 +35,7 @@ STAGES = {
 
 
 _BASELINE = StageEntry("stillhouse.stages.evaluate_baseline", needs_torch=False)
+_GGUF = StageEntry("stillhouse.stages.evaluate_gguf", needs_torch=True)
 _REMOTE = {
     "label": StageEntry("stillhouse.stages.label_remote", needs_torch=False),
     "evaluate": StageEntry("stillhouse.stages.evaluate_remote", needs_torch=False),
@@ -54,6 +55,8 @@ def entry_of(stage: str, config: dict[str, Any]) -> StageEntry:
     """
     if "baseline" in config:
         return _BASELINE
+    if "gguf" in config:
+        return _GGUF
     return _REMOTE[stage] if "endpoint" in config else STAGES[stage]
 
 

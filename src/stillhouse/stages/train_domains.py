@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,11 @@ from transformers import PreTrainedModel
 from stillhouse.core.errors import InputError
 from stillhouse.core.files import sync_tree, write_json
 from stillhouse.core.hashing import digest_value
-from stillhouse.core.kd_metrics import KD_METRICS
+from stillhouse.core.kd_metrics import KD_METRICS, Series
 from stillhouse.core.protocols import Progress
 from stillhouse.export.merge import write_adapter
-from stillhouse.models.adapters import add_lora, trainable_count
+from stillhouse.models.adapters import add_lora
 from stillhouse.models.domains import put_domains
-from stillhouse.models.quantised import parameter_count
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.training import Train
 from stillhouse.stages.contract import StageRequest, StageResult
@@ -37,14 +36,14 @@ from stillhouse.stages.domain_summary import measure, summarise
 from stillhouse.stages.training import (
     Learning,
     frozen_base,
-    in_words,
     learn,
+    told_of,
     trackers_of,
     write_record,
 )
 from stillhouse.stages.weights import ADAPTERS, MODEL, adapter_folders, use_compute
 from stillhouse.students.checkpoints import delete_checkpoints
-from stillhouse.students.train import Setting, TrainResult
+from stillhouse.students.train import Setting
 
 LearningOf = Callable[[StageRequest, Corpus], Learning]
 _SEED_DIGITS = 8
@@ -62,7 +61,7 @@ def train_domains(
         progress: hears of every step.
 
     Returns:
-        What holds of all domains together; as measured, the seconds of each.
+        What holds of all domains together; as measured, the seconds of each, and of its steps.
 
     Raises:
         InputError: a domain has nothing to learn from; names it.
@@ -89,7 +88,12 @@ def train_domains(
     summary = summarise({name: one.told for name, one in done.items()}, distances)
     write_json(request.out / KD_SUMMARY, summary)
     seconds = {f"{SECONDS_OF}{name}": one.seconds for name, one in done.items()}
-    return StageResult(summary["overall"], seconds)
+    series = {
+        f"{name}/{column}": values
+        for name, one in done.items()
+        for column, values in one.series.items()
+    }
+    return StageResult(summary["overall"], seconds, series)
 
 
 def seed_of(seed: int, domain: str) -> int:
@@ -113,11 +117,13 @@ class _Done:
         artifact_id: what it was trained for.
         seconds: of its training, since the last start.
         told: of the training: JSON values, equal in every run of the same artifact.
+        series: of the training, since its first start.
     """
 
     artifact_id: str
     seconds: float
     told: dict[str, Any]
+    series: Series = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +156,10 @@ class _Work:
         write_adapter(model, folder, f"../../{MODEL}", self.base_folder)
         write_json(folder / KD_CONFIG, _kd_config(name, training))
         write_record(folder / KD_METRICS, result)
-        told = _told(learning, training, model, result)
+        told = told_of(learning, model, result) | {"seed": training.seed}
         sync_tree(folder)
-        done = _Done(self.request.artifact_id, time.monotonic() - started, told)
+        seconds = time.monotonic() - started
+        done = _Done(self.request.artifact_id, seconds, told, result.series)
         self._seal(name).parent.mkdir(exist_ok=True)
         write_json(self._seal(name), asdict(done))
         delete_checkpoints(setting.workdir)
@@ -187,22 +194,6 @@ class _Work:
 
     def _seal(self, name: str) -> Path:
         return self.request.scratch / "done" / f"{name}.json"
-
-
-def _told(
-    learning: Learning, training: Train, model: PeftModel, result: TrainResult
-) -> dict[str, Any]:
-    return {
-        "examples": len(learning.data.train),
-        "steps": result.steps,
-        "best_step": result.best_step,
-        "stopped_early": result.stopped_early,
-        "tokens_trained": result.tokens_trained,
-        "seed": training.seed,
-        "trainable_parameters": trainable_count(model),
-        "parameters": parameter_count(model),
-        "loss": in_words(result.record.trend),
-    }
 
 
 def _kd_config(name: str, training: Train) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from peft import PeftModel
 from transformers import PreTrainedModel
@@ -70,9 +71,7 @@ def train_and_save(
     """
     config = request.config
     use_compute(config)
-    training = learning.training
     model, base = _learner(request, corpus, learning)
-    trainable = trainable_count(model)
     setting = Setting(
         ResolvedCompute(config["device"], config["dtype"], config["threads"]),
         request.scratch,
@@ -88,8 +87,24 @@ def train_and_save(
         save_model(model, corpus.tokenizer_folder, request.out / MODEL)
     write_record(request.out / KD_METRICS, result)
     delete_checkpoints(request.scratch)
-    num_examples = len(learning.data.train)
-    summary = {
+    return StageResult(told_of(learning, model, result), series=result.series)
+
+
+def told_of(
+    learning: Learning, model: PreTrainedModel | PeftModel, result: TrainResult
+) -> dict[str, Any]:
+    """What a training's summary tells.
+
+    Args:
+        learning: what was learned.
+        model: that learned it.
+        result: of the training.
+
+    Returns:
+        JSON values, equal in every run of the same artifact.
+    """
+    training, num_examples = learning.training, len(learning.data.train)
+    return {
         "examples": num_examples,
         "steps": result.steps,
         "epochs": round(result.steps / training.length.steps_per_pass(num_examples), 3),
@@ -97,12 +112,11 @@ def train_and_save(
         "stopped_early": result.stopped_early,
         "tokens_trained": result.tokens_trained,
         "rows": "packed" if result.is_packed else "padded",
-        "trainable_parameters": trainable,
+        "trainable_parameters": trainable_count(model),
         "parameters": parameter_count(model),
         "loss": in_words(result.record.trend),
         **result.optimizer.in_words(training.optimizer, result.steps),
     }
-    return StageResult(summary, series=result.series)
 
 
 def _learner(

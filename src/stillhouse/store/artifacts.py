@@ -264,10 +264,15 @@ class ArtifactStore:
         measured.pop("series", None)
         return measured
 
-    def read_series(self, artifact_id: str) -> Series:
-        """What was measured at each step of a training; empty where that was lost."""
+    def read_series(self, artifact_id: str, domain: str = "") -> Series:
+        """What was measured at each step of a training, or of one domain's; empty where lost."""
         series: Series = self._measured(artifact_id).get("series", {})
-        return series
+        prefix = f"{domain}/" if domain else ""
+        return {
+            name.removeprefix(prefix): values
+            for name, values in series.items()
+            if name.startswith(prefix)
+        }
 
     def _measured(self, artifact_id: str) -> dict[str, Any]:
         path = self.root / "measured" / f"{artifact_id}.json"

@@ -12,8 +12,6 @@ from stillhouse.recipes.training import Training
 from stillhouse.students.order import Layout
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
-_CHECKPOINTS = 10
-"""How many a training writes when the recipe does not say; assumption: a tenth may be lost."""
 
 
 def training_arguments(
@@ -69,9 +67,6 @@ def training_arguments(
         args._n_gpu = 1
     layout = Layout(length.batch_size, length.accumulation, args.world_size, args.process_index)
     args.max_steps = length.num_steps(num_train, args.world_size)
-    stopping = training.early_stopping
-    tenth = length.checkpoint_every or max(1, args.max_steps // _CHECKPOINTS)
-    args.eval_steps = min(training.validation.every_steps or tenth, args.max_steps)
-    # The best measurement must have its checkpoint.
-    args.save_steps = args.eval_steps if stopping else tenth
+    args.eval_steps = training.measured_every(args.max_steps)
+    args.save_steps = training.saved_every(args.max_steps)
     return args, layout

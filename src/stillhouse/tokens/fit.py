@@ -46,8 +46,9 @@ def fit_to_context(
     tokenizer: TextTokenizer,
     max_tokens: int,
     room_for_answer: int = 0,
+    cuttable: tuple[int, int] | None = None,
 ) -> Fitted | None:
-    """The conversation with as much of its longest user message as fits, counted from its end.
+    """The conversation with as much of its longest user message as fits.
 
     Args:
         messages: a whole conversation (ends with the assistant) or a prompt.
@@ -56,6 +57,8 @@ def fit_to_context(
         max_tokens: the model's context.
         room_for_answer: tokens kept free behind the prompt for an answer that a model will
             write, also where the conversation has one already; 0 when none is asked.
+        cuttable: from where to where in the last user message text may go, from its end; without
+            it the longest user message loses its beginning.
 
     Returns:
         None when it does not fit even with that message empty; the reason is `TOO_LONG`.
@@ -71,16 +74,16 @@ def fit_to_context(
     users = [number for number, message in enumerate(whole) if message.role == "user"]
     if not users:
         return None
-    longest = max(users, key=lambda number: len(whole[number].content))
-    content = whole[longest].content
-    cuts = [*(at for at in range(len(content)) if _may_start(content, at)), len(content)]
+    chosen = users[-1] if cuttable else max(users, key=lambda at: len(whole[at].content))
+    content = whole[chosen].content
+    cuts = _cuts(content, cuttable)
 
-    def shortened(cut: int) -> tuple[Message, ...]:
-        kept = replace(whole[longest], content=content[cut:])
-        return (*whole[:longest], kept, *whole[longest + 1 :])
+    def shortened(start: int, end: int) -> tuple[Message, ...]:
+        kept = replace(whole[chosen], content=content[:start] + content[end:])
+        return (*whole[:chosen], kept, *whole[chosen + 1 :])
 
     def fits(number: int) -> bool:
-        return ruler.fit(shortened(cuts[number])) is not None
+        return ruler.fit(shortened(*cuts[number])) is not None
 
     if not fits(len(cuts) - 1):
         return None
@@ -89,7 +92,18 @@ def fit_to_context(
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle + 1, high)
     best = next((at for at in range(max(0, high - _LOOK_BACK), high) if fits(at)), high)
-    return ruler.fit(shortened(cuts[best]), cuts[best])
+    start, end = cuts[best]
+    return ruler.fit(shortened(start, end), end - start)
+
+
+def _cuts(content: str, cuttable: tuple[int, int] | None) -> list[tuple[int, int]]:
+    """What may be taken out of a text, from nothing to as much as may go."""
+    if cuttable is None:
+        starts = [at for at in range(len(content)) if _may_start(content, at)]
+        return [(0, at) for at in (*starts, len(content))]
+    start, end = cuttable
+    ends = [at for at in range(end - 1, start, -1) if _may_start(content, at)]
+    return [(end, end), *((at, end) for at in ends), (start, end)]
 
 
 @dataclass(frozen=True, slots=True)

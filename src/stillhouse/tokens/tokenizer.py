@@ -76,7 +76,7 @@ class TextTokenizer:
         if not bos:
             return ""
         wrapped: list[int] = self._backend.encode("", add_special_tokens=True).ids
-        return bos if wrapped[:1] == [self._id_of(bos)] else ""
+        return bos if wrapped[:1] == [self.id_of(bos)] else ""
 
     @cached_property
     def wrapping(self) -> tuple[str, str]:
@@ -110,20 +110,24 @@ class TextTokenizer:
     @property
     def eos_id(self) -> int:
         """The id of `eos_token`."""
-        return self._id_of(self.eos_token)
+        return self.id_of(self.eos_token)
 
     @property
     def pad_id(self) -> int:
         """The id that fills a batch: the pad token, else the end-of-text token."""
-        return self._id_of(self.specials.get("pad_token") or self.eos_token)
+        return self.id_of(self.specials.get("pad_token") or self.eos_token)
 
     @cached_property
     def digest(self) -> str:
         """sha256 of all that decides which ids a text has; equal after a save and a load."""
-        state = json.loads(self._backend.to_str())
-        kept = {key: value for key, value in state.items() if key not in _NO_IDS}
+        kept = {key: value for key, value in self.state().items() if key not in _NO_IDS}
         named = {key: self.specials.get(key) for key in ("bos_token", "eos_token")}
         return digest_value([_without_defaults(kept), named])
+
+    def state(self) -> dict[str, Any]:
+        """All of it as `tokenizer.json` says it, with the tokens that only the config names."""
+        told: dict[str, Any] = json.loads(self._backend.to_str())
+        return told
 
     @property
     def template_digest(self) -> str:
@@ -216,7 +220,8 @@ class TextTokenizer:
         ids, _ = self.encode("a")
         return self._bytes.join(ids) == b" a"
 
-    def _id_of(self, token: str) -> int:
+    def id_of(self, token: str) -> int:
+        """The id of a token; a `ModelError` where it has none."""
         found: int | None = self._backend.token_to_id(token)
         if found is None:
             raise ModelError(

@@ -1,0 +1,23 @@
+"""How the GGUF files of a bundle are called."""
+
+from __future__ import annotations
+
+FOLDER = "gguf"
+"""Of a bundle."""
+
+ADAPTER = "-adapter"
+
+
+def file_name(name: str, weights: str) -> str:
+    """Of a whole student's file, as the Hugging Face Hub and Ollama read it."""
+    return f"{name}{file_ending(weights)}"
+
+
+def adapter_name(name: str) -> str:
+    """Of an adapter's file."""
+    return f"{name}{ADAPTER}.gguf"
+
+
+def file_ending(weights: str) -> str:
+    """What the name of a whole student's file ends in."""
+    return f"-{weights.upper()}.gguf"
