@@ -24,7 +24,7 @@ from stillhouse.models.branches import answer_likelihoods
 from stillhouse.models.scratch import build_scratch
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.models import Scratch
-from stillhouse.recipes.training import EarlyStopping, Length, Optimizer, Training
+from stillhouse.recipes.training import EarlyStopping, Length, Optimizer, Training, Validation
 from stillhouse.students.assignment import TrainingData
 from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.examples import EncodedExample
@@ -241,11 +241,12 @@ def _train(
     folder: Path,
 ) -> int:
     train, validation = parts
-    stopping = EarlyStopping(every_steps=_EVERY, patience=_PATIENCE) if validation else None
+    stopping = EarlyStopping(patience=_PATIENCE) if validation else None
     training = Training(
         seed=plan.seed,
         length=Length(steps=plan.steps, batch_size=plan.batch_size, checkpoint_every=plan.steps),
         optimizer=Optimizer(learning_rate=3e-3, weight_decay=0.1, beta2=0.98, warmup_steps=30),
+        validation=Validation(every_steps=_EVERY),
         early_stopping=stopping,
     )
     setting = Setting(ResolvedCompute("cpu", "float32", plan.threads), folder, "benchmark")

@@ -51,14 +51,14 @@ class Toy:
         return [self.judge(row, kept) for row in batch]
 
     def draw(self, row):
-        return digest_text(f"{self.salt}{row.row_id}").encode()[0] % 16
+        return int(digest_text(f"{self.salt}{row.row_id}")[0], 16)
 
     def judge(self, row, kept):
         draw = self.draw(row)
         if draw < 8:
             return Keep(replace(row, fields=row.fields | {"seen": self.salt}), ("seen",))
         if draw < 11:
-            return Emit(row, tuple(made_of(row, draw - 8)))
+            return Emit(row, tuple(made_of(row, draw - 7)))
         if draw < 13:
             return Drop(row, f"reason {draw}")
         if draw < 15 and kept:

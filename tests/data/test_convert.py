@@ -88,3 +88,14 @@ def test_a_row_without_the_field_is_kept():
     step = DropWhereStep(DropWhere(field="Classification", equals="no"))
 
     assert outcome(step, row()) == Keep(row())
+
+
+def test_a_blank_above_options_is_asked_for_and_the_options_stay_behind_it():
+    text = "Equity is what ____ after debts.\nA. remains\nB. comes"
+    (kept,) = ConvertBlanksStep(ConvertBlanks()).process(
+        [Row("1", {"question": text, "answer": "A"}, "r")]
+    )
+    asked = kept.row.fields["question"]
+    assert asked == "Equity is what what after debts?\nA. remains\nB. comes"
+    (kept,) = ConvertChoicesStep(ConvertChoices()).process([kept.row])
+    assert kept.row.fields["answer"] == "remains"

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from stillhouse.core.rows import Drop, Emit, Keep, Row
-from stillhouse.data.history import trace_row
+from tests.data.test_balance import Toy
+
+from stillhouse.core.rows import Drop, Emit, Keep, Merge, Row
+from stillhouse.data import shards
+from stillhouse.data.execution import Inline, run_sharded
+from stillhouse.data.history import stored_outcomes, trace_row
 from stillhouse.data.prepare import build_steps, prepare_rows
+from stillhouse.data.readers import build_rows
+from stillhouse.data.shards import read_shards, write_shards
 from stillhouse.recipes.rows import Prepare
 
 
@@ -84,3 +91,49 @@ def test_the_steps_of_a_recipe_tell_of_every_row_what_prepare_did():
         else:
             assert last.detail == f"dealt to the part {parts[row.row_id]}"
     assert set(dropped.values()) == {"empty prompt", "duplicate"}
+
+
+def test_what_steps_wrote_down_tells_of_every_row_what_they_did(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_ROWS", 100)
+    rows = list(build_rows((f"t:{place}", {"n": place}) for place in range(60)))
+    write_shards(tmp_path / "0", rows, len(rows))
+    steps = [Toy(1), Toy(2), Toy(3)]
+    known = {row.row_id for row in rows}
+    for place, step in enumerate(steps):
+        out = tmp_path / str(place + 1)
+        run_sharded(step, tmp_path / str(place), out, Inline())
+        known |= {row.row_id for row in read_shards(out)}
+    stored = [
+        (step.name, partial(stored_outcomes, tmp_path / str(place + 1)))
+        for place, step in enumerate(steps)
+    ]
+    rows = list(read_shards(tmp_path / "0"))
+
+    outcomes = set()
+    for row_id in known:
+        told, again = (trace_row(rows, way, row_id) for way in (stored, named(*steps)))
+        assert told.row == again.row
+        assert row_id in {told.row.row_id, *told.descendants} | {
+            one.row_id for one in told.accounts
+        }
+        assert sorted(told.descendants) == sorted(again.descendants)
+        assert sorted(map(repr, told.accounts)) == sorted(map(repr, again.accounts))
+        outcomes |= {one.outcome for one in told.accounts}
+    assert outcomes == {"changed", "made", "dropped", "merged", "deferred"}
+
+
+def test_a_row_tells_who_was_merged_into_it():
+    class Merging:
+        name, version, kind = "merging", 1, "map"
+
+        def process(self, batch):
+            return [Keep(batch[0]), *(Merge(row, batch[0].row_id) for row in batch[1:])]
+
+    rows = [_row(name) for name in "abc"]
+
+    told = trace_row(rows, named(Merging()), "a")
+
+    assert [(one.row_id, one.outcome, one.detail) for one in told.accounts] == [
+        ("a", "kept", ""), ("b", "merged", "into a"), ("c", "merged", "into a"),
+    ]  # fmt: skip
+    assert [one.row_id for one in trace_row(rows, named(Merging()), "b").accounts] == ["b"]

@@ -82,11 +82,15 @@ def test_what_a_prompt_gets_does_not_depend_on_its_neighbours(family, tokenizer,
 def test_the_models_own_defaults_do_not_leak_in(tokenizer, prompts):
     model = build("llama", tokenizer, seed=7)
     stopping = Stopping(frozenset({tokenizer.eos_id}), tokenizer.pad_id)
-    before = plain(generate_ids(model, prompts, GREEDY, stopping))
-    own = GenerationConfig(repetition_penalty=9.0, no_repeat_ngram_size=1, do_sample=True)
+    hot = Sampling(12, temperature=2.0)
+    before = [plain(generate_ids(model, prompts, one, stopping)) for one in (GREEDY, hot)]
+    own = GenerationConfig(
+        repetition_penalty=9.0, no_repeat_ngram_size=1, do_sample=True, top_p=0.01, min_p=0.5
+    )
     model.generation_config = own
 
-    assert plain(generate_ids(model, prompts, GREEDY, stopping)) == before
+    after = [plain(generate_ids(model, prompts, one, stopping)) for one in (GREEDY, hot)]
+    assert after == before
     assert model.generation_config is own
 
 

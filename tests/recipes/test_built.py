@@ -105,7 +105,6 @@ def test_what_is_built_is_not_named(changes):
             "student.scratch.tokenizer",
             "trained",
         ),
-        ({"prepare__steps": [{"name": "augment"}]}, "prepare.steps", "augment"),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
         ({"evaluate__metrics": ["embedding_distance"]}, "evaluate.metrics", "embedding_distance"),
         ({"gate__rules": [{"metric": "embedding_distance", "at_least": 0.1}]}, "gate.rules.metric",
@@ -130,11 +129,6 @@ def test_what_is_not_built_is_named_once_with_key_and_value(changes, key, value)
 @pytest.mark.parametrize("section", ["serve", "monitor"])
 def test_an_empty_service_section_asks_for_nothing(section):
     assert not_built(recipe(**{section: {}})) == []
-
-
-def test_the_same_step_twice_is_named_once():
-    steps = [{"name": "augment"}, {"name": "augment", "words_per_typo": 5}]
-    assert [one.value for one in not_built(recipe(prepare__steps=steps))] == ["augment"]
 
 
 def test_a_finding_never_changes():

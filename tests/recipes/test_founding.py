@@ -70,7 +70,7 @@ def test_every_teacher_may_train_another_model(name):
                 "student.hub", "gate.rules.against", "export.formats", "serve",
             },
         ),
-        ("accounting-qa", {"prepare.steps"}),
+        ("accounting-qa", set()),
         (
             "prompt-transform",
             {

@@ -111,6 +111,13 @@ def test_code_that_comes_with_a_model_is_told_of():
     assert cautions(load_recipe("quickstart").recipe) == ()
 
 
+@pytest.mark.parametrize(("weight", "kl"), [(0.02, "forward_kl"), (0.95, "reverse_kl"), (0.1, "")])
+def test_a_jsd_that_is_next_to_nothing_is_told_with_what_it_tends_to(weight, kl):
+    changes = ["train.weights={jsd: 1.0}", f"train.loss_options.jsd_weight={weight}"]
+    said = cautions(load_recipe("quickstart", changes).recipe)
+    assert [kl in one and f"{weight:g}" in one for one in said] == [True] * bool(kl)
+
+
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "little-memory.md"
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 

@@ -264,8 +264,11 @@ def rich_report() -> RunReport:
     flow = (
         FlowStep(step="clean", rows_in=10003, rows_out=9911, changed=2210,
                  dropped={"empty": 61, "not the language": 31}),
-        FlowStep(step="dedup", rows_in=9911, rows_out=8744,
-                 dropped={"exact duplicate": 402, "near duplicate": 765}),
+        FlowStep(step="pair_with", rows_in=9911, rows_out=11911, emitted=2000),
+        FlowStep(step="merge_near_duplicates", rows_in=11911, rows_out=9744, merged=2167),
+        FlowStep(step="rephrase", rows_in=9744, rows_out=8744, changed=3100,
+                 dropped={"lost a number": 402, "far in meaning": 400},
+                 deferred={"rate limited": 198}, notes={"question worded by an engine": 3100}),
         FlowStep(step="decontaminate", rows_in=8744, rows_out=8702, dropped={"in the holdout": 42}),
         FlowStep(step="token limit", rows_in=8702, rows_out=8412, dropped={"too long": 290}),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from stillhouse.report import charts, curves
-from stillhouse.report.content import Curve, Estimate, FlowStep, MetricRow, StageRow
+from stillhouse.report.content import Curve, Estimate, MetricRow, StageRow
 from stillhouse.report.svg import element, round_scale
 
 NAN = math.nan
@@ -133,18 +133,6 @@ def test_an_interval_plot_draws_only_what_was_measured(estimate, num_marks, num_
     assert row.count('class="mark') == num_marks
     assert row.count('class="whisker') == num_whiskers
     assert "nan" not in row
-
-
-def test_bars_of_the_row_flow_share_one_scale():
-    steps = [FlowStep(step="a", rows_in=200, rows_out=150, dropped={"x": 10, "y": 40}),
-             FlowStep(step="b", rows_in=150, rows_out=150)]  # fmt: skip
-    widest = charts.widest_count(steps)
-
-    widths = re.findall(r'width="([\d.]+)%"', charts.flow_bar(steps[0], widest))
-
-    assert widths[1:] == ["75", "25"]
-    assert charts.drop_reasons(steps[0]) == [("y", 40), ("x", 10)]
-    assert "width" in charts.flow_bar(FlowStep(step="c", rows_in=0, rows_out=0), 0)
 
 
 def test_costs_of_stages_leave_out_what_is_not_known():

@@ -16,9 +16,11 @@ from stillhouse.data.history import stored_outcomes, trace_row
 from stillhouse.data.shards import read_rows_of
 from stillhouse.models.hub import Hub
 from stillhouse.recipes.compute import Host, ResolvedCompute
+from stillhouse.recipes.rates import Rates
 from stillhouse.runner.encoders import dtype_of_encoders, find_encoders
 from stillhouse.runner.opening import open_recipe
 from stillhouse.runner.preview import preview
+from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.resolve import resolve
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import stage_function
@@ -149,7 +151,14 @@ def test_a_look_at_a_recipe_asks_no_model(recipe, monkeypatch):
         {"name": "drop_outliers", "suspects": "drop"},
     )
 
-    assert len(preview(resolve(*open_recipe(str(path)))).examples) == 13
+    resolved = resolve(*open_recipe(str(path)))
+    seen = preview(resolved)
+    assert len(seen.examples) == 13
+    pricer = Pricer(resolved, seen, Rates.guessed(1e11))
+    costs = {one.key: pricer.price(one) for one in resolved.plan.instances if one.stage == "step"}
+    plain, by_model = costs["step@clean"], costs["step@drop_outliers"]
+    assert by_model.seconds > costs["step@drop_outliers-2"].seconds + 5 > plain.seconds + 5
+    assert by_model.memory_bytes > plain.memory_bytes + 500e6
 
 
 def test_a_model_of_the_hub_is_fetched_with_its_pooling_and_not_its_weights(
@@ -211,7 +220,7 @@ def test_a_missing_package_is_named_with_its_extra(recipe, monkeypatch, step, pa
         ({"by": "bert"}, "tfidf"),
         ({"score": "glosh"}, "score glosh needs vectors of a model"),
         ({"min_cluster_size": 5}, "score knn has no use for min_cluster_size"),
-        ({"by": MINILM, "score": "glosh", "alike": 0.5}, "score glosh has no use for alike"),
+        ({"by": MINILM, "score": "glosh", "alike": 0.4}, "score glosh has no use for alike"),
         ({"at_most": 1.5}, "at_most"),
     ],
 )

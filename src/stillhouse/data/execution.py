@@ -167,6 +167,17 @@ def run_sharded(
     return count
 
 
+def forget_waiting(out: Path) -> None:
+    """Let the next run do those shards again in which rows wait for an answer.
+
+    Args:
+        out: what `run_sharded` wrote.
+    """
+    for path in (out / COUNTS).iterdir():
+        if _read_count(path).deferred:
+            path.unlink()
+
+
 def sorted_by_place(results: Iterator[tuple[int, R]]) -> list[tuple[int, R]]:
     """Results in the order of their arguments."""
     return sorted(results, key=lambda result: result[0])

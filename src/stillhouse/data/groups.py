@@ -11,6 +11,9 @@ from stillhouse.data.drafts import Draft
 from stillhouse.data.paths import value_at
 
 _DIGEST_LENGTH = 20
+REWORDED_FROM = "reworded_from"
+"""The field of a row that asked what another asks before it was written in other words: the root of
+that other row."""
 NONE_NEAR: Mapping[str, str] = MappingProxyType({})
 
 
@@ -20,8 +23,9 @@ def group_drafts(
     """The group of every row, named by what its rows ask or share, never by their place or id.
 
     Rows are together when they ask the same, whatever the system message; when they come from
-    the same row; when they share a value of every `group_by` field; or when they say nearly the
-    same. Rows where all of those fields are empty are not together.
+    the same row, or asked the same before a step wrote it in other words; when they share a value
+    of every `group_by` field; or when they say nearly the same. Rows where all of those fields are
+    empty are not together.
 
     Args:
         drafts: rows with their prompts.
@@ -53,6 +57,8 @@ def _keys(draft: Draft, group_by: Sequence[str]) -> Iterator[str]:
     asked = [turn.as_list() for turn in draft.prompt_key]
     yield _key("prompt", asked)
     yield _key("root", draft.root_id or draft.row_id)
+    if source := draft.fields.get(REWORDED_FROM):
+        yield _key("root", source)
     values = [value_at(draft, path, "prepare.split.group_by") for path in group_by]
     if any(value not in (None, "") for value in values):
         yield _key("group", values)

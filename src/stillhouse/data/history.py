@@ -61,7 +61,8 @@ def trace_row(
         row_id: of a collected row, or of one that a step made of it.
 
     Returns:
-        Every step's outcome up to the last; None where there is no such row.
+        Every step's outcome up to the last, those of rows that were merged into it among them;
+        None where there is no such row.
     """
     origin = {row.row_id: row.row_id for row in rows}
     seen: list[tuple[str, Outcome]] = []
@@ -80,7 +81,8 @@ def trace_row(
     inputs = {row.row_id: row for row in rows}
     accounts = []
     for name, outcome in seen:
-        if origin[outcome.row.row_id] == root:
+        stands_for_it = isinstance(outcome, Merge) and origin.get(outcome.into) == root
+        if origin[outcome.row.row_id] == root or stands_for_it:
             before = inputs[outcome.row.row_id]
             accounts.append(_account(name, before, outcome))
         inputs |= {row.row_id: row for row in _rows_after(outcome)}
@@ -102,12 +104,13 @@ def stored_outcomes(folder: Path, before: Sequence[Row]) -> list[Outcome]:
     made: dict[str, list[Row]] = {}
     found: list[Outcome] = []
     for row in read_shards(folder):
-        parent = next((name for name in row.parent_ids if name in known), "")
-        if row.row_id in known or not parent:
-            found.append(Keep(row))
-        else:
+        parents = (row.row_id, *row.parent_ids)
+        parent = next((name for name in parents if name in known), "")
+        if parent:
             made.setdefault(parent, []).append(row)
-    found += [Emit(known[parent], tuple(rows)) for parent, rows in made.items()]
+    for parent, rows in made.items():
+        is_kept = len(rows) == 1 and rows[0].row_id == parent
+        found.append(Keep(rows[0]) if is_kept else Emit(known[parent], tuple(rows)))
     for path in shard_paths(folder / ENDED):
         found += read_ended(path)
     return found

@@ -6,7 +6,12 @@ import re
 from dataclasses import dataclass
 
 _NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*(?!\w)")
-_NEGATION = re.compile(r"\b(?:no|not|never|none|neither|nor|cannot|\w+n['’]?t)\b", re.IGNORECASE)
+# `amount` and `account` end like `isnt`, so that without its apostrophe a denial is known by name.
+_NEGATION = re.compile(
+    r"\b(?:no|not|never|none|neither|nor|cannot|\w+n['’]t|"
+    r"(?:is|are|was|were|do|does|did|has|have|had|would|could|should|must|wo|ca|ai)nt)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rensa import RMinHash  # type: ignore[import-untyped,unused-ignore]
+from rensa import (  # type: ignore[import-untyped,unused-ignore]
+    RMinHash,
+    RMinHashDigestMatrix,
+    RMinHashLSH,
+)
 
 from stillhouse.data.meaning import claims_of
 from stillhouse.data.words import words_of
@@ -85,7 +89,7 @@ def shingle(names: Sequence[str], texts: Sequence[str], group_words: int) -> Shi
         Small beside the texts.
     """
     groups = [_groups(text, group_words) for text in texts]
-    sets = [np.unique(np.array(one, np.uint64)) for one in RMinHash.hash_token_sets(groups)]
+    sets = [np.sort(np.fromiter({*one}, np.uint64)) for one in RMinHash.hash_token_sets(groups)]
     return Shingled(
         tuple(names),
         np.concatenate([*sets, np.empty(0, np.uint64)]),
@@ -167,7 +171,7 @@ def find_near(
     """
     if not len(wanted) or not len(others):
         return {}
-    bands_NB = band_hashes(texts)
+    bands_NB = band_hashes(texts, np.arange(len(texts.names)))
     orders = np.argsort(bands_NB[others], axis=0, kind="stable")
     ordered = np.take_along_axis(bands_NB[others], orders, axis=0)
     first, last = (
@@ -207,8 +211,29 @@ def _same_or_near(texts: Shingled) -> Iterator[tuple[int, int]]:
         if first != place:
             yield first, place
     different = np.array([*firsts.values()], np.int64)
-    for one, other in _candidates(band_hashes(texts)[different]):
-        yield int(different[one]), int(different[other])
+    near = different[_shares_a_band(texts, different)]
+    for one, other in _candidates(band_hashes(texts, near)):
+        yield int(near[one]), int(near[other])
+
+
+def _shares_a_band(texts: Shingled, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each of some texts agrees in a band with another; claims are not looked at.
+
+    Most agree with none, and their sketches never become numbers of Python.
+    """
+    if not len(places):
+        return np.zeros(0, np.bool_)
+    index = RMinHashLSH(threshold=0.5, num_perm=BANDS * BAND_ROWS, num_bands=BANDS)
+    return np.array(index.query_duplicate_flags_matrix_one_shot(_sketches(texts, places)), np.bool_)
+
+
+def _sketches(texts: Shingled, places: NDArray[np.int64]) -> RMinHashDigestMatrix:
+    """The sketches of some texts."""
+    sets = [texts.of(place) for place in places.tolist()]
+    ends = np.cumsum([0, *map(len, sets)])
+    return RMinHash.digest_matrix_from_flat_token_hashes(
+        np.concatenate(sets), ends.astype(np.uint64), BANDS * BAND_ROWS, 0
+    )
 
 
 def _candidates(bands_NB: Hashes) -> Iterator[tuple[int, int]]:
@@ -231,23 +256,14 @@ def _pairs(bucket: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield before, place
 
 
-def band_hashes(texts: Shingled) -> Hashes:
-    """(N, B) one hash for each band of each text, mixed with its claims."""
-    count = len(texts.names)
-    found = np.empty((count, BANDS), np.uint64)
-    starts = np.concatenate([[0], texts.ends])
-    for first in range(0, count, _SKETCHED_AT_ONCE):
-        last = min(count, first + _SKETCHED_AT_ONCE)
-        offsets = starts[first : last + 1]
-        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-            texts.hashes[offsets[0] : offsets[-1]],
-            (offsets - offsets[0]).astype(np.uint64),
-            BANDS * BAND_ROWS,
-            0,
-        )
-        sketches_NK = np.array(matrix.to_rows(), np.uint64)
-        mixed = np.repeat(texts.claims[first:last, None], BANDS, axis=1)
+def band_hashes(texts: Shingled, places: NDArray[np.int64]) -> Hashes:
+    """(N, B) one hash for each band of each of some texts, mixed with its claims."""
+    found = np.empty((len(places), BANDS), np.uint64)
+    for first in range(0, len(places), _SKETCHED_AT_ONCE):
+        some = places[first : first + _SKETCHED_AT_ONCE]
+        sketches_NK = np.array(_sketches(texts, some).to_rows(), np.uint64)
+        mixed = np.repeat(texts.claims[some, None], BANDS, axis=1)
         for row in range(BAND_ROWS):
             mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + sketches_NK[:, row::BAND_ROWS]
-        found[first:last] = mixed
+        found[first : first + len(some)] = mixed
     return found

@@ -11,6 +11,8 @@ import numpy as np
 
 from stillhouse.data.near_duplicates import Alike, Hashes, band_hashes, overlap_of, shingle
 
+_FIRST = np.zeros(1, np.int64)
+
 
 @dataclass(slots=True)
 class NearIndex:
@@ -32,7 +34,7 @@ class NearIndex:
         own = one.of(0)
         met = {
             name
-            for place in enumerate(band_hashes(one)[0].tolist())
+            for place in enumerate(band_hashes(one, _FIRST)[0].tolist())
             for name in self._bands.get(place, ())
         }
         shared = [(overlap_of(own, self._sets[name]), name) for name in sorted(met)]
@@ -43,5 +45,5 @@ class NearIndex:
         """Remember a text under a name."""
         one = shingle([name], [text], self.group_words)
         self._sets[name] = np.array(one.of(0))
-        for place in enumerate(band_hashes(one)[0].tolist()):
+        for place in enumerate(band_hashes(one, _FIRST)[0].tolist()):
             self._bands.setdefault(place, []).append(name)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from stillhouse.core.errors import AccountingError
-from stillhouse.core.rows import Drop, Keep, Outcome, Row
+from stillhouse.core.rows import Defer, Drop, Keep, Outcome, Row
 from stillhouse.data.neighbours import MakeVectors, dense
 from stillhouse.data.outliers import Scored, score_by_density, score_by_neighbours
 from stillhouse.data.semantic import Looked, texts_of
@@ -55,11 +55,12 @@ class Verdict:
     """What a judge said of a suspect.
 
     Attributes:
-        ruling: `open` where it could not be asked; then the recipe says what becomes of it.
+        ruling: `open` where it said nothing of use; then the recipe says what becomes of it.
+            `waits` where no answer came, for the reason that is said: a later run asks again.
         said: in words, for the record.
     """
 
-    ruling: Literal["keep", "drop", "open"]
+    ruling: Literal["keep", "drop", "open", "waits"]
     said: str = ""
 
 
@@ -202,6 +203,8 @@ class OutlierStep:
         found = decision.get(text) if isinstance(text, str) else None
         if found is None:
             return Keep(row, ("without words",))
+        if found.verdict is not None and found.verdict.ruling == "waits":
+            return Defer(row, found.verdict.said)
         if found.why and self._drops(found):
             return Drop(row, self._reason(found), self._evidence(found))
         scored = {f"{self.wanted.field}_outlier_score": round(found.score, 4)}

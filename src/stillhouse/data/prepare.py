@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Ended, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
+from stillhouse.data.augment import MEASURED, AugmentStep, CheckVersionsStep, as_rows
 from stillhouse.data.conversations import NO_DOMAINS, build_shaper
 from stillhouse.data.domains import DomainStep
 from stillhouse.data.drafts import Draft, drafts_of
@@ -17,8 +19,6 @@ from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
 from stillhouse.data.votes import Votes, votes_of
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
-
-_MEASURED = ("validation", "holdout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Prepared:
         made: rows that a step made, as they were when it made them.
         measured: cleaned rows of the examples of validation and holdout, in the same order.
         votes: of the examples that people voted on, by their names.
+        versions: the training rows in their several versions, where the recipe wants some.
         cuttable: from where to where in its last turn an example may be cut, by its name; empty
             where the recipe names no field.
     """
@@ -42,6 +43,7 @@ class Prepared:
     made: list[Row]
     measured: list[Row]
     votes: dict[str, Votes]
+    versions: list[Row]
     cuttable: dict[str, tuple[int, int]]
 
 
@@ -49,6 +51,7 @@ def prepare_rows(
     rows: Iterable[Row],
     prepare: Prepare,
     domains: Mapping[str, Domain] = NO_DOMAINS,
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
 ) -> Prepared:
     """Examples of the rows, dealt out to the parts.
 
@@ -56,6 +59,7 @@ def prepare_rows(
         rows: collected rows with their columns selected, the named steps done.
         prepare: the recipe's section.
         domains: of the recipe, by name.
+        engines: that write versions of training rows, by their key below the step `augment`.
 
     Returns:
         Examples, dropped rows and counts. Only validation and holdout carry the reference;
@@ -69,7 +73,7 @@ def prepare_rows(
     _check_ids_differ(collected)
     current, dropped, counts = collected, list[Ended](), list[StepCount]()
     made, known = list[Row](), {row.row_id for row in collected}
-    for step in build_steps(prepare, domains):
+    for step in build_steps(prepare, domains, engines):
         if not current:
             raise _nothing_left(len(collected), dropped)
         current, drops, count = run_step(step, current)
@@ -79,38 +83,55 @@ def prepare_rows(
         counts.append(count)
     check_balance(counts, len(collected), len(current))
     drafts = drafts_of(current)
-    measured = [draft for draft in drafts if draft.part in _MEASURED]
+    measured = [draft for draft in drafts if draft.part in MEASURED]
     examples = [_example(draft) for draft in drafts]
     votes = _votes(drafts, prepare.votes)
     cuttable = {draft.row_id: draft.cuttable for draft in drafts if draft.cuttable}
-    return Prepared(examples, dropped, counts, made, [*measured], votes, cuttable)
+    versions = as_rows(drafts)
+    return Prepared(examples, dropped, counts, made, [*measured], votes, versions, cuttable)
 
 
 def build_steps(
     prepare: Prepare,
     domains: Mapping[str, Domain] = NO_DOMAINS,
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
 ) -> list[Step]:
     """The steps of a recipe's `prepare`, in order.
 
     Args:
         prepare: the recipe's section.
         domains: as in `prepare_rows`.
+        engines: as in `prepare_rows`.
 
     Returns:
-        clean, domains where the recipe has some, shape, drop, dedup, split.
+        clean, domains where the recipe has some, shape, drop, dedup, split, and the versions of
+        training rows where it wants some.
 
     Raises:
         InputError: a template that cannot be parsed.
     """
     dealt = [DomainStep(prepare.domain_field or "", tuple(domains))] if domains else []
+    shape = build_shaper(prepare, domains)
     return [
         *([] if prepare.clean.is_off else [CleanStep(prepare.clean)]),
         *dealt,
-        ShapeStep(build_shaper(prepare, domains)),
+        ShapeStep(shape),
         DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
         DedupStep(prepare.drop),
         SplitStep(prepare.split),
+        *_versions(prepare, shape, engines),
     ]
+
+
+def _versions(
+    prepare: Prepare, shape: Callable[[Row], Draft], engines: Mapping[str, AskedEngine]
+) -> list[Step]:
+    wanted = prepare.augment
+    if wanted is None:
+        return []
+    writers = {place.removeprefix("engines."): engine for place, engine in engines.items()}
+    is_asked = all(version in writers and writers[version].is_real for version in wanted.engines)
+    return [AugmentStep(wanted, shape, writers), CheckVersionsStep(is_asked)]
 
 
 def _votes(drafts: Sequence[Draft], field: str | None) -> dict[str, Votes]:
@@ -133,7 +154,7 @@ def _example(draft: Draft) -> Example:
         part=draft.part,
         prompt=draft.prompt,
         answer=None if is_unlabelled else draft.answer,
-        reference=draft.reference if draft.part in _MEASURED else None,
+        reference=draft.reference if draft.part in MEASURED else None,
         group=draft.group,
         domain=draft.domain,
     )

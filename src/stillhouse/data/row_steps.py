@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
+from stillhouse.data.asking import AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.decontamination import DecontaminateStep
 from stillhouse.data.duplicate_classes import ReportDuplicatesStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.option_match import Embed
+from stillhouse.data.outlier_judge import OutlierJudge
 from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.require import RequireStep
 from stillhouse.data.semantic import MergeSemanticStep
 from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
@@ -29,6 +32,7 @@ from stillhouse.recipes.data_steps import (
     PairWith,
 )
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.rewording import Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.text_steps import (
     Decontaminate,
@@ -47,19 +51,20 @@ class Aids:
         base: what the path of a file that a step names is relative to.
         against: digest of the file that a `decontaminate` step names.
         encode: the model that compares texts; None where the settings name none.
+        engines: that it asks, by their key below it; a step that has none keeps to its rule.
     """
 
     paired: Sequence[Setting] = ()
     base: str = ""
     against: str = ""
     encode: Embed | None = None
+    engines: Mapping[str, AskedEngine] = field(default_factory=dict)
 
 
 NO_AIDS = Aids()
 
 _PLAIN: dict[type, Callable[[Any], Step]] = {
     DropWhere: DropWhereStep,
-    ConvertBlanks: ConvertBlanksStep,
     MergeNearDuplicates: MergeStep,
     Require: RequireStep,
     ReportDuplicates: ReportDuplicatesStep,
@@ -68,6 +73,18 @@ _PLAIN: dict[type, Callable[[Any], Step]] = {
     FindInstructions: InstructionStep,
 }
 """Steps that need their settings and nothing else."""
+
+_ASKING: dict[type, Callable[[Any, Aids], Step]] = {
+    ConvertBlanks: lambda wanted, aids: ConvertBlanksStep(wanted, [*aids.engines.values()]),
+    ConvertChoices: lambda wanted, aids: ConvertChoicesStep(
+        wanted, aids.encode, [*aids.engines.values()]
+    ),
+    DropOutliers: lambda wanted, aids: OutlierStep(
+        wanted, aids.encode or tfidf, next(map(OutlierJudge, aids.engines.values()), None)
+    ),
+    Rephrase: lambda wanted, aids: RephraseStep(wanted, [*aids.engines.values()], aids.encode),
+}
+"""Steps that may ask engines."""
 
 
 def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
@@ -78,7 +95,7 @@ def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
         aids: what it may need besides.
 
     Returns:
-        Picklable, so that other processes can do it.
+        Picklable, so that other processes can do it, where no engine is asked.
 
     Raises:
         NotBuiltError: this version cannot do it.
@@ -86,17 +103,16 @@ def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
     plain = _PLAIN.get(type(wanted))
     if plain:
         return plain(wanted)
+    asking = _ASKING.get(type(wanted))
+    if asking:
+        return asking(wanted, aids)
     match wanted:
         case PairWith():
             return PairStep(wanted, aids.paired)
         case Decontaminate():
             return DecontaminateStep(wanted, aids.base, aids.against)
-        case ConvertChoices():
-            return ConvertChoicesStep(wanted, aids.encode)
         case MergeSemanticDuplicates():
             return MergeSemanticStep(wanted, aids.encode or tfidf)
-        case DropOutliers():
-            return OutlierStep(wanted, aids.encode or tfidf)
         case _:
             raise NotBuiltError(
                 f"prepare.steps asks for {wanted.name!r}, which is not built yet",

@@ -20,6 +20,7 @@ from stillhouse.export.llama_cpp_order import GgufReport, LlamaCppOrder, Sources
 from stillhouse.export.merge import merge_student, write_adapter, write_merged
 from stillhouse.export.model_card import CardFacts, write_model_card
 from stillhouse.export.parity import ParityReport, check_merge, check_reload
+from stillhouse.export.version_info import VersionFacts, write_version_info
 from stillhouse.models.load import PLAIN, LoadOptions
 from stillhouse.tokens.files import copy_tokenizer
 
@@ -43,6 +44,7 @@ class Student:
         options: how `model` was loaded.
         weights_folder: where the weights under the adapter lie here, for the mark beside it.
         llama_cpp: what is written for llama.cpp and Ollama.
+        version: where the bundle comes from.
     """
 
     model: PreTrainedModel | PeftModel
@@ -53,6 +55,7 @@ class Student:
     options: LoadOptions = PLAIN
     weights_folder: Path | None = None
     llama_cpp: LlamaCppOrder | None = None
+    version: VersionFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def export_student(
         if student.llama_cpp:
             gguf = _for_llama_cpp(student, merged, folder, formats)
         write_model_card(student.facts, tuple(formats), folder)
+        write_version_info(student.version, folder, gguf)
     names = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {path.relative_to(folder).as_posix(): digest_file(path) for path in names}
     return ExportReport(tuple(formats), tuple(parity), files, gguf)

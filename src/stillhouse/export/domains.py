@@ -14,6 +14,7 @@ from stillhouse.core.hashing import digest_file
 from stillhouse.export.bundle import BASE, ExportReport
 from stillhouse.export.model_card import CardFacts, write_model_card
 from stillhouse.export.parity import ParityReport
+from stillhouse.export.version_info import VersionFacts, write_version_info
 from stillhouse.models.fingerprint import BASE_MARK
 from stillhouse.models.load import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from stillhouse.models.source import read_header
@@ -34,6 +35,7 @@ class DomainStudent:
             an adapter's folder in the bundle.
         facts: for the model card.
         base_folder: the base where nobody else has it; shipped as `base`.
+        version: where the bundle comes from.
     """
 
     adapters: Mapping[str, Path]
@@ -42,6 +44,7 @@ class DomainStudent:
     base: str
     facts: CardFacts
     base_folder: Path | None = None
+    version: VersionFacts | None = None
 
 
 def export_domains(student: DomainStudent, folder: Path) -> ExportReport:
@@ -64,6 +67,7 @@ def export_domains(student: DomainStudent, folder: Path) -> ExportReport:
         if student.base_folder:
             shutil.copytree(student.base_folder, folder / BASE, copy_function=shutil.copyfile)
         write_model_card(student.facts, (FORMAT,), folder)
+        write_version_info(student.version, folder)
     parity = tuple(_check(source, folder / FORMAT / name)
                    for name, source in student.adapters.items())  # fmt: skip
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

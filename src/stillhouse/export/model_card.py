@@ -78,6 +78,19 @@ _USES = {
         "from peft import PeftModel\n\n"
         'model = PeftModel.from_pretrained(base_model, "adapter")\n```'
     ),
+    "gguf": (
+        "`gguf/` holds the whole student for llama.cpp, one file for each kind of weights:\n\n"
+        "```bash\nllama-server -m gguf/NAME.gguf --jinja\n```"
+    ),
+    "gguf_adapter": (
+        "`gguf/NAME-adapter.gguf` is the adapter for llama.cpp, to be put on the model that the "
+        "student started from; `stillhouse.weights.sha256` in it names those weights:\n\n"
+        "```bash\nllama-server -m BASE.gguf --lora gguf/NAME-adapter.gguf --jinja\n```"
+    ),
+    "modelfile": (
+        "`gguf/Modelfile` tells Ollama of it:\n\n"
+        "```bash\ncd gguf && ollama create NAME -f Modelfile\n```"
+    ),
     "adapters_kd": (
         "`adapters_kd/` holds one adapter for each domain, to be put on the model that all of them "
         "started from (`base/`, where nobody else has that one); `kd_config.json` beside an "

@@ -79,21 +79,22 @@ def turn_texts(template: Template, prompts: Iterable[Sequence[Message]], bos: st
     Raises:
         ModelError: the template does more; names a conversation that would be written otherwise.
     """
-    found = _find(template)
+    found = _find(template, bos)
     for messages in (*_conversations(found.has_system), *prompts):
-        wanted, written = template.prompt_text(messages), found.prompt(messages)
+        wanted, written = template.prompt_text(messages), bos + found.prompt(messages)
         if wanted != written:
             raise _irregular(messages, wanted, written)
-    return _without(found, bos)
+    return found
 
 
-def _find(template: Template) -> TurnTexts:
+def _find(template: Template, bos: str) -> TurnTexts:
     user, bot, system = (_MARKS[role] for role in ("user", "assistant", "system"))
     turn, answer = Message("user", user), Message("assistant", bot)
-    start, last = _split(template, [turn], [user])
+    opening, last = _split(template, [turn], [user])
     first, middle, between, end = _split(template, [turn, answer, turn], [user, bot, user])
-    if (first, end) != (start, last):
-        raise _irregular([turn, answer, turn], start + end, first + last)
+    if (first, end) != (opening, last):
+        raise _irregular([turn, answer, turn], opening + end, first + last)
+    start = opening.removeprefix(bos)
     behind_user = _common_start([last, middle])
     ends = [start, between]
     opened: list[str] = []
@@ -106,7 +107,7 @@ def _find(template: Template) -> TurnTexts:
     before = {"user": before_user, "assistant": middle.removeprefix(behind_user)}
     behind = {"user": behind_user, "assistant": between.removesuffix(before_user)}
     if opened:
-        before = {"system": opened[0], **before}
+        before = {"system": opened[0].removeprefix(bos), **before}
         behind["system"] = opened[1].removesuffix(before_user)
     return TurnTexts(
         start.removesuffix(before_user),
@@ -141,23 +142,6 @@ def _conversations(has_system: bool) -> list[list[Message]]:
             if has_system:
                 found.append([Message("system", contents[5]), *turns])
     return found
-
-
-def _without(texts: TurnTexts, bos: str) -> TurnTexts:
-    """The texts without the token that a server writes first by itself."""
-    if not bos:
-        return texts
-    before = dict(texts.before)
-    if "system" in before:
-        before["system"] = before["system"].removeprefix(bos)
-    opening = texts.opening.removeprefix(bos)
-    if not texts.opening.startswith(bos):  # then it stands before the first user turn
-        raise ModelError(
-            f"the template does not write {bos!r} at the start of a conversation alone, but the "
-            "tokenizer's rules do",
-            "ask the student through llama.cpp's server, which reads its own template",
-        )
-    return TurnTexts(opening, before, texts.behind, texts.answer, texts.has_system)
 
 
 def _common_ending(texts: Sequence[str]) -> str:

@@ -91,8 +91,10 @@ class TextEncoder:
 
     def _make(self, texts: Sequence[str]) -> NDArray[np.float32]:
         model = _load(self.folder, self.device, self.dtype)
+        # Half of a surrogate pair is no character that a tokenizer could take.
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
         vectors = model.encode(
-            list(texts), batch_size=_BATCH, show_progress_bar=False, convert_to_numpy=True
+            readable, batch_size=_BATCH, show_progress_bar=False, convert_to_numpy=True
         ).astype(np.float32)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))

@@ -17,7 +17,6 @@ from stillhouse.recipes.metric_names import (
     is_measured,
 )
 from stillhouse.recipes.models import ModelSource
-from stillhouse.recipes.rows import Prepare
 from stillhouse.recipes.schema import Recipe
 
 METRICS = frozenset(FIXED) - WAITING
@@ -110,10 +109,6 @@ def _production_rules(recipe: Recipe) -> list[str]:
     return [rule.metric for rule in rules if rule.against == "production"]
 
 
-def _unbuilt_steps(prepare: Prepare) -> list[str]:
-    return [step.name for step in prepare.steps if step.name == "augment"]
-
-
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
@@ -135,7 +130,6 @@ _TABLE: tuple[_Row, ...] = (
         lambda r: ["trained"] if r.reader == "teacher" and _learns_a_tokenizer(r) else [],
         "the student reads with the teacher's tokenizer; remove the key",
     ),
-    _Row("prepare.steps", lambda r: _unbuilt_steps(r.prepare), "no such step is built yet"),
     _Row(
         "train.mode",
         lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],

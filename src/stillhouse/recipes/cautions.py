@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from stillhouse.recipes.schema import Recipe
 
 _DELETES = (
@@ -9,15 +11,31 @@ _DELETES = (
     "_ . , ; : ! ? \" ' ( ) -, so also $ % / = + & @ # * and all currency signs, takes the accents "
     "off letters, and deletes every letter of other scripts; the report counts the rows for each"
 )
+_SMALL_JSD = 0.1
+"""measured: logits of normal noise, 1,000 ids: the gradient's norm is 0.38 and 0.43 of that at 0.5
+with a weight of 0.1 and 0.9, 0.21 and 0.24 with 0.05 and 0.95, 0.04 and 0.05 with 0.01 and 0.99."""
 
 
 def cautions(recipe: Recipe) -> tuple[str, ...]:
     """One sentence each; empty for most recipes."""
     deletes = [_DELETES] if recipe.prepare.clean.normalize == "ascii" else []
-    foreign_code = [
-        f"{name}: the Python code that comes with {source.hub or source.path} is run with your "
-        "rights, because trust_remote_code says so"
-        for name, source in (("teacher", recipe.teacher), ("student", recipe.student))
-        if source.trust_remote_code
-    ]
-    return (*deletes, *foreign_code)
+    return (*deletes, *_foreign_code(recipe), *_small_terms(recipe))
+
+
+def _foreign_code(recipe: Recipe) -> Iterator[str]:
+    for name, source in (("teacher", recipe.teacher), ("student", recipe.student)):
+        if source.trust_remote_code:
+            yield (
+                f"{name}: the Python code that comes with {source.hub or source.path} is run with "
+                "your rights, because trust_remote_code says so"
+            )
+
+
+def _small_terms(recipe: Recipe) -> Iterator[str]:
+    weight = recipe.train.loss_options.jsd_weight
+    nearest, kl = min((weight, "forward_kl"), (1.0 - weight, "reverse_kl"))
+    if recipe.train.weights.jsd and nearest < _SMALL_JSD:
+        yield (
+            f"train.loss_options.jsd_weight: {weight:g} leaves jsd a small part of the gradient "
+            f"that it has at 0.5, so that other terms outweigh it; it tends to {kl}, which has all"
+        )

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.rewording import Augment, Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
-from stillhouse.recipes.row_step import FieldName, Step
+from stillhouse.recipes.row_step import FieldName, MayAsk, Step
 from stillhouse.recipes.section import Count, Seed
 from stillhouse.recipes.text_steps import (
     Decontaminate,
@@ -57,10 +58,11 @@ class DropWhere(Step):
     equals: str | int | float | bool | tuple[str | int | float | bool, ...]
 
 
-class ConvertBlanks(Step):
+class ConvertBlanks(MayAsk):
     """Make a question of each text with a blank to fill in (`Assets are ____.`).
 
-    By rule: the blank becomes a question word, every other word stays.
+    By rule: the blank becomes a question word, every other word stays. An engine's question is
+    taken if it keeps numbers, names and meaning and does not tell the answer; else the rule's.
 
     Attributes:
         question: the field with the text.
@@ -72,12 +74,13 @@ class ConvertBlanks(Step):
     answer: str = "answer"
 
 
-class ConvertChoices(Step):
+class ConvertChoices(MayAsk):
     """Make a question and its answer of each multiple choice question.
 
     Options may be marked `(a)`, `a)`, `A.`, `A:` or with digits, on lines or in one. The answer
     becomes the text of the option that it means, by its label, its text, or a text near to it.
-    Which of them told it stands in a new field, `ANSWER_matched_by`.
+    Which of them told it stands in a new field, `ANSWER_matched_by`. An engine writes the question
+    so that it asks without its options; what it says is checked as in `convert_blanks`.
 
     Attributes:
         question: the field with question and options.
@@ -117,24 +120,6 @@ class MergeNearDuplicates(Step):
     group_words: Count = 2
 
 
-class Augment(Step):
-    """Write each training question in other words too, after the split.
-
-    Attributes:
-        field: the question.
-        versions: which; `original` is the row itself.
-        words_per_typo: of the version `typos`.
-    """
-
-    name: Literal["augment"] = "augment"
-    field: str = "question"
-    versions: tuple[Literal["original", "formal", "casual", "general", "typos"], ...] = (
-        "original",
-        "typos",
-    )
-    words_per_typo: Count = 4
-
-
 _AnyStep = (
     PairWith
     | Require
@@ -145,6 +130,7 @@ _AnyStep = (
     | DropOutliers
     | MergeNearDuplicates
     | MergeSemanticDuplicates
+    | Rephrase
     | Augment
     | ScrubPersonal
     | DropStyleReferences

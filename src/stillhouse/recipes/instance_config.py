@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from stillhouse.recipes.baselines import Baseline
+from stillhouse.recipes.card_config import card_of
 from stillhouse.recipes.data_steps import PairWith
-from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
-from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.step_engine import EngineContent
 from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
 from stillhouse.recipes.watched import is_of_teacher
@@ -43,6 +43,7 @@ class Content:
         probes: those of the file that `evaluate.probes` names, as JSON values.
         collection: the plan of a collection, and what is asked for or read from files.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
+        engines: of the steps: variant of the instance (empty for `prepare`) and the engine's key.
         encoders: of the model of each step that names one, in the order of the steps.
         encoder_dtype: the numbers that they compute with.
         held: what is held back of the rows beside what the recipe says; mostly nothing.
@@ -60,6 +61,7 @@ class Content:
     probes: tuple[Config, ...] = ()
     collection: Config = field(default_factory=dict)
     deepspeed: dict[str, Config] = field(default_factory=dict)
+    engines: dict[tuple[str, str], EngineContent] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
     encoder_dtype: str = ""
     held: Config = field(default_factory=dict)
@@ -71,7 +73,7 @@ class Configs:
 
     Attributes:
         recipe: the effective recipe.
-        content: digests of what it reads from outside.
+        content: what it reads.
         machine: device, dtype and threads.
     """
 
@@ -102,17 +104,25 @@ class Configs:
         if not prepare.steps:
             return []
         found: list[tuple[str, Config]] = [("clean", {"clean": dump(prepare.clean)})]
-        for step in prepare.steps:
-            before = sum(variant.partition("-")[0] == step.name for variant, _ in found)
+        for variant, _, step in prepare.variants:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
-            config: Config = {"step": dump(step)} | ({"paired": settings} if settings else {})
+            config: Config = {"step": step.identity()} | ({"paired": settings} if settings else {})
             config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
             if step.encoder:
                 # A folder by its content, not by its name.
                 config["step"] |= {"by": {"path": next(encoders)}}
                 config["machine"] = self.machine | {"dtype": self.content.encoder_dtype}
-            found.append((f"{step.name}-{before + 1}" if before else step.name, config))
+            found.append((variant, config | self._engines(variant, step)))
         return found
+
+    def _engines(self, variant: str, step: Step) -> Config:
+        """What the answers of a step's engines depend on beside its settings."""
+        known = self.content.engines
+        found = {
+            place: known[variant, place].config(engine, self.machine)
+            for place, engine in step.asked.items()
+        }
+        return {"engines": found} if found else {}
 
     def prepare(self) -> Config:
         """Of `prepare`."""
@@ -123,10 +133,10 @@ class Configs:
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
             # Asked by a gate of the teacher, which may be added later and must not undo this.
             relabelled.add("validation")
-        prepare = dump(recipe.prepare.after_steps)
-        del prepare["csv"]  # copies for people change no row
+        augment = recipe.prepare.augment
         return {
-            "prepare": prepare,
+            **(self._engines("", augment) if augment else {}),
+            "prepare": recipe.prepare.identity(),
             "tokenizer": content.tokenizer,
             "trained_tokenizer": (
                 dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
@@ -294,7 +304,7 @@ class Configs:
         """Of `export`; that the export is evaluated changes no byte of it."""
         export = dump(self.recipe.export)
         del export["evaluate"]
-        exported = {"export": export, "model_card": self._card(), **self.machine}
+        exported = {"export": export, "model_card": card_of(self.recipe), **self.machine}
         return exported | self._held_student()
 
     def register(self) -> Config:
@@ -327,7 +337,7 @@ class Configs:
             # They are copied as they are, whatever the teacher's own are held in.
             whole = {k: v for k, v in self.model("teacher").items() if k != "quantization"}
             found |= {"layers": list(source.layers_of_teacher), "of": whole}
-        return found | _held(source)
+        return found | source.held
 
     def _learner(self) -> Config:
         """What student and twin share."""
@@ -343,26 +353,7 @@ class Configs:
 
     def _held_student(self) -> Config:
         """The student where it is held in a way of its own; without one nothing is named anew."""
-        return {"model": self.model("student")} if _held(self.recipe.student) else {}
-
-    def _card(self) -> Config:
-        """What the bundle's model card says of where the student comes from."""
-        recipe = self.recipe
-        sources = {"teacher": recipe.teacher, "student": recipe.student}
-        known = {name: facts_for(source.hub or "") for name, source in sources.items()}
-        return {
-            "recipe": recipe.name,
-            "teacher": _origin(recipe.teacher),
-            "base": _origin(recipe.student),
-            "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
-            | _accepted_terms(recipe.teacher),
-        }
-
-
-def _held(source: ModelSource) -> Config:
-    """How a model's weights are held, where that is not as most are."""
-    quantised = {} if source.quantization == "none" else {"quantization": source.quantization}
-    return quantised | ({"trust_remote_code": True} if source.trust_remote_code else {})
+        return {"model": self.model("student")} if self.recipe.student.held else {}
 
 
 def _without_teacher(train: Train) -> list[str]:
@@ -373,20 +364,6 @@ def _without_teacher(train: Train) -> list[str]:
 def _twins_stopping(stopping: EarlyStopping) -> Config:
     metric = "loss" if is_of_teacher(stopping.metric) else stopping.metric
     return dump(stopping) | {"metric": metric}
-
-
-def _accepted_terms(teacher: ModelSource) -> dict[str, str]:
-    return {"teacher terms accepted": teacher.accept_terms} if teacher.accept_terms else {}
-
-
-def _origin(source: ModelSource) -> str:
-    if source.api:
-        return f"{source.api.model}, asked at {source.api.provider or source.api.kind}"
-    if source.scratch:
-        return f"a {source.scratch.model_type} model of random weights"
-    if source.layers_of_teacher:
-        return f"layers {', '.join(map(str, source.layers_of_teacher))} of the teacher"
-    return source.hub or Path(source.path or "").name
 
 
 def _domains(recipe: Recipe) -> list[list[Any]]:

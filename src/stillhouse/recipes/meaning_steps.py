@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.encoders import MadeBy
-from stillhouse.recipes.row_step import Step
+from stillhouse.recipes.row_step import MayAsk, Step
 from stillhouse.recipes.section import Count, Positive
 
 Budget = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -35,7 +35,7 @@ class MergeSemanticDuplicates(Step):
     threshold: float = Field(default=0.9, gt=0.0, le=1.0)
 
 
-class DropOutliers(Step):
+class DropOutliers(MayAsk):
     """Find rows that are about something else than the others; every row gets its score.
 
     The score stands in a new field, `FIELD_outlier_score`. A row is suspected when it holds a
@@ -59,7 +59,8 @@ class DropOutliers(Step):
         at_most: suspects by score, as a count of checks (a cluster is one) or a share of the rows.
         threshold: lowest score of a suspect; 0.3 where `glosh` is asked for and none is given.
         suspects: what becomes of suspects: `keep` reports them, `drop_keywords` drops those with a
-            keyword and reports the others, `drop` drops all.
+            keyword and reports the others, `drop` drops all. An engine has the last word on each;
+            what it leaves open becomes what is said here.
     """
 
     name: Literal["drop_outliers"] = "drop_outliers"
@@ -69,7 +70,7 @@ class DropOutliers(Step):
     neighbours: Count = 6
     min_cluster_size: int = Field(default=6, ge=2)
     cluster_rows: Count = 25
-    alike: float = Field(default=0.6, gt=0.0, le=1.0)
+    alike: float = Field(default=0.5, gt=0.0, le=1.0)
     keywords: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     at_most: Budget = 0.02
     threshold: Positive | None = None

@@ -98,6 +98,12 @@ class ModelSource(Section):
     trust_remote_code: bool = False
     quantization: Literal["none", "int8", "nf4"] = "none"
 
+    @property
+    def held(self) -> dict[str, Any]:
+        """How its weights are held, where that is not as most are."""
+        quantised = {} if self.quantization == "none" else {"quantization": self.quantization}
+        return quantised | ({"trust_remote_code": True} if self.trust_remote_code else {})
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         sources = ("path", "hub", "scratch", "layers_of_teacher", "api")

@@ -18,8 +18,8 @@ from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "step": 1,
-    "prepare": 5,
+    "step": 2,
+    "prepare": 6,
     "finetune": 4,
     "label": 8,
     "train": 7,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from stillhouse.recipes.encoders import Encoder
-from stillhouse.recipes.section import Section
+from stillhouse.recipes.section import Fraction, Section
+from stillhouse.recipes.step_engine import StepEngine
 
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -26,3 +28,47 @@ class Step(Section):
         """The model that makes vectors of the rows' texts; None where the step needs none."""
         made_by = getattr(self, "by", None)
         return made_by if isinstance(made_by, Encoder) else None
+
+    @property
+    def asked(self) -> Mapping[str, StepEngine]:
+        """Who is asked, by the key below the step: `engine`, `engines.0` or `engines.formal`."""
+        return {}
+
+    def identity(self) -> dict[str, Any]:
+        """What the step's result depends on, as JSON values by the keys of the recipe."""
+        plain: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        for place, engine in self.asked.items():
+            key, _, inner = place.partition(".")
+            if isinstance(plain[key], list):
+                plain[key][int(inner)] = engine.identity()
+            elif inner:
+                plain[key][inner] = engine.identity()
+            else:
+                plain[key] = engine.identity()
+        return plain
+
+
+class AskingStep(Step):
+    """One step that may ask engines.
+
+    Attributes:
+        deferred_at_most: share of the rows that may stay without an answer and wait; above it the
+            step is not done, and the next run asks for them again.
+    """
+
+    deferred_at_most: Fraction = 0.0
+
+
+class MayAsk(AskingStep):
+    """One step that asks an engine where it has one, and else keeps to its rule.
+
+    Attributes:
+        engine: who is asked; by rule alone when absent.
+    """
+
+    engine: StepEngine | None = None
+
+    @property
+    def asked(self) -> Mapping[str, StepEngine]:
+        """Who is asked."""
+        return {"engine": self.engine} if self.engine else {}

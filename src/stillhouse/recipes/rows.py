@@ -11,8 +11,10 @@ from pydantic import Field, model_validator
 from stillhouse.recipes.collection import Collection
 from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.production_log import ProductionLog
+from stillhouse.recipes.rewording import Augment
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_checks import DUPLICATES
+from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
 from stillhouse.recipes.text_steps import Decontaminate
 
@@ -251,6 +253,9 @@ class Prepare(Section):
         clean: repairs of the rows' texts.
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done, see below.
+        csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
+            after a step, by its name; `discarded`, the rows that ended with step and reason; or of
+            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
         cut_field: the field of `user` that loses its end where a prompt is too long, such as
@@ -284,7 +289,29 @@ class Prepare(Section):
         if not self.steps:
             return self
         off = Clean(fix_text=False, normalize="none", strip=False)
-        return self.model_copy(update={"steps": (), "clean": off})
+        last = () if self.augment is None else (self.augment,)
+        return self.model_copy(update={"steps": last, "clean": off})
+
+    def identity(self) -> dict[str, Any]:
+        """What the examples depend on, the steps before the split aside; copies change no row."""
+        done = self.after_steps
+        plain = done.model_dump(mode="json", by_alias=True, exclude={"csv"})
+        return plain | {"steps": [step.identity() for step in done.steps]}
+
+    @property
+    def augment(self) -> Augment | None:
+        """The step that is done behind the split."""
+        return next((step for step in self.steps if isinstance(step, Augment)), None)
+
+    @property
+    def variants(self) -> list[tuple[str, int, DataStep]]:
+        """The steps before the split: name of the instance, place in the recipe, settings."""
+        named = zip(self.step_names, self.steps, strict=True)
+        return [
+            (name, number, step)
+            for number, (name, step) in enumerate(named)
+            if not isinstance(step, Augment)
+        ]
 
     @property
     def pairings(self) -> tuple[PairWith, ...]:
@@ -304,11 +331,30 @@ class Prepare(Section):
         numbered = zip(names, before, strict=True)
         return tuple(f"{name}-{times + 1}" if times else name for name, times in numbered)
 
+    @property
+    def asking(self) -> dict[str, tuple[int, Step]]:
+        """The steps that ask engines: variant of the instance to place in the recipe and settings.
+
+        The variant is empty for `augment`, which the instance of `prepare` does.
+        """
+        found: dict[str, tuple[int, Step]] = {
+            variant: (number, step) for variant, number, step in self.variants if step.asked
+        }
+        if self.augment is not None and self.augment.asked:
+            found[""] = (len(self.steps) - 1, self.augment)
+        return found
+
+    @model_validator(mode="after")
+    def _augment_stands_last(self) -> Self:
+        if self.augment is not None and self.steps.index(self.augment) < len(self.steps) - 1:
+            raise ValueError("steps: augment is done behind the split: it stands last, and once")
+        return self
+
     @model_validator(mode="after")
     def _copies_are_of_something(self) -> Self:
-        known = ["discarded", *self.step_names]
-        if "report_duplicates" in self.step_names:
-            known += DUPLICATES
+        known = ["discarded", *(variant for variant, _, _ in self.variants)]
+        known += ["augment"] if self.augment else []
+        known += DUPLICATES if "report_duplicates" in known else ()
         for file, of in self.csv.items():
             if of not in known:
                 raise ValueError(f"csv: {file} copies {of!r}; there are {', '.join(known)}")

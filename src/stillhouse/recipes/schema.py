@@ -14,6 +14,7 @@ from stillhouse.recipes.measuring import Evaluate, Export, Register
 from stillhouse.recipes.models import Compute, ModelSource
 from stillhouse.recipes.rows import Collect, Prepare
 from stillhouse.recipes.section import Section
+from stillhouse.recipes.step_engine import StepEngine
 from stillhouse.recipes.training import Finetune, Train
 
 
@@ -85,4 +86,14 @@ class Recipe(Section):
         }
         judge = self.evaluate.judge
         own = {"evaluate.judge.api": judge.api} if judge else {}
-        return {**teacher, **judges, **baselines, **own}
+        rows = {f"{key}.api": engine.api for key, engine in self.step_engines.items() if engine.api}
+        return {**rows, **teacher, **judges, **baselines, **own}
+
+    @property
+    def step_engines(self) -> dict[str, StepEngine]:
+        """Every engine that a step of the rows asks, by its dotted key."""
+        return {
+            f"prepare.steps.{number}.{place}": engine
+            for number, step in enumerate(self.prepare.steps)
+            for place, engine in step.asked.items()
+        }

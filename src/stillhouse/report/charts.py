@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from stillhouse.report.content import Curve, FlowStep, MetricRow, StageRow
 from stillhouse.report.findings import CompressionView, SliceTable
-from stillhouse.report.numbers import count_text, interval_text, number_text
+from stillhouse.report.numbers import interval_text, number_text
 from stillhouse.report.record import Estimate
 from stillhouse.report.svg import (
     Attributes,
@@ -90,23 +90,6 @@ def widest_count(steps: Sequence[FlowStep]) -> int:
 def drop_reasons(step: FlowStep) -> list[tuple[str, int]]:
     """Why rows do not go on and how many, most first."""
     return sorted(step.ended.items(), key=lambda item: (-item[1], item[0]))
-
-
-def flow_bar(step: FlowStep, widest: int) -> Markup:
-    """What a step kept, full, then what it dropped, pale, out of the widest step's rows.
-
-    Args:
-        step: its rows.
-        widest: the largest count of rows before or after any step.
-
-    Returns:
-        One bar of the funnel.
-    """
-    num_dropped = sum(step.ended.values())
-    kept, dropped = (n / widest if widest else 0.0 for n in (step.rows_out, num_dropped))
-    spoken = f"{step.step}: {count_text(step.rows_out)} kept, {count_text(num_dropped)} dropped"
-    bars = [_bar("kept", 0, kept, 18), _bar("dropped", kept, min(dropped, 1 - kept), 18)]
-    return _row(spoken, 18, bars)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stillhouse.core.files import write_atomic
-from stillhouse.report import charts, curves, numbers, plots
+from stillhouse.report import charts, curves, numbers, plots, river
 from stillhouse.report.content import MetricRow, RunReport
 from stillhouse.report.findings import SliceTable
 
@@ -205,7 +205,12 @@ def _environment() -> Environment:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.globals.update(
-        charts=charts, curves=curves, plots=plots, tones=TONES, missing=numbers.MISSING
+        charts=charts,
+        curves=curves,
+        plots=plots,
+        river=river,
+        tones=TONES,
+        missing=numbers.MISSING,
     )
     environment.filters.update(
         number=numbers.number_text,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import ArtifactError, InputError
-from stillhouse.core.rows import Example, Row
+from stillhouse.core.rows import Example, Keep, Outcome, Row
+from stillhouse.data.augment import CHECK_VERSIONS
 from stillhouse.data.history import Account, History, StepAccount, stored_outcomes, trace_row
 from stillhouse.data.prepare import build_steps
+from stillhouse.data.row_columns import iterate_column
 from stillhouse.data.shards import read_rows_of
 from stillhouse.data.storage import read_completions, read_ended
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.rows import Prepare
 from stillhouse.runner.run import Place
 from stillhouse.runner.run_facts import RunFacts, variant_of
+from stillhouse.stages.corpus import DROPPED
 from stillhouse.stages.label_files import COMPLETIONS
 from stillhouse.stages.sections import section_of
 
@@ -166,6 +169,9 @@ def _has_row(facts: RunFacts, row_id: str) -> bool:
 def _find(facts: RunFacts, row_id: str) -> History | None:
     rows = _rows_of(facts)
     known = dict.fromkeys([row.row_id for row in rows] + [e.example_id for e in facts.examples])
+    for item, _ in facts.of_stage("step"):
+        # A row that one step made and a later one ended stands nowhere else.
+        known |= dict.fromkeys(iterate_column(facts.store.path(item.artifact_id), "row_id"))
     chosen = row_id
     if row_id not in known and len(row_id) >= _LEAST_PREFIX:
         near = [name for name in known if name.startswith(row_id)]
@@ -193,7 +199,18 @@ def _steps(facts: RunFacts) -> list[tuple[str, Account]]:
         name: section_of(Domain, plain) for name, plain in prepared.config.get("domains", ())
     }
     prepare = section_of(Prepare, prepared.config["prepare"])
-    return stored + [(step.name, step.process) for step in build_steps(prepare, domains)]
+    folder = facts.folder_of("prepare")
+    assert folder is not None
+    told = {CHECK_VERSIONS: partial(_checked, folder)}
+    return stored + [
+        (step.name, told.get(step.name, step.process)) for step in build_steps(prepare, domains)
+    ]
+
+
+def _checked(folder: Path, versions: Sequence[Row]) -> list[Outcome]:
+    """What was thought of versions, which nobody asks for again: as `prepare` kept it."""
+    ended = {one.row.row_id: one for one in read_ended(folder / DROPPED)}
+    return [ended.get(row.row_id) or Keep(row) for row in versions]
 
 
 def _fitted(facts: RunFacts, history: History) -> Iterator[StepAccount]:
@@ -202,7 +219,7 @@ def _fitted(facts: RunFacts, history: History) -> Iterator[StepAccount]:
     if folder is None:
         return
     kept = {example.example_id for example in facts.examples}
-    reasons = {drop.row.row_id: drop for drop in read_ended(folder / "dropped.parquet")}
+    reasons = {drop.row.row_id: drop for drop in read_ended(folder / DROPPED)}
     for name in history.descendants:
         if name in kept:
             yield StepAccount(_FIT, name, "kept")

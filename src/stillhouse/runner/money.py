@@ -26,6 +26,9 @@ from stillhouse.stages.judging import MOST_TOKENS, PROMPT, SCHEMA, question
 _CALL_S = 3.0
 """assumption: of one call of a few hundred tokens; providers differ tenfold."""
 
+_LOCAL_TOKEN_S = 0.02
+"""assumption: of a token that a model of a few billion weights writes on two cores, in batches."""
+
 _BATCH_S = 3600.0
 """assumption: of a batch of any size; OpenAI promises a day, and is most often quicker."""
 
@@ -124,6 +127,41 @@ def with_judges(cost: Cost, recipe: Recipe, seen: Preview) -> Cost:
             seconds=cost.seconds + _asking_s(judge.api, calls),
             likely_usd=cost.likely_usd + float(found.likely_usd) * scale,
             most_usd=cost.most_usd + float(found.most_usd) * scale,
+        )
+    return cost
+
+
+def with_step_engines(cost: Cost, recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
+    """The cost of a step of the rows, with the engines that it asks.
+
+    Args:
+        cost: without them.
+        recipe: of the run.
+        instance: of the step, or `prepare` for `augment`.
+        seen: a look at the rows, with what they are asked.
+
+    Returns:
+        As if every engine was asked about every row; nobody knows before which rows the second of
+        several will hear of. A model of this machine is priced in time alone.
+    """
+    _, step = recipe.prepare.asking[instance.variant]
+    for place, engine in step.asked.items():
+        asked = seen.asked[instance.key, place]
+        if engine.api is None:
+            seconds = _LOCAL_TOKEN_S * engine.max_new_tokens * len(asked) * seen.scale
+            cost = replace(cost, seconds=cost.seconds + seconds)
+            continue
+        sampling = Sampling(engine.max_new_tokens, engine.temperature)
+        found = forecast_asking(engine.api, asked, sampling)
+        calls = int(found.calls * seen.scale)
+        cost = replace(
+            cost,
+            tokens=cost.tokens + int(found.most_tokens * seen.scale),
+            disk_bytes=cost.disk_bytes + calls * _ANSWER_BYTES,
+            calls=cost.calls + calls,
+            seconds=cost.seconds + _asking_s(engine.api, calls),
+            likely_usd=cost.likely_usd + float(found.likely_usd) * seen.scale,
+            most_usd=cost.most_usd + float(found.most_usd) * seen.scale,
         )
     return cost
 

@@ -41,6 +41,8 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
     _check_reader(recipe, origin)
     _check_thinking(recipe, origin)
     refuse_forbidden_terms(recipe.teacher, origin)
+    for key, engine in recipe.step_engines.items():
+        refuse_forbidden_terms(engine, origin, key)
 
 
 def _check_weights(recipe: Recipe, origin: str) -> None:
@@ -163,12 +165,13 @@ def terms_of(teacher: ModelSource) -> tuple[str, OutputTerms] | None:
     return (facts.licence, facts.terms) if facts else None
 
 
-def refuse_forbidden_terms(teacher: ModelSource, origin: str) -> None:
+def refuse_forbidden_terms(teacher: ModelSource, origin: str, key: str = "teacher") -> None:
     """Refuse a teacher whose terms forbid some uses of its answers, unless the recipe names them.
 
     Args:
-        teacher: of a recipe.
+        teacher: of a recipe, or an engine whose words its student learns.
         origin: what errors name.
+        key: where the recipe says who that is.
 
     Raises:
         RecipeError: with what the terms ask, and the line that lifts this.
@@ -179,7 +182,7 @@ def refuse_forbidden_terms(teacher: ModelSource, origin: str) -> None:
     name, terms = found
     if terms.outputs == "ask" and teacher.accept_terms != name:
         raise RecipeError(
-            f"{origin} teacher: the terms of {name!r} limit training on its answers: "
+            f"{origin} {key}: the terms of {name!r} limit training on its answers: "
             f"{terms.sentence} ({terms.url})",
-            f"read them; if your use is allowed, write teacher.accept_terms: {name}",
+            f"read them; if your use is allowed, write {key}.accept_terms: {name}",
         )

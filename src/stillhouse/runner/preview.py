@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Row
 from stillhouse.data.account import run_step
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
+from stillhouse.data.outlier_judge import OutlierJudge, likely_suspects
 from stillhouse.data.row_steps import require_rows
 from stillhouse.recipes.estimate import Corpus
-from stillhouse.recipes.meaning_steps import COMPARING
+from stillhouse.recipes.meaning_steps import COMPARING, DropOutliers
 from stillhouse.recipes.plan import Plan
+from stillhouse.recipes.row_step import Step
 from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.rows import collect_rows
-from stillhouse.stages.step import step_of
+from stillhouse.stages.step import settings_of, step_of
+from stillhouse.stages.step_engines import note_engines
 from stillhouse.tokens.encode import encode_conversation
 from stillhouse.tokens.show import MaskView, explain_mask
 from stillhouse.tokens.template import Template
@@ -40,6 +44,7 @@ class Preview:
         scale: examples of the run for each one here.
         num_cut: prompts that were cut to the context.
         dropped: reason to number of rows.
+        asked: what the steps of the rows ask, by key of the instance and of the engine below it.
     """
 
     examples: list[Example]
@@ -48,6 +53,7 @@ class Preview:
     scale: float
     num_cut: int
     dropped: dict[str, int]
+    asked: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
 
     def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
         """Token counts of some parts, of one domain or all; no answer counts `answer_tokens`."""
@@ -119,21 +125,48 @@ def preview(resolved: Resolved) -> Preview:
     )
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
-        rows, reasons = _do_steps(rows, resolved.plan, resolved.locations["base"])
-        made = make_examples(rows, wanted, Path(folder))
+        asked: dict[tuple[str, str], list[Example]] = {}
+        rows, reasons = _do_steps(rows, resolved.plan, resolved.locations["base"], asked)
+        writers = _noted("prepare", config, recipe.prepare.augment, asked)
+        made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
     scale = max(1.0, total / max(1, num_read)) if num_read == _MOST_ROWS else 1.0
     reasons.update(one.reason for one in made.dropped)
-    return Preview(made.examples, made.tokenizer, made.template, scale, made.num_cut, dict(reasons))
+    return Preview(
+        made.examples, made.tokenizer, made.template, scale, made.num_cut, dict(reasons), asked
+    )
 
 
-def _do_steps(rows: list[Row], plan: Plan, base: str) -> tuple[list[Row], Counter[str]]:
-    """What the named steps make of rows, and why others ended."""
+def _noted(
+    key: str,
+    config: dict[str, Any],
+    step: Step | None,
+    asked: dict[tuple[str, str], list[Example]],
+) -> Mapping[str, AskedEngine]:
+    """Engines for a step that answer nothing; what they are asked is added to `asked`."""
+    if step is None or not step.asked:
+        return NO_ENGINES
+    engines = note_engines(config, step)
+    for place, engine in engines.items():
+        asked[key, place] = engine.noted.examples
+    return {place: one.engine for place, one in engines.items()}
+
+
+def _do_steps(
+    rows: list[Row], plan: Plan, base: str, asked: dict[tuple[str, str], list[Example]]
+) -> tuple[list[Row], Counter[str]]:
+    """What the named steps make of rows, by rule where they would ask, and why others ended."""
     reasons = Counter[str]()
     for instance in plan.instances:
-        is_done = instance.stage == "step" and not _compares_meanings(instance.config)
-        if is_done:
-            rows, ended, count = run_step(step_of(instance.config, base), rows)
+        if instance.stage != "step":
+            continue
+        settings = settings_of(instance.config)
+        engines = _noted(instance.key, instance.config, settings, asked)
+        if isinstance(settings, DropOutliers):
+            for engine in engines.values():
+                OutlierJudge(engine)(likely_suspects(settings, rows))
+        if not _compares_meanings(instance.config):
+            rows, ended, count = run_step(step_of(instance.config, base, engines=engines), rows)
             require_rows(count)
             reasons.update(one.reason for one in ended)
     return rows, reasons

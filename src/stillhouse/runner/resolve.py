@@ -39,6 +39,7 @@ from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
+from stillhouse.runner.step_engines import find_step_engines
 from stillhouse.stages.rows import probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
 from stillhouse.tokens.files import digest_tokenizer
@@ -121,6 +122,7 @@ def resolve(
         probed = probe_held(recipe.collect, base, erasures)
         find = _Finder(base, recipe.network != "none", with_weights)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
+        engines = find_step_engines(recipe, loaded, find.weights_of)
         encoders = find_encoders(recipe, base, with_weights=with_weights)
     check_columns(recipe, loaded, probed.facts.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
@@ -150,12 +152,14 @@ def resolve(
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
         collection=content_of(collection, base) if collection else {},
         deepspeed=find_deepspeed(recipe, loaded),
+        engines={name: one.content for name, one in engines.items()},
         encoders=tuple(one.content for one in encoders),
         encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
         held=probed.plan,
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
     locations |= _of_rows(recipe, compute) | _of_models(found, recipe, encoders)
+    locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
     found_rows = (probed.facts, teacher, student, plan, locations, probed.held)
     return Resolved(loaded, recipe, host, compute, *found_rows)
@@ -215,9 +219,19 @@ class _Finder:
     with_weights: bool
 
     def __call__(self, source: ModelSource) -> _Found:
+        found = self._find(source)
+        if found.folder:
+            _refuse_what_is_not_trained(found.folder, source.path or source.hub or "")
+        return found
+
+    def weights_of(self, source: ModelSource) -> tuple[str, str]:
+        """The folder of a model that is only asked, and the digest of what it computes with."""
+        found = self._find(source)
+        return str(found.folder.path) if found.folder else "", found.digest
+
+    def _find(self, source: ModelSource) -> _Found:
         if source.path:
             folder = open_folder((self.base / source.path).resolve())
-            _refuse_what_is_not_trained(folder, source.path)
             return _Found(folder, folder.weights_digest())
         if not source.hub:
             return _Found()
@@ -233,7 +247,6 @@ class _Finder:
             hub=hub,
         )
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
-        _refuse_what_is_not_trained(opened, source.hub)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
 
 

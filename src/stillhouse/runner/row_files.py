@@ -12,9 +12,10 @@ from stillhouse.data.csv_copies import Record, write_csv
 from stillhouse.data.duplicate_classes import iterate_duplicates
 from stillhouse.data.execution import ENDED
 from stillhouse.data.shards import read_shards, shard_paths
-from stillhouse.data.storage import read_ended
+from stillhouse.data.storage import read_ended, read_rows_file
 from stillhouse.recipes.row_checks import DUPLICATES, ReportDuplicates
 from stillhouse.runner.run_facts import RunFacts, variant_of
+from stillhouse.stages.corpus import DROPPED, VERSIONS
 from stillhouse.stages.sections import section_of
 from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.store.runs import RunFolder
@@ -22,7 +23,6 @@ from stillhouse.store.runs import RunFolder
 FOLDER = "csv"
 _ROW = ("row_id", "provenance")
 _ENDED = ("step", "outcome", "reason", "evidence", "into", *_ROW)
-_DROPPED = "dropped.parquet"
 
 
 def write_row_files(folder: RunFolder, store: ArtifactStore) -> list[Path]:
@@ -54,6 +54,9 @@ def _copy(facts: RunFacts, of: str) -> tuple[Iterable[str], Callable[[], Iterabl
     """The leading columns and the rows of one copy; None where its step is not done."""
     if of == "discarded":
         return _ENDED, partial(_discarded, facts)
+    prepared = facts.folder_of("prepare")
+    if of == "augment" and prepared:
+        return _ROW, partial(_versions, prepared / VERSIONS)
     folders = {
         variant_of(item): (facts.store.path(item.artifact_id), manifest.config)
         for item, manifest in facts.of_stage("step")
@@ -69,6 +72,11 @@ def _copy(facts: RunFacts, of: str) -> tuple[Iterable[str], Callable[[], Iterabl
 
 def _rows(folder: Path) -> Iterator[Record]:
     return ((_named(row), row) for row in read_shards(folder))
+
+
+def _versions(path: Path) -> Iterator[Record]:
+    """The training rows in their several versions, which are made behind the split."""
+    return ((_named(row), row) for row in read_rows_file(path))
 
 
 def _named(row: Row) -> dict[str, str]:
@@ -93,7 +101,7 @@ def _discarded(facts: RunFacts) -> Iterator[Record]:
             for count in manifest.summary["flow"]
             for reason in count["dropped"]
         }
-        for one in read_ended(facts.store.path(item.artifact_id) / _DROPPED):
+        for one in read_ended(facts.store.path(item.artifact_id) / DROPPED):
             yield _ended(step_of.get(one.reason, "prepare"), one), one.row
 
 

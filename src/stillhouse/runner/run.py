@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,6 +30,7 @@ from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
+from stillhouse.runner.versions import library_versions
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
@@ -42,9 +40,6 @@ from stillhouse.store.erasures import Erasures, read_erasures
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.replies import COLLECTED
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
-
-_LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
-              "lm_eval")  # fmt: skip
 
 _TOLD = ("trainable_parameters", "parameters", "galore_rank", "galore_projections")
 """Of a stage's summary, what people hear when it is done."""
@@ -329,12 +324,14 @@ class _Run:
             return self.place.collecting(collection) if collection else {}
         asked, service = _asked(recipe, instance)
         judges = recipe.label.judges if instance.stage == "label" else ()
-        if asked is None and service is None and not judges:
+        engines = _step_engines(recipe, instance)
+        if asked is None and service is None and not judges and not engines:
             return {}
         return {
             "api": asked and asked.model_dump(mode="json"),
             "http": service and service.model_dump(mode="json"),
             "judges": [judge.api.model_dump(mode="json") for judge in judges],
+            "engines": engines,
             "account": str(self.place.account),
             "run": self.place.name,
             "deferred_at_most": recipe.label.deferred_at_most,
@@ -378,12 +375,13 @@ def _asked(recipe: Recipe, instance: Instance) -> tuple[ApiEndpoint | None, Anal
     return (recipe.teacher.api if "endpoint" in instance.config else None), None
 
 
-def library_versions() -> dict[str, str]:
-    """The versions that bytes may depend on."""
-    versions = {"python": platform.python_version(), "machine": os.uname().machine}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+def _step_engines(recipe: Recipe, instance: Instance) -> dict[str, Any]:
+    """The models behind an API that a step of the rows asks, by their key below it."""
+    if "engines" not in instance.config:
+        return {}
+    _, step = recipe.prepare.asking[instance.variant]
+    return {
+        place: engine.api.model_dump(mode="json")
+        for place, engine in step.asked.items()
+        if engine.api
+    }

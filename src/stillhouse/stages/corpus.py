@@ -18,8 +18,12 @@ from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
 EXAMPLES, TOKENIZER, TEMPLATE = "examples.parquet", "tokenizer", "template.json"
+DROPPED = "dropped.parquet"
+"""Every row that ended on the way, with how and why."""
 VOTES = "votes.parquet"
 """Of the examples that people voted on, where the recipe names the field."""
+VERSIONS = "versions.parquet"
+"""The training rows in their several versions, where the recipe wants some."""
 MEASURED_ROWS = "measured_rows.parquet"
 """The rows of validation and holdout, for what is told of examples beside prompt and answer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,14 +161,25 @@ def refuse_deferred(
     if deferred <= at_most * asked:
         return deferred
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    hints = [
-        _HINTS[reason].format(key=key) for reason, _ in reasons.most_common() if reason in _HINTS
-    ]
     raise StillhouseError(
         f"{deferred:,} of {asked:,} prompts have no answer from {key} yet: {counts}",
-        "; ".join([*dict.fromkeys(hints), "run the same command again: answers are kept, only "
-                   "the others are asked"]),
-    )  # fmt: skip
+        what_helps([reason for reason, _ in reasons.most_common()], key),
+    )
+
+
+def what_helps(reasons: Iterable[str], key: str) -> str:
+    """What to do about questions without an answer.
+
+    Args:
+        reasons: why there is none, the most frequent first.
+        key: of who was asked, in the recipe.
+
+    Returns:
+        A hint for people.
+    """
+    hints = [_HINTS[reason].format(key=key) for reason in reasons if reason in _HINTS]
+    again = "run the same command again: answers are kept, only the others are asked"
+    return "; ".join([*dict.fromkeys(hints), again])
 
 
 def _stage_of(request: StageRequest) -> str:

@@ -11,8 +11,10 @@ from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Drop, Ended, Example, Row, StepCount
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
+from stillhouse.data.augment import CHECK_VERSIONS
 from stillhouse.data.drafts import without_system
-from stillhouse.data.prepare import prepare_rows
+from stillhouse.data.prepare import Prepared, prepare_rows
 from stillhouse.data.votes import Votes
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
@@ -20,6 +22,7 @@ from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.corpus import build_template
 from stillhouse.stages.domain_rows import by_domain, require_every_domain
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.step_engines import refuse_waiting
 from stillhouse.tokens.fit import TOO_LONG, fit_to_context
 from stillhouse.tokens.silence import silence
 from stillhouse.tokens.template import Template
@@ -67,7 +70,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Examples with everything that happened on the way, the rows of the measured, and votes."""
+    """Examples with all that happened on the way, the rows of the measured, votes and versions."""
 
     examples: list[Example]
     dropped: list[Ended]
@@ -79,15 +82,22 @@ class Made:
     measured: list[Row]
     not_learned: dict[str, int]
     votes: dict[str, Votes]
+    versions: list[Row]
 
 
-def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -> Made:
+def make_examples(
+    rows: Iterable[Row],
+    wanted: Wanted,
+    tokenizer_folder: Path,
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
+) -> Made:
     """Clean, shape, drop, split, learn or load the tokenizer, and fit to the context.
 
     Args:
         rows: collected rows.
         wanted: how.
         tokenizer_folder: a trained tokenizer is written here.
+        engines: that write versions of training rows.
 
     Returns:
         The examples, and what happened to every row.
@@ -98,7 +108,8 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
     _require_room(wanted)
     collected = list(rows)
     domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
-    prepared = prepare_rows(collected, wanted.prepare, domains)
+    prepared = prepare_rows(collected, wanted.prepare, domains, engines)
+    _refuse_waiting(prepared, wanted.prepare)
     tokenizer = _build_tokenizer(prepared.examples, wanted, tokenizer_folder)
     if wanted.is_silent:
         tokenizer = silence(tokenizer)
@@ -141,7 +152,14 @@ def make_examples(rows: Iterable[Row], wanted: Wanted, tokenizer_folder: Path) -
         [row for row in prepared.measured if row.row_id in ids],
         _not_learned(kept),
         {name: votes for name, votes in prepared.votes.items() if name in ids},
+        [row for row in prepared.versions if row.row_id in ids],
     )
+
+
+def _refuse_waiting(prepared: Prepared, prepare: Prepare) -> None:
+    if prepare.augment is not None:
+        count = next(one for one in prepared.counts if one.step == CHECK_VERSIONS)
+        refuse_waiting(count, prepare.augment, count.rows_in)
 
 
 def _not_learned(fits: list[_Fit]) -> dict[str, int]:

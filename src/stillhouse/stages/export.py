@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from stillhouse.export.domains import DomainStudent, export_domains
 from stillhouse.export.llama_cpp_order import LlamaCppOrder
 from stillhouse.export.model_card import CardFacts
 from stillhouse.export.parity import largest_difference
+from stillhouse.export.version_info import VersionFacts
 from stillhouse.recipes.measuring import Export
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-BUNDLE = "bundle"
+BUNDLE, MANIFEST = "bundle", "manifest.json"
 _PROBES = 8
 _WHOLE = {"quantization": "none"}
 """An adapter is merged into the weights that were quantised, not into what became of them."""
@@ -102,6 +104,7 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
         load_options(whole),
         own_base or (Path(folder) if folder else None),
         _for_llama_cpp(request, export, corpus, examples),
+        _version(request),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
@@ -139,6 +142,7 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
         f"../../{BASE}" if own_base else request.config["model_card"]["base"],
         _card_facts(request),
         own_base,
+        _version(request),
     )
     bundle = request.out / BUNDLE
     bundle.mkdir()
@@ -176,9 +180,29 @@ def _own_base(trained: Path) -> Path | None:
     return base if any((trained / kind).is_dir() for kind in kinds) and base.is_dir() else None
 
 
+def _version(request: StageRequest) -> VersionFacts:
+    trained = request.inputs["model"]
+    # Written last, when the training ended.
+    ended = datetime.fromtimestamp((trained / MANIFEST).stat().st_mtime, UTC)
+    return VersionFacts(
+        version=request.artifact_id,
+        training_date=ended.date().isoformat(),
+        base_model=request.config["model_card"]["base"],
+        training_data_size=int(_summary(trained)["examples"]),
+        validation_metrics={
+            name: {key: metric[key] for key in ("value", "low", "high")}
+            for name, metric in _summary(request.inputs["numbers"])["metrics"].items()
+        },
+    )
+
+
 def _metrics(folder: Path) -> dict[str, str]:
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
     return {
         metric["title"]: f"{metric['value']:.4g} ({metric['low']:.4g} to {metric['high']:.4g})"
-        for metric in manifest["summary"]["metrics"].values()
+        for metric in _summary(folder)["metrics"].values()
     }
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())["summary"]
+    return summary

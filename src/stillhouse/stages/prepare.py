@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from stillhouse.core.protocols import Progress
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.shards import read_rows_of
 from stillhouse.data.storage import write_ended, write_rows, write_votes
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import MEASURED_ROWS, TOKENIZER, VOTES, save_corpus
+from stillhouse.stages.corpus import DROPPED, MEASURED_ROWS, TOKENIZER, VERSIONS, VOTES, save_corpus
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.step_engines import open_engines
 from stillhouse.tokens.files import copy_tokenizer, write_template
 
 
@@ -36,7 +40,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     )
     rows = read_rows_of(request.inputs["rows"])
     tokenizer_folder = request.out / TOKENIZER
-    made = make_examples(rows, wanted, tokenizer_folder)
+    with _writers(request, wanted.prepare, progress) as engines:
+        made = make_examples(rows, wanted, tokenizer_folder, engines)
     if wanted.tokenizer_from:
         copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
     if wanted.is_silent:
@@ -46,7 +51,9 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     write_rows(request.out / MEASURED_ROWS, made.measured)
     if wanted.prepare.votes:
         write_votes(request.out / VOTES, made.votes)
-    write_ended(request.out / "dropped.parquet", made.dropped)
+    if wanted.prepare.augment:
+        write_rows(request.out / VERSIONS, made.versions)
+    write_ended(request.out / DROPPED, made.dropped)
     progress(len(rows), len(rows), "rows")
     parts = Counter(example.part for example in made.examples)
     return StageResult(
@@ -63,3 +70,12 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "flow": [dataclasses.asdict(count) for count in made.counts],
         }
     )
+
+
+def _writers(
+    request: StageRequest, prepare: Prepare, progress: Progress
+) -> AbstractContextManager[Mapping[str, AskedEngine]]:
+    """Who writes the versions of training rows, while the block runs."""
+    if prepare.augment is None or not prepare.augment.asked:
+        return nullcontext(NO_ENGINES)
+    return open_engines(request, prepare.augment, progress)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.protocols import Progress
 from stillhouse.data.account import Step
+from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.cluster import RayCluster
 from stillhouse.data.dealing import deal
-from stillhouse.data.execution import COUNTS, Executor, Inline, Processes, run_sharded
+from stillhouse.data.execution import (
+    COUNTS,
+    Executor,
+    Inline,
+    Processes,
+    forget_waiting,
+    run_sharded,
+)
 from stillhouse.data.pairing import Setting
 from stillhouse.data.row_steps import Aids, build_row_step, require_rows
 from stillhouse.data.shards import COLLECTED, shard_paths
 from stillhouse.data.steps import CleanStep
 from stillhouse.models.encode import TextEncoder
-from stillhouse.recipes.data_steps import STEP_SECTIONS
+from stillhouse.recipes.data_steps import STEP_SECTIONS, DataStep
 from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.rows import Clean
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.step_engines import open_engines, refuse_waiting
 
 _SHARDS_FOR_PROCESSES = 4
 """measured: starting two processes takes a second, which three shards do not save."""
@@ -29,7 +39,6 @@ _SHARDS_FOR_PROCESSES = 4
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write the rows that go on in shards, and beside them `ended/` with those that do not."""
-    step = step_of(request.config, request.locations.get("base", ""), _encoder(request))
     source = request.inputs["rows"]
     if not shard_paths(source):
         source = _dealt(source, request.scratch / "dealt")
@@ -37,29 +46,55 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     # A model has the processors for itself, and stands in memory once.
     is_alone = "machine" in request.config
     executor = Inline() if is_alone else _executor(request.locations, len(shard_paths(source)))
-    count = run_sharded(step, source, made, executor, progress)
+    settings, encoder = settings_of(request.config), _encoder(request)
+    base = request.locations.get("base", "")
+    if settings is not None and settings.asked:
+        with open_engines(request, settings, progress) as engines:
+            # Here, because the account has one writer.
+            step = step_of(request.config, base, encoder, engines)
+            count = run_sharded(step, source, made, Inline(), progress)
+        forget_waiting(made)
+        refuse_waiting(count, settings, count.rows_in)
+    else:
+        count = run_sharded(
+            step_of(request.config, base, encoder), source, made, executor, progress
+        )
     require_rows(count)
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
     return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
 
 
-def step_of(config: dict[str, Any], base: str, encode: TextEncoder | None = None) -> Step:
+def settings_of(config: dict[str, Any]) -> DataStep | None:
+    """The settings of a named step; None for the cleaning before all of them."""
+    if "clean" in config:
+        return None
+    wanted = config["step"]
+    return section_of(STEP_SECTIONS[wanted["name"]], wanted)  # type: ignore[return-value]
+
+
+def step_of(
+    config: dict[str, Any],
+    base: str,
+    encode: TextEncoder | None = None,
+    engines: Mapping[str, AskedEngine] = NO_ENGINES,
+) -> Step:
     """The step that an instance's configuration means.
 
     Args:
         config: of the instance.
         base: where the paths of its files start.
         encode: the model that it names; None where it names none, or is not to be asked.
+        engines: that it asks, by their key below the step.
 
     Returns:
-        Picklable.
+        Picklable where no engine is asked.
     """
-    if "clean" in config:
+    settings = settings_of(config)
+    if settings is None:
         return CleanStep(section_of(Clean, config["clean"]))
-    wanted = config["step"]
-    settings = [Setting(*one) for one in config.get("paired", ())]
-    aids = Aids(settings, base, config.get("against", ""), encode)
-    return build_row_step(section_of(STEP_SECTIONS[wanted["name"]], wanted), aids)  # type: ignore[arg-type]
+    paired = [Setting(*one) for one in config.get("paired", ())]
+    aids = Aids(paired, base, config.get("against", ""), encode, engines)
+    return build_row_step(settings, aids)
 
 
 def _encoder(request: StageRequest) -> TextEncoder | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stillhouse.stages.contract import StageFunction
@@ -57,7 +57,11 @@ def entry_of(stage: str, config: dict[str, Any]) -> StageEntry:
         return _BASELINE
     if "gguf" in config:
         return _GGUF
-    return _REMOTE[stage] if "endpoint" in config else STAGES[stage]
+    if "endpoint" in config:
+        return _REMOTE[stage]
+    entry = STAGES[stage]
+    is_local = any("model" in engine for engine in config.get("engines", {}).values())
+    return replace(entry, needs_torch=True) if is_local else entry
 
 
 def stage_function(stage: str, config: dict[str, Any]) -> StageFunction:

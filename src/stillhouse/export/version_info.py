@@ -1,0 +1,58 @@
+"""The facts of a bundle in one small file, for whoever deploys it: `version_info.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stillhouse.core.files import write_json
+from stillhouse.export.llama_cpp_order import GgufReport
+
+VERSION_INFO = "version_info.json"
+_NAMED = ("christian_accuracy", "secular_improvement")
+"""Numbers of the songs that stand at the top as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """Where a bundle comes from.
+
+    Attributes:
+        version: of the export, by its inputs.
+        training_date: the day on which the training ended, ISO 8601, in UTC.
+        base_model: hub id or description of what the student started from.
+        training_data_size: examples that it learned from.
+        validation_metrics: metric -> its value with `low` and `high`.
+    """
+
+    version: str
+    training_date: str
+    base_model: str
+    training_data_size: int
+    validation_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def version_info(facts: VersionFacts, gguf: Sequence[GgufReport] = ()) -> dict[str, Any]:
+    """What the file says.
+
+    Args:
+        facts: where the bundle comes from.
+        gguf: what each file for llama.cpp was proved to be.
+
+    Returns:
+        JSON values; a number that was not measured is null.
+    """
+    metrics = {name: dict(values) for name, values in sorted(facts.validation_metrics.items())}
+    named = {name: metrics.get(name, {}).get("value") for name in _NAMED}
+    told = asdict(facts) | {"validation_metrics": metrics} | named
+    return told | ({"gguf": [asdict(one) for one in gguf]} if gguf else {})
+
+
+def write_version_info(
+    facts: VersionFacts | None, folder: Path, gguf: Sequence[GgufReport] = ()
+) -> None:
+    """Write the file into a bundle; nothing where nobody says where it comes from."""
+    if facts is not None:
+        write_json(folder / VERSION_INFO, version_info(facts, gguf))
