@@ -358,3 +358,23 @@ def together(*costs: Cost) -> Cost:
         scratch_bytes=max(cost.scratch_bytes for cost in costs),
         seconds=sum(cost.seconds for cost in costs),
     )
+
+
+def share_of(corpus: Corpus, share: float) -> Corpus:
+    """A corpus of so many times the examples, at least one of them."""
+    return replace(
+        corpus,
+        examples=max(1, round(corpus.examples * share)),
+        tokens=round(corpus.tokens * share),
+        answer_tokens=round(corpus.answer_tokens * share),
+    )
+
+
+def repeated(corpus: Corpus, times: int) -> Corpus:
+    """A corpus whose every example stands there so often, as with several samples of each."""
+    return replace(
+        corpus,
+        examples=corpus.examples * times,
+        tokens=corpus.tokens * times,
+        answer_tokens=corpus.answer_tokens * times,
+    )

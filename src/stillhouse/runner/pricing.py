@@ -11,7 +11,9 @@ from stillhouse.recipes.estimate import (
     Cost,
     Machine,
     generation_cost,
+    repeated,
     scoring_cost,
+    share_of,
     together,
     training_cost,
 )
@@ -150,7 +152,7 @@ class Pricer:
         if not wanted:
             return Measured(validation)
         settings = self._recipe.evaluate
-        texts = _share(validation, wanted / validation.examples)
+        texts = share_of(validation, wanted / validation.examples)
         longest = min(settings.max_new_tokens or self._longest_answer, self._longest_answer)
         return Measured(validation, asked=Asked(texts, settings.batch_size, longest))
 
@@ -189,7 +191,7 @@ class Pricer:
         label = self._recipe.label
         # The validation part is labelled with the rest, for the student's validation loss.
         parts = {*label.parts, "validation"}
-        corpus = _repeated(self.seen.count(parts, self._answer), label.samples)
+        corpus = repeated(self.seen.count(parts, self._answer), label.samples)
         if label.targets == "classes":
             corpus = self._over_classes(corpus)
         scoring = scoring_cost(
@@ -206,7 +208,7 @@ class Pricer:
         asked = {"teacher": parts, "gold": ()}.get(label.completions, ("unlabelled",))
         if label.stores_classes and label.class_field is None:
             asked = ()  # a plain answer is the likeliest class
-        prompts = _repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
+        prompts = repeated(self.seen.count(set(asked) & parts, 0.0), label.most_samples)
         if not prompts.examples:
             return together(scoring, _SHARDS)
         generation = self._generation(self._teacher, prompts, label.batch_size)
@@ -224,14 +226,14 @@ class Pricer:
         parts = twin.parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
-        own = _repeated(own, self._recipe.label.samples)
+        own = repeated(own, self._recipe.label.samples)
         validation = self.seen.count(("validation",), self._answer, domain)
         if twin:
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
         else:
-            corpus, validation = own, _repeated(validation, self._recipe.label.samples)
+            corpus, validation = own, repeated(validation, self._recipe.label.samples)
         measured = self._measured(training, validation)
         if training.mode == "cached" and self._recipe.label.stores_classes and not twin:
             corpus = self._over_classes(corpus)
@@ -305,10 +307,10 @@ class Pricer:
         size = max(1, corpus.examples)
         if settings.repeats:
             share = min(settings.repeats.examples, size) * settings.repeats.times / size
-            costs.append(self._generation(sizes, _share(corpus, share), settings.batch_size))
+            costs.append(self._generation(sizes, share_of(corpus, share), settings.batch_size))
         if settings.alone:
             share = min(settings.alone, size) / size
-            costs.append(self._generation(sizes, _share(corpus, share), 1))
+            costs.append(self._generation(sizes, share_of(corpus, share), 1))
         if settings.paraphrases:
             # assumption: one other wording of each.
             costs.append(self._generation(sizes, corpus, settings.batch_size))
@@ -338,7 +340,7 @@ class Pricer:
         holdout = self.seen.count(("holdout",), self._answer)
 
         def asked(times: int, batch_size: int) -> Cost:
-            corpus = _share(holdout, times / max(1, holdout.examples))
+            corpus = share_of(holdout, times / max(1, holdout.examples))
             return self._generation(sizes, corpus, batch_size)
 
         timed = min(latency.examples, holdout.examples)
@@ -384,23 +386,3 @@ class Pricer:
     def _bundle_bytes(self) -> BundleBytes:
         parameters, width = self._student.parameters, self._machine.bytes_per_value
         return bundle_bytes(self._recipe.export, parameters, width)
-
-
-def _share(corpus: Corpus, share: float) -> Corpus:
-    """A corpus of so many times the examples, at least one of them."""
-    return replace(
-        corpus,
-        examples=max(1, round(corpus.examples * share)),
-        tokens=round(corpus.tokens * share),
-        answer_tokens=round(corpus.answer_tokens * share),
-    )
-
-
-def _repeated(corpus: Corpus, times: int) -> Corpus:
-    """A corpus whose every example stands there so often, as with several samples of each."""
-    return replace(
-        corpus,
-        examples=corpus.examples * times,
-        tokens=corpus.tokens * times,
-        answer_tokens=corpus.answer_tokens * times,
-    )
