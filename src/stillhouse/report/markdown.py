@@ -301,12 +301,13 @@ def _rows(content: RunReport) -> Iterator[str]:
                 markdown_text(step.step),
                 count_text(step.rows_in),
                 count_text(step.rows_out),
+                count_text(step.emitted),
                 count_text(step.changed),
                 markdown_text(", ".join(f"{k} {v:,}" for k, v in step.ended.items()) or "none"),
             )
             for step in content.row_flow
         ]
-        yield markdown_table(("step", "in", "out", "changed", "dropped"), rows)
+        yield markdown_table(("step", "in", "out", "made", "changed", "dropped"), rows)
     for told in content.row_tables:
         numbers = [(markdown_text(name), number_text(n)) for name, n in told.numbers.items()]
         yield markdown_table((markdown_text(told.title), "number"), numbers)
