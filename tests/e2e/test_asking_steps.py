@@ -21,7 +21,7 @@ from stillhouse.data.shards import read_shards
 from stillhouse.data.storage import read_examples, read_rows_file
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.runner.check import check
-from stillhouse.runner.opening import open_recipe
+from stillhouse.runner.opening import open_recipe, shrink
 from stillhouse.runner.resolve import resolve
 from stillhouse.runner.run import Place, execute
 from stillhouse.stages.corpus import EXAMPLES, MEASURED_ROWS, VERSIONS
@@ -261,3 +261,9 @@ def test_a_model_of_this_machine_is_asked_too_and_keeps_its_answers(
     assert costs["step@convert_blanks"].calls == 0
     assert sum(step.notes.values()) == 96
     assert all(name.startswith("worded by rule: ") for name in step.notes)
+
+
+def test_a_smoke_run_asks_about_few_rows(rows):
+    run = rows(SimpleNamespace(url="http://127.0.0.1:1/v1"))
+    small = shrink(run.resolved(STEPS, 1.0).recipe, 2)
+    assert small.collect.limit == 2 * 3 * 20

@@ -47,6 +47,16 @@ def test_a_judges_host_is_held_to_the_network_too():
     assert "label.judges.0.api asks api.openai.com" in refused(judge)
 
 
+def test_an_engine_of_a_step_is_held_to_network_price_and_terms_like_a_teacher():
+    step = "prepare.steps=[{{name: rephrase, engines: [{{api: {{kind: gemini, model: m{}}}}}]}}]"
+    key = "prepare.steps.0.engines.0"
+
+    assert f"{key}.api asks generativelanguage" in refused(step.format(f", {PRICE}"))
+    host = "network=[generativelanguage.googleapis.com]"
+    assert f"{key}.api.price" in refused(step.format(""), host)
+    assert f"write {key}.accept_terms: gemini" in refused(step.format(f", {PRICE}"), host)
+
+
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini"])
 def test_terms_that_forbid_some_uses_stop_until_they_are_named(kind):
     host = "network=[api.openai.com, api.anthropic.com, generativelanguage.googleapis.com]"

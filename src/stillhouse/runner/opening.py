@@ -79,10 +79,8 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
     rows *= max(1, len(recipe.domains))
     plain["prepare"]["split"]["parts"] = dict.fromkeys(plain["prepare"]["split"]["parts"], rows)
     plain["prepare"]["split"]["stratify_by"] = None
-    if plain["collect"]["source"]["sample_rows"]:
-        # Room for duplicates, which are dropped before the split.
-        made = plain["collect"]["source"]["sample_rows"]
-        made["rows"] = min(made["rows"], 20 * rows * len(plain["prepare"]["split"]["parts"]))
+    # Room for duplicates, which are dropped before the split.
+    _collect_at_most(20 * rows * len(plain["prepare"]["split"]["parts"]), recipe, plain)
     for section in (plain["finetune"], plain["train"]):
         if section:
             section["length"] |= _SMOKE_LENGTH
@@ -102,6 +100,15 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
         # Never a version among those of the real student.
         plain["register"]["name"] = f"{plain['register']['name'][:58]}-smoke"
     return Recipe.model_validate_json(json.dumps(plain))
+
+
+def _collect_at_most(most: int, recipe: Recipe, plain: dict[str, Any]) -> None:
+    """Make no more rows than that, and read no more where somebody would be asked about each."""
+    made = plain["collect"]["source"]["sample_rows"]
+    if made:
+        made["rows"] = min(made["rows"], most)
+    if recipe.step_engines:
+        plain["collect"]["limit"] = min(recipe.collect.limit or most, most)
 
 
 def _train_on_gold_too(plain: dict[str, Any]) -> None:
