@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.searching import where
 from typer.testing import CliRunner
 
 import stillhouse
@@ -79,21 +80,6 @@ def call(tmp_path, *more):
         overrides=(*SHORT, *more),
         runs=str(tmp_path / "runs"),
     )
-
-
-def texts_below(folder):
-    """Every file below a folder as bytes, Parquet unpacked."""
-    import pyarrow.parquet as pq
-
-    for path in sorted(folder.rglob("*")):
-        if path.suffix == ".parquet":
-            yield path, str(pq.read_table(path).to_pylist()).encode()
-        elif path.is_file():
-            yield path, path.read_bytes()
-
-
-def where(folder, text):
-    return [path.name for path, found in texts_below(folder) if text.encode() in found]
 
 
 def test_a_run_keeps_what_may_be_used_and_says_what_it_let_through(

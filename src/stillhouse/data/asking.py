@@ -64,6 +64,8 @@ OWN_PROMPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "drop_outliers": ("belongs",),
         "rephrase": ("same_question", "same_answer"),
         "augment": ("formal", "casual", "general"),
+        "write_prompts": ("write_prompt",),
+        "translate": ("translate",),
     }
 )
 """What a step asks with where the recipe names no prompt."""

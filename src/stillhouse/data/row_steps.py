@@ -18,11 +18,13 @@ from stillhouse.data.option_match import Embed
 from stillhouse.data.outlier_judge import OutlierJudge
 from stillhouse.data.outlier_step import OutlierStep
 from stillhouse.data.pairing import PairStep, Setting
+from stillhouse.data.prompt_writing import WritePromptsStep
 from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.require import RequireStep
 from stillhouse.data.semantic import MergeSemanticStep
 from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
 from stillhouse.data.tfidf import tfidf
+from stillhouse.data.translation import TranslateStep
 from stillhouse.recipes.data_steps import (
     ConvertBlanks,
     ConvertChoices,
@@ -32,6 +34,7 @@ from stillhouse.recipes.data_steps import (
     PairWith,
 )
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.prompt_steps import Translate, WritePrompts
 from stillhouse.recipes.rewording import Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.text_steps import (
@@ -83,6 +86,8 @@ _ASKING: dict[type, Callable[[Any, Aids], Step]] = {
         wanted, aids.encode or tfidf, next(map(OutlierJudge, aids.engines.values()), None)
     ),
     Rephrase: lambda wanted, aids: RephraseStep(wanted, [*aids.engines.values()], aids.encode),
+    WritePrompts: lambda wanted, aids: WritePromptsStep(wanted, [*aids.engines.values()]),
+    Translate: lambda wanted, aids: TranslateStep(wanted, [*aids.engines.values()]),
 }
 """Steps that may ask engines."""
 

@@ -6,8 +6,11 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.annotations import CheckAnnotations
+from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.prompt_steps import Translate, WritePrompts
 from stillhouse.recipes.rewording import Augment, Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, MayAsk, Step
@@ -131,6 +134,10 @@ _AnyStep = (
     | MergeNearDuplicates
     | MergeSemanticDuplicates
     | Rephrase
+    | WritePrompts
+    | Translate
+    | CheckAnnotations
+    | Coverage
     | Augment
     | ScrubPersonal
     | DropStyleReferences

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from stillhouse.report.collected import CollectionView
 from stillhouse.report.findings import (
     CandidateRow,
     CompressionView,
@@ -117,6 +118,13 @@ class FlowStep(Content):
         return {**self.dropped, **merged, **waiting}
 
 
+class CountTable(Content):
+    """Numbers that a step told of the rows that went on, by name."""
+
+    title: Text
+    numbers: dict[Text, Number]
+
+
 class RuleRow(Content):
     """One rule of the gate in words, with the value it saw, its limit and why.
 
@@ -181,7 +189,9 @@ class RunReport(Content):
         other_gates: of the teacher before it labels, and of what ships.
         scorecard: scores computed from the numbers of this page.
         parts: number of examples of each part.
+        collection: of songs; None where the rows were not collected from providers.
         licences: of the rows, in words.
+        row_tables: what steps told of the rows.
         warnings: what was let through that a recipe holds back by default.
         examples: teacher against student, about twenty.
         facts: (label, value) pairs: recipe hash, versions, device, dtype, threads, seeds.
@@ -206,6 +216,8 @@ class RunReport(Content):
     scorecard: Scorecard | None = None
     row_flow: tuple[FlowStep, ...] = ()
     parts: dict[Text, int] = Field(default_factory=dict)
+    row_tables: tuple[CountTable, ...] = ()
+    collection: CollectionView | None = None
     licences: Text = ""
     warnings: tuple[Text, ...] = ()
     gate: GateView | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from stillhouse.core.hashing import digest_value
 from stillhouse.evals.gates import Verdict
 from stillhouse.report.content import (
+    CountTable,
     ExampleRow,
     FlowStep,
     GateView,
@@ -83,6 +84,8 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         compression=compression_view(facts, metrics),
         row_flow=tuple(FlowStep.model_validate(step) for step in flow),
         parts=facts.summary_of("prepare").get("parts", {}),
+        row_tables=tuple(_row_tables(facts)),
+        collection=facts.summary_of("collect").get("collection"),
         licences=_licences(facts),
         warnings=tuple(facts.summary_of("collect").get("warnings", ())),
         gate=decisive_gate(facts),
@@ -92,6 +95,12 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         recipe_yaml=(facts.folder.path / "recipe.yaml").read_text(encoding="utf-8"),
     )
     return report.model_copy(update={"scorecard": scorecard(report)})
+
+
+def _row_tables(facts: RunFacts) -> Iterator[CountTable]:
+    for _, manifest in facts.of_stage("step"):
+        for title, numbers in manifest.summary.get("tables", {}).items():
+            yield CountTable(title=title, numbers=numbers)
 
 
 def _licences(facts: RunFacts) -> str:

@@ -52,6 +52,11 @@ class Collected:
     rights: list[RowRights] = field(default_factory=list)
 
 
+def asks_of_rows(collect: Collect, held: Held = NOTHING_HELD) -> bool:
+    """Whether anything is asked of the rows, so that some may be held back."""
+    return bool(collect.log) or collect.rights != Rights() or bool(held.erased)
+
+
 def hold_back(
     rows: Iterable[Row], collect: Collect, held: Held = NOTHING_HELD, salt: str = ""
 ) -> Collected:
@@ -108,10 +113,10 @@ def _checked(found: Collected) -> Collected:
 
 def origin_of(collect: Collect) -> str:
     """The name of the source, by which `stillhouse erase --source` finds its rows."""
-    made, provider = collect.source.sample_rows, collect.source.provider
+    made = collect.source.sample_rows
     if made:
         return made.task
-    return provider.kind if provider else source_name(collect.source)
+    return "collection" if collect.source.collection else source_name(collect.source)
 
 
 def salt_of(rights: Rights, base: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,26 @@ from stillhouse.data.execution import (
 )
 from stillhouse.data.pairing import Setting
 from stillhouse.data.row_steps import Aids, build_row_step, require_rows
-from stillhouse.data.shards import COLLECTED, shard_paths
+from stillhouse.data.shards import COLLECTED, read_shards, shard_paths
 from stillhouse.data.steps import CleanStep
+from stillhouse.data.tables_told import TellingStep
+from stillhouse.evals.coverage import CoverageStep
 from stillhouse.models.encode import TextEncoder
+from stillhouse.recipes.annotations import CheckAnnotations
+from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.data_steps import STEP_SECTIONS, DataStep
 from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.rows import Clean
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines, refuse_waiting
+from stillhouse.tasks.songs.annotation_step import CheckAnnotationsStep
+
+_ABOVE: dict[type, Callable[[Any], Step]] = {
+    CheckAnnotations: CheckAnnotationsStep,
+    Coverage: CoverageStep,
+}
+"""Steps that know more than the floor of the rows does."""
 
 _SHARDS_FOR_PROCESSES = 4
 """measured: starting two processes takes a second, which three shards do not save."""
@@ -56,12 +67,14 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         forget_waiting(made)
         refuse_waiting(count, settings, count.rows_in)
     else:
-        count = run_sharded(
-            step_of(request.config, base, encoder), source, made, executor, progress
-        )
+        step = step_of(request.config, base, encoder)
+        count = run_sharded(step, source, made, executor, progress)
     require_rows(count)
+    # Raises where the rows are not as the step wants them.
+    told = step.tell(read_shards(made)) if isinstance(step, TellingStep) else {}
+    tables = {"tables": told} if told else {}
     shutil.copytree(made, request.out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COUNTS))
-    return StageResult({"rows": count.rows_out, "flow": [asdict(count)]})
+    return StageResult({"rows": count.rows_out, "flow": [asdict(count)], **tables})
 
 
 def settings_of(config: dict[str, Any]) -> DataStep | None:
@@ -92,6 +105,9 @@ def step_of(
     settings = settings_of(config)
     if settings is None:
         return CleanStep(section_of(Clean, config["clean"]))
+    above = _ABOVE.get(type(settings))
+    if above:
+        return above(settings)
     paired = [Setting(*one) for one in config.get("paired", ())]
     aids = Aids(paired, base, config.get("against", ""), encode, engines)
     return build_row_step(settings, aids)

@@ -1,0 +1,84 @@
+"""The steps that have engines write prompts, and translate them: `write_prompts`, `translate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stillhouse.recipes.row_step import AskingStep, FieldName
+from stillhouse.recipes.section import Count, Fraction
+from stillhouse.recipes.step_engine import StepEngine
+
+_TOKENS = 150
+"""source: the founding description of the prompt transformer: "Token limit: 150"."""
+
+
+class PromptEngine(StepEngine):
+    """Who writes prompts: short ones, that differ; else as the engine of any step.
+
+    Attributes:
+        temperature: of its answers.
+        max_new_tokens: of a prompt; one that is cut there is dropped.
+    """
+
+    temperature: float = Field(default=1.0, ge=0.0)
+    max_new_tokens: Count = _TOKENS
+
+
+class WritePrompts(AskingStep):
+    """Have an engine write a prompt of each row: a corpus of so many prompts of each preset.
+
+    The rows are beginnings, such as those of `collect.source.sample_rows` with the task
+    `prompt_seeds`: a preset, and what the prompt is to be about. Each is asked once. A prompt that
+    is cut at the engine's `max_new_tokens` (here 150), says what its preset forbids, names a style
+    or repeats another is dropped, and the next beginning asked instead; beginnings that are left
+    over end without being asked.
+
+    Attributes:
+        preset: the field that names the preset.
+        presets: name to what is asked for; `clean_image`, `photo` and `artform` come with
+            Stillhouse.
+        prompt: the new field.
+        each: prompts of each preset.
+        alike: shared word pairs over all word pairs of two prompts from which one repeats the
+            other.
+        engine: who writes.
+    """
+
+    name: Literal["write_prompts"] = "write_prompts"
+    preset: FieldName = "preset"
+    presets: dict[str, str] = Field(default_factory=dict)
+    prompt: FieldName = "prompt"
+    each: Count = 1000
+    alike: Annotated[Fraction, Field(gt=0.0)] = 0.8
+    engine: PromptEngine
+
+    @property
+    def asked(self) -> Mapping[str, StepEngine]:
+        """Who writes."""
+        return {"engine": self.engine}
+
+
+class Translate(AskingStep):
+    """Have an engine translate the texts that are not English.
+
+    Whether a text is English is told by its script and its small words; a name alone cannot be told
+    and counts as English.
+
+    Attributes:
+        fields: the texts.
+        untranslated: what becomes of a row whose text is not English, and cannot be translated.
+        engine: who translates; without one such rows are dropped or kept as `untranslated` says.
+    """
+
+    name: Literal["translate"] = "translate"
+    fields: tuple[FieldName, ...] = Field(default=("prompt",), min_length=1)
+    untranslated: Literal["drop", "keep"] = "drop"
+    engine: StepEngine | None = None
+
+    @property
+    def asked(self) -> Mapping[str, StepEngine]:
+        """Who translates."""
+        return {"engine": self.engine} if self.engine else {}

@@ -1,0 +1,1 @@
+"""Beginnings of prompts for pictures, from which an engine writes a corpus."""
