@@ -129,11 +129,7 @@ def resolve(
     reader = found[recipe.reader].folder
     if teacher and student:
         require_same_tokenizer(teacher, student)
-    limits = {
-        "teacher": _context(recipe.teacher, teacher),
-        "student": _context(recipe.student, student),
-    }
-    _refuse_short_teacher(loaded, recipe.prepare.max_tokens, limits)
+    context = _shorter_context(loaded, recipe, teacher, student)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
@@ -144,7 +140,7 @@ def resolve(
         teacher=found["teacher"].digest,
         student=found["student"].digest,
         tokenizer=digest_tokenizer(reader.path) if reader else "",
-        context=min((limit for limit in limits.values() if limit), default=0),
+        context=context,
         prompt=prompt,
         harness=harness[1],
         paired=_paired(recipe, base),
@@ -272,12 +268,20 @@ def _context(source: ModelSource, folder: ModelFolder | None) -> int:
     return context_tokens(folder.config if folder else scratch) or 0
 
 
-def _refuse_short_teacher(loaded: Loaded, max_tokens: int | None, limits: dict[str, int]) -> None:
-    """A student that can hold more than its teacher would be cut to it without being asked."""
-    teacher, student = limits["teacher"], limits["student"]
-    if 0 < teacher < student and (max_tokens is None or max_tokens > teacher):
+def _shorter_context(
+    loaded: Loaded, recipe: Recipe, teacher: ModelFolder | None, student: ModelFolder | None
+) -> int:
+    """Tokens that both models can hold; 0 when neither says.
+
+    A student that can hold more than its teacher would be cut to it without being asked.
+    """
+    of_teacher, of_student = _context(recipe.teacher, teacher), _context(recipe.student, student)
+    most = recipe.prepare.max_tokens
+    if 0 < of_teacher < of_student and (most is None or most > of_teacher):
         raise RecipeError(
-            f"{place_of(loaded, 'prepare.max_tokens')}: the teacher has positions for {teacher:,} "
-            f"tokens, the student for {student:,}: every conversation must fit the teacher's",
-            f"write prepare.max_tokens: {teacher}, or take a teacher of a longer context",
+            f"{place_of(loaded, 'prepare.max_tokens')}: the teacher has positions for "
+            f"{of_teacher:,} tokens, the student for {of_student:,}: every conversation must fit "
+            "the teacher's",
+            f"write prepare.max_tokens: {of_teacher}, or take a teacher of a longer context",
         )
+    return min((limit for limit in (of_teacher, of_student) if limit), default=0)
