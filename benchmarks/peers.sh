@@ -11,5 +11,5 @@ folder="${1:-$root/benchmarks/.peers}"
 # torch stands on the same line, or pip would look for another build of it.
 "$folder/bin/pip" install -q --disable-pip-version-check -c "$root/constraints.txt" \
   ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
-  torch==2.13.0 trl==1.16.0 liger-kernel==0.8.5 datasketch==2.0.0 -e "$root[train]"
+  torch==2.13.0 trl==1.16.0 liger-kernel==0.8.5 "datatrove[io,processing]==0.10.1" datasketch==2.0.0 -e "$root[train]"
 echo "$folder/bin/python runs the benchmarks with their peers"

@@ -45,11 +45,13 @@ def main() -> None:
         made = write_rows(folder, rows, told.workers)
         ways = ["ours", *(["datatrove"] if has("datatrove") else [])]
         found = {way: measured(way, folder, told.workers) for way in ways}
+        idle = measured("idle", folder, told.workers)["times"][told.clock]
     ours, peer = found["ours"], found.get("datatrove")
     figures = {
         "rows": made,
         "workers": told.workers,
         "clock": told.clock,
+        "idle_step_of_10000_rows_s": idle,
         "ways": found,
         "datatrove": "installed" if peer else "missing",
     }
@@ -58,6 +60,7 @@ def main() -> None:
         "time over datatrove's": Goal(
             ours[told.clock] / peer[told.clock] if peer else None, at_most=1.0
         ),
+        "a step that does nothing to 10,000 rows, s": Goal(idle, at_most=1.0),
         "copies of an earlier text found": Goal(ours["ended"] / made["copies"], at_least=0.99),
     }
     print_line("rows_at_scale", figures, goals, told.quick)
@@ -164,7 +167,7 @@ def _own_bytes(pid: int) -> int:
 def child(spec: dict[str, Any]) -> None:
     """Do it one way, and say what came out."""
     folder = Path(spec["folder"])
-    way = {"ours": ours, "datatrove": datatrove}[spec["way"]]
+    way = {"ours": ours, "datatrove": datatrove, "idle": idle}[spec["way"]]
     # What libraries print must not stand before the answer.
     out = os.dup(1)
     os.dup2(2, 1)
@@ -219,6 +222,26 @@ class Work:
         )
         summary: dict[str, Any] = self.stage(request, no_progress).summary
         return summary
+
+
+def idle(folder: Path, workers: int) -> dict[str, Any]:
+    """The stage `step` with a step that keeps every row as it is; imports are not counted."""
+    from stillhouse.data.readers import build_rows
+    from stillhouse.data.storage import write_rows
+    from stillhouse.recipes.data_steps import DropWhere
+    from stillhouse.stages import step
+
+    source = folder / "few"
+    source.mkdir()
+    made = ((f"few:{place}", {"id": place, "text": f"row {place}"}) for place in range(10_000))
+    write_rows(source / "rows.parquet", build_rows(made))
+    nothing = DropWhere(field="verdict", equals="no").model_dump(mode="json")
+    wall, cpu = time.perf_counter(), time.process_time()
+    work = Work("idle", {"step": nothing}, step.run)
+    summary = work.run(folder / "ours", source, {"rows_workers": str(workers)})
+    assert summary["rows"] == 10_000
+    taken = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    return {"times": {name: round(value, 3) for name, value in taken.items()}}
 
 
 def datatrove(folder: Path, workers: int) -> dict[str, Any]:

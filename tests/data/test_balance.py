@@ -17,11 +17,10 @@ from stillhouse.core.hashing import digest_text
 from stillhouse.core.rows import Defer, Drop, Emit, Keep, Merge
 from stillhouse.data import shards
 from stillhouse.data.account import check_balance
-from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.execution import ENDED, Inline, run_sharded
-from stillhouse.data.merging import MergeStep
 from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.readers import build_rows
+from stillhouse.data.row_steps import build_row_step
 from stillhouse.data.shards import read_shards, shard_paths, write_shards
 from stillhouse.data.steps import CleanStep
 from stillhouse.data.storage import read_ended, write_rows
@@ -32,7 +31,10 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
+from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.rows import Clean
+from stillhouse.recipes.text_steps import DropStyleReferences, FindInstructions, ScrubPersonal
 
 NUM_ROWS = 24
 
@@ -151,15 +153,25 @@ class SameChild:
         return Emit(row, (row, replace(child_of(row, 0), row_id="a" * 20)))
 
 
+SETTINGS = (
+    DropWhere(field="verdict", equals=("no", 3)),
+    ConvertBlanks(),
+    ConvertChoices(),
+    ConvertChoices(unmatched="keep", of_the_following="drop"),
+    MergeNearDuplicates(),
+    MergeNearDuplicates(on="answer", threshold=0.4),
+    MergeSemanticDuplicates(by="tfidf", threshold=0.6),
+    DropOutliers(keywords=("cat",), at_most=2, suspects="drop"),
+    Require(fields={"question": "text", "answer": "text"}),
+    ReportDuplicates(),
+    ScrubPersonal(),
+    DropStyleReferences(),
+    FindInstructions(drop=True),
+)
 REAL = (
     CleanStep(Clean()),
     CleanStep(Clean(normalize="ascii")),
-    DropWhereStep(DropWhere(field="verdict", equals=("no", 3))),
-    ConvertBlanksStep(ConvertBlanks()),
-    ConvertChoicesStep(ConvertChoices()),
-    ConvertChoicesStep(ConvertChoices(unmatched="keep", of_the_following="drop")),
-    MergeStep(MergeNearDuplicates()),
-    MergeStep(MergeNearDuplicates(on="answer", threshold=0.4)),
+    *map(build_row_step, SETTINGS),
 )
 PAIR = PairStep(
     PairWith(file="x", at_least=1, at_most=2, **{"as": "tone"}),

@@ -127,6 +127,13 @@ def test_a_second_run_makes_only_what_is_missing(source, tmp_path):
     assert made.items() <= content_of(out).items()
 
 
+def test_what_is_done_is_not_looked_at_again(source, tmp_path, monkeypatch):
+    count = run_sharded(PAIR, source, tmp_path / "out", Inline())
+    monkeypatch.setattr(PairStep, "look", None)
+
+    assert run_sharded(PAIR, source, tmp_path / "out", Inline()) == count
+
+
 def test_an_error_of_a_process_keeps_its_kind_and_its_mend(source, tmp_path):
     with pytest.raises(InputError, match="cannot be read") as caught:
         run_sharded(DropOdd(fails_at="a.csv:7"), source, tmp_path / "out", Processes(2))

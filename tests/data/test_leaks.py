@@ -164,8 +164,10 @@ def test_one_row_and_equal_rows_are_refused_with_what_to_do():
     )
     for number in (1, 50):
         rows = build_rows([("x:1", {"q": "same", "a": "b"})] * number)
-        with pytest.raises(InputError, match="gets no row of 1"):
+        with pytest.raises(InputError, match="gets no row of 1") as caught:
             prepare_rows(list(rows), recipe)
+        said = "; rows that ended before: duplicate 49"
+        assert caught.value.message.endswith(said) == (number > 1)
 
 
 def test_rows_that_differ_in_a_number_are_near_for_the_split():

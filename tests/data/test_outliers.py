@@ -114,6 +114,7 @@ def test_every_row_has_its_score_and_a_report_keeps_all():
     assert ended == []
     scores = [row.fields["question_outlier_score"] for row in kept]
     assert scores[-1] == max(scores)
+    assert [row.fields.get("question_suspected_by") for row in kept[-2:]] == [None, "score"]
     assert count.notes == {"scored by tfidf": 101, "suspected by score": 1}
 
 
@@ -148,6 +149,8 @@ def test_a_judge_is_asked_once_about_the_top_and_what_it_says_holds():
     assert isinstance(outcomes[150], Drop)
     assert outcomes[150].reason == "judged an outlier"
     assert outcomes[150].evidence.endswith("judge: drop seen")
+    fields = [one.row.fields["question_suspected_by"] for one in outcomes[151:]]
+    assert fields == ["", "score"]
     assert [one.notes[1] for one in outcomes[151:]] == ["judged no outlier", "suspected by score"]
 
 

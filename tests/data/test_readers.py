@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillhouse.core.errors import InputError, NotBuiltError
+from stillhouse.core.errors import InputError
 from stillhouse.data.readers import build_rows, read_rows
-from stillhouse.recipes.rows import Dataset, Provider, SampleRows, Source
+from stillhouse.recipes.rows import Dataset, SampleRows, Source
 
 
 @pytest.fixture
@@ -324,12 +324,6 @@ def test_an_unknown_suffix_asks_for_the_format(refusal):
 def test_sample_rows_are_not_read_here(tmp_path):
     with pytest.raises(InputError, match="names no file or dataset"):
         list(read_rows(Source(sample_rows=SampleRows(task="tickets", rows=1)), tmp_path))
-
-
-def test_a_provider_is_not_built_yet(tmp_path):
-    with pytest.raises(NotBuiltError, match="musix") as caught:
-        list(read_rows(Source(provider=Provider(kind="musix")), tmp_path))
-    assert caught.value.exit_code == 2
 
 
 def test_a_cell_may_be_longer_than_the_csv_modules_own_limit(read):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from collections import Counter
 
 import pytest
@@ -15,9 +16,11 @@ from stillhouse.data.columns import select_columns
 from stillhouse.data.conversations import build_shaper
 from stillhouse.data.decontamination import Evaluation, digest_evaluation
 from stillhouse.data.instructions import find_orders
-from stillhouse.data.prepare import prepare_rows
+from stillhouse.data.personal import scrub
 from stillhouse.data.readers import read_rows
 from stillhouse.data.row_steps import Aids, build_row_step
+from stillhouse.data.style_references import find_style_references
+from stillhouse.data.words import words_of
 from stillhouse.recipes.data_steps import DropWhere
 from stillhouse.recipes.row_checks import Require
 from stillhouse.recipes.rows import Prepare, Source, Split
@@ -25,6 +28,7 @@ from stillhouse.recipes.text_steps import (
     Decontaminate,
     DropStyleReferences,
     FindInstructions,
+    ScrubPersonal,
 )
 
 
@@ -62,6 +66,7 @@ def read_table(folder, text):
 
 def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
     steps = (
+        Require(fields={"question": "text", "answer": "text"}),
         DropWhere(field="classification", equals="no"),
         DropWhere(field="correction", equals="invalid"),
     )
@@ -70,15 +75,10 @@ def test_a_table_of_reviewed_questions_keeps_what_the_review_kept(tmp_path):
         rows, drops, _ = run_step(build_row_step(wanted), rows)
         ended += [(drop.row.provenance, drop.reason) for drop in drops]
 
-    prepare = Prepare(user="{question}", answer="answer", split=Split(parts={"holdout": 1}))
-    made = prepare_rows(rows, prepare)
-
-    assert [one.prompt[-1].content for one in made.examples] == ["What is an asset?"]
+    assert [one.fields["question"] for one in rows] == ["What is an asset?"]
     assert ended == [
+        ("final_qa.csv:5", "answer is empty"), ("final_qa.csv:6", "question is empty"),
         ("final_qa.csv:3", "classification is no"), ("final_qa.csv:4", "correction is invalid"),
-    ]  # fmt: skip
-    assert [(drop.row.provenance, drop.reason) for drop in made.dropped] == [
-        ("final_qa.csv:5", "empty answer"), ("final_qa.csv:6", "empty prompt"),
     ]  # fmt: skip
 
 
@@ -288,3 +288,27 @@ def test_orders_are_seldom_in_ordinary_prompts(shared_file):
         texts = [line[0] for line in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
     assert sum(any(find_orders(text)) for text in texts) == 0
+
+
+@pytest.mark.parametrize(
+    "piece", ["\n", " ", "Mr ", "a@", "1 ", "+1 ", "ab:", "my name is ", "the "]
+)
+def test_a_long_text_of_one_piece_takes_no_long_time(piece):
+    text = piece * (50_000 // len(piece))
+    evaluation = Evaluation([("x:1", EVALUATION)], 13)
+
+    started = time.process_time()
+    scrub(text, ScrubPersonal().kinds)
+    list(find_orders(text))
+    find_style_references(text)
+    evaluation.evidence(text)
+
+    assert time.process_time() - started < 2.0  # a pattern that goes back takes six and more
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(max_size=80))
+def test_no_text_is_too_strange_for_a_check(text):
+    assert all(order.found in text for order in find_orders(text))
+    assert all(one.found in text for one in find_style_references(text))
+    assert Evaluation([("x:1", text)], 3).evidence(text) or not words_of(text)

@@ -64,6 +64,11 @@ def chain(tmp_path_factory):
     return folder / "runs", planted, asked
 
 
+def sheet_of(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.reader(stream))
+
+
 def test_every_row_is_accounted_for_and_every_file_is_there(chain):
     runs, planted, asked = chain
     flow = stillhouse.read_report("qa-rows", runs).row_flow
@@ -84,7 +89,7 @@ def test_every_row_is_accounted_for_and_every_file_is_there(chain):
         {"verdict is no": planted["no"]},
         {"correction is invalid": planted["invalid"]},
     ]
-    sheets = {name: list(csv.reader((runs / "qa-rows" / "csv" / name).open())) for name in FILES}
+    sheets = {name: sheet_of(runs / "qa-rows" / "csv" / name) for name in FILES}
     for name, sheet in sheets.items():
         print(f"{name:<34}{len(sheet) - 1:>7} rows, {len(sheet[0])} columns")
         assert len(sheet) > 1

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.faults.killed_runs import run
 
 import stillhouse
 from stillhouse.api import Call
@@ -153,3 +154,22 @@ def test_copies_for_people_are_written_beside_the_report(recipe, tmp_path, in_th
 def test_copies_of_nothing_are_refused(recipe, tmp_path, copies, message):
     with pytest.raises(RecipeError, match=message):
         stillhouse.check(str(recipe), call(tmp_path, [], f"prepare.csv={json.dumps(copies)}"))
+
+
+@pytest.mark.long
+def test_a_run_by_ray_gives_the_bytes_of_a_run_alone(recipe, tmp_path):
+    contents = {}
+    for way in ("inline", "ray"):
+        done = run(
+            "run", recipe, "--runs", tmp_path / way, "--set", f"compute.rows={way}",
+            "--set", f"prepare.steps={json.dumps(STEPS)}", "--set", "finetune.length.steps=2",
+            timeout=600,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        artifacts = tmp_path / way / "artifacts"
+        contents[way] = {
+            str(path.relative_to(artifacts)): path.read_bytes()
+            for path in sorted(artifacts.glob("step-*/**/*.parquet"))
+        }
+    assert contents["inline"] == contents["ray"]
+    assert len(contents["ray"]) == 8

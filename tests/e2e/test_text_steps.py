@@ -64,6 +64,7 @@ def test_what_the_steps_end_is_told_before_a_run_and_a_new_evaluation_makes_its_
     assert found.dropped["order to a model"] == 15
     assert found.dropped["stands in the evaluation"] == 15
     assert sum(found.parts.values()) == 45
+    assert found.noted == {"replaced email": 15}
     names = {one.key: one.artifact_id for one in found.instances}
     (tmp_path / "eval.jsonl").write_text('{"q": "other"}\n')
     again = {one.key: one.artifact_id for one in stillhouse.check(str(recipe), call).instances}
@@ -111,3 +112,22 @@ def test_the_page_shows_settings_that_a_recipe_may_have():
     prepare = Prepare.model_validate_json(json.dumps(shown | fields))
 
     assert [step.name for step in prepare.steps] == [step["name"] for step in shown["steps"]]
+
+
+def test_a_leak_is_told_before_a_run_and_one_key_ends_it(recipe, tmp_path):
+    words = [[f"word{pair}of{at}" for at in range(14)] for pair in range(40)]
+    rows = [
+        {"question": " ".join([*pair, ending]), "answer": "a"}
+        for pair in words
+        for ending in ("end", "ends")
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain = ("prepare.steps=[]", "prepare.split.shared_words=null")
+
+    def cautions(*more):
+        call = Call(runs=str(tmp_path / "runs"), overrides=(*plain, *more))
+        return [line for line in stillhouse.check(str(recipe), call).cautions if "copy" in line]
+
+    (said,) = cautions()
+    assert "measured rows have a near copy that is learned" in said
+    assert cautions("prepare.split.near_duplicates=0.8") == []

@@ -29,6 +29,7 @@ def test_a_recipe_for_own_rows_is_under_forty_lines(name):
 TESTED_ELSEWHERE = {
     "accounting-qa",
     "classes",
+    "collect",
     "diversity-audit",
     "domains",
     "little-memory",
@@ -38,7 +39,8 @@ TESTED_ELSEWHERE = {
     "qlora",
     "watched",
 }
-"""By a test of the same name, `near-its-base` beside its teacher, the audit in tests/evals."""
+"""By a test of the same name, `collect` in test_collections, `near-its-base` beside its teacher,
+the audit in tests/evals."""
 
 
 def test_every_recipe_of_the_how_to_is_tested_here():

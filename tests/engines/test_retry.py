@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stillhouse.engines.retry import RetryPolicy, retry_after_s
+from stillhouse.core.retry_after import retry_after_s
+from stillhouse.engines.retry import RetryPolicy
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -105,11 +105,6 @@ def test_what_is_built_is_not_named(changes):
             "student.scratch.tokenizer",
             "trained",
         ),
-        (
-            {"collect__source": {"provider": {"kind": "lrclib"}}},
-            "collect.source.provider",
-            "lrclib",
-        ),
         ({"train__mode": "on_policy"}, "train.mode", "on_policy"),
         ({"evaluate__metrics": ["embedding_distance"]}, "evaluate.metrics", "embedding_distance"),
         ({"gate__rules": [{"metric": "embedding_distance", "at_least": 0.1}]}, "gate.rules.metric",

@@ -171,7 +171,7 @@ def test_every_problem_is_told_at_once(write):
             "teacher.api: kind gemini is not asked in batches",
         ),
         ("teacher.hub=a/b", "exactly one of path, hub, scratch, layers_of_teacher, api"),
-        ("collect.source.file=null", "exactly one of file, dataset, sample_rows, provider"),
+        ("collect.source.file=null", "exactly one of file, dataset, sample_rows, collection"),
     ],
 )
 def test_ranges_and_contradictions_are_refused(write, override, said):

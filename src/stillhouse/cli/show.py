@@ -165,6 +165,9 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
     if found.dropped:
         dropped = ", ".join(f"{reason} {count}" for reason, count in found.dropped.items())
         yield f"rows dropped: {dropped}"
+    if found.noted:
+        noted = ", ".join(f"{note} {in_count(count)}" for note, count in found.noted.items())
+        yield f"rows noted: {noted}"
     if found.cut_prompts:
         yield f"prompts cut to the context: {in_count(found.cut_prompts)}"
     long, answers = found.long_answers

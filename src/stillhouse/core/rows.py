@@ -13,6 +13,9 @@ PARTS = ("teacher", "labelled", "unlabelled", "validation", "holdout")
 """What an example is for: train the teacher, train the student with its answer, train the
 student without it, stop early, or measure (never trained on)."""
 
+MEASURED = ("validation", "holdout")
+"""The parts that nothing is trained on."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_text
-from stillhouse.core.rows import Defer, Drop, Emit, Keep, Message, Outcome, Row
+from stillhouse.core.rows import MEASURED, Defer, Drop, Emit, Keep, Message, Outcome, Row
 from stillhouse.data.asking import AskedEngine, Wish, Worded, reword
 from stillhouse.data.drafts import Draft, drafts_of
 from stillhouse.data.rewording import Embed, Held
@@ -20,7 +20,6 @@ from stillhouse.data.typos import misspell
 from stillhouse.data.words import words_of
 from stillhouse.recipes.rewording import Augment
 
-MEASURED = ("validation", "holdout")
 VERSION = "version"
 CHECK_VERSIONS = "check_versions"
 ORIGINAL, TYPOS = "original", "typos"

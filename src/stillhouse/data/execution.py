@@ -151,10 +151,10 @@ def run_sharded(
     shards = shard_paths(source)
     (out / COUNTS).mkdir(parents=True, exist_ok=True)
     decision = None
-    if step.kind == "global":
+    missing = [shard for shard in shards if not _count_path(out, shard).is_file()]
+    if step.kind == "global" and missing:
         looks = executor.run(partial(_look, step), shards)
         decision = cast(GlobalStep, step).decide([look for _, look in sorted_by_place(looks)])
-    missing = [shard for shard in shards if not _count_path(out, shard).is_file()]
     done = len(shards) - len(missing)
     progress(done, len(shards), "shards")
     for _ in executor.run(partial(_do, step, decision, out), missing):

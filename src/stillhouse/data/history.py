@@ -13,6 +13,9 @@ from stillhouse.data.execution import ENDED
 from stillhouse.data.shards import read_shards, shard_paths
 from stillhouse.data.storage import read_ended
 
+_SHORT = 24
+"""assumption: characters of a word that a step writes about a row, as of what matched it."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepAccount:
@@ -138,10 +141,10 @@ def _account(step: str, before: Row, outcome: Outcome) -> StepAccount:
 
 
 def _told(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """A changed column by its name, a number that is new with its value."""
+    """A changed column by its name, with its value where that is a number or a new short word."""
     value = after.get(name)
-    is_new_number = name not in before and isinstance(value, int | float)
-    return f"{name} = {value}" if is_new_number else name
+    is_word = name not in before and isinstance(value, str) and len(value) <= _SHORT
+    return f"{name} = {value}" if is_word or isinstance(value, int | float) else name
 
 
 def _changes(before: Row, after: Row) -> str:

@@ -49,7 +49,7 @@ _PHRASES = {
     "chat mark": re.compile(
         r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id|"
         r"end_header_id|start|end|message|channel)\|>|\[/?INST\]|<</?SYS>>|</?s>|"
-        r"<(?:start|end)_of_turn>|(?m:^\s*#{2,3}\s*(?:instruction|system|response)s?\s*:)",
+        r"<(?:start|end)_of_turn>|(?m:^[ \t]*#{2,3}[ ]?(?:instruction|system|response)s?[ ]?:)",
         re.IGNORECASE,
     ),
 }

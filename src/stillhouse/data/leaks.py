@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from stillhouse.core.rows import MEASURED
 from stillhouse.data.decontamination import Evaluation
 from stillhouse.data.drafts import Draft
 from stillhouse.data.near_duplicates import Shingled, find_alike, find_near, shingle
 
-MEASURED = ("validation", "holdout")
 NEAR = 0.8
 """Share of the word groups of two texts from which the report calls one a near copy."""
 

@@ -143,7 +143,7 @@ def find_alike(texts: Shingled, threshold: float) -> dict[str, Alike]:
         first, second = sorted((lead(one), lead(other)), key=texts.names.__getitem__)
         if first == second:
             continue
-        shared = _overlap(texts.of(one), texts.of(other))
+        shared = overlap_of(texts.of(one), texts.of(other))
         if shared >= threshold:
             leader[second] = first
             for place in (one, other):
@@ -171,7 +171,7 @@ def find_near(
     """
     if not len(wanted) or not len(others):
         return {}
-    bands_NB = _bands(texts, np.arange(len(texts.names)))
+    bands_NB = band_hashes(texts, np.arange(len(texts.names)))
     orders = np.argsort(bands_NB[others], axis=0, kind="stable")
     ordered = np.take_along_axis(bands_NB[others], orders, axis=0)
     first, last = (
@@ -190,13 +190,14 @@ def find_near(
         # The more bands two texts agree in, the more groups they share.
         for likely in names[np.argsort(-counts, kind="stable")[:_COMPARED_EXACTLY]]:
             other = int(others[likely])
-            if _overlap(texts.of(place), texts.of(other)) >= threshold:
+            if overlap_of(texts.of(place), texts.of(other)) >= threshold:
                 found[place] = other
                 break
     return found
 
 
-def _overlap(one: Hashes, other: Hashes) -> float:
+def overlap_of(one: Hashes, other: Hashes) -> float:
+    """Shared groups over all groups of two texts, in [0, 1]."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
 
@@ -211,7 +212,7 @@ def _same_or_near(texts: Shingled) -> Iterator[tuple[int, int]]:
             yield first, place
     different = np.array([*firsts.values()], np.int64)
     near = different[_shares_a_band(texts, different)]
-    for one, other in _candidates(_bands(texts, near)):
+    for one, other in _candidates(band_hashes(texts, near)):
         yield int(near[one]), int(near[other])
 
 
@@ -255,7 +256,7 @@ def _pairs(bucket: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield before, place
 
 
-def _bands(texts: Shingled, places: NDArray[np.int64]) -> Hashes:
+def band_hashes(texts: Shingled, places: NDArray[np.int64]) -> Hashes:
     """(N, B) one hash for each band of each of some texts, mixed with its claims."""
     found = np.empty((len(places), BANDS), np.uint64)
     for first in range(0, len(places), _SKETCHED_AT_ONCE):

@@ -207,11 +207,12 @@ class OutlierStep:
             return Defer(row, found.verdict.said)
         if found.why and self._drops(found):
             return Drop(row, self._reason(found), self._evidence(found))
-        scored = {f"{self.wanted.field}_outlier_score": round(found.score, 4)}
+        scored: dict[str, object] = {self.wanted.score_field: round(found.score, 4)}
         notes = [f"scored by {'tfidf' if self.wanted.encoder is None else 'embeddings'}"]
         if found.why:
             is_cleared = found.verdict is not None and found.verdict.ruling == "keep"
             notes.append("judged no outlier" if is_cleared else f"suspected by {found.why}")
+            scored[self.wanted.suspected_field] = "" if is_cleared else found.why
         return Keep(replace(row, fields=row.fields | scored), tuple(notes))
 
     def _drops(self, found: Finding) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -201,15 +202,21 @@ def find_personal(text: str, kinds: Sequence[str]) -> list[Personal]:
     Returns:
         Empty for most texts.
     """
-    found: list[Personal] = []
+    found: list[Personal] = []  # in order
     has_signs = _SIGNS.search(text)
     for kind, finder in _FINDERS.items():
         if kind not in kinds or not (has_signs or kind == "name"):
             continue
         for one in finder(text):
-            if all(one.end <= other.start or other.end <= one.start for other in found):
-                found.append(one)
-    return sorted(found, key=lambda one: one.start)
+            place = bisect(found, one.start, key=_start_of)
+            is_behind = place == 0 or found[place - 1].end <= one.start
+            if is_behind and (place == len(found) or one.end <= found[place].start):
+                found.insert(place, one)
+    return found
+
+
+def _start_of(one: Personal) -> int:
+    return one.start
 
 
 def scrub(text: str, kinds: Sequence[str]) -> tuple[str, list[str]]:

@@ -30,7 +30,7 @@ _CUES = (
     ),
     # Kind regards,\nTunde Okafor
     re.compile(
-        rf"(?m:^[ \t]*(?i:(?:kind|best|warm)?\s*regards|yours\s+(?:sincerely|truly|faithfully)|"
+        rf"(?m:^[ \t]*(?i:(?:(?:kind|best|warm)[ ])?regards|yours\s+(?:sincerely|truly|faithfully)|"
         rf"sincerely|cheers|(?:mit\s+)?(?:freundlichen|besten|lieben|herzlichen)\s+grü(?:ß|ss)en|"
         rf"(?:viele|liebe|beste|herzliche)\s+grü(?:ß|ss)e)[,.]?[ \t]*\n[ \t]*)({_ON_A_LINE})"
         rf"(?=[ \t]*(?:\n|$))"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Ended, Example, Row, StepCount
+from stillhouse.core.rows import MEASURED, Ended, Example, Row, StepCount
 from stillhouse.data.account import Step, check_balance, run_step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
-from stillhouse.data.augment import MEASURED, AugmentStep, CheckVersionsStep, as_rows
+from stillhouse.data.augment import AugmentStep, CheckVersionsStep, as_rows
 from stillhouse.data.conversations import NO_DOMAINS, build_shaper
 from stillhouse.data.domains import DomainStep
 from stillhouse.data.drafts import Draft, drafts_of
@@ -76,7 +77,10 @@ def prepare_rows(
     for step in build_steps(prepare, domains, engines):
         if not current:
             raise _nothing_left(len(collected), dropped)
-        current, drops, count = run_step(step, current)
+        try:
+            current, drops, count = run_step(step, current)
+        except InputError as error:
+            raise _with_ended(error, counts) from error
         made += [row for row in current if row.row_id not in known]
         known.update(row.row_id for row in current)
         dropped += drops
@@ -169,6 +173,17 @@ def _check_ids_differ(rows: Sequence[Row]) -> None:
                 f"the row id {row.row_id} stands at {first.provenance} and at {row.provenance}",
                 "a row was collected twice; collect each source once",
             )
+
+
+def _with_ended(error: InputError, counts: Sequence[StepCount]) -> InputError:
+    """The same, with the rows that ended before: too few rows are most often those."""
+    reasons = Counter[str]()
+    for count in counts:
+        reasons.update(count.dropped)
+    if not reasons:
+        return error
+    stated = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
+    return InputError(f"{error.message}; rows that ended before: {stated}", error.hint)
 
 
 def _nothing_left(num_rows: int, dropped: Sequence[Ended]) -> InputError:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from stillhouse.core.errors import InputError, NotBuiltError
+from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Row
 from stillhouse.data.columnar import dataset_name, read_dataset, read_parquet
@@ -48,7 +48,6 @@ def read_rows(source: Source, base_folder: Path) -> Iterator[Row]:
 
     Raises:
         InputError: what cannot be read as told, with file, line and a mend.
-        NotBuiltError: a provider.
     """
     return build_rows(_records(source, base_folder))
 
@@ -92,11 +91,6 @@ def source_name(source: Source) -> str:
 def _records(source: Source, base_folder: Path) -> Iterator[Record]:
     if source.dataset:
         return read_dataset(source.dataset, base_folder)
-    if source.provider:
-        raise NotBuiltError(
-            f'collect.source.provider "{source.provider.kind}" is not built yet',
-            "fetch the rows yourself and name them in collect.source.file",
-        )
     path = find_file(source, base_folder)
     form = format_of(source, path)
     if source.records and form != "json":

@@ -18,17 +18,9 @@ from stillhouse.core.rows import Message, ToolCall
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
+from stillhouse.engines.reading import as_json, count, dicts, plain_text, tokens
 from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import (
-    Asking,
-    End,
-    Endpoint,
-    Said,
-    as_json,
-    count,
-    part_system,
-    refuse_fields,
-)
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system, refuse_fields
 from stillhouse.store.ledger import Usage
 
 _NO_SAMPLING, _WITH_TEMPERATURE = "2026-10-21", "2023-06-01"
@@ -89,8 +81,8 @@ class AnthropicWire:
         told = value.get("usage")
         if not isinstance(told, dict):
             return None
-        fresh, written = told.get("input_tokens"), told.get("output_tokens")
-        if not isinstance(fresh, int) or not isinstance(written, int):
+        fresh, written = tokens(told.get("input_tokens")), tokens(told.get("output_tokens"))
+        if fresh is None or written is None:
             return None
         cached = count(told.get("cache_read_input_tokens"))
         stored = count(told.get("cache_creation_input_tokens"))
@@ -122,7 +114,7 @@ class AnthropicWire:
 
     def read(self, value: Mapping[str, Any]) -> Said:
         """What a reply that `has_answer` says."""
-        blocks = [one for one in value["content"] if isinstance(one, dict)]
+        blocks = dicts(value["content"])
         used = value.get("usage")
         used = used if isinstance(used, dict) else {}
         details = used.get("output_tokens_details")
@@ -135,7 +127,7 @@ class AnthropicWire:
             has_thought=thought > 0
             or any(one.get("type") in ("thinking", "redacted_thinking") for one in blocks),
             tool_calls=tuple(
-                ToolCall(str(one.get("name", "")), as_json(one.get("input")))
+                ToolCall(plain_text(one.get("name")), as_json(one.get("input")))
                 for one in blocks
                 if one.get("type") == "tool_use"
             ),
@@ -228,4 +220,4 @@ def _refuse_open(schema: Mapping[str, Any]) -> None:
 
 
 def _joined(blocks: Sequence[Mapping[str, Any]], kind: str, name: str) -> str:
-    return "".join(str(one.get(name) or "") for one in blocks if one.get("type") == kind)
+    return "".join(plain_text(one.get(name)) for one in blocks if one.get("type") == kind)

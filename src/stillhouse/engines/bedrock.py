@@ -17,17 +17,9 @@ from stillhouse.engines.anthropic import claude_thinking, closed_schema
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
+from stillhouse.engines.reading import as_json, count, plain_text, tokens
 from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import (
-    Asking,
-    End,
-    Endpoint,
-    Said,
-    as_json,
-    count,
-    part_system,
-    refuse_fields,
-)
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system, refuse_fields
 from stillhouse.store.ledger import Usage
 
 _ANY, _CLAUDE, _OLDER_CLAUDE = "converse", "claude", "claude_with_temperature"
@@ -88,8 +80,8 @@ class BedrockWire:
         told = value.get("usage")
         if not isinstance(told, dict):
             return None
-        fresh, written = told.get("inputTokens"), told.get("outputTokens")
-        if not isinstance(fresh, int) or not isinstance(written, int):
+        fresh, written = tokens(told.get("inputTokens")), tokens(told.get("outputTokens"))
+        if fresh is None or written is None:
             return None
         cached = count(told.get("cacheReadInputTokens"))
         stored = count(told.get("cacheWriteInputTokens"))
@@ -131,13 +123,15 @@ class BedrockWire:
         used = value.get("usage")
         calls = (one["toolUse"] for one in blocks if isinstance(one.get("toolUse"), dict))
         return Said(
-            "".join(str(one.get("text") or "") for one in blocks),
+            "".join(plain_text(one.get("text")) for one in blocks),
             _ENDS.get(str(value.get("stopReason")), "unknown"),
             count(used.get("outputTokens")) if isinstance(used, dict) else 0,
-            reasoning="".join(str(one.get("text", "")) for one in shown if isinstance(one, dict)),
+            reasoning="".join(
+                plain_text(one.get("text")) for one in shown if isinstance(one, dict)
+            ),
             has_thought=bool(thoughts),
             tool_calls=tuple(
-                ToolCall(str(one.get("name", "")), as_json(one.get("input"))) for one in calls
+                ToolCall(plain_text(one.get("name")), as_json(one.get("input"))) for one in calls
             ),
         )
 

@@ -14,8 +14,9 @@ from stillhouse.core.rows import Message, OwnLogprob, ToolCall
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
+from stillhouse.engines.reading import as_json, count, dicts, plain_text, tokens
 from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import Asking, End, Endpoint, Said, as_json, count, part_system
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system
 from stillhouse.store.ledger import Usage
 
 _LEVEL, _BUDGET = "gemini_3", "gemini_2_5"
@@ -66,9 +67,12 @@ class GeminiWire:
     def usage(self, value: Mapping[str, Any]) -> Usage | None:
         """What a reply says it used; thoughts are written tokens, shown or not."""
         told = value.get("usageMetadata")
-        if not isinstance(told, dict) or not isinstance(told.get("promptTokenCount"), int):
+        if not isinstance(told, dict):
             return None
-        prompt = told["promptTokenCount"] + count(told.get("toolUsePromptTokenCount"))
+        asked = tokens(told.get("promptTokenCount"))
+        if asked is None:
+            return None
+        prompt = asked + count(told.get("toolUsePromptTokenCount"))
         cached = min(count(told.get("cachedContentTokenCount")), prompt)
         return Usage(prompt, _written(value), cached)
 
@@ -96,8 +100,7 @@ class GeminiWire:
         if candidate is None:
             return Said("", "refusal", 0)
         content = candidate.get("content")
-        parts = content.get("parts") if isinstance(content, dict) else None
-        parts = [one for one in parts or () if isinstance(one, dict)]
+        parts = dicts(content.get("parts")) if isinstance(content, dict) else []
         used = value.get("usageMetadata")
         calls = (one["functionCall"] for one in parts if isinstance(one.get("functionCall"), dict))
         return Said(
@@ -107,7 +110,8 @@ class GeminiWire:
             reasoning=_text(one for one in parts if one.get("thought")),
             has_thought=isinstance(used, dict) and count(used.get("thoughtsTokenCount")) > 0,
             tool_calls=tuple(
-                ToolCall(str(one.get("name", "")), as_json(one.get("args") or {})) for one in calls
+                ToolCall(plain_text(one.get("name")), as_json(one.get("args") or {}))
+                for one in calls
             ),
             logprobs=_logprobs(candidate.get("logprobsResult")),
         )
@@ -184,7 +188,7 @@ def _written(value: Mapping[str, Any]) -> int:
 
 
 def _text(parts: Any) -> str:
-    return "".join(str(one.get("text") or "") for one in parts)
+    return "".join(plain_text(one.get("text")) for one in parts)
 
 
 def _logprobs(told: Any) -> tuple[OwnLogprob, ...]:
@@ -196,7 +200,7 @@ def _logprobs(told: Any) -> tuple[OwnLogprob, ...]:
             OwnLogprob(*_entry(one), tuple(_entry(top) for top in place.get("candidates") or ()))
             for one, place in zip(told.get("chosenCandidates") or (), places, strict=False)
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return ()
 
 

@@ -6,8 +6,10 @@ Legend: T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +20,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.core.errors import UsageError
+from stillhouse.core.errors import ModelError, UsageError
 from stillhouse.core.files import disk_full_is_clear, sync_folder, temporary_beside
 from stillhouse.engines.child_process import ChildProcess
 from stillhouse.engines.frames import Frame
 from stillhouse.engines.gguf_head import read_gguf_head
 
 _COMMAND = (sys.executable, "-m", "stillhouse.engines.gguf_examiner_child")
+_NO_ROOM_BYTES = 16 * 2**20  # assumption: a failed write leaves less room than this
+
 _SILENCE_S = 3600.0
 """assumption: longer than any file takes to be loaded or quantised."""
 
@@ -182,10 +186,14 @@ def quantise_gguf(source: Path, target: Path, weights: str, threads: int = 0) ->
     with disk_full_is_clear(target.parent):
         try:
             child.ask(f"writing {weights}", question)
-            # A stream of C++ that met a full disk may say nothing of it.
             read_gguf_head(temporary)
             _sync(temporary)
             temporary.replace(target)
+        except ModelError as error:
+            # A stream of C++ that met a full disk does not say so.
+            if shutil.disk_usage(target.parent).free < _NO_ROOM_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
         finally:
             child.close()
             temporary.unlink(missing_ok=True)

@@ -13,8 +13,8 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import aiohttp
 
+from stillhouse.core.retry_after import retry_after_s
 from stillhouse.engines.outcomes import Failure, Reply
-from stillhouse.engines.retry import retry_after_s
 
 R = TypeVar("R")
 Coming: TypeAlias = Coroutine[Any, Any, R | Failure]

@@ -15,18 +15,17 @@ from stillhouse.core.rows import Message, ToolCall
 from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import FREE, Price
-from stillhouse.engines.remote import Home, RemoteEngine
-from stillhouse.engines.wire import (
-    Asking,
-    End,
-    Endpoint,
-    Said,
+from stillhouse.engines.reading import (
     as_json,
     count,
-    part_system,
+    dicts,
     part_thinking,
+    plain_text,
     read_logprobs,
+    tokens,
 )
+from stillhouse.engines.remote import Home, RemoteEngine
+from stillhouse.engines.wire import Asking, End, Endpoint, Said, part_system
 from stillhouse.store.ledger import Usage
 
 _CHAT, _GENERATE = "chat", "generate"
@@ -76,8 +75,8 @@ class OllamaWire:
 
     def usage(self, value: Mapping[str, Any]) -> Usage | None:
         """What a reply says it used; None when it does not say."""
-        prompt, written = value.get("prompt_eval_count"), value.get("eval_count")
-        if not isinstance(prompt, int) or not isinstance(written, int):
+        prompt, written = tokens(value.get("prompt_eval_count")), tokens(value.get("eval_count"))
+        if prompt is None or written is None:
             return None
         return Usage(prompt, written)
 
@@ -108,17 +107,17 @@ class OllamaWire:
     def read(self, value: Mapping[str, Any]) -> Said:
         """What a reply that `has_answer` says."""
         told = value["message"] if self._has_turns else value
-        text, thought = part_thinking(str(told.get("content" if self._has_turns else "response")))
-        calls = (one.get("function") for one in told.get("tool_calls") or ())
+        said = plain_text(told.get("content" if self._has_turns else "response"))
+        text, thought = part_thinking(said)
+        calls = dicts([one.get("function") for one in dicts(told.get("tool_calls"))])
         return Said(
             text,
             _ENDS.get(str(value.get("done_reason")), "unknown"),
             count(value.get("eval_count")),
-            reasoning=str(told.get("thinking") or "") or thought,
+            reasoning=plain_text(told.get("thinking")) or thought,
             tool_calls=tuple(
-                ToolCall(str(one.get("name", "")), as_json(one.get("arguments") or {}))
+                ToolCall(plain_text(one.get("name")), as_json(one.get("arguments") or {}))
                 for one in calls
-                if isinstance(one, dict)
             ),
             logprobs=read_logprobs(value.get("logprobs")),
         )

@@ -16,16 +16,15 @@ from stillhouse.engines.capabilities import Capabilities
 from stillhouse.engines.dialects import DIALECTS, thinking_fields
 from stillhouse.engines.keys import Key
 from stillhouse.engines.prices import Price
-from stillhouse.engines.wire import (
-    Asking,
-    Decoding,
-    End,
-    Endpoint,
-    Said,
+from stillhouse.engines.reading import (
     count,
+    dicts,
     part_thinking,
+    plain_text,
     read_logprobs,
+    tokens,
 )
+from stillhouse.engines.wire import Asking, Decoding, End, Endpoint, Said
 from stillhouse.store.ledger import Usage
 
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
@@ -84,8 +83,11 @@ class OpenAIWire:
         told = value.get("usage")
         if not isinstance(told, dict):
             return None
-        prompt, completion = told.get("prompt_tokens"), told.get("completion_tokens")
-        if not isinstance(prompt, int) or not isinstance(completion, int):
+        prompt, completion = (
+            tokens(told.get("prompt_tokens")),
+            tokens(told.get("completion_tokens")),
+        )
+        if prompt is None or completion is None:
             return None
         details = told.get("prompt_tokens_details") or {}
         cached = details.get("cached_tokens") if isinstance(details, dict) else 0
@@ -153,15 +155,14 @@ class OpenAIWire:
 
 def _text(content: Any) -> str:
     if isinstance(content, list):  # parts, as some servers write them
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
+        return "".join(plain_text(part.get("text")) for part in dicts(content))
+    return plain_text(content)
 
 
 def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    calls = message.get("tool_calls") or ()
-    functions = (call.get("function") or {} for call in calls if isinstance(call, dict))
+    functions = dicts([call.get("function") or {} for call in dicts(message.get("tool_calls"))])
     return tuple(
-        ToolCall(str(one.get("name", "")), str(one.get("arguments", ""))) for one in functions
+        ToolCall(plain_text(one.get("name")), plain_text(one.get("arguments"))) for one in functions
     )
 
 

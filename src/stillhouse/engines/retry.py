@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +35,3 @@ class RetryPolicy:
         """
         bound = min(self.longest_s, self.first_s * 2.0 ** (min(failures, 64) - 1))
         return random_source.uniform(0.0, bound)
-
-
-def retry_after_s(header: str | None, now: datetime | None = None) -> float | None:
-    """The seconds that a Retry-After header asks for.
-
-    Args:
-        header: seconds (also with a fraction) or an HTTP date; None when absent.
-        now: for a date; the present by default.
-
-    Returns:
-        At least 0; None when absent or without sense.
-    """
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        return _until(header, now or datetime.now(UTC))
-    return max(0.0, seconds) if seconds < float("inf") else None
-
-
-def _until(date: str, now: datetime) -> float | None:
-    try:
-        then = parsedate_to_datetime(date)
-    except (TypeError, ValueError, IndexError):
-        return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return max(0.0, (then - now).total_seconds())

@@ -321,62 +321,6 @@ def refuse_fields(asking: Asking, provider: str, *taken: str) -> None:
             )
 
 
-def read_logprobs(entries: Any) -> tuple[OwnLogprob, ...]:
-    """Log-probabilities as OpenAI and Ollama write them.
-
-    Args:
-        entries: one a token.
-
-    Returns:
-        The same; nothing when they are not of that form.
-    """
-    try:
-        return tuple(
-            OwnLogprob(
-                _token_bytes(one),
-                float(one["logprob"]),
-                tuple(
-                    (_token_bytes(top), float(top["logprob"]))
-                    for top in one.get("top_logprobs") or ()
-                ),
-            )
-            for one in entries or ()
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ()
-
-
-def part_thinking(text: str) -> tuple[str, str]:
-    """An answer apart from thoughts that a server left in it.
-
-    Args:
-        text: as it came.
-
-    Returns:
-        The answer and the thoughts.
-    """
-    opened = text.lstrip()
-    if not opened.startswith("<think>"):
-        return text, ""
-    thought, closed, answer = opened.removeprefix("<think>").partition("</think>")
-    return (answer.lstrip("\n"), thought.strip()) if closed else ("", thought.strip())
-
-
-def as_json(value: Any) -> str:
-    """The arguments of a tool call as text, as they would have been written."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def count(value: Any) -> int:
-    """A number of tokens; 0 for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _token_bytes(entry: Mapping[str, Any]) -> bytes:
-    told = entry.get("bytes")
-    return bytes(told) if told is not None else str(entry["token"]).encode("utf-8")
-
-
 def _refuse_logprobs(wire: ChatWire, asked: int) -> None:
     can = wire.capabilities
     if asked >= 0 and not can.own_logprobs:

@@ -131,11 +131,6 @@ _TABLE: tuple[_Row, ...] = (
         "the student reads with the teacher's tokenizer; remove the key",
     ),
     _Row(
-        "collect.source.provider",
-        lambda r: [r.collect.source.provider.kind] if r.collect.source.provider else [],
-        "nothing is fetched from providers yet; give a file or a dataset",
-    ),
-    _Row(
         "train.mode",
         lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
         "the student's own text is not learned from yet: cached, live or base",

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator
 
 from stillhouse.recipes.class_contradictions import find_class_contradictions
+from stillhouse.recipes.collection_problems import collection_problems
 from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
@@ -48,6 +49,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_harness(recipe),
         *_teacher_gate(recipe),
         *_network(recipe),
+        *collection_problems(recipe),
     ]
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from stillhouse.recipes.baselines import Baseline
+from stillhouse.recipes.card_config import card_of
 from stillhouse.recipes.data_steps import PairWith
-from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
-from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_step import Step
@@ -43,6 +41,7 @@ class Content:
         paired: the settings of each `pair_with` step, as name and value.
         against: of the file that each `decontaminate` step names.
         probes: those of the file that `evaluate.probes` names, as JSON values.
+        collection: the plan of a collection, and what is asked for or read from files.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
         engines: of the steps: variant of the instance (empty for `prepare`) and the engine's key.
         encoders: of the model of each step that names one, in the order of the steps.
@@ -60,6 +59,7 @@ class Content:
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
     against: tuple[str, ...] = ()
     probes: tuple[Config, ...] = ()
+    collection: Config = field(default_factory=dict)
     deepspeed: dict[str, Config] = field(default_factory=dict)
     engines: dict[tuple[str, str], EngineContent] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
@@ -90,7 +90,11 @@ class Configs:
             if section[name] == value:
                 del section[name]
         held = {"held": self.content.held} if self.content.held else {}
-        return {"collect": section, "content": self.content.source, **held}
+        del section["source"]["collection"]
+        collection = self.recipe.collect.source.collection
+        if not collection:
+            return {"collect": section, "content": self.content.source, **held}
+        return {"collect": section, **collection.identity(), **self.content.collection, **held}
 
     def row_steps(self) -> list[tuple[str, Config]]:
         """Of each named step, with its variant; cleaning comes before them."""
@@ -300,7 +304,7 @@ class Configs:
         """Of `export`; that the export is evaluated changes no byte of it."""
         export = dump(self.recipe.export)
         del export["evaluate"]
-        exported = {"export": export, "model_card": self._card(), **self.machine}
+        exported = {"export": export, "model_card": card_of(self.recipe), **self.machine}
         return exported | self._held_student()
 
     def register(self) -> Config:
@@ -351,19 +355,6 @@ class Configs:
         """The student where it is held in a way of its own; without one nothing is named anew."""
         return {"model": self.model("student")} if self.recipe.student.held else {}
 
-    def _card(self) -> Config:
-        """What the bundle's model card says of where the student comes from."""
-        recipe = self.recipe
-        sources = {"teacher": recipe.teacher, "student": recipe.student}
-        known = {name: facts_for(source.hub or "") for name, source in sources.items()}
-        return {
-            "recipe": recipe.name,
-            "teacher": _origin(recipe.teacher),
-            "base": _origin(recipe.student),
-            "licences": {f"{name} weights": facts.licence for name, facts in known.items() if facts}
-            | _accepted_terms(recipe.teacher),
-        }
-
 
 def _without_teacher(train: Train) -> list[str]:
     """The metrics of a training's validation that need no teacher."""
@@ -373,20 +364,6 @@ def _without_teacher(train: Train) -> list[str]:
 def _twins_stopping(stopping: EarlyStopping) -> Config:
     metric = "loss" if is_of_teacher(stopping.metric) else stopping.metric
     return dump(stopping) | {"metric": metric}
-
-
-def _accepted_terms(teacher: ModelSource) -> dict[str, str]:
-    return {"teacher terms accepted": teacher.accept_terms} if teacher.accept_terms else {}
-
-
-def _origin(source: ModelSource) -> str:
-    if source.api:
-        return f"{source.api.model}, asked at {source.api.provider or source.api.kind}"
-    if source.scratch:
-        return f"a {source.scratch.model_type} model of random weights"
-    if source.layers_of_teacher:
-        return f"layers {', '.join(map(str, source.layers_of_teacher))} of the teacher"
-    return source.hub or Path(source.path or "").name
 
 
 def _domains(recipe: Recipe) -> list[list[Any]]:

@@ -38,10 +38,11 @@ class MergeSemanticDuplicates(Step):
 class DropOutliers(MayAsk):
     """Find rows that are about something else than the others; every row gets its score.
 
-    The score stands in a new field, `FIELD_outlier_score`. A row is suspected when it holds a
-    keyword, or when it stands high enough in the ranking by score. Rows that are alike and few are
-    one cluster, which is scored by its distance to all others and suspected as a whole: junk that
-    is repeated has near neighbours.
+    The score stands in a new field, `FIELD_outlier_score`, and what made a row suspected that is
+    kept in `FIELD_suspected_by`: keyword, score, cluster, or nothing where a judge cleared it. A
+    row is suspected when it holds a keyword, or when it stands high enough in the ranking by score.
+    Rows that are alike and few are one cluster, which is scored by its distance to all others and
+    suspected as a whole: junk that is repeated has near neighbours.
 
     Attributes:
         field: the text that is compared.
@@ -88,6 +89,16 @@ class DropOutliers(MayAsk):
         if stated:
             raise ValueError(f"score {self.score} has no use for {', '.join(stated)}")
         return self
+
+    @property
+    def score_field(self) -> str:
+        """The field of a row's score."""
+        return f"{self.field}_outlier_score"
+
+    @property
+    def suspected_field(self) -> str:
+        """The field of what made a row suspected."""
+        return f"{self.field}_suspected_by"
 
     @property
     def least_score(self) -> float:

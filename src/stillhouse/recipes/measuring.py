@@ -161,7 +161,7 @@ class Modelfile(Section):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9._-]{1,64})?(:[a-z0-9._-]{1,64})?$"
     )
-    base: str | None = None
+    base: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
     weights: GgufWeights | None = None
     system: str | None = None
     num_ctx: Count | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stillhouse.recipes.collection import Collection
 from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.production_log import ProductionLog
 from stillhouse.recipes.rewording import Augment
@@ -50,20 +51,6 @@ class Dataset(Section):
     revision: str | None = None
 
 
-class Provider(Section):
-    """Rows fetched from a provider of lyrics, verses or prompts.
-
-    Attributes:
-        kind: of the provider.
-        query: what is asked for.
-        key_env: the environment variable that holds the key.
-    """
-
-    kind: str
-    query: str = ""
-    key_env: str | None = None
-
-
 class Source(Section):
     """Where rows come from; exactly one of the four.
 
@@ -72,7 +59,7 @@ class Source(Section):
             current one.
         dataset: a data set of the hub.
         sample_rows: rows that Stillhouse generates.
-        provider: rows of a provider.
+        collection: songs from providers and lists, up to a plan.
         format: of the file; `auto` goes by its name.
         encoding: of a text file.
         records: dotted path to the list of records inside a JSON file.
@@ -81,7 +68,7 @@ class Source(Section):
     file: str | None = None
     dataset: Dataset | None = None
     sample_rows: SampleRows | None = None
-    provider: Provider | None = None
+    collection: Collection | None = None
     format: Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"] = "auto"
     encoding: str = "utf-8"
     records: str | None = None
@@ -89,12 +76,12 @@ class Source(Section):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         given = [
-            name for name in ("file", "dataset", "sample_rows", "provider") if getattr(self, name)
+            name for name in ("file", "dataset", "sample_rows", "collection") if getattr(self, name)
         ]
         if len(given) != 1:
             stated = " and ".join(given) if given else "none of them"
             raise ValueError(
-                f"give exactly one of file, dataset, sample_rows, provider; this has {stated}"
+                f"give exactly one of file, dataset, sample_rows, collection; this has {stated}"
             )
         return self
 
@@ -108,7 +95,8 @@ class Collect(Section):
         limit: read at most that many rows.
         log: the rows are an application's own log: which of them are kept.
         rights: what the rows may be used for, and whom they are about. `rights` and `log` name
-            fields as they are read, before `columns`.
+            fields as they are read, before `columns`. A collection's songs are asked for their
+            `licence` where nothing is said here.
     """
 
     source: Source
@@ -124,6 +112,19 @@ class Collect(Section):
                 "a log holds ids of devices, which are not kept as they are: write rights: "
                 f"{{hash_fields: [{self.log.device_as}], salt_env: NAME}}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _songs_are_asked_for_their_licence(self) -> Self:
+        if self.source.collection and "rights" not in self.model_fields_set:
+            # Sections are frozen for all but their own validators.
+            self.__dict__["rights"] = Rights(licence_field="licence", source_field="lyrics_source")
+        return self
+
+    @model_validator(mode="after")
+    def _plan_says_how_many(self) -> Self:
+        if self.source.collection and self.limit:
+            raise ValueError("a collection's plan says how many songs: remove limit")
         return self
 
 

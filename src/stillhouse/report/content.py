@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from stillhouse.report.collected import CollectionView
 from stillhouse.report.findings import (
     CandidateRow,
     CompressionView,
@@ -188,6 +189,7 @@ class RunReport(Content):
         other_gates: of the teacher before it labels, and of what ships.
         scorecard: scores computed from the numbers of this page.
         parts: number of examples of each part.
+        collection: of songs; None where the rows were not collected from providers.
         licences: of the rows, in words.
         row_tables: what steps told of the rows.
         warnings: what was let through that a recipe holds back by default.
@@ -215,6 +217,7 @@ class RunReport(Content):
     row_flow: tuple[FlowStep, ...] = ()
     parts: dict[Text, int] = Field(default_factory=dict)
     row_tables: tuple[CountTable, ...] = ()
+    collection: CollectionView | None = None
     licences: Text = ""
     warnings: tuple[Text, ...] = ()
     gate: GateView | None = None

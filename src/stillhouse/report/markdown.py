@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from stillhouse.report.charts import dtypes_of, slice_names, stage_costs
+from stillhouse.report.collected import CollectionView
 from stillhouse.report.content import MetricRow, RunReport
 from stillhouse.report.findings import Difference, SliceCell
 from stillhouse.report.numbers import (
@@ -309,6 +310,8 @@ def _rows(content: RunReport) -> Iterator[str]:
     for told in content.row_tables:
         numbers = [(markdown_text(name), number_text(n)) for name, n in told.numbers.items()]
         yield markdown_table((markdown_text(told.title), "number"), numbers)
+    if content.collection:
+        yield from _collection(content.collection)
     if content.licences:
         yield f"Licences of the rows: {markdown_text(content.licences)}."
     if content.warnings:
@@ -316,6 +319,36 @@ def _rows(content: RunReport) -> Iterator[str]:
     if content.parts:
         counts = [(markdown_text(name), count_text(num)) for name, num in content.parts.items()]
         yield markdown_table(("part", "examples"), counts)
+
+
+def _collection(found: CollectionView) -> Iterator[str]:
+    verdict = "It passed" if found.verdict.passed else "It did not pass"
+    held = f"{found.songs:,} songs of {found.artists:,} artists"
+    yield f"The plan {markdown_text(found.plan)}: {held}. {verdict} its rules."
+    rows = [
+        (
+            markdown_text(name),
+            count_text(one.offered),
+            count_text(one.kept),
+            f"{one.quality:.3f}",
+            markdown_text(", ".join(f"{k} {v:,}" for k, v in one.reasons.items()) or "none"),
+            markdown_text(", ".join(f"{k} {v:,}" for k, v in one.requests.items()) or "none"),
+        )
+        for name, one in found.sources.items()
+    ]
+    yield markdown_table(("source", "offered", "kept", "quality", "not kept", "requests"), rows)
+    for title, counts in (("genre", found.genres), ("label", found.labels)):
+        shares = [
+            (markdown_text(name) or "not told", count_text(num), f"{num / found.songs:.3f}")
+            for name, num in counts.items()
+        ]
+        yield markdown_table((title, "songs", "share"), shares)
+    failed = [rule for rule in found.verdict.rules if not rule.passed]
+    if failed:
+        yield "\n".join(
+            f"- {markdown_text(one.rule)} is {one.value:g}, at least {one.at_least:g} is asked for"
+            for one in failed
+        )
 
 
 def _stages(content: RunReport) -> Iterator[str]:

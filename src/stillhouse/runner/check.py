@@ -10,6 +10,7 @@ from typing import Any
 
 from stillhouse.core.errors import ArtifactError, CapacityError
 from stillhouse.core.rows import Example
+from stillhouse.data.split import NEAR_LEARNED
 from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
@@ -17,12 +18,13 @@ from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.collecting import notes_of
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.probing import probe, rates_of
 from stillhouse.runner.resolve import Resolved
-from stillhouse.runner.run import Place
+from stillhouse.runner.run import Place, refuse_early
 from stillhouse.runner.savings import Saving, savings
 
 
@@ -54,6 +56,7 @@ class CheckReport:
         instances: in the order of work.
         parts: examples of each part.
         dropped: reason to rows, in what was looked at.
+        noted: what steps noted of rows that go on, and of how many, likewise.
         cautions: what the run would do that is worth a thought.
         cut_prompts: prompts that were cut to the context, likewise.
         long_answers: gold answers that are longer than a model may write, and how many were looked
@@ -76,6 +79,7 @@ class CheckReport:
     instances: tuple[InstanceCheck, ...]
     parts: dict[str, int]
     dropped: dict[str, int]
+    noted: dict[str, int]
     cut_prompts: int
     long_answers: tuple[int, int]
     compute: ResolvedCompute
@@ -158,6 +162,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
     Raises:
         InputError: the references are not what the recipe says of their fields.
     """
+    refuse_early(resolved, place)
     seen = preview(resolved)
     _require_references(resolved.recipe, seen.examples)
     compute, host = resolved.compute, resolved.host
@@ -175,13 +180,16 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         instances=items,
         parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
         dropped=seen.dropped,
+        noted={note: count for note, count in seen.noted.items() if note != NEAR_LEARNED},
         cut_prompts=seen.num_cut,
         long_answers=seen.long_answers(_most_written(resolved.recipe)),
         compute=compute,
         cautions=(
             *compute.notes,
             *cautions(resolved.recipe),
+            *notes_of(resolved.recipe, resolved.loaded.base_folder),
             *_of_optimizers(resolved.recipe, seen),
+            *_of_leaks(seen),
         ),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
@@ -197,6 +205,15 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         free_disk_bytes=_free_disk(place.root),
         is_probed=rates.is_probed,
     )
+
+
+def _of_leaks(seen: Preview) -> Iterator[str]:
+    near = seen.noted.get(NEAR_LEARNED, 0)
+    if near:
+        yield (
+            f"{near:,} of the measured rows have a near copy that is learned; "
+            "prepare.split.near_duplicates: 0.8 keeps such rows in one part"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from stillhouse.store.erasures import (
 )
 from stillhouse.store.journal import Journal
 from stillhouse.store.lock import hold_lock
+from stillhouse.store.replies import forget_replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,8 @@ def _remove(root: Place, entry: Erasure) -> int:
             answers = journal.write_now(lambda c: forget_answers(c, entry.rows))
         finally:
             journal.close()
+    if entry.kind == SOURCE:
+        forget_replies(root.root, entry.shown)
     for name in entry.runs:
         for file in ("report.html", "log.txt"):
             (root.root / name / file).unlink(missing_ok=True)

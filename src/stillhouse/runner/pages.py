@@ -85,6 +85,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         row_flow=tuple(FlowStep.model_validate(step) for step in flow),
         parts=facts.summary_of("prepare").get("parts", {}),
         row_tables=tuple(_row_tables(facts)),
+        collection=facts.summary_of("collect").get("collection"),
         licences=_licences(facts),
         warnings=tuple(facts.summary_of("collect").get("warnings", ())),
         gate=decisive_gate(facts),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Example, Row
+from stillhouse.core.rows import Example, Row, StepCount
 from stillhouse.data.account import run_step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.outlier_judge import OutlierJudge, likely_suspects
@@ -44,6 +44,7 @@ class Preview:
         scale: examples of the run for each one here.
         num_cut: prompts that were cut to the context.
         dropped: reason to number of rows.
+        noted: what the steps noted of rows, and of how many.
         asked: what the steps of the rows ask, by key of the instance and of the engine below it.
     """
 
@@ -53,6 +54,7 @@ class Preview:
     scale: float
     num_cut: int
     dropped: dict[str, int]
+    noted: dict[str, int]
     asked: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
 
     def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
@@ -126,15 +128,33 @@ def preview(resolved: Resolved) -> Preview:
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
         asked: dict[tuple[str, str], list[Example]] = {}
-        rows, reasons = _do_steps(rows, resolved.plan, resolved.locations["base"], asked)
+        rows, counts = _do_steps(rows, resolved.plan, resolved.locations["base"], asked)
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
     scale = max(1.0, total / max(1, num_read)) if num_read == _MOST_ROWS else 1.0
-    reasons.update(one.reason for one in made.dropped)
+    counts += made.counts
+    reasons, noted = _ended(counts), _notes(counts)
     return Preview(
-        made.examples, made.tokenizer, made.template, scale, made.num_cut, dict(reasons), asked
+        made.examples, made.tokenizer, made.template, scale, made.num_cut, reasons, noted, asked
     )
+
+
+def _ended(counts: Sequence[StepCount]) -> dict[str, int]:
+    """Why rows ended, and how many; a merged row as the outcome says it."""
+    found = Counter[str]()
+    for count in counts:
+        found.update(count.dropped)
+        found.update(count.deferred)
+        found.update({"merged": count.merged} if count.merged else {})
+    return dict(found)
+
+
+def _notes(counts: Sequence[StepCount]) -> dict[str, int]:
+    found = Counter[str]()
+    for count in counts:
+        found.update(count.notes)
+    return dict(found)
 
 
 def _noted(
@@ -154,9 +174,9 @@ def _noted(
 
 def _do_steps(
     rows: list[Row], plan: Plan, base: str, asked: dict[tuple[str, str], list[Example]]
-) -> tuple[list[Row], Counter[str]]:
-    """What the named steps make of rows, by rule where they would ask, and why others ended."""
-    reasons = Counter[str]()
+) -> tuple[list[Row], list[StepCount]]:
+    """What the named steps make of rows, by rule where they would ask, and the counts of each."""
+    counts: list[StepCount] = []
     for instance in plan.instances:
         if instance.stage != "step":
             continue
@@ -166,10 +186,10 @@ def _do_steps(
             for engine in engines.values():
                 OutlierJudge(engine)(likely_suspects(settings, rows))
         if not _compares_meanings(instance.config):
-            rows, ended, count = run_step(step_of(instance.config, base, engines=engines), rows)
+            rows, _, count = run_step(step_of(instance.config, base, engines=engines), rows)
             require_rows(count)
-            reasons.update(one.reason for one in ended)
-    return rows, reasons
+            counts.append(count)
+    return rows, counts
 
 
 def _compares_meanings(config: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
+from stillhouse.runner.collecting import asking_seconds
 from stillhouse.runner.domain_pricing import domains_cost
 from stillhouse.runner.meaning_pricing import with_comparisons
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges, with_step_engines
@@ -90,7 +91,7 @@ class Pricer:
         if "baseline" in instance.config:
             return self._baseline(instance)
         table: dict[str, Callable[[Instance], Cost]] = {
-            "collect": lambda _: self._rows(4e-5, 0),
+            "collect": lambda _: self._collect(),
             "step": lambda one: self._asking_rows(one, self._step(one)),
             "prepare": lambda one: self._asking_rows(one, self._rows(2.4e-4, 60 * self._vocab)),
             "finetune": self._finetune,
@@ -116,6 +117,10 @@ class Pricer:
         scratch = getattr(self._recipe, which).scratch
         config = {"model_type": scratch.model_type} | scratch.config
         return sizes_of(config, self.seen.tokenizer.vocab_size)
+
+    def _collect(self) -> Cost:
+        cost, base = self._rows(4e-5, 0), self._resolved.loaded.base_folder
+        return replace(cost, seconds=cost.seconds + asking_seconds(self._recipe, base))
 
     def _rows(self, seconds_a_row: float, tokenizer_bytes: int) -> Cost:
         size = self._resolved.source.num_bytes

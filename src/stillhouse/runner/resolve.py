@@ -29,6 +29,7 @@ from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import PromptTemplate, load_prompt
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.collecting import content_of
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
 from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_encoders
@@ -133,6 +134,7 @@ def resolve(
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
     check_layers(recipe, {"teacher": teacher, "student": student}, loaded)
+    collection = recipe.collect.source.collection
     content = Content(
         source=probed.facts.digest,
         teacher=found["teacher"].digest,
@@ -144,6 +146,7 @@ def resolve(
         paired=_paired(recipe, base),
         against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
+        collection=content_of(collection, base) if collection else {},
         deepspeed=find_deepspeed(recipe, loaded),
         engines={name: one.content for name, one in engines.items()},
         encoders=tuple(one.content for one in encoders),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,15 +19,18 @@ from stillhouse.core.files import disk_full_is_clear
 from stillhouse.engines.keys import find_keys
 from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.baselines import Analyser
+from stillhouse.recipes.collection import Collection
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.plan import STAGE_VERSIONS, Instance, Plan
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.collecting import require_collectable
 from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_gguf, require_harness, require_train
 from stillhouse.runner.pages import write_run_report
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
+from stillhouse.runner.versions import library_versions
 from stillhouse.runner.worker import StageOutcome, StageServer
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.table import entry_of
@@ -38,10 +38,8 @@ from stillhouse.store.account import ACCOUNT
 from stillhouse.store.artifacts import ArtifactStore, Manifest
 from stillhouse.store.erasures import Erasures, read_erasures
 from stillhouse.store.lock import hold_lock
+from stillhouse.store.replies import COLLECTED
 from stillhouse.store.runs import RunFolder, RunInstance, RunRecord
-
-_LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
-              "lm_eval")  # fmt: skip
 
 _TOLD = ("trainable_parameters", "parameters", "galore_rank", "galore_projections")
 """Of a stage's summary, what people hear when it is done."""
@@ -82,6 +80,11 @@ class Place:
         """The folder of what was asked of models behind an API, by all runs of this root."""
         return self.root / ACCOUNT
 
+    def collecting(self, collection: Collection) -> dict[str, Any]:
+        """What a collection needs that changes none of its songs."""
+        plain = collection.model_dump(mode="json")
+        return {"collection": plain, "collected": str(self.root / COLLECTED)}
+
     @property
     def erasures(self) -> Erasures:
         """What people asked to be erased of all runs of this root."""
@@ -90,6 +93,13 @@ class Place:
     def holds_all(self, plan: Plan) -> bool:
         """Whether nothing of a plan is left to do; says nothing of torn artifacts."""
         return all(self.store.path(item.artifact_id).exists() for item in plan.instances)
+
+
+def refuse_early(resolved: Resolved, place: Place) -> None:
+    """Refuse a collection that lacks a key, or the plan before it, unless it is there already."""
+    if place.store.path(resolved.plan["collect"].artifact_id).exists():
+        return
+    require_collectable(resolved.recipe, resolved.loaded.base_folder, place.root)
 
 
 def execute(
@@ -219,6 +229,8 @@ class _Run:
         """Miss a key or a tracker before the first stage, not after hours of work."""
         if any(instance.stage in _TRAININGS for instance in waiting):
             self._trackers = tracker_request(self.resolved.recipe, self.folder.path)
+        if any(instance.stage == "collect" for instance in waiting):
+            refuse_early(self.resolved, self.place)
         if any(self._access(instance) for instance in waiting):
             for api in self.resolved.recipe.endpoints.values():
                 find_keys(api.key_names, self.resolved.loaded.base_folder)
@@ -307,6 +319,9 @@ class _Run:
 
     def _access(self, instance: Instance) -> dict[str, Any]:
         recipe = self.resolved.recipe
+        collection = recipe.collect.source.collection
+        if instance.stage == "collect":
+            return self.place.collecting(collection) if collection else {}
         asked, service = _asked(recipe, instance)
         judges = recipe.label.judges if instance.stage == "label" else ()
         engines = _step_engines(recipe, instance)
@@ -370,14 +385,3 @@ def _step_engines(recipe: Recipe, instance: Instance) -> dict[str, Any]:
         for place, engine in step.asked.items()
         if engine.api
     }
-
-
-def library_versions() -> dict[str, str]:
-    """The versions that bytes may depend on."""
-    versions = {"python": platform.python_version(), "machine": os.uname().machine}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

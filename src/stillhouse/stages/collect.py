@@ -1,4 +1,4 @@
-"""Collect: rows from a file, a data set or a task's generator, with the columns that are kept."""
+"""Collect: rows from wherever a recipe's source says, with the columns that are kept."""
 
 from __future__ import annotations
 
@@ -16,31 +16,44 @@ from stillhouse.data.rights_file import write_rights
 from stillhouse.data.shards import COLLECTED, shard_path
 from stillhouse.data.storage import write_ended, write_rows
 from stillhouse.recipes.rows import Collect
+from stillhouse.stages.collecting import NO_SONGS, Songs, gather_songs
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.holding import RIGHTS, asks_of_rows, rights_summary
-from stillhouse.stages.rows import collect_rows, iterate_rows
+from stillhouse.stages.holding import RIGHTS, Collected, asks_of_rows, rights_summary
+from stillhouse.stages.rows import choose_rows, collect_rows, iterate_rows
 from stillhouse.stages.sections import section_of
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `rows.parquet`, and where something is asked of the rows, what became of the others."""
-    plain = request.config["collect"]
+    plain, held = request.config["collect"], _held(request.config)
+    base = Path(request.locations["base"])
+    if "plan" in request.config:
+        source = {"collection": request.access["collection"]}
+        collect = section_of(Collect, plain | {"source": source})
+        songs = gather_songs(request, progress)
+        return _write(request, collect, choose_rows(songs.rows, collect, base, held), songs)
     source = plain["source"] | {"file": request.locations["source"] or None}
     collect = section_of(Collect, plain | {"source": source})
-    base, held = Path(request.locations["base"]), _held(request.config)
     if not asks_of_rows(collect, held):
         rows = _Counted(iterate_rows(collect, base))
         write_rows(request.out / COLLECTED, rows)
         progress(rows.number, rows.number, "rows")
         return StageResult({"rows": rows.number})
     found = collect_rows(collect, base, held)
-    check_balance(found.counts, found.counts[0].rows_in, len(found.rows))
-    write_rows(request.out / COLLECTED, found.rows)
-    write_rights(request.out / RIGHTS, found.rights)
-    write_ended(shard_path(request.out / ENDED, 0), found.ended)
     progress(len(found.rows), len(found.rows), "rows")
-    flow = {"flow": [asdict(count) for count in found.counts]}
-    return StageResult({"rows": len(found.rows)} | rights_summary(collect, found) | flow)
+    return _write(request, collect, found, NO_SONGS)
+
+
+def _write(request: StageRequest, collect: Collect, found: Collected, songs: Songs) -> StageResult:
+    write_rows(request.out / COLLECTED, found.rows)
+    counts = [*songs.counts, *found.counts]
+    check_balance(counts, counts[0].rows_in, len(found.rows))
+    summary = {"rows": len(found.rows), **songs.summary, "flow": [asdict(one) for one in counts]}
+    if found.counts:
+        write_rights(request.out / RIGHTS, found.rights)
+        write_ended(shard_path(request.out / ENDED, 0), found.ended)
+        summary |= rights_summary(collect, found)
+    return StageResult(summary, songs.measured)
 
 
 @dataclass(slots=True)

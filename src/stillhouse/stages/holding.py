@@ -113,10 +113,10 @@ def _checked(found: Collected) -> Collected:
 
 def origin_of(collect: Collect) -> str:
     """The name of the source, by which `stillhouse erase --source` finds its rows."""
-    made, provider = collect.source.sample_rows, collect.source.provider
+    made = collect.source.sample_rows
     if made:
         return made.task
-    return provider.kind if provider else source_name(collect.source)
+    return "collection" if collect.source.collection else source_name(collect.source)
 
 
 def salt_of(rights: Rights, base: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
+from stillhouse.data.collect.stand_ins import stand_ins
 from stillhouse.data.columns import select_columns
 from stillhouse.data.pairing import Setting, settings_of
 from stillhouse.data.probe import SourceFacts, probe_rows, probe_source
 from stillhouse.data.pseudonyms import salt_mark
 from stillhouse.data.readers import read_rows
 from stillhouse.data.rights import NOTHING_HELD, Held
+from stillhouse.recipes.collection_plans import load_plan
 from stillhouse.recipes.data_steps import PairWith
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.rows import Collect, Source
@@ -28,11 +30,18 @@ _MOST_SETTINGS = 1000
 
 
 def iterate_rows(collect: Collect, base: Path) -> Iterator[Row]:
-    """Rows with the kept columns, at most `collect.limit`."""
+    """Rows with the kept columns, at most `collect.limit`; stand-ins for a collection."""
     made = collect.source.sample_rows
-    rows = sample_rows(made) if made else read_rows(collect.source, base)
+    rows = sample_rows(made) if made else _read_rows(collect, base)
     for row in islice(rows, collect.limit):
         yield select_columns(row, collect.columns)
+
+
+def _read_rows(collect: Collect, base: Path) -> Iterator[Row]:
+    collection = collect.source.collection
+    if collection:
+        return stand_ins(collection, load_plan(collection.plan, base))
+    return read_rows(collect.source, base)
 
 
 def read_settings(wanted: PairWith, base: Path) -> list[Setting]:
@@ -79,6 +88,12 @@ def probe_collect(collect: Collect, base: Path) -> SourceFacts:
     made = collect.source.sample_rows
     if made:
         return probe_rows(sample_rows(made), collect.columns, collect.limit)
+    collection = collect.source.collection
+    if collection:
+        plan = load_plan(collection.plan, base)
+        seen = probe_rows(stand_ins(collection, plan), collect.columns, collect.limit)
+        most = min(plan.most_songs, collect.limit or plan.most_songs)
+        return replace(seen, num_rows=most, is_exact=False)
     return probe_source(collect.source, collect.columns, base, collect.limit)
 
 
@@ -100,7 +115,12 @@ def collect_rows(
         InputError: they cannot be read as the recipe says, or none may be used.
     """
     whole = islice(iterate_rows(_without_columns(collect), base), most)
-    found = hold_back(whole, collect, held, salt_of(collect.rights, base))
+    return choose_rows(whole, collect, base, held)
+
+
+def choose_rows(rows: Iterable[Row], collect: Collect, base: Path, held: Held) -> Collected:
+    """Those of rows that were read that may be used, with the kept columns."""
+    found = hold_back(rows, collect, held, salt_of(collect.rights, base))
     return replace(found, rows=[select_columns(row, collect.columns) for row in found.rows])
 
 

@@ -1,0 +1,1 @@
+"""Songs from providers, fetched politely."""
