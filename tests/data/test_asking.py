@@ -60,7 +60,7 @@ def test_what_a_row_tells_an_engine_to_do_stays_inside_its_text():
 
 def test_every_step_s_own_prompts_are_there():
     labels = [own_prompt(name).label for names in OWN_PROMPTS.values() for name in names]
-    assert len(set(labels)) == len(labels) == 8
+    assert len(set(labels)) == len(labels) >= 8
 
 
 def test_a_question_about_its_own_options_is_opened_or_dropped():
