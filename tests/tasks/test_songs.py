@@ -17,6 +17,7 @@ from stillhouse.evals.fields import score_fields
 from stillhouse.evals.hallucination import KINDS
 from stillhouse.evals.judged import Judged
 from stillhouse.evals.scores import Scores
+from stillhouse.recipes.annotations import FAULTS
 from stillhouse.recipes.answers import AnswerKind
 from stillhouse.tasks.songs.analysis import VERDICTS, has_words, lyrics_of, read_analysis
 from stillhouse.tasks.songs.lexicon import lexicon, plain_text
@@ -332,8 +333,11 @@ def test_topics_that_people_gave_to_hymns_are_mostly_supported_and_of_other_vers
 
 def test_the_page_about_songs_names_every_kind_and_category():
     page = (ROOT / "docs" / "how-to" / "songs.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
-    assert rows == [*KINDS, *CATEGORIES]
+    cells = re.findall(r"^\| (`.+?`) \|", page, re.M)
+    named = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    count = len(KINDS) + len(CATEGORIES)
+    assert named[:count] == [*KINDS, *CATEGORIES]
+    assert sorted(named[count:]) == sorted(FAULTS)
     categories = {probe.category for probe in probes()}
     assert f"{len(probes())} lines of our own in {len(categories)} categories" in page
     assert f"and {len(edge_cases())} edge cases" in page

@@ -90,7 +90,7 @@ def chat(
     runs: RunsRoot = "runs",
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's examples as chat files, a JSON object with its messages a line."""
+    """Write a run's examples as chat files: JSON lines of messages."""
     from pathlib import Path
 
     from stillhouse.cli.show_reports import show_chat
