@@ -46,3 +46,8 @@ class ReportDuplicates(Step):
     name: Literal["report_duplicates"] = "report_duplicates"
     question: str = "question"
     answer: str = "answer"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.question, self.answer)
