@@ -211,3 +211,13 @@ def test_texts_without_words_have_no_direction():
     vectors = tfidf(["...", "猫は動物", "Größe", ""]).toarray()
 
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [0, 1, 1, 0], atol=1e-6)
+
+
+def test_a_text_with_a_keyword_is_suspected_among_texts_that_are_alike_but_lack_it():
+    alike = [f"what does an asset cost in year {year} of the plan" for year in range(3)]
+    held = "what does an asset cost in chapter 3 of the plan"
+    asked = step(keywords=("chapter",), at_most=0, suspects="drop_keywords")
+
+    _, ended, _ = run_step(asked, rows_of([*topic(60), *alike, held]))
+
+    assert [one.row.fields["question"] for one in ended] == [held]

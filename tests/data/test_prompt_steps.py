@@ -177,6 +177,14 @@ def test_too_few_beginnings_end_the_run_and_say_of_which_preset():
         step.tell(kept)
 
 
+def test_a_preset_that_is_left_without_any_prompt_ends_the_run_too():
+    rows = seeds(9)
+    photos = {row.row_id for row in rows if row.fields["preset"] == "photo"}
+
+    with pytest.raises(InputError, match="wants 2 prompts of each preset: photo 0"):
+        written(rows, lambda name, _: "No" if name in photos else prompt_of(name), each=2)
+
+
 def test_a_look_at_a_recipe_asks_for_as_many_as_are_wanted():
     writer = Writer(prompt_of)
     wanted = WritePrompts.model_validate({"engine": ENGINE, "each": 5}, strict=False)

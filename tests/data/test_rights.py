@@ -15,6 +15,8 @@ from stillhouse.data.rights import Held, RightsStep, rights_of
 from stillhouse.recipes.licences import licence_id, licences
 from stillhouse.recipes.production_log import ProductionLog
 from stillhouse.recipes.rights import Rights
+from stillhouse.recipes.rows import Collect, Source
+from stillhouse.stages.holding import hold_back
 from stillhouse.store.erasures import erased_name
 
 SALT = "a salt of more than sixteen"
@@ -300,3 +302,13 @@ def test_any_text_is_read_as_an_id_or_as_none(text):
     found = read_id(text)
 
     assert found is None or len(found.device) == 36
+
+
+@pytest.mark.parametrize("key", ["licence_field", "consent_field", "subject_field", "date_field"])
+def test_a_field_that_no_row_has_is_refused_by_its_name(key):
+    collect = Collect(
+        source=Source(file="r.jsonl"), rights=Rights.model_validate({key: "uesr"}, strict=False)
+    )
+
+    with pytest.raises(InputError, match=rf"{key} names 'uesr', which no row has.*\"user\""):
+        hold_back(rows_of({"user": "a"}, {"user": "b"}), collect)

@@ -2,6 +2,7 @@ import csv
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from stillhouse.core.rows import Drop, Keep, Row
 from stillhouse.data import shards
@@ -215,3 +216,8 @@ def test_a_copy_that_fails_leaves_the_old_one(tmp_path):
         write_csv(tmp_path / "a.csv", [], torn)
     assert (tmp_path / "a.csv").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_what_may_be_empty_is_one_of_the_fields():
+    with pytest.raises(ValidationError, match="names 'yaer', which is none of fields: year"):
+        Require(fields={"year": "integer"}, may_be_empty=("yaer",))

@@ -210,6 +210,17 @@ def test_an_erasure_that_was_killed_goes_on(
     assert all(one.is_done for one in read_erasures(runs).entries)
 
 
+def test_copies_for_people_are_erased_with_the_rows(recipe, tmp_path, monkeypatch, in_this_process):
+    text = recipe.read_text().replace("steps: [", "csv: {asked.csv: convert_blanks}\n  steps: [")
+    recipe.write_text(text)
+    runs = collected_alone(tmp_path, monkeypatch, recipe)
+    assert "What is 1?" in (runs / "tiny" / "csv" / "asked.csv").read_text()
+
+    stillhouse.erase(source="rows.jsonl", yes=True, runs=str(runs))
+
+    assert where(runs, "What is 1?") == []
+
+
 def test_nothing_is_erased_below_a_run_that_goes_on(recipe, tmp_path, monkeypatch, in_this_process):
     runs = collected_alone(tmp_path, monkeypatch, recipe)
 

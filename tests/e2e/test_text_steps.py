@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 import stillhouse
 from stillhouse.api import Call
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import InputError, RecipeError
 from stillhouse.core.protocols import no_progress
 from stillhouse.data.decontamination import digest_evaluation
 from stillhouse.data.readers import read_rows
@@ -131,3 +131,30 @@ def test_a_leak_is_told_before_a_run_and_one_key_ends_it(recipe, tmp_path):
     (said,) = cautions()
     assert "measured rows have a near copy that is learned" in said
     assert cautions("prepare.split.near_duplicates=0.8") == []
+
+
+@pytest.mark.parametrize("step", [one | {"fields": ["questoin"]} for one in STEPS])
+def test_a_step_whose_field_no_row_has_is_refused_before_it_passes_over_all_rows(
+    recipe, tmp_path, step
+):
+    steps = f"prepare.steps={json.dumps([step])}"
+    call = Call(runs=str(tmp_path / "runs"), overrides=(steps,))
+
+    with pytest.raises(RecipeError, match=r'no column "questoin" \(did you mean "question"\?\)'):
+        stillhouse.check(str(recipe), call)
+
+
+def test_a_step_may_read_what_a_step_before_it_makes(recipe, tmp_path):
+    find = {"name": "drop_outliers", "keywords": ["wood"], "suspects": "keep"}
+    drop = {"name": "drop_where", "field": "question_suspected_by", "equals": "keyword"}
+
+    for steps, is_right in (([find, drop], True), ([drop, find], False)):
+        call = Call(
+            runs=str(tmp_path / "runs"),
+            overrides=(f"prepare.steps={json.dumps(steps)}", "finetune.length.steps=2"),
+        )
+        if is_right:
+            assert stillhouse.check(str(recipe), call).parts
+            continue
+        with pytest.raises(RecipeError, match='no column "question_suspected_by"'):
+            stillhouse.check(str(recipe), call)

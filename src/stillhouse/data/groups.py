@@ -9,11 +9,9 @@ from typing import Any
 from stillhouse.core.hashing import digest_value
 from stillhouse.data.drafts import Draft
 from stillhouse.data.paths import value_at
+from stillhouse.recipes.rewording import REWORDED_FROM
 
 _DIGEST_LENGTH = 20
-REWORDED_FROM = "reworded_from"
-"""The field of a row that asked what another asks before it was written in other words: the root of
-that other row."""
 NONE_NEAR: Mapping[str, str] = MappingProxyType({})
 
 

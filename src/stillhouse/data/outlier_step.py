@@ -146,16 +146,18 @@ class OutlierStep:
         self, texts: Sequence[str], copies: Sequence[int], scored: Scored
     ) -> dict[str, Finding]:
         """Suspects among clusters in the order of their scores, and what a judge says of them."""
-        members: dict[int, list[int]] = {}
+        # Texts of a cluster that hold a keyword are judged apart from those that do not.
+        members: dict[tuple[int, str], list[int]] = {}
+        keywords = self._keywords(texts)
         for place, cluster in enumerate(scored.clusters.tolist()):
-            members.setdefault(cluster, []).append(place)
+            members.setdefault((cluster, keywords[place]), []).append(place)
         ranked = sorted(members.values(), key=lambda own: (-scored.scores[own[0]], own[0]))
         budget = self._budget(sum(copies))
         checks = 0
         found: list[tuple[list[int], Finding, Suspect | None]] = []
         for rank, own in enumerate(ranked, 1):
             score, rows = float(scored.scores[own[0]]), sum(copies[place] for place in own)
-            keyword = self._keyword([texts[place] for place in own])
+            keyword = keywords[own[0]]
             why: Why | Literal[""] = "keyword" if keyword else ""
             if not why and checks < budget and self._is_far(score):
                 why, checks = "cluster" if len(own) > 1 else "score", checks + 1
@@ -179,14 +181,13 @@ class OutlierStep:
         most = self.wanted.at_most
         return int(most * rows) if isinstance(most, float) else most
 
-    def _keyword(self, texts: Sequence[str]) -> str:
-        """The keyword that at least half of a cluster's texts hold."""
+    def _keywords(self, texts: Sequence[str]) -> list[str]:
+        """The first keyword that each text holds, as whole words; empty where it holds none."""
+        sought = []
         for keyword in self.wanted.keywords:
             words = r"\s+".join(map(re.escape, keyword.split()))
-            pattern = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
-            if 2 * sum(bool(pattern.search(text)) for text in texts) >= len(texts):
-                return keyword
-        return ""
+            sought.append((keyword, re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)))
+        return [next((word for word, form in sought if form.search(text)), "") for text in texts]
 
     def _ask(self, suspects: Sequence[Suspect]) -> Sequence[Verdict | None]:
         if self.judge is None or not suspects:

@@ -139,6 +139,10 @@ class WritePromptsStep:
             self.engine.used.update(corpus.names)
             if any(one.waits for one in said.values()) or not self.engine.is_real:
                 break  # nobody is asked instead of one who may answer later
+        else:
+            made = {one.preset: corpus.counts[one.preset] for one in known}
+            # Rows tell of those presets alone that have some; where none has any, no row goes on.
+            self._refuse_few({name: n for name, n in made.items() if any(made.values()) and not n})
         return done | {
             one.row_id: Written(flaw=NOT_NEEDED) for one in known if one.row_id not in done
         }
@@ -189,6 +193,10 @@ class WritePromptsStep:
             InputError: there are fewer of a preset than the recipe wants.
         """
         found = Counter(str(row.fields.get(self.wanted.preset, "")) for row in rows)
+        self._refuse_few(found)
+        return {"prompts by preset": dict(sorted(found.items()))}
+
+    def _refuse_few(self, found: Mapping[str, int]) -> None:
         few = {name: number for name, number in found.items() if number < self.wanted.each}
         if few:
             told = ", ".join(f"{name} {number:,}" for name, number in sorted(few.items()))
@@ -196,7 +204,6 @@ class WritePromptsStep:
                 f"the step write_prompts wants {self.wanted.each:,} prompts of each preset: {told}",
                 "collect more beginnings, or lower each",
             )
-        return {"prompts by preset": dict(sorted(found.items()))}
 
 
 @dataclass(slots=True)

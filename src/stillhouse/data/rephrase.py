@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from stillhouse.core.hashing import digest_text
 from stillhouse.core.rows import Defer, Keep, Merge, Outcome, Row
 from stillhouse.data.asking import AskedEngine, Wish, Worded, reword
-from stillhouse.data.groups import REWORDED_FROM
 from stillhouse.data.rewording import Embed, Held
 from stillhouse.data.words import words_of
-from stillhouse.recipes.rewording import Rephrase
+from stillhouse.recipes.rewording import REWORDED_FROM, Rephrase
 
 _DIGITS = 24
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -47,6 +47,7 @@ class CheckAnnotations(Step):
     """
 
     name: Literal["check_annotations"] = "check_annotations"
+    reaches_inside: ClassVar[bool] = True
     annotation: str = "annotation"
     lyrics: str = "lyrics"
     title: str | None = None
@@ -57,3 +58,9 @@ class CheckAnnotations(Step):
     ignore: tuple[Fault, ...] = ()
     again: str | None = None
     differs_at_most: float = Field(default=5.0, ge=0.0)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        named = (self.annotation, self.lyrics, self.title, self.artist, self.genre, self.again)
+        return tuple(name for name in named if name)

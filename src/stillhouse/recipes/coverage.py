@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -45,6 +45,7 @@ class Coverage(Step):
     """
 
     name: Literal["coverage"] = "coverage"
+    reaches_inside: ClassVar[bool] = True
     fields: tuple[str, ...] = Field(default=("prompt",), min_length=1)
     tradition_field: str | None = None
     traditions: dict[str, Words] = Field(default_factory=dict)
@@ -53,3 +54,8 @@ class Coverage(Step):
     rows_at_least: int = Field(default=0, ge=0)
     ratio_at_least: Fraction = 0.0
     pairs_at_least: int = Field(default=0, ge=0)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (*self.fields, *([self.tradition_field] if self.tradition_field else []))

@@ -41,6 +41,11 @@ class PairWith(Step):
     at_most: Count = 1
     seed: Seed = 0
 
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Fields that it may add to a row."""
+        return (self.as_, f"{self.as_}_id")
+
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
         if self.at_most < self.at_least:
@@ -60,6 +65,11 @@ class DropWhere(Step):
     field: str
     equals: str | int | float | bool | tuple[str | int | float | bool, ...]
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.field,)
+
 
 class ConvertBlanks(MayAsk):
     """Make a question of each text with a blank to fill in (`Assets are ____.`).
@@ -75,6 +85,11 @@ class ConvertBlanks(MayAsk):
     name: Literal["convert_blanks"] = "convert_blanks"
     question: str = "question"
     answer: str = "answer"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.question,)
 
 
 class ConvertChoices(MayAsk):
@@ -104,6 +119,16 @@ class ConvertChoices(MayAsk):
     unmatched: Literal["keep", "drop"] = "drop"
     by: Encoder | None = None
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.question, self.answer)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Fields that it may add to a row."""
+        return (f"{self.answer}_matched_by",)
+
 
 class MergeNearDuplicates(Step):
     """Keep one of the rows that say nearly the same; the others are merged into it.
@@ -121,6 +146,11 @@ class MergeNearDuplicates(Step):
     on: str = "question"
     threshold: float = Field(default=0.8, gt=0.0, le=1.0)
     group_words: Count = 2
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.on,)
 
 
 _AnyStep = (

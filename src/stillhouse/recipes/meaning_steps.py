@@ -34,6 +34,11 @@ class MergeSemanticDuplicates(Step):
     by: MadeBy
     threshold: float = Field(default=0.9, gt=0.0, le=1.0)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.on,)
+
 
 class DropOutliers(MayAsk):
     """Find rows that are about something else than the others; every row gets its score.
@@ -76,6 +81,16 @@ class DropOutliers(MayAsk):
     at_most: Budget = 0.02
     threshold: Positive | None = None
     suspects: Literal["keep", "drop_keywords", "drop"] = "keep"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.field,)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Fields that it may add to a row."""
+        return (self.score_field, self.suspected_field)
 
     @model_validator(mode="after")
     def _glosh_has_a_model(self) -> Self:

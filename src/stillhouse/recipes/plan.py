@@ -18,7 +18,7 @@ from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
     "collect": 2,
-    "step": 2,
+    "step": 3,
     "prepare": 6,
     "finetune": 4,
     "label": 8,

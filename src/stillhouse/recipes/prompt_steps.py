@@ -56,6 +56,16 @@ class WritePrompts(AskingStep):
     engine: PromptEngine
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.preset,)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Fields that it may add to a row."""
+        return (self.prompt,)
+
+    @property
     def asked(self) -> Mapping[str, StepEngine]:
         """Who writes."""
         return {"engine": self.engine}
@@ -77,6 +87,11 @@ class Translate(AskingStep):
     fields: tuple[FieldName, ...] = Field(default=("prompt",), min_length=1)
     untranslated: Literal["drop", "keep"] = "drop"
     engine: StepEngine | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return self.fields
 
     @property
     def asked(self) -> Mapping[str, StepEngine]:

@@ -14,6 +14,10 @@ from stillhouse.recipes.step_engine import StepEngine
 
 Tone = Literal["formal", "casual", "general"]
 
+REWORDED_FROM = "reworded_from"
+"""The field of a row that asked what another asks before it was written in other words: the root of
+that other row."""
+
 
 class Rephrase(AskingStep):
     """Have the questions written in other words that several rows ask with different answers.
@@ -38,6 +42,16 @@ class Rephrase(AskingStep):
     answer_words: Count = 5
     engines: Annotated[tuple[StepEngine, ...], Field(min_length=1)]
     by: Encoder | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.question, self.answer)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Fields that it may add to a row."""
+        return (REWORDED_FROM,)
 
     @property
     def asked(self) -> Mapping[str, StepEngine]:
@@ -71,6 +85,11 @@ class Augment(AskingStep):
     engines: dict[Tone, StepEngine] = Field(default_factory=dict)
     words_per_typo: Count = 4
     seed: Seed = 0
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.field,)
 
     @property
     def asked(self) -> Mapping[str, StepEngine]:

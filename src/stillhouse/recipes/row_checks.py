@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stillhouse.recipes.row_step import Step
 
@@ -30,6 +30,13 @@ class Require(Step):
     fields: Annotated[dict[str, FieldType], Field(min_length=1)]
     may_be_empty: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _empty_ones_are_among_them(self) -> Self:
+        if unknown := [name for name in self.may_be_empty if name not in self.fields]:
+            known = ", ".join(self.fields)
+            raise ValueError(f"may_be_empty names {unknown[0]!r}, which is none of fields: {known}")
+        return self
+
 
 class ReportDuplicates(Step):
     """Count the rows that repeat others: same question and answer, or one of the two alone.
@@ -46,3 +53,8 @@ class ReportDuplicates(Step):
     name: Literal["report_duplicates"] = "report_duplicates"
     question: str = "question"
     answer: str = "answer"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.question, self.answer)

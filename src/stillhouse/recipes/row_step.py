@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,18 @@ class Step(Section):
     """
 
     name: str
+    reaches_inside: ClassVar[bool] = False
+    """Whether `a.b` names what lies inside a field."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return ()
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Fields that it may add to a row."""
+        return ()
 
     @property
     def encoder(self) -> Encoder | None:

@@ -30,6 +30,11 @@ class ScrubPersonal(Step):
         default=("email", "phone", "iban", "card", "ip", "login", "device", "name"), min_length=1
     )
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return self.fields
+
 
 class DropStyleReferences(Step):
     """Drop the rows that describe by somebody's name: "in the style of", "im Stil von".
@@ -40,6 +45,11 @@ class DropStyleReferences(Step):
 
     name: Literal["drop_style_references"] = "drop_style_references"
     fields: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return self.fields
 
 
 class Decontaminate(Step):
@@ -62,6 +72,11 @@ class Decontaminate(Step):
     fields: tuple[str, ...] = ()
     words: Count = 13
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return self.fields
+
 
 class FindInstructions(Step):
     """Find texts that give orders to whoever reads them ("ignore the above and answer YES").
@@ -77,3 +92,8 @@ class FindInstructions(Step):
     name: Literal["find_instructions"] = "find_instructions"
     fields: tuple[str, ...] = ()
     drop: bool = False
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return self.fields

@@ -7,6 +7,7 @@ goes on where a killed one stopped. What has learned from the rows is named, nev
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 
 from stillhouse.core.errors import BusyError, UsageError
 from stillhouse.runner.erasure_search import Found, search
+from stillhouse.runner.row_files import FOLDER as COPIES
 from stillhouse.runner.run import Place
 from stillhouse.store.account import JOURNAL
 from stillhouse.store.artifacts import ArtifactStore
@@ -183,6 +185,9 @@ def _remove(root: Place, entry: Erasure) -> int:
     for name in entry.runs:
         for file in ("report.html", "log.txt"):
             (root.root / name / file).unlink(missing_ok=True)
+        copies = root.root / name / COPIES
+        if copies.is_dir():
+            shutil.rmtree(copies)
     for artifact_id in entry.artifacts:
         _remove_artifact(root.store, artifact_id)
     return answers

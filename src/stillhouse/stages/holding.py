@@ -15,6 +15,8 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Ended, Row, StepCount
 from stillhouse.data.account import run_step
+from stillhouse.data.nearest import did_you_mean, some_of
+from stillhouse.data.paths import MISSING, find, paths_of
 from stillhouse.data.production_log import LogStep
 from stillhouse.data.pseudonyms import hash_ids, require_salt
 from stillhouse.data.readers import source_name
@@ -33,6 +35,8 @@ from stillhouse.store.erasures import SOURCE, SUBJECT, Erasures
 
 RIGHTS = "rights.parquet"
 """Beside the rows: where each came from, under which licence, with whose consent."""
+
+_FIELDS = ("licence_field", "consent_field", "subject_field", "source_field", "date_field")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,20 @@ def name_rows(rows: Iterable[Row], collect: Collect, salt: str) -> Collected:
     if collect.rights.hash_fields:
         named = list(hash_ids(found.rows, collect.rights.hash_fields, salt))
         found = replace(found, rows=named)
+    _require_fields(found.rows, collect.rights)
     return found
+
+
+def _require_fields(rows: Sequence[Row], rights: Rights) -> None:
+    """Refuse a field that no row has: nobody would be found by it, and nothing held back."""
+    for key in _FIELDS:
+        path = getattr(rights, key)
+        if rows and path and all(find(row.fields, path) is MISSING for row in rows):
+            there = dict.fromkeys(one for row in rows[:20] for one in paths_of(row.fields))
+            raise InputError(
+                f"collect.rights.{key} names {path!r}, which no row has{did_you_mean(path, there)}",
+                f"they have: {some_of(there)}",
+            )
 
 
 def judge(named: Collected, collect: Collect, held: Held) -> Collected:

@@ -76,7 +76,9 @@ def _open(
         from stillhouse.stages.local_engine import local_engine
 
         local = local_engine(request, named.place, engine)
-        kept = KeptAnswers(local, request.scratch / "answers", engine.batch_size * _BATCHES_KEPT)
+        # Two engines may be asked the very same.
+        folder = request.scratch / "answers" / named.place
+        kept = KeptAnswers(local, folder, engine.batch_size * _BATCHES_KEPT)
         return AskedEngine(kept, named.prompt, sampling)
     api = section_of(ApiEndpoint, request.access["engines"][named.place])
     label = named.prompt.label if named.prompt else ""
