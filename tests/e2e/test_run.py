@@ -180,9 +180,12 @@ def test_the_page_shows_the_figures_of_the_manifests(report, manifests):
 def test_the_page_draws_the_curves_of_the_artifacts(report, folders):
     for who, key in (("teacher", "finetune"), ("student", "train@student")):
         stored = json.loads((folders[key] / "kd_metrics.json").read_bytes())
-        drawn = {c.kind: list(c.points) for c in report.curves if c.name == who}
+        drawn = {(c.of, c.kind): list(c.points) for c in report.curves if c.name == who}
         for kind, name in (("train", "steps"), ("validation", "validation")):
-            assert drawn[kind] == [(one["step"], one["loss"]) for one in stored[name]]
+            assert drawn["Loss", kind] == [(one["step"], one["loss"]) for one in stored[name]]
+        assert [step for step, _ in drawn["Peak memory", "train"]] == [
+            one["step"] for one in stored["steps"]
+        ]
 
 
 @pytest.mark.browser

@@ -82,6 +82,32 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     Raises:
         ModelError: it is not written here, or llama.cpp computes something else under its name.
     """
+    found = require_computed(config)
+    if "quantization_config" in config:
+        raise ModelError(
+            "these weights are quantised already; as GGUF they would be rounded a second time",
+            "write the merged student over its base with quantization: none, and that as GGUF",
+        )
+    missing = [key for key in _NEEDED[found.name == "gpt2"] if key not in config]
+    if missing:
+        raise ModelError(
+            f"the config has no {', '.join(missing)}", "save the model anew with transformers"
+        )
+    return found
+
+
+def require_computed(config: Mapping[str, Any]) -> Architecture:
+    """Refuse what llama.cpp does not compute, from as much of a config as there is.
+
+    Args:
+        config: of a model that need not be made yet; an absent key has the usual value.
+
+    Returns:
+        How such a model is written.
+
+    Raises:
+        ModelError: it is not written here, or llama.cpp computes something else under its name.
+    """
     kind = str(config.get("model_type"))
     found = ARCHITECTURES.get(kind)
     if found is None:
@@ -96,16 +122,6 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
                 f"{key} is {config[key]!r}; llama.cpp computes {kind} with {known}",
                 "ship the format merged, which transformers and vLLM load",
             )
-    if "quantization_config" in config:
-        raise ModelError(
-            "these weights are quantised already; as GGUF they would be rounded a second time",
-            "write the merged student over its base with quantization: none, and that as GGUF",
-        )
-    missing = [key for key in _NEEDED[kind == "gpt2"] if key not in config]
-    if missing:
-        raise ModelError(
-            f"the config has no {', '.join(missing)}", "save the model anew with transformers"
-        )
     if found.has_rotation:
         _require_rotation(config)
     return found

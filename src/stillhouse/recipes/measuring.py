@@ -211,6 +211,12 @@ class Export(Section):
         return found
 
     @model_validator(mode="after")
+    def _forms_are_written_once(self) -> Self:
+        if len(set(self.formats)) != len(self.formats):
+            raise ValueError("formats: one is there twice")
+        return self
+
+    @model_validator(mode="after")
     def _modelfile_is_described(self) -> Self:
         if ("modelfile" in self.formats) != (self.modelfile is not None):
             raise ValueError("the format modelfile and the section export.modelfile go together")

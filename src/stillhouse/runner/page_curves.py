@@ -48,7 +48,9 @@ def _memory(facts: RunFacts, item: RunInstance, path: PurePosixPath) -> Curve:
     """The highest memory so far of the process that trained."""
     series = facts.store.read_series(item.artifact_id, path.parent.name)
     peaks = [value / 1e9 for value in series.get("peak_rss_bytes", ())]
-    points = tuple(zip(map(int, series.get("step", ())), peaks, strict=True))
+    # A step after which the model was measured stands there twice.
+    highest = dict(zip(map(int, series.get("step", ())), peaks, strict=True))
+    points = tuple(highest.items())
     return Curve(name=_name_of(item, path), points=points, kind="train", unit="GB", of=_MEMORY)
 
 

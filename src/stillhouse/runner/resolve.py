@@ -36,9 +36,9 @@ from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_enc
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
-from stillhouse.runner.layers import check_layers
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
+from stillhouse.runner.shipping import check_models
 from stillhouse.runner.step_engines import find_step_engines
 from stillhouse.stages.rows import probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
@@ -133,7 +133,7 @@ def resolve(
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
-    check_layers(recipe, {"teacher": teacher, "student": student}, loaded)
+    check_models(recipe, {"teacher": teacher, "student": student}, loaded)
     collection = recipe.collect.source.collection
     content = Content(
         source=probed.facts.digest,
@@ -157,8 +157,8 @@ def resolve(
     locations |= _of_rows(recipe, compute) | _of_models(found, recipe, encoders)
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
-    found_rows = (probed.facts, teacher, student, plan, locations, probed.held)
-    return Resolved(loaded, recipe, host, compute, *found_rows)
+    rest = (teacher, student, plan, locations, probed.held)
+    return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:

@@ -1,0 +1,56 @@
+"""Whether a student can ship in the forms that a recipe asks for, before it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stillhouse.core.errors import ModelError, RecipeError
+from stillhouse.export.gguf_architectures import require_computed
+from stillhouse.export.modelfile import quoted
+from stillhouse.models.source import ModelFolder
+from stillhouse.recipes.load import Loaded, place_of
+from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.layers import check_layers
+
+
+def check_models(recipe: Recipe, folders: Mapping[str, ModelFolder | None], loaded: Loaded) -> None:
+    """Refuse layers that are not there, and a student that cannot ship, before anything is run.
+
+    Args:
+        recipe: as it is run.
+        folders: of `teacher` and `student`; None for a scratch model and one behind an API.
+        loaded: where the recipe says so.
+
+    Raises:
+        RecipeError: names the line, what cannot be and what to do instead.
+    """
+    check_layers(recipe, folders, loaded)
+    for key, error in _refused(recipe, folders):
+        raise RecipeError(f"{place_of(loaded, key)}: {error.message}", error.hint)
+
+
+def _refused(
+    recipe: Recipe, folders: Mapping[str, ModelFolder | None]
+) -> Iterator[tuple[str, ModelError]]:
+    config = _config(recipe, folders)
+    if recipe.export.gguf_files and config:
+        try:
+            require_computed(config)
+        except ModelError as error:
+            yield "export.formats", error
+    modelfile = recipe.export.modelfile
+    if modelfile and modelfile.system is not None:
+        try:
+            quoted(modelfile.system)
+        except ModelError as error:
+            yield "export.modelfile.system", error
+
+
+def _config(recipe: Recipe, folders: Mapping[str, ModelFolder | None]) -> dict[str, Any]:
+    """As much as is known; nothing of a model behind an API."""
+    which = "teacher" if recipe.student.layers_of_teacher else "student"
+    folder, scratch = folders[which], getattr(recipe, which).scratch
+    if folder:
+        return folder.config
+    return {"model_type": scratch.model_type} | scratch.config if scratch else {}
