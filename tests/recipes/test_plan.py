@@ -124,7 +124,7 @@ def test_the_recipes_name_changes_the_bundle_alone_because_its_card_says_it():
             {"gate", "export", "evaluate@exported", "gate@exported", "register"},
         ),
         ("register.name=other", {"register"}),
-        ("export.formats=[merged, merged]", RELEASE),
+        ("export.formats=[merged, int8]", RELEASE),
     ],
 )
 def test_a_later_section_recomputes_no_earlier_stage(override, first):
