@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tests.export.test_gguf_llama_cpp import LARGEST
 from tests.models.tiny_models import build, save
 from tokenizers import AddedToken
 
@@ -25,6 +24,8 @@ from stillhouse.tokens.tokenizer import load_tokenizer
 
 if find_spec("llama_cpp") is None:
     pytest.skip("make test-long installs llama-cpp-python", allow_module_level=True)
+from tests.export.test_gguf_llama_cpp import LARGEST
+
 from stillhouse.engines.gguf_examiner import GgufExaminer
 
 pytestmark = [
