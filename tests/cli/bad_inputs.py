@@ -183,12 +183,8 @@ CASES = {
     "an unknown option": recipe_and("--quick", command="run"),
     "an unknown command": only("distil"),
     "a recipe that asks for what is not built": only(
-        "check",
-        "songs",
-        "--set",
-        "train.mode=on_policy",
-        "--set",
-        "evaluate.metrics=[embedding_distance]",
+        *("check", "quickstart", "--set", "train.mode=on_policy"),
+        *("--set", "evaluate.metrics=[embedding_distance]"),
     ),
     "a padded vocabulary": with_models(student={"rows": 320}),
     "a prompt beyond the context": with_rows(
