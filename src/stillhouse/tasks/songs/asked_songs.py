@@ -99,7 +99,9 @@ class Questions:
         lyrics, num_cut = self._shortened(song.lyrics)
         places = [*self._user.paths, *(self._system.paths if self._system else ())]
         known = {name.split(".", 1)[0]: _UNKNOWN for name in places}
-        row = Row(f"song-{number}", known | dict(song.fields) | {"lyrics": lyrics}, f"song {number}")
+        row = Row(
+            f"song-{number}", known | dict(song.fields) | {"lyrics": lyrics}, f"song {number}"
+        )
         turns = [Message("user", self._user.fill(row))]
         if self._system:
             turns.insert(0, Message("system", self._system.fill(row)))
