@@ -238,8 +238,8 @@ def write_chat(
 
 def mask(
     recipe: str, overrides: Sequence[str] = (), *, part: str = "", example: int = 0
-) -> tuple[Example, MaskView]:
-    """One example token by token, with what is trained on."""
+) -> tuple[Example, dict[str, MaskView]]:
+    """One example token by token, with what is trained on, as student and teacher read it."""
     loaded, effective = open_recipe(recipe, overrides)
     return find_mask(resolve(loaded, effective), part, example)
 
