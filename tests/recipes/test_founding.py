@@ -61,13 +61,13 @@ def test_every_teacher_may_train_another_model(name):
         (
             "songs",
             {
-                "student.hub", "export.formats", "serve",
+                "export.formats", "serve",
             },
         ),
         (
             "songs-sft",
             {
-                "student.hub", "gate.rules.against", "export.formats", "serve",
+                "gate.rules.against", "export.formats", "serve",
             },
         ),
         ("accounting-qa", set()),

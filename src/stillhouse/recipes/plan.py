@@ -23,7 +23,7 @@ STAGE_VERSIONS = {
     "finetune": 4,
     "label": 8,
     "train": 7,
-    "evaluate": 7,
+    "evaluate": 8,
     "speed": 1,
     "judge": 1,
     "harness": 1,
