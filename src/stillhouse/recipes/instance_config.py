@@ -202,7 +202,7 @@ class Configs:
             "mode": "cached",
             "weights": {"forward_kl": 0.0, "cross_entropy": 1.0},
             "loss_options": dump(LossOptions()),
-            "parts": list(train.twin.parts),
+            "parts": list(train.twin_parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
             "validation": dump(train.validation) | {"metrics": _without_teacher(train)},
@@ -229,7 +229,7 @@ class Configs:
     def evaluate_student(self, name: str) -> Config:
         """Of an evaluation of the student, its twin or what ships."""
         train = self.recipe.train
-        learned = train.twin.parts if train.twin and name == "twin" else train.parts
+        learned = train.twin_parts if name == "twin" else train.parts
         evaluation = {**self._evaluate("holdout", learned), "of": "student", **self.machine}
         return evaluation | self._held_student()
 

@@ -148,8 +148,10 @@ class _Builder:
         if self._recipe.train.mode == "live":
             taught |= teacher
         students = {"student": add("train", configs.student(), taught, variant="student")}
-        if self._recipe.train.twin:
-            students["twin"] = add("train", configs.twin(), start, variant="twin")
+        twin = self._recipe.train.twin
+        if twin:
+            learned = {"targets": labelled} if twin.text == "labelled" else {}
+            students["twin"] = add("train", configs.twin(), start | learned, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)
         self._release(examples, students["student"], evaluated)
         return self._plan

@@ -235,12 +235,12 @@ class Pricer:
     def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
         twin = training.twin if instance.variant == "twin" else None
-        parts = twin.parts if twin else training.parts
+        parts = training.twin_parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = repeated(own, self._recipe.label.samples)
         validation = self.seen.count(("validation",), self._answer, domain)
-        if twin:
+        if twin and twin.text == "gold":
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
