@@ -153,6 +153,14 @@ class Gguf(Section):
             raise ValueError("weights: one is there twice")
         return self
 
+    @model_validator(mode="after")
+    def _importance_is_used(self) -> Self:
+        if self.importance and "q4_k_m" not in self.weights:
+            raise ValueError(
+                "importance: only q4_k_m is rounded by it, which weights does not name"
+            )
+        return self
+
 
 class Int8(Section):
     """The student with its linear layers in 8 bits, as safetensors; see `export.formats`.
