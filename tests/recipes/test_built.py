@@ -82,6 +82,7 @@ def test_a_plain_recipe_asks_for_nothing_in_vain():
         {"train__mode": "base"},
         {"teacher__quantization": "int8", "finetune__lora": {"rank": 4}},
         {"student__quantization": "nf4"},
+        {"export__formats": ["merged", "int8"]},
         {"student": {"layers_of_teacher": [0, 2]}},
         {"finetune": None, "gate": None, "register": None},
         {"student": {"hub": "acme/own-model"}},
@@ -103,7 +104,6 @@ def test_what_is_built_is_not_named(changes):
         ({"evaluate__metrics": ["embedding_distance"]}, "evaluate.metrics", "embedding_distance"),
         ({"gate__rules": [{"metric": "embedding_distance", "at_least": 0.1}]}, "gate.rules.metric",
          "embedding_distance"),
-        ({"export__formats": ["int8"]}, "export.formats", "int8"),
     ],
 )  # fmt: skip
 def test_what_is_not_built_is_named_once_with_key_and_value(changes, key, value):

@@ -97,9 +97,4 @@ _TABLE: tuple[_Row, ...] = (
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
     _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),
     _Row("gate.rules.metric", _rule_metrics, _METRIC),
-    _Row(
-        "export.formats",
-        lambda r: [name for name in r.export.formats if name == "int8"],
-        "int8 is not written; gguf with the weights q8_0 has as many bits",
-    ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 FOLDER = "gguf"
 """Of a bundle."""
 
@@ -18,6 +20,17 @@ def adapter_name(name: str) -> str:
     return f"{name}{ADAPTER}.gguf"
 
 
+def importance_name(name: str) -> str:
+    """Of the file with the importance of the matrices' columns."""
+    return f"{name}-imatrix.gguf"
+
+
 def file_ending(weights: str) -> str:
     """What the name of a whole student's file ends in."""
     return f"-{weights.upper()}.gguf"
+
+
+def gguf_file(bundle: Path, weights: str) -> Path:
+    """The whole student's file of those weights in a bundle."""
+    (found,) = (bundle / FOLDER).glob(f"*{file_ending(weights)}")
+    return found
