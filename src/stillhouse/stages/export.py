@@ -30,6 +30,7 @@ from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
 from stillhouse.stages.holding import licences_in_words
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.shipped_prompt import ship_prompt
 from stillhouse.stages.weights import (
     ADAPTER,
     ADAPTERS,
@@ -62,6 +63,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     has_domains = (request.inputs["model"] / ADAPTERS).is_dir()
     write = _write_adapters if has_domains else _write_student
     report, found = write(request, corpus, export)
+    ship_prompt(request.inputs["examples"], corpus, request.out / BUNDLE)
     progress(1, 1, "bundles")
     size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
     parity = [dataclasses.asdict(item) for item in report.parity]
