@@ -17,6 +17,7 @@ from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.export.domains import DomainStudent, export_domains
 from stillhouse.export.llama_cpp_order import LlamaCppOrder
 from stillhouse.export.model_card import CardFacts
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-BUNDLE, MANIFEST = "bundle", "manifest.json"
+MANIFEST = "manifest.json"
 _PROBES = 8
 _WHOLE = {"quantization": "none"}
 """An adapter is merged into the weights that were quantised, not into what became of them."""
