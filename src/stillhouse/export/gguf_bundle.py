@@ -11,8 +11,9 @@ from stillhouse.engines.gguf_examiner import GgufExaminer, quantise_gguf, requir
 from stillhouse.engines.gguf_head import read_gguf_head
 from stillhouse.export.gguf_lora import write_gguf_adapter
 from stillhouse.export.gguf_model import GgufFacts, write_gguf
-from stillhouse.export.gguf_parity import LIMITS, Reference, check_gguf
+from stillhouse.export.gguf_parity import LIMITS, check_gguf
 from stillhouse.export.llama_cpp_order import GgufReport
+from stillhouse.export.reference import Reference
 from stillhouse.models.source import open_folder
 from stillhouse.recipes.gguf_names import WEIGHTS_KEY, adapter_name, file_name
 from stillhouse.recipes.measuring import GgufWeights

@@ -10,9 +10,9 @@ from stillhouse.core.errors import ModelError
 from stillhouse.core.files import write_atomic
 from stillhouse.export.gguf_bundle import GgufOrder, export_gguf, export_gguf_adapter
 from stillhouse.export.gguf_model import GgufFacts
-from stillhouse.export.gguf_parity import Reference
 from stillhouse.export.llama_cpp_order import GgufReport, LlamaCppOrder, Sources
 from stillhouse.export.modelfile import MODELFILE, modelfile_text
+from stillhouse.export.reference import Reference
 from stillhouse.recipes.gguf_names import FOLDER, adapter_name, file_name
 
 
@@ -39,7 +39,13 @@ def write_for_llama_cpp(
         order.files.weights,
         GgufFacts(order.name, order.licence, order.base),
         Reference(
-            merged, order.tokenizer, order.template, order.examples, order.files.max_new_tokens
+            merged,
+            order.tokenizer,
+            order.template,
+            order.examples,
+            max(order.files.max_new_tokens, order.answer_tokens),
+            order.answer_schema,
+            order.files.max_schema_loss,
         ),
         dict(order.files.max_kl),
         order.threads,

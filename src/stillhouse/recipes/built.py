@@ -143,11 +143,6 @@ _TABLE: tuple[_Row, ...] = (
         _production_rules,
         "no version is in production yet; compare with absolute, teacher or baseline",
     ),
-    _Row(
-        "export.formats",
-        lambda r: [name for name in r.export.formats if name == "int8"],
-        "int8 is not written; gguf with the weights q8_0 has as many bits",
-    ),
     _Row("serve", lambda r: sorted(r.serve or ()), "nothing is served yet; remove the section"),
     _Row(
         "monitor", lambda r: sorted(r.monitor or ()), "nothing is watched yet; remove the section"

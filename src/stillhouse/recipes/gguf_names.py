@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 FOLDER = "gguf"
 """Of a bundle."""
 
@@ -24,3 +26,9 @@ def adapter_name(name: str) -> str:
 def file_ending(weights: str) -> str:
     """What the name of a whole student's file ends in."""
     return f"-{weights.upper()}.gguf"
+
+
+def gguf_file(bundle: Path, weights: str) -> Path:
+    """The whole student's file of those weights in a bundle."""
+    (found,) = (bundle / FOLDER).glob(f"*{file_ending(weights)}")
+    return found

@@ -305,7 +305,19 @@ class Configs:
         export = dump(self.recipe.export)
         del export["evaluate"]
         exported = {"export": export, "model_card": card_of(self.recipe), **self.machine}
-        return exported | self._held_student()
+        return exported | self._held_student() | self._proved()
+
+    def _proved(self) -> Config:
+        """What forms with fewer bits are proved with; nothing where there are none."""
+        recipe = self.recipe
+        files, label = recipe.export.gguf_files, recipe.label
+        found: Config = {}
+        if label.answer_schema is not None and (files or recipe.export.int8_form):
+            tokens = recipe.evaluate.max_new_tokens or label.max_new_tokens
+            found |= {"answer_schema": label.answer_schema, "answer_tokens": tokens}
+        if files and files.importance:
+            found["importance_parts"] = list(recipe.train.parts)
+        return found
 
     def register(self) -> Config:
         """Of `register`."""

@@ -19,11 +19,13 @@ from stillhouse.core.rows import Example
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
 from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.export.domains import DomainStudent, export_domains
+from stillhouse.export.int8_order import Int8Order
 from stillhouse.export.llama_cpp_order import LlamaCppOrder
 from stillhouse.export.model_card import CardFacts
 from stillhouse.export.parity import largest_difference
 from stillhouse.export.version_info import VersionFacts
 from stillhouse.recipes.measuring import Export
+from stillhouse.stages.asking_again import spread
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 _PROBES = 8
+_LEARNED = 128
+"""assumption: enough texts for the mean square of what goes through a column."""
+
 _WHOLE = {"quantization": "none"}
 """An adapter is merged into the weights that were quantised, not into what became of them."""
 
@@ -64,6 +69,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     summary = {"formats": list(report.formats), "parity": parity, "bytes": size}
     if report.gguf:
         summary["gguf"] = [dataclasses.asdict(item) for item in report.gguf]
+    if report.int8:
+        summary["int8"] = dataclasses.asdict(report.int8)
     return StageResult(summary | found)
 
 
@@ -106,6 +113,7 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
         own_base or (Path(folder) if folder else None),
         _for_llama_cpp(request, export, corpus, examples),
         _version(request),
+        _in_8_bits(request, export, corpus, examples),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
@@ -130,6 +138,31 @@ def _for_llama_cpp(
         template=corpus.template,
         examples=examples[: files.examples],
         threads=request.config.get("threads") or 0,
+        answer_schema=request.config.get("answer_schema"),
+        answer_tokens=request.config.get("answer_tokens", 0),
+        learned=_learned(request, corpus),
+    )
+
+
+def _learned(request: StageRequest, corpus: Corpus) -> list[Example]:
+    """Some of the examples that the student learned from, spread over all of them."""
+    examples = corpus.of_parts(request.config.get("importance_parts", ()))
+    return [examples[place] for place in spread(len(examples), _LEARNED)]
+
+
+def _in_8_bits(
+    request: StageRequest, export: Export, corpus: Corpus, examples: Sequence[Example]
+) -> Int8Order | None:
+    wanted = export.int8_form
+    if wanted is None:
+        return None
+    return Int8Order(
+        wanted,
+        corpus.tokenizer,
+        corpus.template,
+        examples[: wanted.examples],
+        max(wanted.max_new_tokens, request.config.get("answer_tokens", 0)),
+        request.config.get("answer_schema"),
     )
 
 
