@@ -82,7 +82,7 @@ _GGUF = """```bash
 llama-server --hf-repo REPO --hf-file FILE --jinja
 ```"""
 
-_GGUF_ADAPTER = """`FILE` is an adapter for llama.cpp, to be put on the model that the student started from:
+_GGUF_ADAPTER = """`FILE` is an adapter for llama.cpp, to be put on the model under the student:
 
 ```bash
 hf download REPO FILE --local-dir .

@@ -1,4 +1,4 @@
-"""What a bundle's cards say of where the student comes from, and under which terms it is handed on."""
+"""What a bundle's cards say of where the student comes from, and of the terms that it is under."""
 
 from __future__ import annotations
 

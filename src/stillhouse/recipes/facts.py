@@ -13,7 +13,6 @@ from stillhouse.core.errors import ModelError
 from stillhouse.recipes.section import Count, Section
 from stillhouse.recipes.sizes import sizes_of
 
-
 Allowed = Literal["yes", "named", "ask"]
 
 

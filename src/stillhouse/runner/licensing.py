@@ -1,4 +1,4 @@
-"""What licences say of handing a student on: asked before it is trained, and again before it goes."""
+"""What licences say of handing a student on: asked before it is trained, and before it goes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def refuse_unlicensed(recipe: Recipe, rows: dict[str, Any], repo_id: str) -> Non
     problems = [*_of_rows(recipe, rows), *_of_name(recipe, repo_id)]
     if problems:
         raise UsageError(
-            f"this student may not go to {repo_id}:\n" + "\n".join(f"- {one}" for one, _ in problems),
+            f"this student may not go to {repo_id}:\n"
+            + "\n".join(f"- {one}" for one, _ in problems),
             "; ".join(dict.fromkeys(mend for _, mend in problems)),
         )
 

@@ -122,7 +122,7 @@ def _finished(
 def _passed_gates(place: Place, record: RunRecord, recipe: Recipe, form: str) -> tuple[str, ...]:
     """The gates that were asked about what leaves; an error where one is missing or refuses."""
     forms = recipe.export.evaluated
-    left_out = {f"gate@{name}" for name, weights in forms.items() if form and weights != form}
+    left_out = {f"gate@{name}" for name, told in forms.items() if form and told.get("gguf") != form}
     asked = [
         item
         for item in record.instances
