@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.core.errors import ArtifactError
 from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
 from stillhouse.models.quantised import held_bytes, is_quantised, parameter_count
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import TOKENIZER, Corpus
-from stillhouse.stages.export import BUNDLE
 from stillhouse.stages.weights import (
     ADAPTER,
     ADAPTERS,
