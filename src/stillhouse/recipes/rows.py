@@ -23,7 +23,7 @@ class SampleRows(Section):
     """Rows that a task of Stillhouse generates itself, seeded.
 
     Attributes:
-        task: whose rows; `tickets`, `neurons` and `prompt_seeds` are there.
+        task: whose rows; `tickets`, `neurons`, `prompts` and `prompt_seeds` are there.
         rows: how many.
         seed: another seed gives other rows.
         noise: probability that a value of an annotation is drawn anew.

@@ -15,6 +15,7 @@ from stillhouse.tasks.tickets import rows as tickets
 GENERATORS: dict[str, Callable[[int, int, float], Iterator[Row]]] = {
     "neurons": neurons.generate_rows,
     "prompt_seeds": prompts.generate_rows,
+    "prompts": prompts.generate_prompts,
     "tickets": tickets.generate_rows,
 }
 """Task name to a function of (rows, seed, noise)."""
