@@ -9,6 +9,7 @@ from stillhouse.core.errors import ModelError, RecipeError
 from stillhouse.export.gguf_architectures import require_computed
 from stillhouse.export.modelfile import quoted
 from stillhouse.models.source import ModelFolder
+from stillhouse.recipes.facts import ollama_model
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.layers import check_layers
@@ -40,6 +41,17 @@ def _refused(
         except ModelError as error:
             yield "export.formats", error
     modelfile = recipe.export.modelfile
+    if modelfile and modelfile.base:
+        meant = ollama_model(modelfile.base)
+        if meant and recipe.student.hub and meant != recipe.student.hub:
+            yield (
+                "export.modelfile.base",
+                ModelError(
+                    f"the tag {modelfile.base} of Ollama is {meant}, and the student's adapter is "
+                    f"trained on {recipe.student.hub}: on other weights it says something else",
+                    "train and serve on one base, or leave base out and ship the whole student",
+                ),
+            )
     if modelfile and modelfile.system is not None:
         try:
             quoted(modelfile.system)
