@@ -74,7 +74,7 @@ class Evaluate(Section):
             that answers share with what was learned; for `songs` claims that nothing supports,
             categories of errors, and improvement on the rules.
         probes: a YAML file of declared probes, as for an audit: which classes and traditions the
-            answers name. Each example is a prompt of its own.
+            answers name. `texts` and `prompts` come with Stillhouse.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """

@@ -43,6 +43,9 @@ EXPORTED = "exported"
 LEARNED = "learned"
 """An evaluation's input: the labels that the student learned from."""
 
+START = "start"
+"""An evaluation's input: the fine-tuned teacher whose layers the untaught student is."""
+
 _HASH_LENGTH = 16
 
 
@@ -189,6 +192,8 @@ class _Builder:
             evaluated |= self._apart(name, "student", inputs)
         for baseline in self._recipe.evaluate.baselines:
             inputs = examples | {"teacher": evaluated["teacher"]} | self._learned
+            if baseline.model and self._recipe.student.layers_of_teacher and teacher:
+                inputs |= {START: teacher["teacher"]}
             config = self._configs.evaluate_baseline(baseline)
             evaluated[baseline.name] = self._plan.add(
                 "evaluate", config, inputs, variant=baseline.name

@@ -23,7 +23,8 @@ class SampleRows(Section):
     """Rows that a task of Stillhouse generates itself, seeded.
 
     Attributes:
-        task: whose rows; `accounting`, `neurons`, `prompt_seeds` and `tickets` are there.
+        task: whose rows; `accounting`, `neurons`, `prompt_seeds`, `prompts`, `songs` and `tickets`
+            are there.
         rows: how many.
         seed: another seed gives other rows.
         noise: probability that a value of an annotation is drawn anew.

@@ -74,6 +74,8 @@ def _role_of_baseline(said: dict[str, Any]) -> str:
         return f"another model, behind an API: {said['api']['model']}"
     if said.get("rules"):
         return f"rules without a model: {said['rules']}"
+    if said.get("model"):
+        return "the student before it learned anything"
     return "a service of your own" if said.get("http") else "a model of this run"
 
 

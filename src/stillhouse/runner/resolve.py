@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -161,7 +161,7 @@ def resolve(
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
     return tuple(
-        tuple((setting.name, setting.value) for setting in read_settings(step, base))
+        tuple(astuple(setting) for setting in read_settings(step, base))
         for step in recipe.prepare.pairings
     )
 
