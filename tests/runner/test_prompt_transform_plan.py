@@ -1,4 +1,4 @@
-"""The full profile of prompt-transform: planned from the hub's small files, its founding slips told."""
+"""The full profile of prompt-transform, planned from small files: its founding slips are told."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def hub(tmp_path_factory):
 
 @pytest.fixture
 def check(hub, tmp_path):
-    """`check(*changes, code)`: what `stillhouse check prompt-transform` says, as a stranger asks."""
+    """`check(*changes, code)`: what `stillhouse check prompt-transform` says, to a stranger."""
 
     def run(*changes, code=0):
         environment = {
