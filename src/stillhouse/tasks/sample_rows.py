@@ -18,6 +18,7 @@ GENERATORS: dict[str, Callable[[int, int, float], Iterator[Row]]] = {
     "accounting": accounting.generate_rows,
     "neurons": neurons.generate_rows,
     "prompt_seeds": prompts.generate_rows,
+    "prompts": prompts.generate_prompts,
     "songs": songs.generate_rows,
     "tickets": tickets.generate_rows,
 }

@@ -11,11 +11,12 @@ from stillhouse.core.rows import Example, Message, Row
 from stillhouse.data.templates import parse_template
 from stillhouse.export.prompt_file import PromptFile
 from stillhouse.tasks.songs.song_analysis import AskedSong
-from stillhouse.tokens.fit import fit_to_context
+from stillhouse.tokens.fit import Misfit, fit_to_context
+from stillhouse.tokens.reader import Reader
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
 
-SongLike = Mapping[str, Any] | Iterable[str]
+SongLike = Mapping[str, Any] | Iterable[str | None]
 """A mapping with title, artist and lyrics, or the three in this order."""
 
 _NAMES = ("title", "artist", "lyrics")
@@ -42,7 +43,8 @@ def asked_song(song: SongLike, where: str = "the song") -> AskedSong:
     """
     if isinstance(song, str) or not isinstance(song, Mapping | Iterable):
         raise TypeError(f"{where} is {type(song).__name__}, not a mapping with {', '.join(_NAMES)}")
-    fields = dict(song) if isinstance(song, Mapping) else dict(zip(_NAMES, song, strict=False))
+    given = song if isinstance(song, Mapping) else zip(_NAMES, song, strict=False)
+    fields: dict[str, Any] = dict(given)
     for name in _NAMES:
         if name not in fields:
             raise InputError(
@@ -51,7 +53,8 @@ def asked_song(song: SongLike, where: str = "the song") -> AskedSong:
         if not isinstance(fields[name], str):
             kind = type(fields[name]).__name__
             raise TypeError(f"{where}: {name} is {kind}, not text; an instrumental has empty text")
-    return AskedSong(*(fields[name] for name in _NAMES), fields)
+    title, artist, lyrics = (fields[name] for name in _NAMES)
+    return AskedSong(title, artist, lyrics, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +111,11 @@ class Questions:
         cut = self._prompt.cut_field
         fitted = fit_to_context(
             turns,
-            template=self._template,
-            tokenizer=self._tokenizer,
-            max_tokens=self._prompt.max_tokens,
+            [Reader("student", self._tokenizer, self._template, self._prompt.max_tokens)],
             room_for_answer=self._prompt.room_for_answer,
             cuttable=self._user.place_in(row, cut) if cut else None,
         )
-        if fitted is None:
+        if isinstance(fitted, Misfit):
             raise InputError(
                 f"song {number}: its prompt leaves no room for an answer even without the lyrics",
                 "shorten title and artist",

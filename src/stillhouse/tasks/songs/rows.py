@@ -1,4 +1,4 @@
-"""Sample rows of the songs task: a short song, what it was meant to say, and a noisy copy of that."""
+"""Sample rows of the songs task: a short song, what it was meant to say, a noisy copy of that."""
 
 from __future__ import annotations
 

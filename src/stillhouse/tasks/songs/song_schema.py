@@ -1,4 +1,4 @@
-"""The one schema of an analysis of a song: what each field may hold, and the JSON Schema of answers."""
+"""The one schema of an analysis of a song: what each field may hold, and its JSON Schema."""
 
 from __future__ import annotations
 
