@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,10 @@ class PairWith(Step):
     def makes(self) -> tuple[str, ...]:
         """Fields that it may add to a row."""
         return (self.as_, f"{self.as_}_id")
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on; the settings of the file stand beside it."""
+        return super().identity() | {"file": ""}
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
