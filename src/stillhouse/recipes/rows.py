@@ -23,7 +23,8 @@ class SampleRows(Section):
     """Rows that a task of Stillhouse generates itself, seeded.
 
     Attributes:
-        task: whose rows; `tickets`, `neurons` and `prompt_seeds` are there.
+        task: whose rows; `accounting`, `neurons`, `prompt_seeds`, `prompts`, `songs` and `tickets`
+            are there.
         rows: how many.
         seed: another seed gives other rows.
         noise: probability that a value of an annotation is drawn anew.
@@ -259,8 +260,9 @@ class Prepare(Section):
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done, see below.
         csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
-            after a step, by its name; `discarded`, the rows that ended with step and reason; or of
-            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
+            after a step, by its name; `discarded`, the rows that ended with step and reason; of
+            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`; or
+            `answers`, what each candidate said of the measured rows, with its scores.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
         cut_field: the field of `user` that loses its end where a prompt is too long, such as
@@ -357,7 +359,7 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _copies_are_of_something(self) -> Self:
-        known = ["discarded", *(variant for variant, _, _ in self.variants)]
+        known = ["discarded", "answers", *(variant for variant, _, _ in self.variants)]
         known += ["augment"] if self.augment else []
         known += DUPLICATES if "report_duplicates" in known else ()
         for file, of in self.csv.items():

@@ -16,6 +16,7 @@ from stillhouse.data.execution import ENDED
 from stillhouse.data.shards import read_shards, shard_paths
 from stillhouse.data.storage import read_ended, read_rows_file
 from stillhouse.recipes.row_checks import DUPLICATES, ReportDuplicates
+from stillhouse.runner.answer_file import answer_columns, answered_rows
 from stillhouse.runner.run_facts import RunFacts, step_by_reason, variant_of
 from stillhouse.stages.corpus import DROPPED, VERSIONS
 from stillhouse.stages.sections import section_of
@@ -69,6 +70,8 @@ def _copy(facts: RunFacts, of: str) -> tuple[Iterable[str], Callable[[], Iterabl
     """The leading columns and the rows of one copy; None where its step is not done."""
     if of == "discarded":
         return _ENDED, partial(_discarded, facts)
+    if of == "answers":
+        return (answer_columns(facts), partial(answered_rows, facts)) if facts.evaluated else None
     prepared = facts.folder_of("prepare")
     if of == "augment" and prepared:
         return _ROW, partial(_versions, prepared / VERSIONS)
