@@ -15,11 +15,20 @@ from stillhouse.data.storage import write_ended, write_rows, write_votes
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import DROPPED, MEASURED_ROWS, TOKENIZER, VERSIONS, VOTES, save_corpus
+from stillhouse.stages.corpus import (
+    DROPPED,
+    MEASURED_ROWS,
+    TOKENIZER,
+    VERSIONS,
+    VOTES,
+    build_template,
+    save_corpus,
+)
 from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines
 from stillhouse.tokens.files import copy_tokenizer, write_template
+from stillhouse.tokens.jinja import jinja_of
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
@@ -44,9 +53,10 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         made = make_examples(rows, wanted, tokenizer_folder, engines)
     if wanted.tokenizer_from:
         copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
-    if wanted.is_silent:
+    if wanted.is_silent or wanted.template != "chat":
         # Every later stage reads this folder, and export ships it.
-        write_template(tokenizer_folder, made.tokenizer)
+        template = build_template(wanted.template, made.tokenizer)
+        write_template(tokenizer_folder, jinja_of(template))
     save_corpus(request.out, made.examples, wanted.template)
     write_rows(request.out / MEASURED_ROWS, made.measured)
     if wanted.prepare.votes:
