@@ -89,7 +89,7 @@ def test_ollama_gets_the_model_once_it_answers_as_the_file_does(place, store, sy
     assert again == found
     assert f"{own.name} is there" in said
     assert [one["digest"] for one in shipped(place)] == [found.digest] * 2
-    assert server.calls.count(("POST", "chat")) == 6
+    assert server.calls.count(("POST", "/api/chat")) == 6
 
 
 def test_a_model_that_answers_otherwise_gets_no_name(place, store):
