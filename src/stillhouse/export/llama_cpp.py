@@ -10,6 +10,7 @@ from stillhouse.core.errors import ModelError
 from stillhouse.core.files import write_atomic
 from stillhouse.export.gguf_bundle import GgufOrder, export_gguf, export_gguf_adapter
 from stillhouse.export.gguf_model import GgufFacts
+from stillhouse.export.importance import Importance, measure_importance, texts_of
 from stillhouse.export.llama_cpp_order import GgufReport, LlamaCppOrder, Sources
 from stillhouse.export.modelfile import MODELFILE, licence_lines, modelfile_text
 from stillhouse.export.reference import Reference
@@ -49,6 +50,7 @@ def write_for_llama_cpp(
         ),
         dict(order.files.max_kl),
         order.threads,
+        _importance(order, merged),
     )
     # Before hours of writing: what Ollama cannot be told is known from the template alone.
     told = _modelfile(order, merged) if order.modelfile else ""
@@ -65,6 +67,13 @@ def write_for_llama_cpp(
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / MODELFILE, told.encode())
     return reports
+
+
+def _importance(order: LlamaCppOrder, merged: PreTrainedModel) -> Importance | None:
+    if not (order.whole and order.files.importance):
+        return None
+    texts = texts_of(order.learned, order.template, order.tokenizer)
+    return measure_importance(merged, texts)
 
 
 def _modelfile(order: LlamaCppOrder, merged: PreTrainedModel) -> str:

@@ -169,8 +169,13 @@ def refuse_known_bad(model_id: str) -> None:
         _refuse_ollama_tag(model_id)
 
 
+def ollama_model(tag: str) -> str:
+    """The hub id of a tag of Ollama that is known here; empty for any other."""
+    return str(_table()["ollama"].get(tag.casefold(), ""))
+
+
 def _refuse_ollama_tag(tag: str) -> None:
-    meant = _table()["ollama"].get(tag.casefold())
+    meant = ollama_model(tag)
     near = [meant] if meant else nearest_ids(tag.replace(":", "-"))
     raise ModelError(
         f"{tag!r} is a tag of Ollama, not an id of the hub; such a tag can also change its model",

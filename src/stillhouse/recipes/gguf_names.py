@@ -23,6 +23,11 @@ def adapter_name(name: str) -> str:
     return f"{name}{ADAPTER}.gguf"
 
 
+def importance_name(name: str) -> str:
+    """Of the file with the importance of the matrices' columns."""
+    return f"{name}-imatrix.gguf"
+
+
 def file_ending(weights: str) -> str:
     """What the name of a whole student's file ends in."""
     return f"-{weights.upper()}.gguf"

@@ -74,7 +74,7 @@ class Evaluate(Section):
             that answers share with what was learned; for `songs` claims that nothing supports,
             categories of errors, and improvement on the rules.
         probes: a YAML file of declared probes, as for an audit: which classes and traditions the
-            answers name. Each example is a prompt of its own.
+            answers name. `texts` and `prompts` come with Stillhouse.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """
@@ -151,6 +151,14 @@ class Gguf(Section):
     def _weights_are_written_once(self) -> Self:
         if len(set(self.weights)) != len(self.weights):
             raise ValueError("weights: one is there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _importance_is_used(self) -> Self:
+        if self.importance and "q4_k_m" not in self.weights:
+            raise ValueError(
+                "importance: only q4_k_m is rounded by it, which weights does not name"
+            )
         return self
 
 

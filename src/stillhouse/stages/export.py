@@ -33,6 +33,7 @@ from stillhouse.stages.data_facts import data_facts, manifests_of
 from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
 from stillhouse.stages.holding import licences_in_words
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.shipped_prompt import ship_prompt
 from stillhouse.stages.weights import (
     ADAPTER,
     ADAPTERS,
@@ -65,6 +66,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     has_domains = (request.inputs["model"] / ADAPTERS).is_dir()
     write = _write_adapters if has_domains else _write_student
     report, found = write(request, corpus, export)
+    ship_prompt(request.inputs["examples"], corpus, request.out / BUNDLE)
     progress(1, 1, "bundles")
     size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
     parity = [dataclasses.asdict(item) for item in report.parity]
