@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -53,6 +53,8 @@ def show_run(status: RunStatus, *, as_json: bool) -> None:
         if "version_id" in stage.summary:
             _put(f"version: {stage.summary['version_id']}")
     _put(f"report: {status.report}")
+    for line in status.waiting:
+        _put(f"waits: {line}")
 
 
 def _put_metrics(status: RunStatus) -> None:
@@ -107,7 +109,9 @@ def show_verdict(verdict: Verdict, *, as_json: bool) -> None:
     if as_json:
         _put_json(verdict.model_dump(mode="json"))
         return
-    _put(f"gate: {verdict.candidate} {'passed' if verdict.passed else 'refused'}")
+    said = f"gate: {verdict.candidate} {'passed' if verdict.passed else 'refused'}"
+    waits = verdict.num_not_asked
+    _put(f"{said}; {waits} of {len(verdict.rules)} rules not asked" if waits else said)
     for rule in verdict.rules:
         _put(f"  {rule.decision:<15} {rule.text}: {rule.reason}")
     if not verdict.passed:
@@ -174,8 +178,8 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
     if long:
         yield f"answers longer than max_new_tokens: {in_count(long)} of {in_count(answers)}"
     yield from map(_length_and_size, filter(_is_training, found.instances))
-    for caution in found.cautions:
-        yield f"take care: {caution}"
+    yield from (f"take care: {caution}" for caution in found.cautions)
+    yield from (f"waits: {line}" for line in found.waiting)
     if found.terms:
         yield f"teacher's terms: {found.terms}"
     elif asks:
@@ -257,14 +261,23 @@ _COLOURS = {"system": "magenta", "user": "cyan", "tool": "yellow", "assistant": 
 _CUT = "----- the text is cut here: a token reached over the border of an answer"
 
 
-def show_mask(example: Example, view: MaskView, *, as_json: bool) -> None:
+def show_mask(example: Example, views: Mapping[str, MaskView], *, as_json: bool) -> None:
     """One example token by token; in colour on a terminal, unless NO_COLOR is set."""
+    student, *others = views.values()
     if as_json:
         named = {"example_id": example.example_id, "part": example.part}
-        _put_json(named | dataclasses.asdict(view))
+        teacher = {"teacher": dataclasses.asdict(others[0])} if others else {}
+        _put_json(named | dataclasses.asdict(student) | teacher)
         return
-    console = Console(highlight=False, soft_wrap=True)
     _put(f"example {example.example_id} of part {example.part}; * is trained on, # is no text")
+    for name, view in views.items():
+        if others:
+            _put(f"as the {name} reads it:")
+        _show_tokens(view)
+
+
+def _show_tokens(view: MaskView) -> None:
+    console = Console(highlight=False, soft_wrap=True)
     for token in view.tokens:
         if token.is_cut:
             _put(_CUT)

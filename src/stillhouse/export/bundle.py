@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from stillhouse.core.errors import NotBuiltError, UsageError
 from stillhouse.core.files import disk_full_is_clear
 from stillhouse.core.hashing import digest_file
+from stillhouse.export.data_card import DataFacts, write_data_card
 from stillhouse.export.int8_order import INT8, Int8Order, Int8Report
 from stillhouse.export.llama_cpp_order import GgufReport, LlamaCppOrder, Sources
 from stillhouse.export.merge import merge_student, write_adapter, write_merged
@@ -49,6 +50,7 @@ class Student:
         llama_cpp: what is written for llama.cpp and Ollama.
         version: where the bundle comes from.
         int8: what the form in 8 bits is held against.
+        data: for the data card.
     """
 
     model: PreTrainedModel | PeftModel
@@ -61,6 +63,7 @@ class Student:
     llama_cpp: LlamaCppOrder | None = None
     version: VersionFacts | None = None
     int8: Int8Order | None = None
+    data: DataFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ def export_student(
                 gguf = _for_llama_cpp(student, merged, whole, folder)
         if ADAPTER in formats:
             _write_adapter(student, folder)
+        write_data_card(student.data, folder)
         write_model_card(student.facts, tuple(formats), folder)
         write_version_info(student.version, folder, gguf, int8)
     names = sorted(path for path in folder.rglob("*") if path.is_file())

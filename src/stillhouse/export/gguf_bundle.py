@@ -10,13 +10,18 @@ from stillhouse.core.errors import ArtifactError, ModelError
 from stillhouse.engines.gguf_examiner import GgufExaminer, quantise_gguf, require_llama_cpp
 from stillhouse.engines.gguf_head import read_gguf_head
 from stillhouse.export.gguf_lora import write_gguf_adapter
-from stillhouse.export.gguf_model import WEIGHTS_KEY, GgufFacts, write_gguf
+from stillhouse.export.gguf_model import GgufFacts, write_gguf
 from stillhouse.export.gguf_parity import LIMITS, check_gguf
 from stillhouse.export.importance import Importance, write_importance
 from stillhouse.export.llama_cpp_order import GgufReport
 from stillhouse.export.reference import Reference
 from stillhouse.models.source import open_folder
-from stillhouse.recipes.gguf_names import adapter_name, file_name, importance_name
+from stillhouse.recipes.gguf_names import (
+    WEIGHTS_KEY,
+    adapter_name,
+    file_name,
+    importance_name,
+)
 from stillhouse.recipes.measuring import GgufWeights
 
 _LEAST_MOVE = 1e-6

@@ -12,7 +12,7 @@ from stillhouse.export.gguf_bundle import GgufOrder, export_gguf, export_gguf_ad
 from stillhouse.export.gguf_model import GgufFacts
 from stillhouse.export.importance import Importance, measure_importance, texts_of
 from stillhouse.export.llama_cpp_order import GgufReport, LlamaCppOrder, Sources
-from stillhouse.export.modelfile import MODELFILE, modelfile_text
+from stillhouse.export.modelfile import MODELFILE, licence_lines, modelfile_text
 from stillhouse.export.reference import Reference
 from stillhouse.recipes.gguf_names import FOLDER, adapter_name, file_name
 
@@ -83,4 +83,5 @@ def _modelfile(order: LlamaCppOrder, merged: PreTrainedModel) -> str:
     own = adapter_name(order.name) if asked.base else file_name(order.name, weights)
     prompts = [example.prompt for example in order.examples]
     config = merged.config.to_dict()
-    return modelfile_text(asked, own, order.template, order.tokenizer, config, prompts)
+    told = modelfile_text(asked, own, order.template, order.tokenizer, config, prompts)
+    return told + licence_lines(order.licences)

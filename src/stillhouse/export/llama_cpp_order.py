@@ -32,6 +32,7 @@ class LlamaCppOrder:
         answer_schema: a JSON Schema that answers should keep; None for any.
         answer_tokens: of the greedy answers where they have a schema.
         learned: examples on which the importance of the matrices' columns is measured.
+        licences: of everything in it, in words, for the Modelfile.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LlamaCppOrder:
     answer_schema: Mapping[str, Any] | None = None
     answer_tokens: int = 0
     learned: Sequence[Example] = ()
+    licences: str = ""
 
 
 @dataclass(frozen=True, slots=True)

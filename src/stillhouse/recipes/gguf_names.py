@@ -1,4 +1,4 @@
-"""How the GGUF files of a bundle are called."""
+"""How the GGUF files of a bundle are called, and the one key in them that is our own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ FOLDER = "gguf"
 """Of a bundle."""
 
 ADAPTER = "-adapter"
+
+WEIGHTS_KEY = "stillhouse.weights.sha256"
+"""In a file: of the model that it was made from; an adapter names the one that it belongs to."""
 
 
 def file_name(name: str, weights: str) -> str:

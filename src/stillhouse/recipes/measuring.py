@@ -74,7 +74,7 @@ class Evaluate(Section):
             that answers share with what was learned; for `songs` claims that nothing supports,
             categories of errors, and improvement on the rules.
         probes: a YAML file of declared probes, as for an audit: which classes and traditions the
-            answers name. Each example is a prompt of its own.
+            answers name. `texts` and `prompts` come with Stillhouse.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """
@@ -187,6 +187,8 @@ class Modelfile(Section):
         name: the model's name there.
         base: for `gguf_adapter`, the model that it is put on: a name in Ollama, or a path beside
             the file; the whole student of `gguf` when absent.
+        base_digest: of that model, as Ollama's `/api/tags` shows it; a tag can come
+            to mean another model, and `stillhouse export --to ollama` refuses another.
         weights: of the file that is taken; the first of `export.gguf.weights` when absent.
         system: what every conversation opens with unless it says something else.
         num_ctx: tokens of a conversation, its answer included; the model's own context when
@@ -199,6 +201,7 @@ class Modelfile(Section):
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9._-]{1,64})?(:[a-z0-9._-]{1,64})?$"
     )
     base: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
+    base_digest: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$")
     weights: GgufWeights | None = None
     system: str | None = None
     num_ctx: Count | None = None
@@ -285,6 +288,8 @@ class Export(Section):
             raise ValueError("the section export.int8 is of the format int8")
         if self.modelfile is None:
             return self
+        if self.modelfile.base_digest and not self.modelfile.base:
+            raise ValueError("modelfile.base_digest is of modelfile.base: name the model too")
         wanted = "gguf_adapter" if self.modelfile.base else "gguf"
         if wanted not in self.formats:
             raise ValueError(f"a modelfile {'with' if self.modelfile.base else 'without'} a base "

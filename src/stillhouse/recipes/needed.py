@@ -71,7 +71,11 @@ _NEEDS = (
         lambda r: "memorised" in r.evaluate.measures,
         "evaluate.measures: [memorised]",
     ),
-    _Need(OF_TAGS, lambda r: r.evaluate.probes is not None, "evaluate.probes: FILE.yaml"),
+    _Need(
+        (*OF_TAGS, "context_spread"),
+        lambda r: r.evaluate.probes is not None,
+        "evaluate.probes: FILE.yaml",
+    ),
     _Need(_SONGS, lambda r: "songs" in r.evaluate.measures, "evaluate.measures: [songs]"),
 )
 _WITHOUT_A_DECLARATION = (

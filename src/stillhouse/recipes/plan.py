@@ -23,12 +23,12 @@ STAGE_VERSIONS = {
     "finetune": 4,
     "label": 8,
     "train": 7,
-    "evaluate": 7,
+    "evaluate": 8,
     "speed": 1,
     "judge": 1,
     "harness": 1,
     "gate": 4,
-    "export": 4,
+    "export": 5,
     "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
@@ -42,6 +42,9 @@ EXPORTED = "exported"
 
 LEARNED = "learned"
 """An evaluation's input: the labels that the student learned from."""
+
+START = "start"
+"""An evaluation's input: the fine-tuned teacher whose layers the untaught student is."""
 
 _HASH_LENGTH = 16
 
@@ -148,8 +151,10 @@ class _Builder:
         if self._recipe.train.mode == "live":
             taught |= teacher
         students = {"student": add("train", configs.student(), taught, variant="student")}
-        if self._recipe.train.twin:
-            students["twin"] = add("train", configs.twin(), start, variant="twin")
+        twin = self._recipe.train.twin
+        if twin:
+            learned = {"targets": labelled} if twin.text == "labelled" else {}
+            students["twin"] = add("train", configs.twin(), start | learned, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)
         self._release(examples, students["student"], evaluated)
         return self._plan
@@ -187,6 +192,8 @@ class _Builder:
             evaluated |= self._apart(name, "student", inputs)
         for baseline in self._recipe.evaluate.baselines:
             inputs = examples | {"teacher": evaluated["teacher"]} | self._learned
+            if baseline.model and self._recipe.student.layers_of_teacher and teacher:
+                inputs |= {START: teacher["teacher"]}
             config = self._configs.evaluate_baseline(baseline)
             evaluated[baseline.name] = self._plan.add(
                 "evaluate", config, inputs, variant=baseline.name

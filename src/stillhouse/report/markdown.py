@@ -94,7 +94,8 @@ def _gate(content: RunReport) -> Iterator[str]:
     for gate in gates:
         words = {True: "passes", False: "is refused", None: "had not enough data to pass"}
         instead = f"; use {markdown_text(gate.fallback)} instead" if not gate.passed else ""
-        yield f"{markdown_text(gate.candidate)} {words[gate.passed]}{instead}."
+        waits = f"; {gate.num_not_asked} of its rules not asked" if gate.num_not_asked else ""
+        yield f"{markdown_text(gate.candidate)} {words[gate.passed]}{waits}{instead}."
         rows = [
             (
                 markdown_text(rule.text),

@@ -18,6 +18,7 @@ from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.waiting import waiting
 from stillhouse.runner.collecting import notes_of
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
@@ -58,6 +59,7 @@ class CheckReport:
         dropped: reason to rows, in what was looked at.
         noted: what steps noted of rows that go on, and of how many, likewise.
         cautions: what the run would do that is worth a thought.
+        waiting: what the recipe says for services that are not there yet.
         cut_prompts: prompts that were cut to the context, likewise.
         long_answers: gold answers that are longer than a model may write, and how many were looked
             at.
@@ -84,6 +86,7 @@ class CheckReport:
     long_answers: tuple[int, int]
     compute: ResolvedCompute
     cautions: tuple[str, ...]
+    waiting: tuple[str, ...]
     terms: str
     likely_usd: float
     most_usd: float
@@ -190,7 +193,9 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
             *notes_of(resolved.recipe, resolved.loaded.base_folder),
             *_of_optimizers(resolved.recipe, seen),
             *_of_leaks(seen),
+            *_of_readers(resolved.difference),
         ),
+        waiting=waiting(resolved.recipe.model_dump(include={"serve", "monitor"})),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
@@ -213,6 +218,14 @@ def _of_leaks(seen: Preview) -> Iterator[str]:
         yield (
             f"{near:,} of the measured rows have a near copy that is learned; "
             "prepare.split.near_duplicates: 0.8 keeps such rows in one part"
+        )
+
+
+def _of_readers(difference: str) -> Iterator[str]:
+    if difference:
+        yield (
+            f"teacher and student read by words of their own ({difference}): the student learns "
+            "text and named answers, and numbers per token do not compare between them"
         )
 
 

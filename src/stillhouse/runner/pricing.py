@@ -71,6 +71,8 @@ class Pricer:
         mean, longest = seen.answer_tokens()
         self._answer = min(most, mean or most / 2)
         self._longest_answer = min(most, longest or most)
+        # Whatever a teacher that reads otherwise does is counted by its own tokens.
+        self._taught = Pricer(resolved, seen.by_teacher(), rates) if seen.readers[1:] else self
 
     @property
     def recipe(self) -> Recipe:
@@ -83,7 +85,8 @@ class Pricer:
 
     def price(self, instance: Instance) -> Cost:
         """What it takes to make an instance's artifact."""
-        cost = self._price(instance)
+        of = "teacher" if instance.stage in ("finetune", "label") else instance.config.get("of")
+        cost = (self._taught if of == "teacher" else self)._price(instance)
         return with_judges(cost, self._recipe, self.seen) if instance.stage == "label" else cost
 
     def _price(self, instance: Instance) -> Cost:
@@ -117,7 +120,11 @@ class Pricer:
             return sizes_of(folder.config)
         scratch = getattr(self._recipe, which).scratch
         config = {"model_type": scratch.model_type} | scratch.config
-        return sizes_of(config, self.seen.tokenizer.vocab_size)
+        reader = self.seen.readers[-1 if which == "teacher" else 0]
+        return sizes_of(config, reader.tokenizer.vocab_size)
+
+    def _sizes_of(self, instance: Instance) -> Sizes:
+        return self._teacher if instance.config["of"] == "teacher" else self._student
 
     def _collect(self) -> Cost:
         cost, base = self._rows(4e-5, 0), self._resolved.loaded.base_folder
@@ -229,12 +236,12 @@ class Pricer:
     def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
         twin = training.twin if instance.variant == "twin" else None
-        parts = twin.parts if twin else training.parts
+        parts = training.twin_parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = repeated(own, self._recipe.label.samples)
         validation = self.seen.count(("validation",), self._answer, domain)
-        if twin:
+        if twin and twin.text == "gold":
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
@@ -262,7 +269,8 @@ class Pricer:
         named = self._recipe.label.classes or ()
         # One more token ends each answer.
         own = round(corpus.answer_tokens / max(1, corpus.examples))
-        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
+        encode = self.seen.reader.tokenizer.encode
+        answers = sum(len(encode(str(name))[0]) + 1 for name in named)
         if self._recipe.label.class_field is not None:
             answers = own * len(named)  # the rest of the answer follows each of them
         more = answers - own
@@ -283,11 +291,9 @@ class Pricer:
         return Beside(teacher=self._teacher, teacher_held=held)
 
     def _evaluate(self, instance: Instance) -> Cost:
-        settings = self._recipe.evaluate
-        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        settings, sizes = self._recipe.evaluate, self._sizes_of(instance)
         corpus = self.seen.count((instance.config["part"],), self._answer)
-        vocab = self._vocab
-        stored = bytes_per_token(top_k=settings.top_k, vocab_size=vocab).high
+        stored = bytes_per_token(top_k=settings.top_k, vocab_size=self._vocab).high
         scoring = scoring_cost(
             sizes,
             corpus,
@@ -342,7 +348,7 @@ class Pricer:
     def _speed(self, instance: Instance) -> Cost:
         latency = self._recipe.evaluate.latency
         assert latency is not None
-        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        sizes = self._sizes_of(instance)
         holdout = self.seen.count(("holdout",), self._answer)
 
         def asked(times: int, batch_size: int) -> Cost:
@@ -358,7 +364,7 @@ class Pricer:
     def _harness(self, instance: Instance) -> Cost:
         settings = self._recipe.evaluate.harness
         assert settings is not None
-        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        sizes = self._sizes_of(instance)
         requests = _CHOICES * (settings.limit or _DOCUMENTS) * len(settings.tasks)
         length = _REQUEST_TOKENS * (1 + (settings.num_fewshot or 0))
         corpus = Corpus(requests, requests * length, requests * length, length)

@@ -10,6 +10,7 @@ from stillhouse.export.gguf_architectures import require_computed
 from stillhouse.export.int8_order import require_linear
 from stillhouse.export.modelfile import quoted
 from stillhouse.models.source import ModelFolder
+from stillhouse.recipes.facts import ollama_model
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.layers import check_layers
@@ -40,6 +41,17 @@ def _refused(
     if recipe.export.int8_form and config:
         yield from _error_of("export.formats", lambda: require_linear(config))
     modelfile = recipe.export.modelfile
+    if modelfile and modelfile.base:
+        meant = ollama_model(modelfile.base)
+        if meant and recipe.student.hub and meant != recipe.student.hub:
+            yield (
+                "export.modelfile.base",
+                ModelError(
+                    f"the tag {modelfile.base} of Ollama is {meant}, and the student's adapter is "
+                    f"trained on {recipe.student.hub}: on other weights it says something else",
+                    "train and serve on one base, or leave base out and ship the whole student",
+                ),
+            )
     if modelfile and modelfile.system is not None:
         system = modelfile.system
         yield from _error_of("export.modelfile.system", lambda: quoted(system))

@@ -7,22 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from stillhouse.core.errors import ArtifactError
 from stillhouse.evals.summary import SizeSummary
 from stillhouse.export.bundle import BASE
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.models.domains import load_domains
 from stillhouse.models.load import load_model
 from stillhouse.models.quantised import held_bytes, is_quantised, parameter_count
+from stillhouse.recipes.plan import START
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import TOKENIZER, Corpus
-from stillhouse.stages.export import BUNDLE
 from stillhouse.stages.weights import (
     ADAPTER,
     ADAPTERS,
     MODEL,
     adapter_folders,
     finished_model,
+    is_own_base,
     load_options,
+    new_base,
 )
 from stillhouse.tokens.tokenizer import load_tokenizer
 
@@ -36,10 +41,16 @@ _AS_HELD = "quantised"
 
 
 def model_of(request: StageRequest, corpus: Corpus) -> PreTrainedModel | PeftModel:
-    """The model on its device: of a training, of a bundle, or of the recipe's own folder."""
+    """The model on its device: of a training, of a bundle, untaught, or of the recipe's folder."""
     artifact, folder = request.inputs.get("model"), request.locations.get(request.config["of"])
     if artifact and (artifact / BUNDLE).is_dir():
         return _exported_model(request.config, artifact / BUNDLE, folder, corpus)
+    if request.config.get("untaught") and is_own_base(request.config):
+        start = {"teacher": request.inputs[START]} if START in request.inputs else {}
+        new = new_base(replace(request, inputs=start), corpus)
+        dtype = getattr(torch, request.config["dtype"])
+        new.to(device=request.config["device"], dtype=dtype)  # type: ignore[call-arg]
+        return new
     return finished_model(request.config, artifact, folder)
 
 

@@ -12,12 +12,12 @@ from stillhouse.engines.gguf_head import read_gguf_head
 from stillhouse.engines.llama_cpp import GgufSettings, LlamaCppEngine
 from stillhouse.evals.scores import Column
 from stillhouse.evals.summary import SizeSummary
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.models.distance import score_stored
 from stillhouse.recipes.gguf_names import gguf_file
 from stillhouse.stages.confidence import score_own_confidence
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.evaluate import Candidate, measure, score_columns
-from stillhouse.stages.export import BUNDLE
 from stillhouse.targets.read import TargetReader
 
 

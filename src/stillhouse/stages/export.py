@@ -17,6 +17,8 @@ from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
+from stillhouse.export.bundle_files import BUNDLE
+from stillhouse.export.data_card import DataFacts
 from stillhouse.export.domains import DomainStudent, export_domains
 from stillhouse.export.int8_order import Int8Order
 from stillhouse.export.llama_cpp_order import LlamaCppOrder
@@ -27,9 +29,11 @@ from stillhouse.recipes.measuring import Export
 from stillhouse.stages.asking_again import spread
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.data_facts import data_facts, manifests_of
 from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
 from stillhouse.stages.holding import licences_in_words
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.shipped_prompt import ship_prompt
 from stillhouse.stages.weights import (
     ADAPTER,
     ADAPTERS,
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-BUNDLE, MANIFEST = "bundle", "manifest.json"
+MANIFEST = "manifest.json"
 _PROBES = 8
 _LEARNED = 128
 """assumption: enough texts for the mean square of what goes through a column."""
@@ -62,6 +66,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     has_domains = (request.inputs["model"] / ADAPTERS).is_dir()
     write = _write_adapters if has_domains else _write_student
     report, found = write(request, corpus, export)
+    ship_prompt(request.inputs["examples"], corpus, request.out / BUNDLE)
     progress(1, 1, "bundles")
     size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
     parity = [dataclasses.asdict(item) for item in report.parity]
@@ -113,6 +118,7 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
         _for_llama_cpp(request, export, corpus, examples),
         _version(request),
         _in_8_bits(request, export, corpus, examples),
+        _data(request),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
@@ -128,6 +134,7 @@ def _for_llama_cpp(
     return LlamaCppOrder(
         name=card["recipe"],
         licence=card["licences"].get("student weights", ""),
+        licences=_card_facts(request).licence_text(),
         base=card["base"],
         whole="gguf" in export.formats,
         adapter="gguf_adapter" in export.formats,
@@ -176,6 +183,7 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
         _card_facts(request),
         own_base,
         _version(request),
+        _data(request),
     )
     bundle = request.out / BUNDLE
     bundle.mkdir()
@@ -184,8 +192,8 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
 
 
 def _card_facts(request: StageRequest) -> CardFacts:
-    card = request.config["model_card"]
-    rows = _collected(request.inputs["examples"])
+    card, export = request.config["model_card"], request.config["export"]
+    *_, rows = manifests_of(request.inputs["examples"])
     return CardFacts(
         name=card["recipe"],
         recipe=card["recipe"],
@@ -194,17 +202,16 @@ def _card_facts(request: StageRequest) -> CardFacts:
         metrics=_metrics(request.inputs["numbers"]),
         licences=card["licences"] | {"rows": licences_in_words(rows)},
         warnings=tuple(rows["summary"].get("warnings", ())),
+        notices=tuple(card["notices"]),
+        texts=card["texts"],
+        metadata=card["hub"],
+        ollama=(export["modelfile"] or {}).get("name", ""),
     )
 
 
-def _collected(prepared: Path) -> dict[str, Any]:
-    """The manifest of the `collect` whose rows became these examples."""
-    folder = prepared
-    while True:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-        if manifest["instance"] == "collect":
-            return manifest
-        folder = folder.parent / manifest["inputs"]["rows"]
+def _data(request: StageRequest) -> DataFacts:
+    learned = int(_summary(request.inputs["model"])["examples"])
+    return data_facts(request.config["model_card"]["recipe"], request.inputs["examples"], learned)
 
 
 def _own_base(trained: Path) -> Path | None:

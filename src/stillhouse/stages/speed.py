@@ -64,7 +64,7 @@ def time_engine(
     use_compute(config)
     latency = section_of(Latency, config["latency"])
     prepared = request.inputs["examples"]
-    corpus = open_corpus(prepared)
+    corpus = open_corpus(prepared, request.config["of"])
     measured = find_measured(corpus, prepared)
     places = spread(len(measured.examples), latency.examples)
     examples = [measured.examples[place] for place in places]

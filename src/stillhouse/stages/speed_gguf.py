@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 from stillhouse.core.protocols import Progress
 from stillhouse.engines.llama_cpp import GgufSettings, LlamaCppEngine
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.recipes.gguf_names import gguf_file
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus
-from stillhouse.stages.export import BUNDLE
 from stillhouse.stages.speed import time_engine
 
 
