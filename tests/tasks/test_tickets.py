@@ -6,7 +6,7 @@ import pytest
 from stillhouse.core.errors import InputError
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.recipes.rows import Prepare, SampleRows, Split
-from stillhouse.tasks.sample_rows import sample_rows
+from stillhouse.tasks.sample_rows import GENERATORS, sample_rows
 from stillhouse.tasks.tickets.phrases import INTENTS, MOODS, PRODUCTS, URGENCIES, VALUES
 from stillhouse.tasks.tickets.rows import generate_rows
 
