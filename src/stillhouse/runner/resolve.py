@@ -154,8 +154,7 @@ def resolve(
         held=probed.plan,
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders)
-    locations |= readers.locations
+    locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
     rest = (teacher, student, plan, locations, probed.held, readers.difference)
