@@ -1,4 +1,4 @@
-"""The full profile of prompt-transform, planned from the hub's small files; founding slips told."""
+"""The full profile of prompt-transform, planned from small files of the hub; slips told by name."""
 
 from __future__ import annotations
 

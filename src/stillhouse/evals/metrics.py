@@ -48,6 +48,11 @@ def _exp_of_ratio(sums: Sums) -> NDArray[np.float64]:
     return grown
 
 
+def _in_bits(sums: Sums) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = ratio(sums) / np.log(2.0)
+    return found
+
+
 _GOLD = "the holdout's own answers"
 
 FIXED = (
@@ -116,6 +121,17 @@ FIXED = (
         "exp of the cross-entropy; comparable within one tokenizer only.",
         ("nll", "tokens"),
         of_sums(_exp_of_ratio),
+    ),
+    Metric(
+        "bits_per_byte",
+        "Bits per byte",
+        "lower",
+        f"Negative log-likelihood of {_GOLD}, in bits, by their UTF-8 bytes; it compares models "
+        "whatever their tokenizers.",
+        ("nll", "bytes"),
+        of_sums(_in_bits),
+        unit="bits per byte",
+        source="Gao et al. 2020, arXiv:2101.00027, section 3.1",
     ),
     Metric(
         "answer_token_accuracy",

@@ -13,6 +13,8 @@ from stillhouse.core.errors import ModelError
 from stillhouse.recipes.section import Count, Section
 from stillhouse.recipes.sizes import sizes_of
 
+Allowed = Literal["yes", "named", "ask"]
+
 
 class OutputTerms(Section):
     """May a model's answers train another model? A summary to find the text by, not advice.
@@ -21,11 +23,17 @@ class OutputTerms(Section):
         outputs: `yes`, `named` (a name or a notice is due), `ask` (forbidden for some purposes).
         sentence: what the terms ask.
         url: the terms themselves.
+        weights: the same of weights that are trained further and handed on.
+        name_begins: what the name of a model that is handed on begins with.
+        notice: what its documentation says.
     """
 
-    outputs: Literal["yes", "named", "ask"]
+    outputs: Allowed
     sentence: str
     url: str
+    weights: Allowed = "yes"
+    name_begins: str = ""
+    notice: str = ""
 
 
 class Shape(Section):

@@ -83,8 +83,7 @@ _WITHOUT_A_DECLARATION = (
 )  # fmt: skip
 
 
-_OF_MEMORY = ("latency_", "throughput_", "load_s", "peak_memory_", "win_rate", "judge_",
-              "context_fidelity", "harness.", *OF_CLASSES)  # fmt: skip
+_OF_MEMORY = ("win_rate", "judge_", "context_fidelity", "harness.", *OF_CLASSES)
 
 
 def is_of_memory(metric: str) -> bool:
