@@ -17,7 +17,9 @@ from stillhouse.core.errors import UsageError
 from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
-from stillhouse.recipes.load import library_names
+from stillhouse.recipes.built_in import library_names, profiles_of
+from stillhouse.recipes.load import Loaded
+from stillhouse.recipes.schema import Recipe
 from stillhouse.report.comparison import Leaderboard, RunComparison
 from stillhouse.report.content import RunReport
 from stillhouse.runner.chat_files import USUAL, write_run_chat
@@ -69,12 +71,14 @@ class Call:
         runs: the folder that holds all runs.
         name: of the run; the recipe's if empty.
         smoke: run the whole chain on that many rows a part; 0 for the recipe as it is.
+        profile: of a built-in recipe, `full` or `tiny`; the full one if empty.
     """
 
     overrides: Sequence[str] = ()
     runs: str = DEFAULT_ROOT
     name: str = ""
     smoke: int = 0
+    profile: str = ""
 
 
 def run(
@@ -94,8 +98,7 @@ def run(
     Raises:
         StillhouseError: see `stillhouse.core.errors`; `GateRefusedError` when the gate says no.
     """
-    loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
-    place = open_place(effective, call.runs, call.name, smoke=call.smoke)
+    loaded, effective, place = _open(recipe, call)
     resolved = resolve(loaded, effective, place.erasures, with_weights=True)
     if not place.holds_all(resolved.plan):
         check_costs(resolved, place).refuse_what_cannot_fit()
@@ -117,8 +120,7 @@ def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckRepo
     Raises:
         UsageError: the recipe, its rows or its models cannot be used.
     """
-    loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
-    place = open_place(effective, call.runs, call.name, smoke=call.smoke)
+    loaded, effective, place = _open(recipe, call)
     return check_costs(resolve(loaded, effective, place.erasures), place, is_probing=probe)
 
 
@@ -237,16 +239,26 @@ def write_chat(
 
 
 def mask(
-    recipe: str, overrides: Sequence[str] = (), *, part: str = "", example: int = 0
+    recipe: str,
+    overrides: Sequence[str] = (),
+    *,
+    part: str = "",
+    example: int = 0,
+    profile: str = "",
 ) -> tuple[Example, dict[str, MaskView]]:
     """One example token by token, with what is trained on, as student and teacher read it."""
-    loaded, effective = open_recipe(recipe, overrides)
+    loaded, effective = open_recipe(recipe, overrides, profile=profile)
     return find_mask(resolve(loaded, effective), part, example)
 
 
 def list_recipes() -> list[str]:
     """The names of the built-in recipes."""
     return library_names()
+
+
+def list_profiles(recipe: str) -> tuple[str, ...]:
+    """The profiles of a built-in recipe: `full`, and `tiny` where it has one."""
+    return profiles_of(recipe)
 
 
 def show_targets(place: str, runs: str = DEFAULT_ROOT) -> StoreView:
@@ -296,11 +308,15 @@ def verify_targets(
 
 def forecast_targets(recipe: str, call: Call = Call()) -> Forecast:
     """How large a recipe's targets will be, in each codec; nothing is scored."""
-    loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke)
-    place = open_place(effective, call.runs, call.name, smoke=call.smoke)
+    loaded, effective, place = _open(recipe, call)
     return forecast_sizes(resolve(loaded, effective, place.erasures), place)
 
 
 def import_targets(call: ImportCall, *, progress: Progress = no_progress) -> ImportedStore:
     """Bring log-probabilities that DistillKit or axolotl stored into a store of targets."""
     return run_import(call, progress)
+
+
+def _open(recipe: str, call: Call) -> tuple[Loaded, Recipe, Place]:
+    loaded, effective = open_recipe(recipe, call.overrides, smoke=call.smoke, profile=call.profile)
+    return loaded, effective, open_place(effective, call.runs, call.name, smoke=call.smoke)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.recipes.built import not_built
-from stillhouse.recipes.load import library_names, load_recipe
+from stillhouse.recipes.built_in import library_names
+from stillhouse.recipes.load import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

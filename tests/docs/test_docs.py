@@ -13,7 +13,8 @@ from tests.targets.importing.data_sets import write_captured, write_conversation
 from stillhouse.cli.main import main
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.built import not_built
-from stillhouse.recipes.load import library_names, load_recipe
+from stillhouse.recipes.built_in import library_names
+from stillhouse.recipes.load import load_recipe
 from stillhouse.tokens.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ def _load(name, path):
 
 
 pages = _load("stillhouse_docs_pages", Path(__file__).with_name("pages.py"))
+sys.path.insert(0, str(pages.DOCS))  # as when the script is run
 generate = _load("stillhouse_docs_generate", pages.DOCS / "generate.py")
 PAGES = pages.pages()
 COMMANDS = [command for page in PAGES for command in pages.commands_of(page)]

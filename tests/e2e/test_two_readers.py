@@ -33,7 +33,7 @@ def done(tmp_path_factory, one_process):
 
 
 def test_two_families_go_from_rows_to_a_registered_version(done):
-    root, folders, told = done
+    _, folders, told = done
     corpus = open_corpus(folders["prepare"])
 
     assert told["prepare"]["readers"] == ["student", "teacher"]

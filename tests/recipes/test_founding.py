@@ -31,7 +31,7 @@ def recipe(name: str, **sections: object) -> Recipe:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_built_in_recipe_is_valid_and_named_like_its_file(path):
     loaded = Recipe.model_validate_json(json.dumps(read(path)))
-    assert loaded.name == path.stem
+    assert loaded.name == path.stem.replace(".", "-")
     assert loaded.description
 
 

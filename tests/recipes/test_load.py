@@ -5,7 +5,8 @@ import json
 import pytest
 
 from stillhouse.core.errors import RecipeError
-from stillhouse.recipes.load import library_names, load_recipe
+from stillhouse.recipes.built_in import library_names
+from stillhouse.recipes.load import load_recipe
 
 GOOD = """\
 name: small

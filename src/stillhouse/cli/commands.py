@@ -16,6 +16,10 @@ Name = Annotated[str, typer.Option("--name", help="The run's name; the recipe's 
 Smoke = Annotated[
     int, typer.Option("--smoke", min=0, help="Run the whole chain on this many rows a part.")
 ]
+Profile = Annotated[
+    str,
+    typer.Option("--profile", help="Of a built-in recipe: full, or tiny to see it in a minute."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -34,6 +38,7 @@ def run(
         str, typer.Option("--from", help="Make this stage and all that depends on it again.")
     ] = "",
     smoke: Smoke = 0,
+    profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe; what is already done is reused."""
@@ -46,7 +51,7 @@ def run(
     from stillhouse.runner.resolve import resolve
     from stillhouse.runner.run import execute
 
-    loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
+    loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke, profile=profile)
     place = open_place(effective, runs, name, smoke=smoke)
     resolved = resolve(loaded, effective, place.erasures, with_weights=True)
     if not place.holds_all(resolved.plan):
@@ -66,6 +71,7 @@ def check(
     runs: RunsRoot = "runs",
     name: Name = "",
     smoke: Smoke = 0,
+    profile: Profile = "",
     is_probing: Annotated[
         bool,
         typer.Option(
@@ -82,7 +88,7 @@ def check(
     from stillhouse.runner.opening import open_place, open_recipe
     from stillhouse.runner.resolve import refuse_unbuilt, resolve
 
-    loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
+    loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke, profile=profile)
     missing = not_built(effective)
     if missing:
         show_unbuilt(effective, missing, as_json=as_json)
@@ -125,6 +131,7 @@ def mask(
     overrides: Overrides = None,
     part: Annotated[str, typer.Option(help="Look in this part only.")] = "",
     example: Annotated[int, typer.Option(min=0, help="Which example, counted from 0.")] = 0,
+    profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
     """Print one example token by token, with what is trained on, as each model reads it."""
@@ -133,7 +140,7 @@ def mask(
     from stillhouse.runner.preview import find_mask
     from stillhouse.runner.resolve import resolve
 
-    loaded, effective = open_recipe(recipe, overrides or ())
+    loaded, effective = open_recipe(recipe, overrides or (), profile=profile)
     found, views = find_mask(resolve(loaded, effective), part, example)
     show_mask(found, views, as_json=as_json)
 

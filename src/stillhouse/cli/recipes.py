@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from stillhouse.cli.commands import Profile
+
 app = typer.Typer(help="List, show and copy built-in recipes.", no_args_is_help=True)
 
 
@@ -17,21 +19,27 @@ app = typer.Typer(help="List, show and copy built-in recipes.", no_args_is_help=
 def list_recipes(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the built-in recipes."""
+    """List the built-in recipes, and which of their profiles this version can run."""
     from stillhouse.cli.tables import table
     from stillhouse.recipes.built import not_built
-    from stillhouse.recipes.load import library_names, load_recipe
+    from stillhouse.recipes.built_in import PROFILES, library_names, profiles_of
+    from stillhouse.recipes.load import load_recipe
 
-    found = [(name, load_recipe(name).recipe) for name in library_names()]
-    rows = [(name, not_built(recipe), recipe.description) for name, recipe in found]
+    rows = []
+    for name in library_names():
+        found = {profile: load_recipe(name, (), profile).recipe for profile in profiles_of(name)}
+        runs = {profile: not not_built(recipe) for profile, recipe in found.items()}
+        rows.append((name, runs, found[PROFILES[0]].description))
     if as_json:
         plain = [
-            {"name": name, "runs": not missing, "description": text} for name, missing, text in rows
+            {"name": name, "runs": runs[PROFILES[0]], "profiles": runs, "description": text}
+            for name, runs, text in rows
         ]
         sys.stdout.write(json.dumps(plain, indent=1) + "\n")
         return
-    lines = [(name, "yes" if not missing else "not yet") for name, missing, _ in rows]
-    sys.stdout.write(table(("recipe", "runs"), lines) + "\n\n")
+    said = {True: "yes", False: "not yet", None: "-"}
+    lines = [(name, *[said[runs.get(one)] for one in PROFILES]) for name, runs, _ in rows]
+    sys.stdout.write(table(("recipe", *PROFILES), lines) + "\n\n")
     for name, _, text in rows:
         sys.stdout.write(f"{name}: {text}\n")
 
@@ -40,12 +48,13 @@ def list_recipes(
 def show_recipe(
     recipe: Annotated[str, typer.Argument(help="A recipe file or a built-in name.")],
     full: Annotated[bool, typer.Option("--full", help="Print every default too.")] = False,
+    profile: Profile = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print a recipe, with every default if asked for."""
     from stillhouse.recipes.load import load_recipe
 
-    loaded = load_recipe(recipe)
+    loaded = load_recipe(recipe, (), profile)
     plain = loaded.recipe.model_dump(mode="json", by_alias=True)
     if as_json:
         sys.stdout.write(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
@@ -63,15 +72,16 @@ def show_recipe(
 def copy_recipe(
     recipe: Annotated[str, typer.Argument(help="A built-in name.")],
     target: Annotated[Path | None, typer.Argument(help="Where to; NAME.yaml if not given.")] = None,
+    profile: Profile = "",
 ) -> None:
     """Copy a built-in recipe to a file of your own."""
     from stillhouse.core.errors import UsageError
     from stillhouse.core.files import write_atomic
     from stillhouse.recipes.load import load_recipe, read_recipe_text
 
-    load_recipe(recipe)
-    text, _, _ = read_recipe_text(recipe)
-    path = target or Path(f"{recipe}.yaml")
+    load_recipe(recipe, (), profile)
+    text, origin, _ = read_recipe_text(recipe, profile)
+    path = target or Path(f"{origin}.yaml")
     if path.exists():
         raise UsageError(f"{path} exists", "choose another name; nothing was written")
     if not path.parent.is_dir():

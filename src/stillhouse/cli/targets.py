@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from stillhouse.cli.commands import AsJson, Overrides, RecipeName, RunsRoot, Smoke
+from stillhouse.cli.commands import AsJson, Overrides, Profile, RecipeName, RunsRoot, Smoke
 
 app = typer.Typer(
     help="Look at, check, price and import stored teacher signals.", no_args_is_help=True
@@ -62,6 +62,7 @@ def forecast_targets(
     overrides: Overrides = None,
     runs: RunsRoot = "runs",
     smoke: Smoke = 0,
+    profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
     """Print how large a recipe's targets will be, before anything is scored."""
@@ -74,7 +75,7 @@ def forecast_targets(
     from stillhouse.runner.resolve import resolve
 
     try:
-        loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke)
+        loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke, profile=profile)
     except RecipeError as error:
         if Path(recipe).is_file() or not Path(runs, recipe).is_dir():
             raise

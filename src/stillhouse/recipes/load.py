@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +17,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stillhouse.core.errors import RecipeError
+from stillhouse.recipes.built_in import library_names, read_built_in
 from stillhouse.recipes.contradictions import find_contradictions
 from stillhouse.recipes.data_steps import STEP_SECTIONS
 from stillhouse.recipes.schema import Recipe
@@ -44,48 +44,47 @@ class Loaded:
     overrides: tuple[str, ...]
 
 
-def library_names() -> list[str]:
-    """The names of the built-in recipes, sorted."""
-    folder = resources.files("stillhouse.recipes") / "library"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
-
-
-def read_recipe_text(name_or_path: str) -> tuple[str, str, Path]:
+def read_recipe_text(name_or_path: str, profile: str = "") -> tuple[str, str, Path]:
     """The text of a recipe, what errors call it, and the folder its paths start in.
 
     Args:
         name_or_path: a file, or a built-in recipe's name.
+        profile: of a built-in recipe, `full` or `tiny`; the full one if empty.
 
     Returns:
         The text, the origin and the folder.
 
     Raises:
-        RecipeError: there is no such file and no built-in recipe of that name.
+        RecipeError: there is no such file and no built-in recipe of that name and profile.
     """
     path = Path(name_or_path)
     if path.is_file():
+        _refuse_profile_of_a_file(path, profile)
         try:
             return path.read_text(encoding="utf-8"), str(path), path.resolve().parent
         except UnicodeDecodeError as error:
             raise RecipeError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    text, origin = read_built_in(name_or_path, profile)
+    return text, origin, Path.cwd()
+
+
+def _refuse_profile_of_a_file(path: Path, profile: str) -> None:
+    if not profile:
+        return
     names = library_names()
-    if name_or_path in names:
-        entry = resources.files("stillhouse.recipes") / "library" / f"{name_or_path}.yaml"
-        return entry.read_text(encoding="utf-8"), name_or_path, Path.cwd()
-    near = difflib.get_close_matches(name_or_path, names, n=1)
-    guess = f'did you mean "{near[0]}"? ' if near else ""
-    raise RecipeError(
-        f"no recipe {name_or_path!r}: neither a file nor a built-in recipe",
-        f"{guess}built-in recipes: {', '.join(names)}",
-    )
+    hint = f"leave --profile out; built-in recipes with profiles: {', '.join(names)}"
+    if path.name in names:
+        hint = f"leave --profile out, or call from a folder that has no file {path.name}"
+    raise RecipeError(f"--profile {profile}: {path} is a file, and a file has no profiles", hint)
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = (), profile: str = "") -> Loaded:
     """The recipe of a file or of that built-in name, with `a.b=c` overrides applied.
 
     Args:
         name_or_path: a file, or a built-in recipe's name.
         overrides: `a.b=c` texts, applied in order.
+        profile: of a built-in recipe, `full` or `tiny`; the full one if empty.
 
     Returns:
         The valid recipe with where it came from.
@@ -93,7 +92,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     Raises:
         RecipeError: holds one line for every problem found.
     """
-    text, origin, base_folder = read_recipe_text(name_or_path)
+    text, origin, base_folder = read_recipe_text(name_or_path, profile)
     plain, sources = _read(text, origin, overrides)
     try:
         recipe = Recipe.model_validate_json(json.dumps(plain, default=str))

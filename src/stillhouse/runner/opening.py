@@ -20,7 +20,7 @@ _SMOKE_LENGTH = {"steps": 2, "epochs": None, "one_step_per": None, "most_steps":
 
 
 def open_recipe(
-    name_or_path: str, overrides: Sequence[str] = (), *, smoke: int = 0
+    name_or_path: str, overrides: Sequence[str] = (), *, smoke: int = 0, profile: str = ""
 ) -> tuple[Loaded, Recipe]:
     """The recipe as written, and as it is to be run.
 
@@ -28,11 +28,12 @@ def open_recipe(
         name_or_path: a file, or a built-in recipe's name.
         overrides: `a.b=c` texts.
         smoke: run the whole chain on that many rows a part; 0 runs the recipe as it is.
+        profile: of a built-in recipe, `full` or `tiny`; the full one if empty.
 
     Returns:
         The recipe with its origin, and the recipe that is run.
     """
-    loaded = load_recipe(name_or_path, overrides)
+    loaded = load_recipe(name_or_path, overrides, profile)
     return loaded, shrink(loaded.recipe, smoke) if smoke else loaded.recipe
 
 
