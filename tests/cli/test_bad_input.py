@@ -208,18 +208,22 @@ def test_a_bad_input_is_said_with_its_mend(told, case):
     assert told[case]["out"] == ""
 
 
-def test_a_founding_recipe_names_every_key_that_is_not_built(told):
+def test_a_recipe_names_every_key_that_is_not_built(told):
     found = told["a recipe that asks for what is not built"]
 
     assert found["code"] == 2
     first, *middle, last = found["err"].splitlines()
     lines = [first.removeprefix("error: "), *middle]
-    assert any(line.startswith("songs serve: ") for line in lines)
-    assert all(line.startswith("songs ") for line in lines)
+    asked = (
+        "quickstart train.mode: on_policy: ",
+        "quickstart evaluate.metrics: embedding_distance: ",
+    )
+    assert all(any(line.startswith(one) for line in lines) for one in asked)
+    assert all(line.startswith("quickstart ") for line in lines)
     assert len(lines) == len(set(lines))
     assert last == "  -> this version cannot run it yet; the rest of the recipe is valid"
     assert [line.strip() for line in found["out"].splitlines()[1:]] == [
-        line.removeprefix("songs ") for line in lines
+        line.removeprefix("quickstart ") for line in lines
     ]
 
 

@@ -105,6 +105,23 @@ def test_status_json_holds_every_stage_with_its_cost(called, tiny_run):
     assert all(stage["is_done"] and stage["seconds"] > 0 for stage in status["stages"])
 
 
+def test_what_waits_for_services_is_told_and_decides_nothing(called, copied):
+    record = copied / "tiny" / "run.json"
+    run = json.loads(record.read_text())
+    rule = {"metric": "exact_match", "against": "production", "at_least": 0.0}
+    run["recipe"]["gate"]["rules"].append(rule)
+    run["recipe"]["serve"] = {"share": 0.1}
+    record.write_text(json.dumps(run))
+
+    code, out, _ = called("gate", "tiny", "--runs", copied)
+    asked = len(run["recipe"]["gate"]["rules"])
+    assert code == 0
+    assert f"gate: student passed; 1 of {asked} rules not asked" in out
+    assert "not asked       exact_match minus the production's at least 0: no version in" in out
+    status = json.loads(called("status", "tiny", "--runs", copied, "--json")[1])
+    assert [line.partition(":")[0] for line in status["waiting"]] == ["serve.share"]
+
+
 def test_check_prints_a_plan_as_json_and_writes_nothing(called, tiny_recipe, tmp_path):
     code, out, err = called("check", tiny_recipe, "--runs", tmp_path / "runs", "--json")
 

@@ -134,6 +134,46 @@ def test_rule_against_a_twin_that_was_not_trained_says_how_to_get_one():
         decide(gate_of(**rule), {"student": scores_of([1.0])}, "student", Resampling())
 
 
+def of_production(**rule):
+    return {"metric": "kl_to_teacher", "against": "production", "relation": "ratio"} | rule
+
+
+def test_a_rule_against_production_is_not_asked_while_no_version_is():
+    gate = Gate(
+        rules=(Rule(**of_production(at_most=1.0)), Rule(metric="exact_match", at_least=0.5))
+    )
+    verdict = decide(gate, {"student": scores_of([1.0] * 50)}, "student", Resampling())
+
+    waits, asked = verdict.rules
+    assert (waits.decision, waits.value, waits.n) == ("not asked", None, 0)
+    assert waits.text == "kl_to_teacher over the production's at most 1"
+    assert waits.reason == "no version in production yet"
+    assert (asked.decision, verdict.passed, verdict.num_not_asked) == ("pass", True, 1)
+
+
+def test_a_rule_that_is_not_asked_saves_nobody_from_another():
+    gate = Gate(
+        rules=(Rule(**of_production(at_most=1.0)), Rule(metric="exact_match", at_least=0.5)),
+        fallback="production",
+    )
+    scores = {"student": scores_of([1.0] * 50, exact=np.zeros(50))}
+    verdict = decide(gate, scores, "student", Resampling())
+
+    assert not verdict.passed
+    assert len(verdict.reasons) == 1
+    assert verdict.reasons[0].startswith("exact_match at least 0.5: ")
+    assert verdict.fallback == "production (no version in production yet)"
+
+
+def test_a_version_in_production_is_compared_with_as_soon_as_it_is_measured():
+    scores = {"student": scores_of([1.0] * 50), "production": scores_of([0.5] * 50)}
+    gate = Gate(rules=(Rule(**of_production(at_most=1.5)),), fallback="production")
+    verdict = decide(gate, scores, "student", Resampling())
+
+    assert [(rule.decision, rule.value) for rule in verdict.rules] == [("fail", 2.0)]
+    assert (verdict.num_not_asked, verdict.fallback) == (0, "production")
+
+
 def test_perplexity_is_the_exponential_of_cross_entropy():
     scores = scores_of([0.5, 1.5])
     one = estimate_metric(metric_by_name("cross_entropy", scores), scores, Resampling(draws=100))

@@ -82,11 +82,14 @@ def test_a_plain_recipe_asks_for_nothing_in_vain():
         {"train__mode": "base"},
         {"teacher__quantization": "int8", "finetune__lora": {"rank": 4}},
         {"student__quantization": "nf4"},
+        {"export__formats": ["merged", "int8"]},
         {"student": {"layers_of_teacher": [0, 2]}},
         {"finetune": None, "gate": None, "register": None},
         {"student": {"hub": "acme/own-model"}},
         {"teacher__template": {"user": "Q: {content}"}},
         {"domains": ["a", "b"], "prepare__domain_field": "domain"},
+        {"gate__rules": [{"metric": "agreement", "against": "production", "at_least": 0.1}]},
+        {"serve": {"share": 0.1}, "monitor": {"metrics": ["entropy"]}},
     ],
 )
 def test_what_is_built_is_not_named(changes):
@@ -101,14 +104,6 @@ def test_what_is_built_is_not_named(changes):
         ({"evaluate__metrics": ["embedding_distance"]}, "evaluate.metrics", "embedding_distance"),
         ({"gate__rules": [{"metric": "embedding_distance", "at_least": 0.1}]}, "gate.rules.metric",
          "embedding_distance"),
-        (
-            {"gate__rules": [{"metric": "agreement", "against": "production", "at_least": 0.1}]},
-            "gate.rules.against",
-            "agreement",
-        ),
-        ({"export__formats": ["int8"]}, "export.formats", "int8"),
-        ({"serve": {"share": 0.1}}, "serve", "share"),
-        ({"monitor": {"metrics": []}}, "monitor", "metrics"),
     ],
 )  # fmt: skip
 def test_what_is_not_built_is_named_once_with_key_and_value(changes, key, value):
@@ -116,11 +111,6 @@ def test_what_is_not_built_is_named_once_with_key_and_value(changes, key, value)
     assert [(one.key, one.value) for one in found] == [(key, value)]
     assert found[0].what
     assert str(found[0]) == f"{key}: {value}: {found[0].what}"
-
-
-@pytest.mark.parametrize("section", ["serve", "monitor"])
-def test_an_empty_service_section_asks_for_nothing(section):
-    assert not_built(recipe(**{section: {}})) == []
 
 
 def test_a_finding_never_changes():

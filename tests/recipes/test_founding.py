@@ -58,31 +58,13 @@ def test_every_teacher_may_train_another_model(name):
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        (
-            "songs",
-            {
-                "export.formats", "serve",
-            },
-        ),
-        (
-            "songs-sft",
-            {
-                "gate.rules.against", "export.formats", "serve",
-            },
-        ),
+        ("songs", set()),
+        ("songs-sft", set()),
         ("accounting-qa", set()),
-        (
-            "prompt-transform",
-            {
-                "gate.rules.against", "serve", "monitor",
-            },
-        ),
-        (
-            "neurons",
-            {"serve"},
-        ),
+        ("prompt-transform", set()),
+        ("neurons", set()),
     ],
-)  # fmt: skip
+)
 def test_each_large_recipe_names_all_that_it_waits_for(name, keys):
     assert {one.key for one in not_built(recipe(name))} == keys
 

@@ -208,3 +208,21 @@ def test_hostile_names_of_slices_and_clusters_stay_text():
 
     assert html.count("<script") == 1
     assert HOSTILE.split(">")[0] + ">" not in html.split("</style>")[1].split("<script type")[0]
+
+
+def test_a_rule_that_is_not_asked_is_told_and_counts_neither_way():
+    waits = RuleRow(text="entropy over the production's at least 0.9", limit=0.9,
+                    outcome="not asked", reason="no version in production yet")  # fmt: skip
+    kept = waits.model_copy(update={"text": "exact_match at least 0.9", "outcome": "pass"})
+    gate = GateView(passed=True, candidate="student", rules=(waits, kept))
+    report = rich_report().model_copy(update={"gate": gate, "other_gates": ()})
+
+    page, text = render_report(report), render_markdown(report)
+    line = next(one for one in scorecard(report).lines if one.title == "Rules of the gate")
+
+    assert "keeps every rule that was asked; 1 was not." in page
+    assert "no version in production yet" in page
+    assert "student passes; 1 of its rules not asked." in text
+    assert (line.score, line.source) == (10.0, "gate: 1 of 1 rules pass, 1 not asked")
+    none = report.model_copy(update={"gate": gate.model_copy(update={"rules": (waits,)})})
+    assert "Rules of the gate" not in [one.title for one in scorecard(none).lines]

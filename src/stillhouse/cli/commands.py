@@ -114,7 +114,7 @@ def gate(
     runs: RunsRoot = "runs",
     as_json: AsJson = False,
 ) -> None:
-    """Ask a run's gate about a candidate; exit 3 when it says no."""
+    """Ask a run's gate about a candidate; exit 3 when a rule says no."""
     from stillhouse.cli.show import show_verdict
     from stillhouse.core.errors import GateRefusedError
     from stillhouse.runner.inspect import judge

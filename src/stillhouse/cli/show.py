@@ -53,6 +53,8 @@ def show_run(status: RunStatus, *, as_json: bool) -> None:
         if "version_id" in stage.summary:
             _put(f"version: {stage.summary['version_id']}")
     _put(f"report: {status.report}")
+    for line in status.waiting:
+        _put(f"waits: {line}")
 
 
 def _put_metrics(status: RunStatus) -> None:
@@ -107,7 +109,9 @@ def show_verdict(verdict: Verdict, *, as_json: bool) -> None:
     if as_json:
         _put_json(verdict.model_dump(mode="json"))
         return
-    _put(f"gate: {verdict.candidate} {'passed' if verdict.passed else 'refused'}")
+    said = f"gate: {verdict.candidate} {'passed' if verdict.passed else 'refused'}"
+    waits = verdict.num_not_asked
+    _put(f"{said}; {waits} of {len(verdict.rules)} rules not asked" if waits else said)
     for rule in verdict.rules:
         _put(f"  {rule.decision:<15} {rule.text}: {rule.reason}")
     if not verdict.passed:
@@ -174,8 +178,8 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
     if long:
         yield f"answers longer than max_new_tokens: {in_count(long)} of {in_count(answers)}"
     yield from map(_length_and_size, filter(_is_training, found.instances))
-    for caution in found.cautions:
-        yield f"take care: {caution}"
+    yield from (f"take care: {caution}" for caution in found.cautions)
+    yield from (f"waits: {line}" for line in found.waiting)
     if found.terms:
         yield f"teacher's terms: {found.terms}"
     elif asks:

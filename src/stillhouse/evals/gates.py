@@ -1,4 +1,8 @@
-"""The gate: rules on a candidate's scores that give pass, fail, or not enough data."""
+"""The gate: rules on a candidate's scores that give pass, fail, or not enough data.
+
+A rule against the version in production is not asked while there is none: it lets nobody pass and
+refuses nobody, and every verdict names it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,10 @@ from stillhouse.evals.slices import Slice, on_slice, slice_names
 from stillhouse.recipes.gating import Gate, Rule
 from stillhouse.recipes.metric_names import misfit_with
 
-Decision = Literal["pass", "fail", "not enough data"]
+Decision = Literal["pass", "fail", "not enough data", "not asked"]
+PRODUCTION = "production"
+_NONE_IN_USE = "no version in production yet"
+_HARMLESS = ("pass", "not asked")
 OTHERS = {"teacher": "teacher", "baseline": "twin"}
 """What a rule's `against` calls a candidate of the run."""
 
@@ -42,7 +49,7 @@ class RuleVerdict(BaseModel):
         low: its interval's lower bound.
         high: its interval's upper bound.
         n: examples it rests on.
-        decision: pass, fail, or not enough data.
+        decision: pass, fail, not enough data, or not asked.
         reason: why, in words.
         n_enough: about how many examples would decide; 0 when it is decided.
     """
@@ -62,7 +69,14 @@ class RuleVerdict(BaseModel):
 
 
 class Verdict(BaseModel):
-    """The gate's answer about one candidate."""
+    """The gate's answer about one candidate.
+
+    Attributes:
+        candidate: who was asked about.
+        passed: every rule that was asked passed.
+        rules: in the order of the recipe.
+        fallback: what to use where it did not pass.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,8 +87,15 @@ class Verdict(BaseModel):
 
     @property
     def reasons(self) -> list[str]:
-        """One line for each rule that did not pass."""
-        return [f"{rule.text}: {rule.reason}" for rule in self.rules if rule.decision != "pass"]
+        """One line for each rule that keeps the candidate from passing."""
+        return [
+            f"{rule.text}: {rule.reason}" for rule in self.rules if rule.decision not in _HARMLESS
+        ]
+
+    @property
+    def num_not_asked(self) -> int:
+        """Rules that there was nobody to compare with for."""
+        return sum(rule.decision == "not asked" for rule in self.rules)
 
 
 def decide(
@@ -89,7 +110,7 @@ def decide(
         resampling: how the intervals are made.
 
     Returns:
-        Passed when every rule passed. A rule on each slice is asked once a slice.
+        Passed when every rule passed that was asked. A rule on each slice is asked once a slice.
 
     Raises:
         InputError: no such candidate, metric or slice, a rule needs a candidate that was not
@@ -101,8 +122,10 @@ def decide(
         )
     asked = [one for rule in gate.rules for one in _each(rule, scores[candidate])]
     rules = tuple(_ask(rule, scores, candidate, resampling) for rule in asked)
-    passed = all(rule.decision == "pass" for rule in rules)
-    return Verdict(candidate=candidate, passed=passed, rules=rules, fallback=gate.fallback)
+    passed = all(rule.decision in _HARMLESS for rule in rules)
+    is_missing = gate.fallback == PRODUCTION and PRODUCTION not in scores
+    fallback = f"{PRODUCTION} ({_NONE_IN_USE})" if is_missing else gate.fallback
+    return Verdict(candidate=candidate, passed=passed, rules=rules, fallback=fallback)
 
 
 def _each(rule: Rule, own: Scores) -> Iterator[Rule]:
@@ -123,6 +146,10 @@ def _ask(
         estimate = estimate_metric(metric, own, resampling)
         return _decide(rule, metric, rule.metric, estimate, _grown(metric, own, resampling))
     name = OTHERS.get(rule.against, rule.against)
+    sign = "minus" if rule.relation == "difference" else "over"
+    text = f"{rule.metric} {sign} the {rule.against}'s"
+    if name == PRODUCTION and name not in scores:
+        return _not_asked(rule, text)
     if name not in scores:
         raise InputError(
             f"a gate rule compares {rule.metric} with the {rule.against}, which was not measured",
@@ -130,9 +157,26 @@ def _ask(
         )
     other = _cut(scores[name], rule)
     estimate = compare(metric, own, other, rule.relation, resampling)
-    sign = "minus" if rule.relation == "difference" else "over"
-    text = f"{rule.metric} {sign} the {rule.against}'s"
     return _decide(rule, metric, text, estimate, _grown_pairs(metric, own, other, rule, resampling))
+
+
+def _not_asked(rule: Rule, what: str) -> RuleVerdict:
+    return RuleVerdict(
+        text=_text(rule, what),
+        metric=rule.metric,
+        value=None,
+        low=None,
+        high=None,
+        n=0,
+        limit=rule.limit,
+        decision="not asked",
+        reason=_NONE_IN_USE,
+    )
+
+
+def _text(rule: Rule, what: str) -> str:
+    where = f" {rule.where}" if rule.where else ""
+    return f"{what}{where} {rule.bound.replace('_', ' ')} {rule.limit:g}"
 
 
 def _cut(scores: Scores, rule: Rule) -> Scores:
@@ -170,11 +214,9 @@ def _grown_pairs(
 def _decide(
     rule: Rule, metric: Metric, what: str, estimate: Estimate, grown: _Bounds | None
 ) -> RuleVerdict:
-    where = f" {rule.where}" if rule.where else ""
-    text = f"{what}{where} {rule.bound.replace('_', ' ')} {rule.limit:g}"
     decision, reason, n_enough = _weigh(rule, metric, estimate, grown)
     return RuleVerdict(
-        text=text,
+        text=_text(rule, what),
         metric=rule.metric,
         value=_finite(estimate.value),
         low=_finite(estimate.low),

@@ -17,6 +17,7 @@ from stillhouse.evals import (
     preference,
     rubric,
     self_bleu,
+    spread,
     styles,
 )
 from stillhouse.evals.agreement import AGREEMENT_METRICS, FIELD_AGREEMENT_METRICS
@@ -160,6 +161,7 @@ FIXED = (
     *improvement.METRICS,
     *hallucination.METRICS,
     *styles.METRICS,
+    *spread.METRICS,
     *self_bleu.METRICS,
     *memorised.METRICS,
     *preference.METRICS,

@@ -83,11 +83,6 @@ def _teacher_rule_metrics(recipe: Recipe) -> list[str]:
     return _unknown_metrics(rule.metric for rule in gate.rules) if gate else []
 
 
-def _production_rules(recipe: Recipe) -> list[str]:
-    rules = recipe.gate.rules if recipe.gate else ()
-    return [rule.metric for rule in rules if rule.against == "production"]
-
-
 _METRIC = (
     f"no such metric is measured yet; measured are {', '.join([*sorted(METRICS), *_FAMILIES])}"
 )
@@ -102,18 +97,4 @@ _TABLE: tuple[_Row, ...] = (
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
     _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),
     _Row("gate.rules.metric", _rule_metrics, _METRIC),
-    _Row(
-        "gate.rules.against",
-        _production_rules,
-        "no version is in production yet; compare with absolute, teacher or baseline",
-    ),
-    _Row(
-        "export.formats",
-        lambda r: [name for name in r.export.formats if name == "int8"],
-        "int8 is not written; gguf with the weights q8_0 has as many bits",
-    ),
-    _Row("serve", lambda r: sorted(r.serve or ()), "nothing is served yet; remove the section"),
-    _Row(
-        "monitor", lambda r: sorted(r.monitor or ()), "nothing is watched yet; remove the section"
-    ),
 )

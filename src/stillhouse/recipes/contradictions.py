@@ -56,12 +56,11 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
 
 
 def _used_parts(recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    twin = recipe.train.twin
     return {
         "finetune.parts": recipe.finetune.parts if recipe.finetune else (),
         "label.parts": recipe.label.parts,
         "train.parts": recipe.train.parts,
-        "train.twin.parts": twin.parts if twin else (),
+        "train.twin.parts": recipe.train.twin_parts,
     }
 
 
@@ -77,7 +76,9 @@ def _unknown_parts(recipe: Recipe) -> Iterator[Problem]:
 
 def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
     used = _used_parts(recipe)
-    for key in ("finetune.parts", "train.twin.parts"):
+    twin = recipe.train.twin
+    gold = ("train.twin.parts",) if twin and twin.text == "gold" else ()
+    for key in ("finetune.parts", *gold):
         if "unlabelled" in used[key]:
             yield Problem(
                 key,

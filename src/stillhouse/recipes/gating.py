@@ -18,7 +18,8 @@ class Rule(Section):
     Attributes:
         metric: a metric's name, such as `kl_to_teacher` or `exact_match`.
         against: what it is compared with: `absolute` for the limit alone, `teacher`, `baseline` for
-            the twin, `production`, or the name of one of `evaluate.baselines`.
+            the twin, `production` for the version in use, or the name of one of
+            `evaluate.baselines`. While no version is in production that rule is not asked.
         relation: with another model: candidate minus other, or candidate over other.
         at_least: the lower limit, which keeps the rule; give exactly one limit.
         at_most: the upper limit, which keeps the rule.

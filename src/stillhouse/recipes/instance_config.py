@@ -202,7 +202,7 @@ class Configs:
             "mode": "cached",
             "weights": {"forward_kl": 0.0, "cross_entropy": 1.0},
             "loss_options": dump(LossOptions()),
-            "parts": list(train.twin.parts),
+            "parts": list(train.twin_parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
             "validation": dump(train.validation) | {"metrics": _without_teacher(train)},
@@ -229,13 +229,16 @@ class Configs:
     def evaluate_student(self, name: str) -> Config:
         """Of an evaluation of the student, its twin or what ships."""
         train = self.recipe.train
-        learned = train.twin.parts if train.twin and name == "twin" else train.parts
+        learned = train.twin_parts if name == "twin" else train.parts
         evaluation = {**self._evaluate("holdout", learned), "of": "student", **self.machine}
         return evaluation | self._held_student()
 
     def evaluate_baseline(self, baseline: Baseline) -> Config:
         """Of an evaluation of a baseline."""
         config = self._evaluate("holdout", self.recipe.train.parts)
+        if baseline.model:
+            untaught = {"of": "student", "untaught": True, "model": self.model("student")}
+            return {**config, **untaught, **self.machine}
         return {**config, "of": "baseline", "baseline": baseline.identity()}
 
     def judge(self, judge: AnswerJudge) -> Config:
@@ -310,7 +313,19 @@ class Configs:
         export = dump(self.recipe.export)
         del export["evaluate"]
         exported = {"export": export, "model_card": card_of(self.recipe), **self.machine}
-        return exported | self._held_student()
+        return exported | self._held_student() | self._proved()
+
+    def _proved(self) -> Config:
+        """What forms with fewer bits are proved with; nothing where there are none."""
+        recipe = self.recipe
+        files, label = recipe.export.gguf_files, recipe.label
+        found: Config = {}
+        if label.answer_schema is not None and (files or recipe.export.int8_form):
+            tokens = recipe.evaluate.max_new_tokens or label.max_new_tokens
+            found |= {"answer_schema": label.answer_schema, "answer_tokens": tokens}
+        if files and files.importance:
+            found["importance_parts"] = list(recipe.train.parts)
+        return found
 
     def register(self) -> Config:
         """Of `register`."""

@@ -18,7 +18,7 @@ _FIXED: dict[Scale, str] = {
         acceptance_rate adaptive_ece agreement answer_token_accuracy auroc_confidence
         batch_equality brier christian_accuracy christian_sensitivity christian_specificity
         class_agreement classes_entropy classes_min_share classes_named classes_top_share
-        context_fidelity_missing
+        context_fidelity_missing context_spread
         distinct_1 distinct_2 ece ece_to_votes exact_match
         field_accuracy hallucination_rate improved_share judge_consistency judge_first_share
         judge_missing majority_accuracy memorised_rate near_copy_rate paraphrase_consistency

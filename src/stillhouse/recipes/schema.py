@@ -32,8 +32,8 @@ class Recipe(Section):
             the run's folder, unless their own environment variables say where.
         domains: a list of names, or a mapping of names to settings: the student learns an adapter
             for each, all on one frozen base; `prepare.domain_field` deals the rows out to them.
-        serve: how the student is served; read by later versions.
-        monitor: what is watched while it serves; read by later versions.
+        serve: how the student will be served; a run reads nothing of it, `check` tells each key.
+        monitor: what will be watched while it serves; a run reads nothing of it either.
     """
 
     version: Literal[1] = 1

@@ -28,7 +28,7 @@ FORMAT: Literal[2] = 2
 
 RunState = Literal["passed", "refused", "failed", "interrupted", "running"]
 StageState = Literal["done", "reused", "failed", "skipped"]
-RuleOutcome = Literal["pass", "fail", "not enough data"]
+RuleOutcome = Literal["pass", "fail", "not enough data", "not asked"]
 
 
 class StageRow(Content):
@@ -134,7 +134,7 @@ class RuleRow(Content):
         low: its interval's lower bound.
         high: its interval's upper bound.
         limit: what it was compared with.
-        outcome: pass, fail, or not enough data.
+        outcome: pass, fail, not enough data, or not asked.
         reason: why, in words.
         n: units it rests on.
         n_enough: about how many would decide; 0 where it is decided.
@@ -158,6 +158,11 @@ class GateView(Content):
     candidate: Text
     rules: tuple[RuleRow, ...]
     fallback: Text = ""
+
+    @property
+    def num_not_asked(self) -> int:
+        """Rules that there was nobody to compare with for."""
+        return sum(rule.outcome == "not asked" for rule in self.rules)
 
 
 class ExampleRow(Content):

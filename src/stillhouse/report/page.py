@@ -44,7 +44,7 @@ _BADGES = {
 _FINISHED = Badge("Finished, no gate", "calm", "M4 8.5l3 3l5.5-6.5")
 _UNHEEDED = Badge("Finished, the gate said no", "bad", "M4.5 4.5l7 7M11.5 4.5l-7 7")
 _UNDECIDED = Badge("Finished, not enough data to pass", "unsure", "M8 3.5v6M8 12v.5")
-TONES = {"pass": "good", "fail": "bad", "not enough data": "unsure",
+TONES = {"pass": "good", "fail": "bad", "not enough data": "unsure", "not asked": "calm",
          "done": "good", "reused": "calm", "failed": "bad", "skipped": "unsure"}  # fmt: skip
 
 

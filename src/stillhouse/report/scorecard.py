@@ -38,11 +38,13 @@ def _line(title: str, share: float, rule: str, source: str) -> ScoreLine:
 
 def _gate(report: RunReport) -> Iterator[ScoreLine]:
     gates = [gate for gate in (report.gate, *report.other_gates) if gate]
-    outcomes = [rule.outcome for gate in gates for rule in gate.rules]
+    asked = [rule.outcome for gate in gates for rule in gate.rules]
+    outcomes = [outcome for outcome in asked if outcome != "not asked"]
     if outcomes:
         kept = outcomes.count("pass")
         several = f", over {len(gates)} gates" if len(gates) > 1 else ""
-        source = f"gate: {kept} of {len(outcomes)} rules pass{several}"
+        waits = f", {len(asked) - len(outcomes)} not asked" if len(asked) > len(outcomes) else ""
+        source = f"gate: {kept} of {len(outcomes)} rules pass{several}{waits}"
         yield _line("Rules of the gate", kept / len(outcomes), "share of rules that pass", source)
 
 

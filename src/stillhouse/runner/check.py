@@ -18,6 +18,7 @@ from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.waiting import waiting
 from stillhouse.runner.collecting import notes_of
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
@@ -58,6 +59,7 @@ class CheckReport:
         dropped: reason to rows, in what was looked at.
         noted: what steps noted of rows that go on, and of how many, likewise.
         cautions: what the run would do that is worth a thought.
+        waiting: what the recipe says for services that are not there yet.
         cut_prompts: prompts that were cut to the context, likewise.
         long_answers: gold answers that are longer than a model may write, and how many were looked
             at.
@@ -84,6 +86,7 @@ class CheckReport:
     long_answers: tuple[int, int]
     compute: ResolvedCompute
     cautions: tuple[str, ...]
+    waiting: tuple[str, ...]
     terms: str
     likely_usd: float
     most_usd: float
@@ -192,6 +195,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
             *_of_leaks(seen),
             *_of_readers(resolved.difference),
         ),
+        waiting=waiting(resolved.recipe.model_dump(include={"serve", "monitor"})),
         terms=_terms(resolved),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),

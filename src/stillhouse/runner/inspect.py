@@ -7,6 +7,7 @@ from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.gates import Verdict
+from stillhouse.recipes.waiting import waiting
 from stillhouse.runner.run import Place
 from stillhouse.stages.gate import ask_gate
 
@@ -25,7 +26,17 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How far a run is."""
+    """How far a run is.
+
+    Attributes:
+        name: of the run.
+        state: running, passed, refused, failed or interrupted.
+        failed: the instance at which it failed.
+        message: why.
+        report: its page; empty while there is none.
+        stages: in the order of work.
+        waiting: what its recipe says for services that are not there yet.
+    """
 
     name: str
     state: str
@@ -33,6 +44,7 @@ class RunStatus:
     message: str
     report: str
     stages: tuple[StageStatus, ...]
+    waiting: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -70,7 +82,13 @@ def read_status(place: Place) -> RunStatus:
         )
     report = str(place.folder.report) if place.folder.report.exists() else ""
     return RunStatus(
-        record.name, record.state, record.failed, record.message, report, tuple(stages)
+        record.name,
+        record.state,
+        record.failed,
+        record.message,
+        report,
+        tuple(stages),
+        waiting(record.recipe),
     )
 
 

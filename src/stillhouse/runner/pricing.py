@@ -17,9 +17,9 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
-from stillhouse.recipes.export_bytes import BundleBytes, bundle_bytes
+from stillhouse.recipes.export_bytes import bundle_bytes
 from stillhouse.recipes.measuring_cost import Asked, Measured, with_measurements
-from stillhouse.recipes.memory import ALONE, HEAVY_BYTES, Beside, Held
+from stillhouse.recipes.memory import ALONE, Beside, Held
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.schema import Recipe
@@ -27,6 +27,7 @@ from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
 from stillhouse.runner.collecting import asking_seconds
 from stillhouse.runner.domain_pricing import domains_cost
+from stillhouse.runner.export_pricing import export_cost
 from stillhouse.runner.meaning_pricing import with_comparisons
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges, with_step_engines
 from stillhouse.runner.preview import Preview
@@ -235,12 +236,12 @@ class Pricer:
     def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
         twin = training.twin if instance.variant == "twin" else None
-        parts = twin.parts if twin else training.parts
+        parts = training.twin_parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = repeated(own, self._recipe.label.samples)
         validation = self.seen.count(("validation",), self._answer, domain)
-        if twin:
+        if twin and twin.text == "gold":
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
@@ -383,17 +384,16 @@ class Pricer:
         )
 
     def _export(self, _: Instance) -> Cost:
-        weights = self._student.parameters * self._machine.bytes_per_value
-        bundle = self._bundle_bytes()
-        # A file is written by this process and read by llama.cpp's, beside the student in memory.
-        memory = HEAVY_BYTES + 3 * weights + bundle.gguf
-        written = bundle.ships + bundle.passing
-        return Cost(memory_bytes=memory, disk_bytes=written, seconds=0.5 + written / 2e8)
+        holdout = self.seen.count(("holdout",), self._answer)
+        return export_cost(
+            self._recipe.export,
+            self._student,
+            self._machine,
+            holdout,
+            lambda texts: self._generation(self._student, texts, 1),
+        )
 
     def _register(self, _: Instance) -> Cost:
-        ships = self._bundle_bytes().ships
+        export, width = self._recipe.export, self._machine.bytes_per_value
+        ships = bundle_bytes(export, self._student, width).ships
         return Cost(disk_bytes=ships, seconds=0.1 + ships / 4e8)
-
-    def _bundle_bytes(self) -> BundleBytes:
-        parameters, width = self._student.parameters, self._machine.bytes_per_value
-        return bundle_bytes(self._recipe.export, parameters, width)

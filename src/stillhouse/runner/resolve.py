@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -31,6 +31,7 @@ from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_enc
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
+from stillhouse.runner.licensing import refuse_forbidden_weights
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.runner.reading import find_readers
@@ -111,6 +112,7 @@ def resolve(
     """
     refuse_unbuilt(not_built(recipe), loaded.origin)
     check_pairing(recipe, loaded.origin)
+    refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
     prompt = _own_prompt(recipe, loaded)
@@ -159,7 +161,7 @@ def resolve(
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
     return tuple(
-        tuple((setting.name, setting.value) for setting in read_settings(step, base))
+        tuple(astuple(setting) for setting in read_settings(step, base))
         for step in recipe.prepare.pairings
     )
 
