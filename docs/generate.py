@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import typer.main
+from founding_map import founding_page
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
@@ -42,6 +43,7 @@ def pages() -> dict[str, str]:
     """The text of every generated page, by its file name."""
     return {
         "cli.md": cli_page(),
+        "founding-systems.md": founding_page(_NOTE),
         "kd-metrics.md": kd_metrics_page(),
         "metrics.md": metrics_page(),
         "recipe.md": recipe_page(),
@@ -120,7 +122,9 @@ def kd_metrics_page() -> str:
             parts.append(_prose(kind))
         said = _attributes(kind, BaseModel)
         rows = ["| key | meaning |", "|---|---|"]
-        parts.append("\n".join([*rows, *(f"| `{key}` | {said[key]} |" for key in kind.model_fields)]))
+        parts.append(
+            "\n".join([*rows, *(f"| `{key}` | {said[key]} |" for key in kind.model_fields)])
+        )
     schema = json.dumps(KdMetrics.model_json_schema(), indent=1)
     plain = re.sub(r'^ *"description": ".*",?\n', "", schema, flags=re.M)
     parts += ["## JSON Schema", f"```json\n{plain}\n```"]

@@ -71,6 +71,28 @@ def test_a_suspect_without_an_answer_waits():
     assert [one for one in outcomes if isinstance(one, Defer)] == [Defer(rows()[32], "budget")]
 
 
+def test_a_question_is_named_by_every_row_whose_words_it_shows():
+    texts = [text for text in (*ROWS, ROWS[32]) for _ in "12"]
+    told = [Row(f"{at:02}" * 10, {"question": text}, f"r:{at}") for at, text in enumerate(texts)]
+    shown = {}
+
+    class Listening:
+        def generate(self, examples, sampling):
+            for one in examples:
+                parts = json.loads(one.prompt[-1].content)
+                shown[one.example_id] = {*parts["row"], *parts["others"]}
+            yield from FakeEngine(lambda *_: "{}").generate(examples, sampling)
+
+    asked = AskedEngine(Listening(), None, Sampling(60))
+    OutlierStep(DropOutliers(at_most=9), judge=OutlierJudge(asked)).process(told)
+
+    assert len(shown) > 1
+    for name, words in shown.items():
+        assert sorted(name.split("+")) == [
+            row.row_id for row in told if row.fields["question"] in words
+        ]
+
+
 def _names():
     """The names under which every row would be asked about."""
     heard = []

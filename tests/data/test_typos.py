@@ -55,7 +55,7 @@ def test_the_table_of_edits_is_told(shared_file, capsys):
 
 
 @pytest.mark.parametrize(("every", "wanted"), [(1, 8), (2, 6), (4, 3), (13, 1), (100, 0)])
-def test_one_word_in_so_many_ismisspell_word(every, wanted):
+def test_one_word_in_so_many_is_misspelled(every, wanted):
     before, after = TEXT.split(), misspell(TEXT, "row", every).split()
 
     assert len(after) == len(before)

@@ -29,6 +29,7 @@ def _load(name, path):
 
 
 pages = _load("stillhouse_docs_pages", Path(__file__).with_name("pages.py"))
+sys.path.insert(0, str(pages.DOCS))  # as when the script is run
 generate = _load("stillhouse_docs_generate", pages.DOCS / "generate.py")
 PAGES = pages.pages()
 COMMANDS = [command for page in PAGES for command in pages.commands_of(page)]

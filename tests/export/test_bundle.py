@@ -178,8 +178,8 @@ def test_a_full_student_has_no_adapter_to_write(tokenizer, tokenizer_folder, tmp
 
 
 def test_a_format_that_is_not_built_is_refused(tokenizer, tokenizer_folder, tmp_path):
-    with pytest.raises(NotBuiltError, match="int8 is not written by this version"):
-        export(build("llama", tokenizer), tokenizer_folder, tmp_path, ("merged", "int8"))
+    with pytest.raises(NotBuiltError, match="onnx is not written by this version"):
+        export(build("llama", tokenizer), tokenizer_folder, tmp_path, ("merged", "onnx"))
 
 
 def test_a_form_for_llama_cpp_needs_to_know_the_template(tokenizer, tokenizer_folder, tmp_path):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from stillhouse.store.call_cache import KeptAnswer, find_answer, keep_answer
-from stillhouse.store.journal import connect
-from stillhouse.store.ledger import Usage
+from stillhouse.store.call_cache import KeptAnswer, find_answer, forget_answers, keep_answer
+from stillhouse.store.journal import Journal, connect
+from stillhouse.store.ledger import Budget, Request, Session, Usage
 
 ANSWER = KeptAnswer(7, b'{"choices": []}' * 20, Usage(11, 5, 2), 123)
 
@@ -48,3 +48,24 @@ def test_a_damaged_answer_is_not_given_back_and_is_replaced_by_the_next(connecti
     assert find_answer(connection, "another") is None
     keep_answer(connection, "k", ANSWER)
     assert find_answer(connection, "k") == ANSWER
+
+
+@pytest.mark.parametrize("name", ["one", "one#3", "other+one", "other+one#formal", "one+other"])
+def test_an_answer_about_a_row_is_forgotten_with_it_and_no_other(tmp_path, name):
+    journal = Journal(tmp_path / "calls.sqlite")
+    session = Session(journal, Budget("b"), "run", "stage")
+
+    def ask(c, key, example_id):
+        call = session.reserve(c, Request(key, example_id, 0, "fake", "m", 1, 1), "KEY")
+        keep_answer(c, key, KeptAnswer(call, b"said", Usage(1, 1), 1))
+
+    for key, example_id in (("k", name), ("near", "one-more#2"), ("far", "others+someone")):
+        journal.write_now(lambda c, key=key, example_id=example_id: ask(c, key, example_id))
+
+    assert journal.write_now(lambda c: forget_answers(c, ["one", "never asked"])) == 1
+    kept = [
+        key for key in ("k", "near", "far") if journal.write_now(lambda c, k=key: find_answer(c, k))
+    ]
+    assert kept == ["near", "far"]
+    session.close()
+    journal.close()

@@ -82,5 +82,6 @@ def test_an_unknown_task_names_the_nearest():
         sample_rows(SampleRows(task="ticket", rows=1))
 
     assert 'is "ticket" (did you mean "tickets"?)' in caught.value.message
-    assert caught.value.hint == "tasks with sample rows: accounting, neurons, prompt_seeds, tickets"
+    tasks = "accounting, neurons, prompt_seeds, prompts, songs, tickets"
+    assert caught.value.hint == f"tasks with sample rows: {tasks}"
     assert caught.value.exit_code == 2

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.core.hashing import digest_value
 from stillhouse.core.rows import Completion, Row
 from stillhouse.data.answers import AnswerChecks, without_fence
 from stillhouse.data.asking import AskedEngine
 from stillhouse.data.outlier_step import Suspect, Verdict
 from stillhouse.recipes.meaning_steps import DropOutliers
+from stillhouse.store.call_cache import ROWS_APART
 
 PROMPT = "belongs"
-_NAME_LENGTH = 20
 _WHY = {
     "keyword": "it holds {keyword!r}",
     "score": "it is unlike the other rows",
@@ -74,18 +73,22 @@ def likely_suspects(wanted: DropOutliers, rows: Sequence[Row]) -> list[Suspect]:
     Returns:
         The longest ones, each beside three others.
     """
-    texts = [text for row in rows if isinstance(text := row.fields.get(wanted.field), str)]
+    texts = [
+        (text, row.row_id) for row in rows if isinstance(text := row.fields.get(wanted.field), str)
+    ]
     most = wanted.at_most
     number = int(most * len(texts)) if isinstance(most, float) else most
-    longest = sorted(texts, key=len, reverse=True)
+    longest = sorted(texts, key=lambda one: len(one[0]), reverse=True)
+    near = tuple(text for text, _ in longest[:3])
     return [
-        Suspect((text,), 1, tuple(longest[:3]), 0.0, rank, "score")
-        for rank, text in enumerate(longest[:number], 1)
+        Suspect((text,), 1, near, (row_id,), 0.0, rank, "score")
+        for rank, (text, row_id) in enumerate(longest[:number], 1)
     ]
 
 
 def _name(suspect: Suspect) -> str:
-    return digest_value(suspect.texts)[:_NAME_LENGTH]
+    """By every row whose words it shows, so that erasing one of them finds what was said."""
+    return ROWS_APART.join(suspect.row_ids)
 
 
 def _parts(suspect: Suspect) -> dict[str, object]:

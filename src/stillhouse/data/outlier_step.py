@@ -35,6 +35,7 @@ class Suspect:
         texts: at most three of them.
         rows: how many rows say one of them.
         near: the nearest texts that are none of them, at most three.
+        row_ids: of all rows that say one of these texts, those of `texts` first.
         score: how unlike all others.
         rank: by score, from 1.
         why: what made it suspected.
@@ -44,6 +45,7 @@ class Suspect:
     texts: tuple[str, ...]
     rows: int
     near: tuple[str, ...]
+    row_ids: tuple[str, ...]
     score: float
     rank: int
     why: Why
@@ -116,8 +118,11 @@ class OutlierStep:
 
     def decide(self, looks: Sequence[Looked]) -> dict[str, Finding]:
         """What is found of each text that says something."""
-        said = [text for look in looks for text in look.values()]
-        distinct = sorted(set(said))
+        saying: dict[str, list[str]] = {}
+        for look in looks:
+            for row_id, text in look.items():
+                saying.setdefault(text, []).append(row_id)
+        distinct = sorted(saying)
         if not distinct:
             return {}
         vectors = self.vectors(distinct)
@@ -126,8 +131,7 @@ class OutlierStep:
         texts = [distinct[place] for place in known]
         if not texts:
             return {}
-        number_of = {text: number for number, text in enumerate(texts)}
-        copies = np.bincount([number_of[text] for text in said if text in number_of]).tolist()
+        copies = [len(saying[text]) for text in texts]
         wanted = self.wanted
         scored = (
             score_by_density(dense(vectors[known]), wanted.min_cluster_size)
@@ -136,14 +140,14 @@ class OutlierStep:
                 vectors[known], copies, wanted.neighbours, wanted.alike, wanted.cluster_rows
             )
         )
-        return self._judged(texts, copies, scored)
+        return self._judged(texts, saying, scored)
 
     def settle(self, batch: Sequence[Row], decision: Mapping[str, Finding]) -> list[Outcome]:
         """Keep, or drop, by what was found of each row's text."""
         return [self._outcome(row, decision) for row in batch]
 
     def _judged(
-        self, texts: Sequence[str], copies: Sequence[int], scored: Scored
+        self, texts: Sequence[str], saying: Mapping[str, Sequence[str]], scored: Scored
     ) -> dict[str, Finding]:
         """Suspects among clusters in the order of their scores, and what a judge says of them."""
         # Texts of a cluster that hold a keyword are judged apart from those that do not.
@@ -152,6 +156,7 @@ class OutlierStep:
         for place, cluster in enumerate(scored.clusters.tolist()):
             members.setdefault((cluster, keywords[place]), []).append(place)
         ranked = sorted(members.values(), key=lambda own: (-scored.scores[own[0]], own[0]))
+        copies = [len(saying[text]) for text in texts]
         budget = self._budget(sum(copies))
         checks = 0
         found: list[tuple[list[int], Finding, Suspect | None]] = []
@@ -164,7 +169,13 @@ class OutlierStep:
             finding = Finding(score, rank, why, keyword, rows)
             shown = tuple(texts[place] for place in own[:_SHOWN])
             near = tuple(texts[place] for place in scored.near[own[0]] if place >= 0)
-            suspect = Suspect(shown, rows, near, score, rank, why, keyword) if why else None
+            suspect = None
+            if why:
+                # In one order, whatever the shards were.
+                row_ids = tuple(
+                    row_id for text in (*shown, *near) for row_id in sorted(saying[text])
+                )
+                suspect = Suspect(shown, rows, near, row_ids, score, rank, why, keyword)
             found.append((own, finding, suspect))
         verdicts = iter(self._ask([suspect for _, _, suspect in found if suspect]))
         judged: dict[str, Finding] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from stillhouse.recipes.facts import facts_for
@@ -15,6 +16,11 @@ _DELETES = (
 _SMALL_JSD = 0.1
 """measured: logits of normal noise, 1,000 ids: the gradient's norm is 0.38 and 0.43 of that at 0.5
 with a weight of 0.1 and 0.9, 0.21 and 0.24 with 0.05 and 0.95, 0.04 and 0.05 with 0.01 and 0.99."""
+_MOST_EPOCHS = 3.0
+"""source: the founding description of the prompt transformer, against overfitting."""
+_GERMAN = {"WIE-Regeln": "rules of how"}
+"""source: the founding system prompt, which is English but for this."""
+_OF_STYLE = (r"in the (?:style|manner) of",)
 
 
 _HIGHEST_TEMPERATURE = 10.0
@@ -26,11 +32,13 @@ def cautions(recipe: Recipe) -> tuple[str, ...]:
     deletes = [_DELETES] if recipe.prepare.clean.normalize == "ascii" else []
     return (
         *deletes,
+        *_prompt(recipe),
         *_temperature(recipe),
         *_students_licence(recipe),
         *_foreign_code(recipe),
         *_small_terms(recipe),
         *_many_keys(recipe),
+        *_many_epochs(recipe),
     )
 
 
@@ -68,6 +76,35 @@ def _many_keys(recipe: Recipe) -> Iterator[str]:
                 f"{key}.limits.per_key: {len(endpoint.key_names)} keys multiply the limits, which "
                 "most providers forbid where the keys belong to one account"
             )
+
+
+def _prompt(recipe: Recipe) -> Iterator[str]:
+    """What a prompt says that its answers must not, and German words in an English one."""
+    system = recipe.prepare.system or ""
+    for word, english in _GERMAN.items():
+        if word in system:
+            yield (
+                f"prepare.system: {word!r} is German, in a prompt that is English else; write "
+                f"{english!r}"
+            )
+    for pattern in (*recipe.label.reject, *_OF_STYLE) if recipe.label.reject else ():
+        found = re.search(pattern, system, re.IGNORECASE)
+        if found:
+            yield (
+                f"prepare.system: holds {found[0]!r}, which label.reject turns down in answers; "
+                "only answers are looked at, and a small student may say what it reads"
+            )
+            return
+
+
+def _many_epochs(recipe: Recipe) -> Iterator[str]:
+    train = recipe.train
+    if (train.length.epochs or 0.0) > _MOST_EPOCHS and not train.weights.needs_teacher:
+        yield (
+            f"train.length.epochs: {train.length.epochs:g}: text that is read more than "
+            f"{_MOST_EPOCHS:g} times is soon known by heart; evaluate.measures: [memorised] tells, "
+            "and early_stopping ends it"
+        )
 
 
 def _foreign_code(recipe: Recipe) -> Iterator[str]:

@@ -17,6 +17,7 @@ from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
+from stillhouse.recipes.readers import known_difference, reader_problems
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS, Validation
@@ -42,6 +43,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
+        *reader_problems(recipe, known_difference(recipe)),
         *_fields(recipe),
         *_not_measured(recipe),
         *_gate(recipe),

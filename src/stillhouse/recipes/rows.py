@@ -23,7 +23,8 @@ class SampleRows(Section):
     """Rows that a task of Stillhouse generates itself, seeded.
 
     Attributes:
-        task: whose rows; `accounting`, `neurons`, `prompt_seeds` and `tickets` are there.
+        task: whose rows; `accounting`, `neurons`, `prompt_seeds`, `prompts`, `songs` and `tickets`
+            are there.
         rows: how many.
         seed: another seed gives other rows.
         noise: probability that a value of an annotation is drawn anew.
@@ -96,7 +97,7 @@ class Collect(Section):
         log: the rows are an application's own log: which of them are kept.
         rights: what the rows may be used for, and whom they are about. `rights` and `log` name
             fields as they are read, before `columns`. A collection's songs are asked for their
-            `licence` where nothing is said here.
+            `licence`, and known by their `lyrics_source`, where `rights` does not say otherwise.
     """
 
     source: Source
@@ -116,9 +117,14 @@ class Collect(Section):
 
     @model_validator(mode="after")
     def _songs_are_asked_for_their_licence(self) -> Self:
-        if self.source.collection and "rights" not in self.model_fields_set:
+        if self.source.collection:
+            told = {}
+            if not self.rights.asks_licence:
+                told["licence_field"] = "licence"
+            if not self.rights.source_field:
+                told["source_field"] = "lyrics_source"
             # Sections are frozen for all but their own validators.
-            self.__dict__["rights"] = Rights(licence_field="licence", source_field="lyrics_source")
+            self.__dict__["rights"] = self.rights.model_copy(update=told)
         return self
 
     @model_validator(mode="after")

@@ -32,15 +32,18 @@ from stillhouse.recipes.annotations import CheckAnnotations
 from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.data_steps import STEP_SECTIONS, DataStep
 from stillhouse.recipes.meaning_steps import COMPARING
+from stillhouse.recipes.prompt_steps import TransformByRule
 from stillhouse.recipes.rows import Clean
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines, refuse_waiting
+from stillhouse.tasks.prompts.transform_step import TransformStep
 from stillhouse.tasks.songs.annotation_step import CheckAnnotationsStep
 
 _ABOVE: dict[type, Callable[[Any], Step]] = {
     CheckAnnotations: CheckAnnotationsStep,
     Coverage: CoverageStep,
+    TransformByRule: TransformStep,
 }
 """Steps that know more than the floor of the rows does."""
 

@@ -17,7 +17,10 @@ from dataclasses import asdict, dataclass
 
 from stillhouse.store.ledger import Usage
 
-_ROW_ID = re.compile(r"[^0-9A-Za-z-]")
+ROWS_APART = "+"
+"""Between the ids of rows, in the name of an example that tells of several."""
+
+_NO_ID = re.compile(r"[^0-9A-Za-z-]")
 """What ends a row's id within an example's."""
 
 
@@ -92,8 +95,8 @@ def forget_answers(c: sqlite3.Connection, row_ids: Iterable[str]) -> int:
 
     Args:
         c: the journal's connection.
-        row_ids: of the rows; an example has the id of its row, with what was made of it behind
-            a sign such as `#`.
+        row_ids: of the rows; an example has the id of its row, or of several, with what was made
+            of it behind a sign such as `#`.
 
     Returns:
         How many there were.
@@ -103,12 +106,16 @@ def forget_answers(c: sqlite3.Connection, row_ids: Iterable[str]) -> int:
     calls = [
         call
         for call, example_id in c.execute("SELECT id, example_id FROM calls")
-        if _ROW_ID.split(example_id, maxsplit=1)[0] in wanted or example_id in wanted
+        if example_id in wanted or not wanted.isdisjoint(_rows_of(example_id))
     ]
     gone = 0
     for call in calls:
         gone += c.execute("DELETE FROM answers WHERE call = ?", (call,)).rowcount
     return gone
+
+
+def _rows_of(example_id: str) -> list[str]:
+    return [_NO_ID.split(one, maxsplit=1)[0] for one in example_id.split(ROWS_APART)]
 
 
 def _digest(key: str, packed: bytes, usage: str, nano_usd: int) -> str:

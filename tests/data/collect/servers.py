@@ -29,7 +29,7 @@ class Behaviour:
     """How the server behaves.
 
     Attributes:
-        robots: text of robots.txt; a number is a status without text.
+        robots: text of robots.txt; a number is a status without text, an address a redirect.
         faults: number of a request (robots.txt not counted) to what happens to it.
         every: what happens to all of them; "" for nothing.
         retry_after: header of a 429 or 503.
@@ -115,6 +115,8 @@ class SongServer:
         if request.path == "/robots.txt":
             if isinstance(how.robots, int):
                 return web.Response(status=how.robots)
+            if how.robots.startswith("http"):
+                raise web.HTTPFound(how.robots)
             return web.Response(text=how.robots)
         fault = how.faults.get(len(self.asked)) or how.every
         if fault:
