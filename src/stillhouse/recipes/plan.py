@@ -19,7 +19,7 @@ from stillhouse.recipes.schema import Recipe
 STAGE_VERSIONS = {
     "collect": 2,
     "step": 3,
-    "prepare": 6,
+    "prepare": 7,
     "finetune": 4,
     "label": 8,
     "train": 7,
