@@ -26,7 +26,7 @@ WIDE = (
     "num_attention_heads: 8, num_key_value_heads: 4, head_dim: 32, max_position_embeddings: 192, "
     "tie_word_embeddings: true}",
     "train.twin=null",
-    "train.length={steps: 200, batch_size: 32}",
+    "train.length={steps: 250, batch_size: 16}",
     "train.optimizer={learning_rate: 1.0e-3, weight_decay: 0.01, beta2: 0.98, warmup_steps: 20}",
     "gate.rules=[{metric: kl_to_teacher, at_most: 0.2}, {metric: valid_json, at_least: 0.9}]",
 )

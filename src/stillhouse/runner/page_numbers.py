@@ -62,11 +62,23 @@ def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
 
 
 def _role(facts: RunFacts, name: str, production: str) -> str:
-    shipped = "the file for llama.cpp, asked there" if name.startswith("exported-") else ""
-    role = _ROLES.get(name) or shipped or _role_of_baseline(facts.baselines.get(name, {}))
+    role = (
+        _shipped(facts, name)
+        or _ROLES.get(name)
+        or _role_of_baseline(facts.baselines.get(name, {}))
+    )
     if name == TEACHER and facts.record.recipe["finetune"]:
         role += ", finetuned on this task first"
     return f"{role}: {production}" if production else role
+
+
+def _shipped(facts: RunFacts, name: str) -> str:
+    """What ships in another form than it was trained in; empty for all others."""
+    manifest = facts.manifests.get(f"evaluate@{name}")
+    told = manifest.config if manifest else {}
+    if "gguf" in told:
+        return f"the file for llama.cpp in {told['gguf']}, asked there"
+    return "the student that ships, its linear layers in 8 bits" if "form" in told else ""
 
 
 def _role_of_baseline(said: dict[str, Any]) -> str:
