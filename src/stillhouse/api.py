@@ -246,8 +246,8 @@ def mask(
     part: str = "",
     example: int = 0,
     profile: str = "",
-) -> tuple[Example, MaskView]:
-    """One example token by token, with what is trained on."""
+) -> tuple[Example, dict[str, MaskView]]:
+    """One example token by token, with what is trained on, as student and teacher read it."""
     loaded, effective = open_recipe(recipe, overrides, profile=profile)
     return find_mask(resolve(loaded, effective), part, example)
 

@@ -104,10 +104,11 @@ error: the folder FOLDER/student has no tokenizer.json
         "resize_token_embeddings: take both from one place\n"
     ),
     "two tokenizers": (
-        "error: teacher and student have different tokenizers: id 261 is 'ab' for the teacher and "
-        "'xy' for the student\n  teacher: FOLDER/teacher\n  student: FOLDER/student\n"
-        "  -> this version distils between models that share one tokenizer: take a student of the "
-        "teacher's family, or a scratch student without a tokenizer of its own\n"
+        "error: recipe.yaml:16 train.weights.forward_kl: compares token with token, and teacher "
+        "and student read differently (id 261 is 'ab' for the teacher and 'xy' for the student): "
+        "one id and one place are other text for each, which a vocabulary cut to length does not "
+        "mend; learn class_kl from label.targets: classes, or cross_entropy alone from the "
+        "teacher's text, or take a student of the teacher's family\n"
     ),
     "no answer at all": (
         "error: prepare.split.parts need 11 rows with an answer (holdout 3, labelled 8), but 0 "

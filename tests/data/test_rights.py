@@ -12,6 +12,7 @@ from stillhouse.data.production_log import LogStep, read_id
 from stillhouse.data.pseudonyms import hash_ids, pseudonym, require_salt, salt_mark
 from stillhouse.data.readers import build_rows
 from stillhouse.data.rights import Held, RightsStep, rights_of
+from stillhouse.recipes.collection import Query, SongSource
 from stillhouse.recipes.licences import licence_id, licences
 from stillhouse.recipes.production_log import ProductionLog
 from stillhouse.recipes.rights import Rights
@@ -312,3 +313,37 @@ def test_a_field_that_no_row_has_is_refused_by_its_name(key):
 
     with pytest.raises(InputError, match=rf"{key} names 'uesr', which no row has.*\"user\""):
         hold_back(rows_of({"user": "a"}, {"user": "b"}), collect)
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"also_permitted": ["lrclib-terms"]}, {"keep_days": 9, "date_field": "fetched_at"}]
+)
+def test_songs_are_asked_for_their_licence_whatever_else_is_said_of_rights(told):
+    songs = {
+        "contact": "a@example.org",
+        "sources": {"a": {"kind": "lrclib", "queries": [{"words": "x"}]}},
+    }
+    collect = Collect.model_validate(
+        {"source": {"collection": songs}, "rights": told}, strict=False
+    )
+    assert collect.rights.licence_field == "licence"
+    assert collect.rights.source_field == "lyrics_source"
+    own = Collect.model_validate(
+        {"source": {"collection": songs}, "rights": {"licence": "own"}}, strict=False
+    )
+    assert (own.rights.licence, own.rights.licence_field) == ("own", None)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("lrclib.net", "no http or https address"),
+        ("ftp://lrclib.net", "no http or https address"),
+        ("https://lrclib.net:x", "no http or https address"),
+        ("https://me:secret@lrclib.net", "no name or password"),
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_refused_before_anybody_is(url, message):
+    with pytest.raises(ValidationError, match=message) as refused:
+        SongSource(kind="lrclib", queries=(Query(words="x"),), base_url=url)
+    assert "secret" not in str(refused.value).partition("[type=")[0]

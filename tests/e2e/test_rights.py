@@ -1,5 +1,6 @@
 """Rights, hashed ids and erasure over a whole run: what is held back is nowhere, and is counted."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -211,10 +212,19 @@ def test_an_erasure_that_was_killed_goes_on(
 
 
 def test_copies_for_people_are_erased_with_the_rows(recipe, tmp_path, monkeypatch, in_this_process):
-    text = recipe.read_text().replace("steps: [", "csv: {asked.csv: convert_blanks}\n  steps: [")
-    recipe.write_text(text)
+    copies = "csv: {asked.csv: convert_blanks, gone.csv: discarded}\n  steps: ["
+    recipe.write_text(recipe.read_text().replace("steps: [", copies))
     runs = collected_alone(tmp_path, monkeypatch, recipe)
     assert "What is 1?" in (runs / "tiny" / "csv" / "asked.csv").read_text()
+    with (runs / "tiny" / "csv" / "gone.csv").open(newline="") as stream:
+        gone = list(csv.DictReader(stream))
+    assert [(one["step"], one["reason"]) for one in gone] == [("rights", "no consent")] * 15
+    told = stillhouse.explain(gone[0]["row_id"], runs=str(runs))
+    assert told.provenance == gone[0]["provenance"] == "rows.jsonl:8"
+    assert [(one.step, one.outcome, one.detail) for one in told.steps] == [
+        ("rights", "dropped", "no consent (ok)")
+    ]
+    assert (told.fields, told.examples) == ({}, ())
 
     stillhouse.erase(source="rows.jsonl", yes=True, runs=str(runs))
 

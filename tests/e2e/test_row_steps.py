@@ -143,6 +143,14 @@ def test_copies_for_people_are_written_beside_the_report(recipe, tmp_path, in_th
     ]
     assert (last.notes, last.rows_out) == ({"same answer": 45}, 45)
 
+    folder = tmp_path / "runs" / "tiny" / "csv"
+    (folder / "mine.csv").write_text("kept")
+    fewer = json.dumps({"other.csv": "discarded"})
+    stillhouse.run(str(recipe), call(tmp_path, steps, f"prepare.csv={fewer}"))
+    assert {path.name for path in folder.glob("*.csv")} == {"other.csv", "mine.csv"}
+    stillhouse.run(str(recipe), call(tmp_path, steps))
+    assert {path.name for path in folder.glob("*.csv")} == {"mine.csv"}
+
 
 @pytest.mark.parametrize(
     ("copies", "message"),

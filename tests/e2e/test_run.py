@@ -354,12 +354,14 @@ def test_the_python_twin_says_what_the_artifacts_say(tiny_run, tiny_recipe, mani
 
     found = stillhouse.check(str(tiny_recipe), call)
     verdict = stillhouse.gate(tiny_run.name, runs=call.runs)
-    example, view = stillhouse.mask(str(tiny_recipe), part="labelled", example=3)
+    example, views = stillhouse.mask(str(tiny_recipe), part="labelled", example=3)
     page = stillhouse.write_report(tiny_run.name, copied().runs)
 
     assert all(item.is_done for item in found.instances)
     assert found.parts == manifests["prepare"].summary["parts"]
     assert verdict.model_dump(mode="json") == manifests["gate"].summary["verdict"]
     assert stillhouse.gate(tiny_run.name, "twin", call.runs).candidate == "twin"
-    assert "".join(t.text for t in view.tokens if t.is_trained).startswith(example.answer)
+    assert "".join(t.text for t in views["student"].tokens if t.is_trained).startswith(
+        example.answer
+    )
     assert page.is_file()

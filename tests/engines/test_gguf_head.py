@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stillhouse.core.errors import ModelError
+from stillhouse.engines import gguf_head
 from stillhouse.engines.gguf_head import read_gguf_head
 
 
@@ -84,3 +85,21 @@ def test_changed_bytes_are_read_or_refused_and_nothing_else(seed, whole, tmp_pat
     (tmp_path / "m.gguf").write_bytes(data)
     with suppress(ModelError):
         read_gguf_head(tmp_path / "m.gguf")
+
+
+def test_the_table_of_kinds_is_that_of_the_package():
+    for kind, (numbers, size) in gguf.GGML_QUANT_SIZES.items():
+        if int(kind) in gguf_head._KINDS:
+            assert gguf_head._KINDS[int(kind)] == (kind.name, numbers, size)
+    assert int(gguf.GGMLQuantizationType.MXFP4) in gguf_head._KINDS
+
+
+def test_a_kind_that_is_not_known_takes_what_is_there(whole, tmp_path):
+    (tmp_path / "m.gguf").write_bytes(_with_kind(whole, "a.weight", 77))
+    head = read_gguf_head(tmp_path / "m.gguf")
+    assert head.bytes_by_kind() == {"F32": 12, "kind 77": 64}  # 48, and padding up to the next
+
+
+def _with_kind(data, name, kind):
+    place = data.index(name.encode()) + len(name) + 4 + 2 * 8
+    return data[:place] + struct.pack("<I", kind) + data[place + 4 :]

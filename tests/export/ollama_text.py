@@ -99,10 +99,15 @@ def render(template, messages, system=None):
         else:
             joined.append((role, content))
     whole = "\n\n".join(content for role, content in joined if role == "system")
-    tokens = list(_actions(template))
-    tree, rest = _block(tokens, ())
-    assert not rest
-    return _run(tree, {"System": whole, "Messages": joined}, None)
+    return _run(parse_template(template), {"System": whole, "Messages": joined}, None)
+
+
+def parse_template(template):
+    """The nodes of a template; an error where Go's parser would have one."""
+    tree, rest = _block(list(_actions(template)), ())
+    if rest:
+        raise ParseError(f"unexpected {rest[0][1]!r}")
+    return tree
 
 
 def _actions(template):

@@ -14,9 +14,10 @@ from stillhouse.core.errors import ArtifactError, ModelError
 from stillhouse.core.rows import Example, Message
 from stillhouse.export.bundle import Student, export_student
 from stillhouse.export.gguf_model import GgufFacts, write_gguf
-from stillhouse.export.gguf_parity import Reference, check_gguf
+from stillhouse.export.gguf_parity import check_gguf
 from stillhouse.export.llama_cpp_order import LlamaCppOrder
 from stillhouse.export.model_card import CardFacts
+from stillhouse.export.reference import Reference
 from stillhouse.models.load import load_model
 from stillhouse.recipes.measuring import Gguf, Modelfile
 from stillhouse.tokens.template import PlainTemplate

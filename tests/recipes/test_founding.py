@@ -58,8 +58,8 @@ def test_every_teacher_may_train_another_model(name):
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("songs", {"student.hub", "export.formats"}),
-        ("songs-sft", {"student.hub", "export.formats"}),
+        ("songs", set()),
+        ("songs-sft", set()),
         ("accounting-qa", set()),
         ("prompt-transform", set()),
         ("neurons", set()),

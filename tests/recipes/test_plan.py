@@ -124,11 +124,26 @@ def test_the_recipes_name_changes_the_bundle_alone_because_its_card_says_it():
             {"gate", "export", "evaluate@exported", "gate@exported", "register"},
         ),
         ("register.name=other", {"register"}),
-        ("export.formats=[merged, int8]", RELEASE),
+        ("export.formats=[int8]", RELEASE),
     ],
 )
 def test_a_later_section_recomputes_no_earlier_stage(override, first):
     assert changed(override) == first
+
+
+def test_each_form_that_ships_is_asked_and_gated_by_itself():
+    forms = ("exported", "exported-int8", "exported-q8_0")
+    found = ids("export.formats=[merged, int8, gguf]", "export.gguf={weights: [q8_0]}")
+
+    for form in forms:
+        assert {f"evaluate@{form}", f"gate@{form}"} <= found.keys()
+    assert len({found[f"evaluate@{form}"] for form in forms}) == 3
+    assert not [key for key in ids("export.evaluate=false") if key.endswith("@exported")]
+
+
+def test_what_ships_is_timed_as_it_ships():
+    found = ids("export.formats=[merged, gguf]", "evaluate.latency={}")
+    assert {"speed@exported", "speed@exported-f16", "speed@exported-q8_0"} <= found.keys()
 
 
 def test_the_students_seed_leaves_teacher_and_targets_alone():

@@ -126,7 +126,7 @@ def test_what_is_not_built_is_refused_by_name(tmp_path):
     [
         ("finetune=null", "random weights teaches nothing"),
         ("teacher.scratch.tokenizer=null", "learns its tokenizer"),
-        ("student={path: x}", "cannot share the tokenizer"),
+        ("student={path: x}", "the teacher learns a tokenizer, and the student has one"),
         (
             "student.template={system: '{content}', user: '{content}', assistant: '{content}'}",
             "student.template",

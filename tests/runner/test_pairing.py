@@ -4,6 +4,7 @@ import pytest
 
 from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.load import load_recipe
+from stillhouse.recipes.readers import known_difference
 from stillhouse.runner.pairing import check_pairing, terms_of
 
 REMOTE = "tests/e2e/remote.yaml"
@@ -92,13 +93,15 @@ HUB = (
 )  # fmt: skip
 
 
-def test_thinking_is_switched_off_for_both_by_the_teachers_key():
-    check_pairing(load(*HUB), "r.yaml")
-    check_pairing(load(*HUB, "student.thinking=off"), "r.yaml")
+def test_thinking_is_switched_off_for_both_by_the_teachers_key_unless_the_student_has_its_own():
+    for changes in ([], ["student.thinking=off"]):
+        recipe = load(*HUB, *changes)
+        check_pairing(recipe, "r.yaml")
+        assert not known_difference(recipe)
 
-    said = refused(*HUB, "student.thinking=template")
-
-    assert "r.yaml student.thinking: template, and teacher.thinking: off" in said
+    assert known_difference(load(*HUB, "student.thinking=template")) == (
+        "student.thinking is not teacher.thinking"
+    )
 
 
 def test_thinking_off_is_refused_where_nothing_could_switch_it():

@@ -136,7 +136,7 @@ def test_a_service_that_is_down_stops_the_run_with_its_name(measure):
     ("overrides", "said"),
     [
         (["evaluate.baselines=[{name: twin, rules: songs}]"], "means something else"),
-        (["evaluate.baselines=[{name: a}]"], "exactly one of rules, api and http"),
+        (["evaluate.baselines=[{name: a}]"], "exactly one of rules, api, http and model"),
         (
             ["evaluate.baselines=[{name: a, rules: songs}, {name: a, rules: songs}]"],
             "two are called 'a'",

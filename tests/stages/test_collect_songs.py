@@ -79,7 +79,7 @@ def resolved_of(path):
 
 def run(resolved, tmp_path, name="one"):
     place = named_place(str(tmp_path / "runs"), name)
-    instance = resolved.plan["collect"]
+    instance, collection = resolved.plan["collect"], resolved.recipe.collect.source.collection
     out = tmp_path / name
     out.mkdir()
     request = StageRequest(
@@ -91,7 +91,7 @@ def run(resolved, tmp_path, name="one"):
         out=out,
         scratch=tmp_path / "scratch",
         locations=resolved.locations,
-        access=place.collecting(resolved.recipe.collect.source.collection),
+        access=place.collecting(collection) if collection else {},
     )
     return collect.run(request, no_progress), out, place
 
@@ -118,6 +118,35 @@ def test_a_collection_becomes_rows_with_their_origin_and_a_table(recipe_of, tmp_
     told = [json.loads(line) for line in (out / "refused.jsonl").read_text().splitlines()]
     assert len(told) == sum(flow["dropped"].values())
     assert "lyrics" not in told[0]
+
+
+def test_a_list_that_changes_under_its_collection_gives_no_rows_a_false_name(
+    recipe_of, tmp_path, at_once
+):
+    (tmp_path / "own.jsonl").write_text('{"title": "T", "artist": "A", "lyrics": "la"}\n')
+    own = {"kind": "file", "licence": "own", "file": {"path": "own.jsonl"}}
+    queries = [{"words": word, "genre": word} for word in ("pop", "christian")]
+    with SongServer(make_songs(340)) as server:
+        sources = {
+            "own": own,
+            "lrclib": {"kind": "lrclib", "base_url": server.url, "queries": queries},
+        }
+        resolved = resolved_of(recipe_of(server, sources=sources))
+        (tmp_path / "own.jsonl").write_text('{"title": "U", "artist": "A", "lyrics": "la"}\n')
+        with pytest.raises(InputError, match=r"own\.jsonl has changed since the run began"):
+            run(resolved, tmp_path)
+
+
+def test_rows_of_a_file_that_changed_since_the_plan_was_made_are_refused(write_recipe, tmp_path):
+    (tmp_path / "own.jsonl").write_text('{"question": "q", "answer": "a"}\n' * 2)
+    source = {"source": {"file": str(tmp_path / "own.jsonl")}}
+    split = {"parts": {"holdout": 5, "labelled": 9, "teacher": "rest"}}
+    prepare = {"user": "{question}", "answer": "answer", "split": split}
+    resolved = resolved_of(write_recipe(network="none", collect=source, prepare=prepare))
+    with (tmp_path / "own.jsonl").open("a") as stream:
+        stream.write('{"question": "late", "answer": "a"}\n')
+    with pytest.raises(InputError, match="has changed since the run began"):
+        run(resolved, tmp_path)
 
 
 def test_a_plan_waits_for_the_one_before_it_to_pass(recipe_of, tmp_path, at_once):

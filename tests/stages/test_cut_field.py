@@ -5,7 +5,7 @@ import pytest
 from stillhouse.core.errors import InputError
 from stillhouse.data.readers import build_rows
 from stillhouse.recipes.rows import Prepare, Split
-from stillhouse.stages.examples import Wanted, make_examples
+from stillhouse.stages.examples import Wanted, WantedReader, make_examples
 
 USER = "Analyze the song '{title}' with the lyrics:\n\n{lyrics}\n\nSay yes or no."
 
@@ -18,10 +18,7 @@ def made(tokenizer_folder, tmp_path, lyrics, **settings):
         prepare=Prepare(
             user=USER, answer="a", max_tokens=100, split=Split(parts=parts), **settings
         ),
-        trained_tokenizer=None,
-        tokenizer_from=tokenizer_folder,
-        template="chat",
-        context=0,
+        readers=(WantedReader(None, tokenizer_folder, "chat", 0),),
         room_for_answer=8,
         asked_parts=("holdout",),
     )

@@ -9,7 +9,7 @@ from stillhouse.data.account import check_balance
 from stillhouse.data.readers import build_rows
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
-from stillhouse.stages.examples import Wanted, make_examples
+from stillhouse.stages.examples import Wanted, WantedReader, make_examples
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
 
 CONTEXT, ROOM = 80, 30
@@ -24,10 +24,7 @@ def make(tmp_path):
         rows = list(build_rows((f"x:{index}", values) for index, values in enumerate(fields)))
         wanted = Wanted(
             prepare=Prepare(user="{q}", answer="a", split={"parts": parts}, **section),
-            trained_tokenizer=TrainedTokenizer(vocab_size=300),
-            tokenizer_from=None,
-            template="chat",
-            context=CONTEXT,
+            readers=(WantedReader(TrainedTokenizer(vocab_size=300), None, "chat", CONTEXT),),
             room_for_answer=room,
             asked_parts=asked_parts,
         )
@@ -42,12 +39,12 @@ def long_rows(num_rows):
 
 def parts_with_room(made):
     """The parts in which every prompt leaves room for an answer."""
-    has_room = dict.fromkeys(PARTS, True)
+    (reader,), has_room = made.readers, dict.fromkeys(PARTS, True)
     for example in made.examples:
-        prompt = encode_prompt(example.prompt, made.template, made.tokenizer)
+        prompt = encode_prompt(example.prompt, reader.template, reader.tokenizer)
         has_room[example.part] &= len(prompt) + ROOM <= CONTEXT
         if example.answer is not None:
-            encoded = encode_conversation(example.messages(), made.template, made.tokenizer)
+            encoded = encode_conversation(example.messages(), reader.template, reader.tokenizer)
             assert len(encoded.ids) <= CONTEXT
     return {part for part, found in has_room.items() if found}
 

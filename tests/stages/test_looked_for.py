@@ -14,6 +14,7 @@ from stillhouse.data.storage import write_completions
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.gates import decide
 from stillhouse.evals.probe_file import Probe
+from stillhouse.evals.spread import score_spread
 from stillhouse.recipes.gating import Gate, Rule
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.recipes.plan import LEARNED
@@ -173,7 +174,6 @@ RULE = {"metric": "classes_entropy", "at_least": 0.5}
         ({"text": "caption"}, r"probes.yaml:6 probes.0.text: 'caption' is nothing of an answer"),
         ({"text": "answer.who"}, r"probes.yaml:6 .* write answer$"),
         ({"kind": "words", "tags": {}}, r"probes.yaml:5 .*add it, or leave the probe to an audit"),
-        ({"kind": "contexts", "tags": {}, "prompt": "q"}, r"probes.yaml:5 .*leave it to an audit"),
         ({"only": {"lend": ["x"]}}, r'yaml:\d+ probes.0.only: .*"lend" \(did you mean "land"\?\)'),
         ({"kind": "traditions"}, r"recipe.yaml:\d+ gate.rules.0.metric: no probe of probes.yaml"),
     ],
@@ -187,6 +187,40 @@ def test_probes_that_cannot_be_asked_are_refused_with_their_line(recipe, tmp_pat
 
     with pytest.raises(RecipeError, match=message):
         stillhouse.check(str(path))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ("qq", r"probes.1.kind: a run has one probe of the kind"),
+        ("r", r'yaml:\d+ probes.0.prompt: the rows have no column "r"'),
+    ],
+)
+def test_a_run_compares_the_answers_of_one_column_that_is_there(recipe, tmp_path, prompts, message):
+    probes = [
+        {"name": f"n{at}", "kind": "contexts", "text": "answer", "prompt": name, **SENTENCES}
+        for at, name in enumerate(prompts)
+    ]
+    YAML().dump({"name": "mine", "version": "1", "probes": probes}, tmp_path / "probes.yaml")
+
+    with pytest.raises(RecipeError, match=message):
+        stillhouse.check(str(recipe(probes="probes.yaml")))
+
+
+def test_answers_to_one_prompt_are_compared_as_an_audit_compares_them(looked):
+    # given: rows of two lands, of which the answers to y are not looked into
+    probe = Probe(name="apart", kind="contexts", text="answer", prompt="land",
+                  only={"land": ("x",)}, **SENTENCES)  # fmt: skip
+    texts = [f"word{number} river" for number in range(10)]
+    # when
+    found, answers, _ = looked({"probes": [probe.model_dump(mode="json")]}, texts)
+    # then
+    lands = [fields["land"] for fields in answers.measured.fields]
+    own = [text for text, land in zip(texts, lands, strict=True) if land == "x"]
+    whole = score_spread([own])
+    for name in ("spread", "spread_pairs"):
+        assert found.columns[name].sum() == pytest.approx(whole[name].sum())
+    assert "drawn one by one" in found.notes["context_spread"]
 
 
 def test_a_file_of_probes_that_is_not_there_is_named_with_the_recipes_line(recipe):

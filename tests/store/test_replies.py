@@ -5,7 +5,14 @@ import sqlite3
 import pytest
 
 from stillhouse.core.errors import ArtifactError
-from stillhouse.store.replies import COLLECTED, REPLIES, Reply, ReplyStore, forget_replies
+from stillhouse.store.replies import (
+    COLLECTED,
+    REPLIES,
+    Reply,
+    ReplyStore,
+    forget_replies,
+    place_of,
+)
 
 REPLY = Reply(
     200, b'[{"trackName": "\xc3\xb6"}]', "http://a.example/api?q=1", "2026-01-01T00:00:00"
@@ -82,5 +89,13 @@ def test_a_reply_whose_bytes_were_damaged_is_not_believed(tmp_path, store):
     connection.execute("UPDATE replies SET body = x'00112233'")
     connection.commit()
     connection.close()
-    with pytest.raises(ArtifactError, match="move it aside"):
-        store.get("k")
+    assert store.get("k") is None
+    store.keep("k", "lrclib", REPLY)
+    assert store.get("k") == REPLY
+
+
+def test_a_host_has_one_name_however_its_address_is_written():
+    written = ("https://A.example/x", "https://a.example:443", "http://a.example.:80/y?q=1")
+    assert {place_of(url) for url in written} == {"a.example"}
+    assert place_of("http://a.example:443") == "a.example:443"
+    assert place_of("http://[::1]:8080/") == "::1:8080"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from stillhouse.evals.scripture.find import read_references
 from stillhouse.evals.scripture.references import is_valid, write_reference
-from stillhouse.tasks.songs.analysis import CONCERN_LEVELS, VERDICTS
 from stillhouse.tasks.songs.annotation_faults import Song
+from stillhouse.tasks.songs.criteria import CONCERN_LEVELS, VERDICTS
 from stillhouse.tasks.songs.lexicon import band_of, lexicon, plain_text, themes_named
 from stillhouse.tasks.songs.rules import judge
 

@@ -19,7 +19,8 @@ from stillhouse.evals.judged import Judged
 from stillhouse.evals.scores import Scores
 from stillhouse.recipes.annotations import FAULTS
 from stillhouse.recipes.answers import AnswerKind
-from stillhouse.tasks.songs.analysis import VERDICTS, has_words, lyrics_of, read_analysis
+from stillhouse.tasks.songs.analysis import has_words, lyrics_of, read_analysis
+from stillhouse.tasks.songs.criteria import VERDICTS
 from stillhouse.tasks.songs.lexicon import lexicon, plain_text
 from stillhouse.tasks.songs.measure import canonical_themes, song_columns
 from stillhouse.tasks.songs.probes import edge_cases, probe_examples, probes, score_probes

@@ -5,8 +5,9 @@ from tests.tokens.model_families import CONVERSATIONS, FAMILIES, open_family
 
 from stillhouse.core.rows import Message
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
-from stillhouse.tokens.fit import _may_start, fit_to_context
-from stillhouse.tokens.template import ChatTemplate
+from stillhouse.tokens.fit import Misfit, _may_start, fit_to_context
+from stillhouse.tokens.reader import Reader
+from stillhouse.tokens.template import ChatTemplate, PlainTemplate
 
 SYSTEM = Message("system", "be brief")
 ANSWER = Message("assistant", "the answer is yes")
@@ -18,14 +19,10 @@ WORDS = st.lists(
 
 
 def fit(tiny, messages, max_tokens, room=0, cuttable=None):
-    return fit_to_context(
-        messages,
-        template=ChatTemplate.of(tiny),
-        tokenizer=tiny,
-        max_tokens=max_tokens,
-        room_for_answer=room,
-        cuttable=cuttable,
-    )
+    """What fits; None for a misfit."""
+    reader = Reader("student", tiny, ChatTemplate.of(tiny), max_tokens)
+    found = fit_to_context(messages, [reader], room_for_answer=room, cuttable=cuttable)
+    return None if isinstance(found, Misfit) else found
 
 
 @settings(max_examples=20, deadline=None)
@@ -145,11 +142,38 @@ def test_what_fits_says_which_answers_are_left_out_and_which_are_asked_otherwise
     tokenizer, template = open_family(family)
 
     def fitted(kind):
-        found = fit_to_context(
-            CONVERSATIONS[kind], template=template, tokenizer=tokenizer, max_tokens=1000
-        )
+        reader = Reader("student", tokenizer, template, 1000)
+        found = fit_to_context(CONVERSATIONS[kind], [reader])
         return found.num_left_out, found.has_empty_thought
 
     assert fitted("several answers with thoughts") == (1, False)
     assert fitted("several turns") == (0, True)
     assert fitted("answer with a thought") == (0, False)
+
+
+@settings(max_examples=20, deadline=None)
+@given(text=WORDS, first=st.integers(20, 60), second=st.integers(20, 60))
+def test_a_conversation_is_cut_as_little_as_lets_every_reader_read_it(tiny, text, first, second):
+    messages = (SYSTEM, Message("user", text), ANSWER)
+    readers = [
+        Reader("student", tiny, ChatTemplate.of(tiny), first),
+        Reader(
+            "teacher", tiny, PlainTemplate(tiny.eos_token, user="question: {content}\n"), second
+        ),
+    ]
+
+    def fits(cut, reader):
+        turns = (SYSTEM, Message("user", text[cut:]), ANSWER)
+        encoded = encode_conversation(turns, reader.template, reader.tokenizer)
+        return len(encoded.ids) <= reader.max_tokens
+
+    together = fit_to_context(messages, readers)
+
+    cuts = [at for at in range(len(text)) if _may_start(text, at)] + [len(text)]
+    fitting = [at for at in cuts if all(fits(at, reader) for reader in readers)]
+    if not fitting:
+        lacking = [reader for reader in readers if not fits(len(text), reader)]
+        assert together == Misfit(lacking[0])
+        return
+    assert together.num_cut_chars == fitting[0]
+    assert together.cut_for == tuple(one.name for one in readers if not fits(0, one))

@@ -138,15 +138,15 @@ def mask(
     profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
-    """Print one example token by token, with what is trained on."""
+    """Print one example token by token, with what is trained on, as each model reads it."""
     from stillhouse.cli.show import show_mask
     from stillhouse.runner.opening import open_recipe
     from stillhouse.runner.preview import find_mask
     from stillhouse.runner.resolve import resolve
 
     loaded, effective = open_recipe(recipe, overrides or (), profile=profile)
-    found, view = find_mask(resolve(loaded, effective), part, example)
-    show_mask(found, view, as_json=as_json)
+    found, views = find_mask(resolve(loaded, effective), part, example)
+    show_mask(found, views, as_json=as_json)
 
 
 def ledger(

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from stillhouse.cli import commands, erasing, recipes, reports, targets
+from stillhouse.cli import commands, erasing, exporting, recipes, reports, targets
 from stillhouse.core.errors import StillhouseError
 
 EXIT_FAILED = 1
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 commands.add_to(app)
 reports.add_to(app)
+exporting.add_to(app)
 erasing.add_to(app)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(targets.app, name="targets")

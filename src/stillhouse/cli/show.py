@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -262,14 +262,23 @@ _COLOURS = {"system": "magenta", "user": "cyan", "tool": "yellow", "assistant": 
 _CUT = "----- the text is cut here: a token reached over the border of an answer"
 
 
-def show_mask(example: Example, view: MaskView, *, as_json: bool) -> None:
+def show_mask(example: Example, views: Mapping[str, MaskView], *, as_json: bool) -> None:
     """One example token by token; in colour on a terminal, unless NO_COLOR is set."""
+    student, *others = views.values()
     if as_json:
         named = {"example_id": example.example_id, "part": example.part}
-        _put_json(named | dataclasses.asdict(view))
+        teacher = {"teacher": dataclasses.asdict(others[0])} if others else {}
+        _put_json(named | dataclasses.asdict(student) | teacher)
         return
-    console = Console(highlight=False, soft_wrap=True)
     _put(f"example {example.example_id} of part {example.part}; * is trained on, # is no text")
+    for name, view in views.items():
+        if others:
+            _put(f"as the {name} reads it:")
+        _show_tokens(view)
+
+
+def _show_tokens(view: MaskView) -> None:
+    console = Console(highlight=False, soft_wrap=True)
     for token in view.tokens:
         if token.is_cut:
             _put(_CUT)

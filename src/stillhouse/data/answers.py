@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from jsonschema.validators import Draft202012Validator
 
 from stillhouse.core.rows import Completion
+from stillhouse.data.style_references import has_style_reference
+from stillhouse.recipes.labels import STYLE_REFERENCES
 
 WRONG_SCHEMA, WRONG_STYLE = "wrong_schema", "wrong_style"
 INCONSISTENT, OUTVOTED = "inconsistent", "outvoted"
@@ -26,12 +28,18 @@ class AnswerChecks:
 
     Args:
         schema: a JSON Schema; None for any text.
-        patterns: regular expressions of which none may be found, upper and lower case alike.
+        patterns: regular expressions of which none may be found, upper and lower case alike;
+            `style references` stands for every phrase of `data/style_references.py`.
     """
 
     def __init__(self, schema: Mapping[str, Any] | None, patterns: Sequence[str]) -> None:
         self._validator = Draft202012Validator(schema) if schema is not None else None
-        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+        self._rejects: list[Callable[[str], object]] = [
+            has_style_reference
+            if pattern == STYLE_REFERENCES
+            else re.compile(pattern, re.IGNORECASE).search
+            for pattern in patterns
+        ]
 
     def problems(self, text: str) -> str:
         """What does not fit the schema, a line each; empty when all does.
@@ -64,7 +72,7 @@ class AnswerChecks:
             return completion
         if self.problems(completion.text):
             return replace(completion, finish="error", reason=WRONG_SCHEMA)
-        if any(pattern.search(completion.text) for pattern in self._patterns):
+        if any(rejects(completion.text) for rejects in self._rejects):
             return replace(completion, finish="error", reason=WRONG_STYLE)
         if self._validator is not None:
             return replace(completion, text=without_fence(completion.text))

@@ -127,17 +127,23 @@ def _rows_after(outcome: Outcome) -> list[Row]:
 
 def _account(step: str, before: Row, outcome: Outcome) -> StepAccount:
     row_id = outcome.row.row_id
-    if isinstance(outcome, Merge):
-        return StepAccount(step, row_id, "merged", f"into {outcome.into}")
     if isinstance(outcome, Ended):
-        how = "dropped" if isinstance(outcome, Drop) else "deferred"
-        why = f"{outcome.reason}{f' ({outcome.evidence})' if outcome.evidence else ''}"
-        return StepAccount(step, row_id, how, why)
+        return ended_account(step, outcome)
     if isinstance(outcome, Emit):
         names = ", ".join(row.row_id for row in outcome.rows)
         return StepAccount(step, row_id, "made", f"{len(outcome.rows)} rows: {names}")
     changed = _changes(before, outcome.row)
     return StepAccount(step, row_id, "changed" if changed else "kept", changed)
+
+
+def ended_account(step: str, outcome: Ended) -> StepAccount:
+    """What a step did to a row that it ended."""
+    row_id = outcome.row.row_id
+    if isinstance(outcome, Merge):
+        return StepAccount(step, row_id, "merged", f"into {outcome.into}")
+    how = "dropped" if isinstance(outcome, Drop) else "deferred"
+    why = f"{outcome.reason}{f' ({outcome.evidence})' if outcome.evidence else ''}"
+    return StepAccount(step, row_id, how, why)
 
 
 def _told(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.hashing import digest_text
+from stillhouse.core.hashing import digest_text, digest_value
 from stillhouse.core.rows import Emit, Outcome, Row
 from stillhouse.recipes.data_steps import PairWith
 
-_ID_LENGTH = 20
+_ID_LENGTH, _DIGITS = 20, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,14 @@ class Setting:
     Attributes:
         name: its id, which stands beside each row that it was paired with.
         value: what the row's new field holds.
+        type: what kind of thing it is; empty where nobody says.
+        source: what it comes from, by name, version and digest, or by digest alone.
     """
 
     name: str
     value: Any
+    type: str = ""
+    source: str = ""
 
 
 def settings_of(records: Sequence[Mapping[str, Any]], source: str) -> list[Setting]:
@@ -54,7 +58,8 @@ def settings_of(records: Sequence[Mapping[str, Any]], source: str) -> list[Setti
         raise InputError(f"{source}: two settings have the id {twice!r}", "give each its own")
     if not found:
         raise InputError(f"{source} holds no setting", "write one a line")
-    return found
+    digest = digest_value([[setting.name, setting.value] for setting in found])[:_DIGITS]
+    return [replace(setting, source=f"#{digest}") for setting in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class PairStep:
     wanted: PairWith
     settings: Sequence[Setting]
     name: str = "pair_with"
-    version: int = 1
+    version: int = 2
     kind: str = "global"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
@@ -106,7 +111,9 @@ class PairStep:
         field = self.wanted.as_
         made = []
         for setting in (self.settings[place] for place in places):
+            told = {f"{field}_type": setting.type, f"{field}_set": setting.source}
             fields = row.fields | {field: setting.value, f"{field}_id": setting.name}
+            fields |= {name: value for name, value in told.items() if value}
             made.append(
                 replace(
                     row,

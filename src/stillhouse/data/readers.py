@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.hashing import digest_value
+from stillhouse.core.hashing import digest_file, digest_value
 from stillhouse.core.rows import Row
 from stillhouse.data.columnar import dataset_name, read_dataset, read_parquet
 from stillhouse.data.documents import read_json, read_jsonl
@@ -99,6 +99,20 @@ def _records(source: Source, base_folder: Path) -> Iterator[Record]:
             "remove it, or set collect.source.format: json",
         )
     return _READERS[form](path, source)
+
+
+def require_unchanged(path: Path, digest: str) -> None:
+    """Refuse a file that is another than when the run began, so that nothing has a false name.
+
+    Args:
+        path: that was read.
+        digest: of its content then.
+
+    Raises:
+        InputError: it has changed, or is gone.
+    """
+    if not path.is_file() or digest_file(path) != digest:
+        raise InputError(f"{path} has changed since the run began", "run again")
 
 
 def find_file(source: Source, base_folder: Path) -> Path:

@@ -1,12 +1,13 @@
 """A loaded GGUF file that also tells how it cuts texts, and takes an adapter.
 
-Imported in the child process alone. Legend: T tokens.
+Imported in the child process alone. Legend: T tokens, H columns.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,14 @@ class Examiner:
         """The model in a file."""
         return ExaminedModel(self._lib, path, threads, self._log)
 
-    def quantise(self, source: Path, target: Path, weights: str, threads: int) -> None:
+    def quantise(
+        self,
+        source: Path,
+        target: Path,
+        weights: str,
+        threads: int,
+        importance: Mapping[str, NDArray[np.float32]],
+    ) -> None:
         """Write a file anew with fewer bits a weight.
 
         Args:
@@ -122,6 +130,8 @@ class Examiner:
             target: written.
             weights: a key of `FILE_TYPES`.
             threads: at work.
+            importance: name of a matrix -> (H,) weight of each of its columns; empty where all
+                count alike.
 
         Raises:
             ModelError: llama.cpp refuses it.
@@ -129,6 +139,15 @@ class Examiner:
         settings = self._lib.llama_model_quantize_default_params()
         settings.ftype = FILE_TYPES[weights]
         settings.nthread = threads
+        kind = self._lib.llama_model_imatrix_data
+        # Ended by an entry without a name. Both lists live until llama.cpp has read them.
+        entries = (kind * (len(importance) + 1))()
+        kept = {name: np.ascontiguousarray(values) for name, values in importance.items()}
+        for entry, (name, values) in zip(entries, kept.items(), strict=False):
+            entry.name, entry.size = name.encode(), len(values)
+            entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        if kept:
+            settings.imatrix = ctypes.cast(entries, ctypes.POINTER(kind))
         code = self._lib.llama_model_quantize(
             str(source).encode(), str(target).encode(), ctypes.byref(settings)
         )

@@ -1,7 +1,7 @@
 """What llama.cpp makes of a GGUF file, asked of a process of its own.
 
 llama.cpp ends its process on files that it does not expect; whoever asks gets an error for it.
-Legend: T tokens, V vocabulary.
+Legend: T tokens, V vocabulary, H columns of a matrix.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -158,7 +158,13 @@ class GgufExaminer:
         return self._child.ask(doing, question, arrays)
 
 
-def quantise_gguf(source: Path, target: Path, weights: str, threads: int = 0) -> None:
+def quantise_gguf(
+    source: Path,
+    target: Path,
+    weights: str,
+    threads: int = 0,
+    importance: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
     """Write a file anew with fewer bits a weight, whole or not at all.
 
     Args:
@@ -166,6 +172,8 @@ def quantise_gguf(source: Path, target: Path, weights: str, threads: int = 0) ->
         target: of the new file.
         weights: `q8_0` or `q4_k_m`.
         threads: of llama.cpp; 0 takes every processor.
+        importance: name of a matrix -> (H,) weight of each of its columns, where rounding is to
+            look at them; None where all count alike.
 
     Raises:
         UsageError: llama-cpp-python is not installed.
@@ -181,11 +189,17 @@ def quantise_gguf(source: Path, target: Path, weights: str, threads: int = 0) ->
         "target": str(temporary),
         "weights": weights,
         "threads": _threads(threads),
+        "names": list(importance or {}),
+    }
+    columns = [np.zeros(0, np.float32)] if not importance else list(importance.values())
+    told: dict[str, NDArray[Any]] = {
+        "importance": np.concatenate(columns),
+        "lengths": np.array([len(one) for one in columns], np.int32),
     }
     child = _start(source)
     with disk_full_is_clear(target.parent):
         try:
-            child.ask(f"writing {weights}", question)
+            child.ask(f"writing {weights}", question, told)
             read_gguf_head(temporary)
             _sync(temporary)
             temporary.replace(target)

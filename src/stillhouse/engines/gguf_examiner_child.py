@@ -84,8 +84,14 @@ class _Desk:
 
     def _quantise(self, frame: Frame) -> _Answer:
         head = frame.head
+        ends = np.cumsum(frame.arrays["lengths"])[:-1]
+        columns = np.split(frame.arrays["importance"], ends)
         self._examiner.quantise(
-            Path(head["source"]), Path(head["target"]), head["weights"], head["threads"]
+            Path(head["source"]),
+            Path(head["target"]),
+            head["weights"],
+            head["threads"],
+            dict(zip(head["names"], columns, strict=False)),
         )
         return {}, {}
 

@@ -26,15 +26,18 @@ _STRING, _ARRAY = 8, 9
 _SMALLEST_TENSOR_BYTES = 32
 """Of a tensor's entry: the length of its name, its dimensions, kind and offset."""
 
-_BLOCKS = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
-    9: (32, 40), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
-    15: (256, 292), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 30: (1, 2),
+_KINDS = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4),
+    27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2),
+    34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
 }  # fmt: skip
-"""Kind -> numbers and bytes of a block. paper: ggml.h, `ggml_type`; rarer kinds are left alone."""
-
-_NAMES = {0: "F32", 1: "F16", 2: "Q4_0", 6: "Q5_0", 8: "Q8_0", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
-          30: "BF16"}  # fmt: skip
+"""Number -> name, numbers and bytes of a block. paper: ggml.h, `ggml_type`."""
 
 _MEND = "it is cut off or damaged: make or download it again"
 
@@ -47,11 +50,13 @@ class GgufHead:
         facts: key -> number, text, or for a list how many entries it has.
         shapes: tensor -> shape, (out, in).
         kinds: tensor -> number of its `ggml_type`.
+        sizes: tensor -> bytes; of a kind that is not known here up to the next tensor.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def num_parameters(self) -> int:
@@ -59,12 +64,11 @@ class GgufHead:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def bytes_by_kind(self) -> dict[str, int]:
-        """What the tensors of each kind take; of kinds that are not known here nothing."""
+        """What the tensors of each kind take."""
         found: dict[str, int] = {}
         for name, kind in self.kinds.items():
-            if kind in _BLOCKS:
-                label = _NAMES.get(kind, f"kind {kind}")
-                found[label] = found.get(label, 0) + _num_bytes(self.shapes[name], kind)
+            label = _KINDS[kind][0] if kind in _KINDS else f"kind {kind}"
+            found[label] = found.get(label, 0) + self.sizes[name]
         return dict(sorted(found.items()))
 
     @property
@@ -136,12 +140,24 @@ class _Reader:
         if not isinstance(alignment, int) or alignment < 1:
             raise _DamagedError(f"its alignment is {alignment!r}")
         start = -(-self._stream.tell() // alignment) * alignment
+        starts = sorted({offset for _, offset in offsets})
+        nexts = dict(zip(starts, [*starts[1:], max(0, self._size - start)], strict=True))
         for name, offset in offsets:
-            end = start + offset + _num_bytes(self._head.shapes[name], self._head.kinds[name])
+            size = self._sized(name)
+            self._head.sizes[name] = nexts[offset] - offset if size is None else size
+            end = start + offset + (size or 0)
             if end > self._size:
                 raise _DamagedError(
                     f"the tensor {name!r} ends at byte {end}, the file at {self._size}"
                 )
+
+    def _sized(self, name: str) -> int | None:
+        """Bytes of a tensor; None of a kind that is not known here."""
+        kind = self._head.kinds[name]
+        if kind not in _KINDS:
+            return None
+        _, numbers, size = _KINDS[kind]
+        return math.prod(self._head.shapes[name]) // numbers * size
 
     def _add(self, entries: dict[str, Any], name: str, value: Any) -> None:
         if name in entries:
@@ -194,8 +210,3 @@ class _Reader:
         if len(found) < count:
             raise _DamagedError(f"it ends at byte {self._size}, in the middle of its head")
         return found
-
-
-def _num_bytes(shape: tuple[int, ...], kind: int) -> int:
-    numbers, size = _BLOCKS.get(kind, (1, 0))
-    return math.prod(shape) // numbers * size

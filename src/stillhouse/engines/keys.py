@@ -87,6 +87,20 @@ def find_keys(
     return found
 
 
+def find_token(name: str, environ: Mapping[str, str] | None = None) -> Secret | None:
+    """A secret of the environment that may be missing, because a login of a library can stand in.
+
+    Args:
+        name: environment variable.
+        environ: instead of this process's environment.
+
+    Returns:
+        It; None where it is not set.
+    """
+    value = (os.environ if environ is None else environ).get(name, "").strip()
+    return Secret(value) if value else None
+
+
 def _read_dotenv(folder: Path | None) -> dict[str, str]:
     path = folder / ".env" if folder else None
     if path is None or not path.is_file():

@@ -73,6 +73,8 @@ class Asking:
 
 
 _ASKING = Asking()
+_TOKENS = "tokens"
+"""The column that counts them."""
 
 
 def compare_candidates(
@@ -147,6 +149,12 @@ def compare(
             "the two candidates were measured on different examples",
             "measure both on one holdout: run the recipe again",
         )
+    if not _same_tokens(metric, own, other):
+        raise InputError(
+            f"{metric.name} is a mean over tokens, and the two candidates cut the same answers "
+            "into different ones",
+            "compare bits_per_byte",
+        )
     pairs = paired_counts(metric, own, other)
     if pairs:
         return _compare_pairs(pairs, relation, resampling)
@@ -154,6 +162,24 @@ def compare(
     if all(counts_units(metric, each) for each in columns):
         return _join(metric, own, other, relation, resampling)
     return _resample(metric, own, other, relation, resampling)
+
+
+def shares_unit(metric_name: str, own: Scores, other: Scores) -> bool:
+    """Whether two candidates' values are means over the same units.
+
+    Args:
+        metric_name: what is compared; both have it.
+        own: one candidate's scores.
+        other: the other's, of the same examples.
+
+    Returns:
+        False for a mean over tokens where two tokenizers cut the same text.
+    """
+    return _same_tokens(metric_by_name(metric_name, own), own, other)
+
+
+def _same_tokens(metric: Metric, own: Scores, other: Scores) -> bool:
+    return _TOKENS not in metric.needs or np.array_equal(own.column(_TOKENS), other.column(_TOKENS))
 
 
 def paired_counts(metric: Metric, own: Scores, other: Scores) -> Pairs | None:

@@ -17,6 +17,7 @@ from stillhouse.evals import (
     preference,
     rubric,
     self_bleu,
+    spread,
     styles,
 )
 from stillhouse.evals.agreement import AGREEMENT_METRICS, FIELD_AGREEMENT_METRICS
@@ -45,6 +46,11 @@ from stillhouse.evals.votes import VOTE_METRICS
 def _exp_of_ratio(sums: Sums) -> NDArray[np.float64]:
     grown: NDArray[np.float64] = np.exp(ratio(sums))
     return grown
+
+
+def _in_bits(sums: Sums) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = ratio(sums) / np.log(2.0)
+    return found
 
 
 _GOLD = "the holdout's own answers"
@@ -117,6 +123,17 @@ FIXED = (
         of_sums(_exp_of_ratio),
     ),
     Metric(
+        "bits_per_byte",
+        "Bits per byte",
+        "lower",
+        f"Negative log-likelihood of {_GOLD}, in bits, by their UTF-8 bytes; it compares models "
+        "whatever their tokenizers.",
+        ("nll", "bytes"),
+        of_sums(_in_bits),
+        unit="bits per byte",
+        source="Gao et al. 2020, arXiv:2101.00027, section 3.1",
+    ),
+    Metric(
         "answer_token_accuracy",
         "Answer tokens that are likeliest",
         "higher",
@@ -144,6 +161,7 @@ FIXED = (
     *improvement.METRICS,
     *hallucination.METRICS,
     *styles.METRICS,
+    *spread.METRICS,
     *self_bleu.METRICS,
     *memorised.METRICS,
     *preference.METRICS,

@@ -116,9 +116,17 @@ class Probes(Section):
         return probes
 
 
-def own_probes() -> Path:
-    """The file of probes for texts that comes with this version; they read the field `text`."""
-    return Path(str(resources.files("stillhouse.evals") / "audits" / "texts.yaml"))
+def own_probes(name: str = "texts") -> Path:
+    """A file of probes that comes with this version.
+
+    Args:
+        name: `texts` for any texts, under the field `text`; `prompts` for the answers of a model
+            that transforms prompts, with the context's type under `context_type`.
+
+    Returns:
+        Its path; whether there is such a file is for the reader to see.
+    """
+    return Path(str(resources.files("stillhouse.evals") / "audits" / f"{name}.yaml"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -30,6 +31,29 @@ def score_spread(answers: Sequence[Sequence[str]]) -> dict[str, Column]:
         "spread": np.array([float(sum(own)) for own in distances]),
         "spread_pairs": np.array([float(len(own)) for own in distances]),
     }
+
+
+def spread_of_answers(texts: Sequence[str], prompts: Sequence[str]) -> dict[str, Column]:
+    """The columns of the spread, one answer an example: each has half of its pairs.
+
+    Args:
+        texts: an answer each.
+        prompts: what each is an answer to; answers to one prompt are pairs.
+
+    Returns:
+        As `score_spread`; their sums are the same, whatever the order.
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for place, prompt in enumerate(prompts):
+        members[prompt].append(place)
+    words = [set(words_of(text)) for text in texts]
+    spread, pairs = np.zeros(len(texts)), np.zeros(len(texts))
+    for own in members.values():
+        for one, other in combinations(own, 2):
+            half = _distance(words[one], words[other]) / 2.0
+            spread[[one, other]] += half
+            pairs[[one, other]] += 0.5
+    return {"spread": spread, "spread_pairs": pairs}
 
 
 def _distance(one: set[str], other: set[str]) -> float:

@@ -12,6 +12,7 @@ from stillhouse.core.errors import ArtifactError
 from stillhouse.core.files import disk_full_is_clear, write_json
 from stillhouse.core.hashing import digest_file
 from stillhouse.export.bundle import BASE, ExportReport
+from stillhouse.export.data_card import DataFacts, write_data_card
 from stillhouse.export.model_card import CardFacts, write_model_card
 from stillhouse.export.parity import ParityReport
 from stillhouse.export.version_info import VersionFacts, write_version_info
@@ -36,6 +37,7 @@ class DomainStudent:
         facts: for the model card.
         base_folder: the base where nobody else has it; shipped as `base`.
         version: where the bundle comes from.
+        data: for the data card.
     """
 
     adapters: Mapping[str, Path]
@@ -45,6 +47,7 @@ class DomainStudent:
     facts: CardFacts
     base_folder: Path | None = None
     version: VersionFacts | None = None
+    data: DataFacts | None = None
 
 
 def export_domains(student: DomainStudent, folder: Path) -> ExportReport:
@@ -66,6 +69,7 @@ def export_domains(student: DomainStudent, folder: Path) -> ExportReport:
         copy_tokenizer(student.tokenizer_folder, folder / "tokenizer")
         if student.base_folder:
             shutil.copytree(student.base_folder, folder / BASE, copy_function=shutil.copyfile)
+        write_data_card(student.data, folder)
         write_model_card(student.facts, (FORMAT,), folder)
         write_version_info(student.version, folder)
     parity = tuple(_check(source, folder / FORMAT / name)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stillhouse.core.errors import ArtifactError, ModelError
 from stillhouse.engines.gguf_examiner import GgufExaminer, quantise_gguf, require_llama_cpp
 from stillhouse.engines.gguf_head import read_gguf_head
 from stillhouse.export.gguf_lora import write_gguf_adapter
-from stillhouse.export.gguf_model import WEIGHTS_KEY, GgufFacts, write_gguf
-from stillhouse.export.gguf_parity import LIMITS, Reference, check_gguf
+from stillhouse.export.gguf_model import GgufFacts, write_gguf
+from stillhouse.export.gguf_parity import LIMITS, check_gguf
+from stillhouse.export.importance import Importance, write_importance
 from stillhouse.export.llama_cpp_order import GgufReport
+from stillhouse.export.reference import Reference
 from stillhouse.models.source import open_folder
-from stillhouse.recipes.gguf_names import adapter_name, file_name
+from stillhouse.recipes.gguf_names import (
+    WEIGHTS_KEY,
+    adapter_name,
+    file_name,
+    importance_name,
+)
 from stillhouse.recipes.measuring import GgufWeights
 
 _LEAST_MOVE = 1e-6
@@ -31,6 +38,7 @@ class GgufOrder:
         facts: what the files say of the student.
         student: what they must answer like.
         threads: of llama.cpp; 0 takes every processor.
+        importance: of the columns of the matrices; None where all count alike.
     """
 
     weights: Sequence[GgufWeights]
@@ -38,6 +46,7 @@ class GgufOrder:
     student: Reference
     max_kl: Mapping[GgufWeights, float] = field(default_factory=dict)
     threads: int = 0
+    importance: Importance | None = None
 
 
 def export_gguf(merged: Path, folder: Path, order: GgufOrder) -> tuple[GgufReport, ...]:
@@ -62,7 +71,12 @@ def export_gguf(merged: Path, folder: Path, order: GgufOrder) -> tuple[GgufRepor
         path = folder / file_name(order.facts.name, weights)
         _write(merged, path, weights, order)
         with GgufExaminer(path, order.threads) as examiner:
-            reports.append(_checked(examiner, path, weights, order))
+            report = _checked(examiner, path, weights, order)
+        if order.importance and weights == "q4_k_m":
+            report = replace(report, importance_tokens=order.importance.num_tokens)
+        reports.append(report)
+    if order.importance:
+        write_importance(order.importance, folder / importance_name(order.facts.name))
     return tuple(reports)
 
 
@@ -130,7 +144,8 @@ def _write(merged: Path, path: Path, weights: GgufWeights, order: GgufOrder) -> 
     whole = path.with_name(f".{path.name}.f32.gguf")
     try:
         write_gguf(merged, order.student.template, whole, "f32", order.facts)
-        quantise_gguf(whole, path, weights, order.threads)
+        means = order.importance.means() if order.importance else None
+        quantise_gguf(whole, path, weights, order.threads, means)
     finally:
         whole.unlink(missing_ok=True)
 

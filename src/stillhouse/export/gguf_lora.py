@@ -20,11 +20,12 @@ from safetensors import safe_open
 
 from stillhouse.core.errors import ModelError
 from stillhouse.export.gguf_architectures import architecture_of
-from stillhouse.export.gguf_model import WEIGHTS_KEY, GgufFacts
+from stillhouse.export.gguf_model import GgufFacts
 from stillhouse.export.gguf_tensors import swap_halves, tensor_names
 from stillhouse.export.gguf_write import TensorToWrite, write_tensors
 from stillhouse.models.load import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from stillhouse.models.source import ModelFolder, open_folder, read_header
+from stillhouse.recipes.gguf_names import WEIGHTS_KEY
 
 _PREFIX = "base_model.model."
 _PARTS = {".lora_A.weight": ".lora_a", ".lora_B.weight": ".lora_b"}

@@ -18,11 +18,9 @@ from stillhouse.export.gguf_write import (
     write_tensors,
 )
 from stillhouse.models.source import open_folder
+from stillhouse.recipes.gguf_names import WEIGHTS_KEY
 from stillhouse.tokens.jinja import jinja_of
 from stillhouse.tokens.template import Template
-
-WEIGHTS_KEY = "stillhouse.weights.sha256"
-"""Of the model that a file was made from; an adapter names the one that it belongs to likewise."""
 
 _QUANTISED_VERSION = 2
 """paper: ggml.h, `GGML_QNT_VERSION`."""

@@ -7,25 +7,25 @@ logits, and what is written greedily. Legend: T tokens, V rows of the embedding.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from stillhouse.core.errors import ArtifactError
-from stillhouse.core.rows import Example
 from stillhouse.engines.gguf_examiner import GgufExaminer
 from stillhouse.engines.gguf_head import read_gguf_head
 from stillhouse.export.llama_cpp_order import GgufReport
-from stillhouse.models.inference import evaluating, plain_model
-from stillhouse.tokens.encode import encode_conversation
+from stillhouse.export.reference import (
+    Distance,
+    Reference,
+    compare_answers,
+    logits_of,
+    require_schema,
+)
 from stillhouse.tokens.ends import end_ids
 from stillhouse.tokens.jinja import jinja_of
-from stillhouse.tokens.template import ChatTemplate, Template
+from stillhouse.tokens.template import ChatTemplate
 from stillhouse.tokens.tokenizer import TextTokenizer
 
 LIMITS = {"f32": 1e-5, "bf16": 1e-3, "f16": 1e-3, "q8_0": 5e-3, "q4_k_m": 5e-2}
@@ -55,25 +55,6 @@ HARD_TEXTS = (
 """Texts that tokenizers often disagree about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The student that a file must answer like.
-
-    Attributes:
-        model: merged, in float32.
-        tokenizer: its own.
-        template: how its conversations are written.
-        examples: with answers, whose prompts and texts are compared.
-        max_new_tokens: of the greedy answers.
-    """
-
-    model: PreTrainedModel
-    tokenizer: TextTokenizer
-    template: Template
-    examples: Sequence[Example]
-    max_new_tokens: int = 32
-
-
 def check_gguf(
     examiner: GgufExaminer, path: Path, weights: str, student: Reference, max_kl: float
 ) -> GgufReport:
@@ -94,10 +75,10 @@ def check_gguf(
     """
     num_texts = _check_texts(examiner, path, student)
     others = _check_stops(examiner, path, student)
-    probes = [_ids(student, example) for example in student.examples]
-    found = _Distance()
-    for ids in probes:
-        found.add(_logits(student.model, ids), examiner.logits(ids))
+    found = Distance()
+    for ids in student.texts():
+        found.add(logits_of(student.model, ids), examiner.logits(ids))
+    answers = compare_answers(student, examiner.greedy)
     report = GgufReport(
         path.name,
         weights,
@@ -106,12 +87,15 @@ def check_gguf(
         num_texts,
         found.num_positions,
         found.largest,
-        found.total_kl / found.num_positions,
-        found.num_same / found.num_positions,
-        _same_answers(examiner, student),
+        found.mean_kl,
+        found.top1_agreement,
+        answers.same,
         others,
+        answers.schema_valid,
+        answers.schema_lost,
     )
     _require_near(path, report, found.largest_logit, student, max_kl)
+    require_schema(path.name, answers, student.max_schema_loss)
     return report
 
 
@@ -171,64 +155,6 @@ def _check_stops(examiner: GgufExaminer, path: Path, student: Reference) -> tupl
         raise _drift(path, f"llama.cpp goes on after {names}, which ends the student's answers")
     others = sorted(examiner.file.stops - ours)
     return tuple(student.tokenizer.token_of(number) for number in others)
-
-
-def _ids(student: Reference, example: Example) -> NDArray[np.int32]:
-    return encode_conversation(example.messages(), student.template, student.tokenizer).ids
-
-
-def _logits(model: PreTrainedModel, ids: NDArray[np.int32]) -> NDArray[np.float32]:
-    told = torch.from_numpy(ids).long()[None].to(plain_model(model).device)
-    with evaluating(model):
-        found: NDArray[np.float32] = model(input_ids=told).logits[0].float().cpu().numpy()
-    return found
-
-
-class _Distance:
-    """How far rows of logits are from others, added up."""
-
-    def __init__(self) -> None:
-        self.num_positions = self.num_same = 0
-        self.largest = self.largest_logit = self.total_kl = 0.0
-
-    def add(self, ours_TV: NDArray[np.float32], theirs_TV: NDArray[np.float32]) -> None:
-        for ours, theirs in zip(ours_TV, theirs_TV, strict=True):
-            self.num_positions += 1
-            self.num_same += int(ours.argmax() == theirs.argmax())
-            # NumPy's maximum keeps NaN, Python's may lose it
-            self.largest = float(np.maximum(self.largest, np.abs(ours - theirs).max()))
-            self.largest_logit = float(np.maximum(self.largest_logit, np.abs(ours).max()))
-            self.total_kl += _kl(ours.astype(np.float64), theirs.astype(np.float64))
-
-
-def _kl(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    """KL(student || file), nats."""
-    ours, theirs = ours - ours.max(), theirs - theirs.max()
-    ours -= np.log(np.exp(ours).sum())
-    theirs -= np.log(np.exp(theirs).sum())
-    return float(np.sum(np.exp(ours) * (ours - theirs)))
-
-
-def _same_answers(examiner: GgufExaminer, student: Reference) -> float:
-    """Share of prompts whose greedy answer is the student's own, up to its end.
-
-    The student is asked once about the file's whole answer: it would have written it where each
-    token, and the end, is its likeliest.
-    """
-    ends = end_ids(student.tokenizer, student.template)
-    same = 0
-    for example in student.examples:
-        text = student.template.prompt_text(example.prompt)
-        prompt, _ = student.tokenizer.encode(text)
-        room = examiner.file.context - len(prompt)
-        most = min(student.max_new_tokens, room)
-        answer = examiner.greedy(prompt, most, ends)
-        chosen = _logits(student.model, np.concatenate([prompt, answer]))[len(prompt) - 1 :]
-        likeliest = chosen.argmax(axis=1)
-        is_same = np.array_equal(likeliest[: len(answer)], answer)
-        ended = len(answer) == most or int(likeliest[len(answer)]) in ends
-        same += int(is_same and ended)
-    return same / len(student.examples)
 
 
 def _require_near(

@@ -10,9 +10,10 @@ from stillhouse.core.errors import ModelError
 from stillhouse.core.files import write_atomic
 from stillhouse.export.gguf_bundle import GgufOrder, export_gguf, export_gguf_adapter
 from stillhouse.export.gguf_model import GgufFacts
-from stillhouse.export.gguf_parity import Reference
+from stillhouse.export.importance import Importance, measure_importance, texts_of
 from stillhouse.export.llama_cpp_order import GgufReport, LlamaCppOrder, Sources
-from stillhouse.export.modelfile import MODELFILE, modelfile_text
+from stillhouse.export.modelfile import MODELFILE, licence_lines, modelfile_text
+from stillhouse.export.reference import Reference
 from stillhouse.recipes.gguf_names import FOLDER, adapter_name, file_name
 
 
@@ -39,10 +40,17 @@ def write_for_llama_cpp(
         order.files.weights,
         GgufFacts(order.name, order.licence, order.base),
         Reference(
-            merged, order.tokenizer, order.template, order.examples, order.files.max_new_tokens
+            merged,
+            order.tokenizer,
+            order.template,
+            order.examples,
+            max(order.files.max_new_tokens, order.answer_tokens),
+            order.answer_schema,
+            order.files.max_schema_loss,
         ),
         dict(order.files.max_kl),
         order.threads,
+        _importance(order, merged),
     )
     # Before hours of writing: what Ollama cannot be told is known from the template alone.
     told = _modelfile(order, merged) if order.modelfile else ""
@@ -61,6 +69,13 @@ def write_for_llama_cpp(
     return reports
 
 
+def _importance(order: LlamaCppOrder, merged: PreTrainedModel) -> Importance | None:
+    if not (order.whole and order.files.importance):
+        return None
+    texts = texts_of(order.learned, order.template, order.tokenizer)
+    return measure_importance(merged, texts)
+
+
 def _modelfile(order: LlamaCppOrder, merged: PreTrainedModel) -> str:
     asked = order.modelfile
     assert asked is not None
@@ -68,4 +83,5 @@ def _modelfile(order: LlamaCppOrder, merged: PreTrainedModel) -> str:
     own = adapter_name(order.name) if asked.base else file_name(order.name, weights)
     prompts = [example.prompt for example in order.examples]
     config = merged.config.to_dict()
-    return modelfile_text(asked, own, order.template, order.tokenizer, config, prompts)
+    told = modelfile_text(asked, own, order.template, order.tokenizer, config, prompts)
+    return told + licence_lines(order.licences)

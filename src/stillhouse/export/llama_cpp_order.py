@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stillhouse.core.rows import Example
 from stillhouse.recipes.measuring import Gguf, Modelfile
@@ -28,6 +29,10 @@ class LlamaCppOrder:
         template: how its conversations are written.
         examples: with answers, on which files and student are compared; at least one.
         threads: of llama.cpp; 0 takes every processor.
+        answer_schema: a JSON Schema that answers should keep; None for any.
+        answer_tokens: of the greedy answers where they have a schema.
+        learned: examples on which the importance of the matrices' columns is measured.
+        licences: of everything in it, in words, for the Modelfile.
     """
 
     name: str
@@ -41,6 +46,10 @@ class LlamaCppOrder:
     template: Template
     examples: Sequence[Example]
     threads: int = 0
+    answer_schema: Mapping[str, Any] | None = None
+    answer_tokens: int = 0
+    learned: Sequence[Example] = ()
+    licences: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,11 @@ class GgufReport:
         top1_agreement: share of positions with the same likeliest token.
         same_answers: share of prompts with the same greedy answer, to its end.
         other_stops: tokens that end an answer in llama.cpp alone.
+        schema_valid: share of prompts whose greedy answer keeps the answers' schema; None
+            without one.
+        schema_lost: share whose answer keeps it from the student alone.
+        importance_tokens: on how many tokens the importance of its matrices' columns was measured;
+            0 where all columns counted alike.
     """
 
     file: str
@@ -88,3 +102,6 @@ class GgufReport:
     top1_agreement: float
     same_answers: float
     other_stops: tuple[str, ...] = ()
+    schema_valid: float | None = None
+    schema_lost: float | None = None
+    importance_tokens: int = 0

@@ -74,6 +74,21 @@ def modelfile_text(
     return "\n".join(lines) + "\n"
 
 
+def licence_lines(text: str) -> str:
+    """The command that tells of licences; nothing where none is known.
+
+    Args:
+        text: what they are, in words.
+
+    Returns:
+        A line or several, with their end.
+
+    Raises:
+        ModelError: the text cannot be said in such a file.
+    """
+    return f"LICENSE {quoted(text)}\n" if text else ""
+
+
 def quoted(text: str) -> str:
     """A text that Ollama's parser reads back as it is.
 
@@ -111,4 +126,5 @@ def _sources(asked: Modelfile, own: str) -> list[str]:
             )
     if asked.base is None:
         return [f"FROM ./{own}"]
-    return [f"FROM {asked.base}", f"ADAPTER ./{own}"]
+    pinned = [f"# {asked.base} was {asked.base_digest}"] if asked.base_digest else []
+    return [*pinned, f"FROM {asked.base}", f"ADAPTER ./{own}"]

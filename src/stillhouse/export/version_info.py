@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.core.files import write_json
+from stillhouse.export.int8_order import Int8Report
 from stillhouse.export.llama_cpp_order import GgufReport
 
 VERSION_INFO = "version_info.json"
@@ -34,12 +35,15 @@ class VersionFacts:
     validation_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def version_info(facts: VersionFacts, gguf: Sequence[GgufReport] = ()) -> dict[str, Any]:
+def version_info(
+    facts: VersionFacts, gguf: Sequence[GgufReport] = (), int8: Int8Report | None = None
+) -> dict[str, Any]:
     """What the file says.
 
     Args:
         facts: where the bundle comes from.
         gguf: what each file for llama.cpp was proved to be.
+        int8: what the form in 8 bits was proved to be; None without one.
 
     Returns:
         JSON values; a number that was not measured is null.
@@ -47,12 +51,16 @@ def version_info(facts: VersionFacts, gguf: Sequence[GgufReport] = ()) -> dict[s
     metrics = {name: dict(values) for name, values in sorted(facts.validation_metrics.items())}
     named = {name: metrics.get(name, {}).get("value") for name in _NAMED}
     told = asdict(facts) | {"validation_metrics": metrics} | named
-    return told | ({"gguf": [asdict(one) for one in gguf]} if gguf else {})
+    proved: dict[str, Any] = {"gguf": [asdict(one) for one in gguf]} if gguf else {}
+    return told | proved | ({"int8": asdict(int8)} if int8 else {})
 
 
 def write_version_info(
-    facts: VersionFacts | None, folder: Path, gguf: Sequence[GgufReport] = ()
+    facts: VersionFacts | None,
+    folder: Path,
+    gguf: Sequence[GgufReport] = (),
+    int8: Int8Report | None = None,
 ) -> None:
     """Write the file into a bundle; nothing where nobody says where it comes from."""
     if facts is not None:
-        write_json(folder / VERSION_INFO, version_info(facts, gguf))
+        write_json(folder / VERSION_INFO, version_info(facts, gguf, int8))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -152,7 +153,9 @@ def _load_full(folder: Path, device: str, dtype: str, options: LoadOptions) -> P
             f"{folder} does not fit the memory of {device}",
             "take a smaller model, bfloat16, or another device under `compute:`",
         ) from error
-    except (ValueError, KeyError, OSError, RuntimeError, ImportError) as error:
+    except (
+        ValueError, KeyError, OSError, RuntimeError, ImportError, SafetensorError
+    ) as error:  # fmt: skip
         raise _load_error(folder, error) from error
 
 
@@ -174,6 +177,8 @@ def _load_error(folder: Path, error: Exception) -> ModelError:
             "take a model whose architecture transformers has; or read that code, and say "
             "trust_remote_code: true beside the model",
         )
+    if "torchao" in str(error):
+        return ModelError(f"{folder}: {error}", 'pip install "stillhouse[int8]"')
     if "bitsandbytes" in str(error):
         return ModelError(f"{folder}: {error}", 'pip install "stillhouse[qlora]"')
     if any(

@@ -1,5 +1,7 @@
 """Linear layers in 8 or 4 bits while they are frozen, through bitsandbytes.
 
+A student that ships in 8 bits is torchao's, and is counted here too.
+
 bitsandbytes re-packs a 4-bit weight at the first forward pass in eval mode on a CPU that has
 avx512_bf16; from then on its layer passes no gradient, and computes in bfloat16. Nothing is
 re-packed here, so that what is measured is what is trained, before and between its steps.
@@ -83,7 +85,7 @@ def refuse_repacked(model: nn.Module) -> None:
 def is_quantised(model: PreTrainedModel | PeftModel) -> bool:
     """Whether its linear layers are in 8 or 4 bits."""
     method = getattr(plain_model(model), "quantization_method", None)
-    return bool(method == QuantizationMethod.BITS_AND_BYTES)
+    return method in (QuantizationMethod.BITS_AND_BYTES, QuantizationMethod.TORCHAO)
 
 
 def held_bytes(model: nn.Module) -> int:
@@ -91,8 +93,18 @@ def held_bytes(model: nn.Module) -> int:
     return sum(
         tensor.numel() * tensor.element_size()
         for parameter in model.parameters()
-        for tensor in (parameter, *_scales(parameter))
+        for tensor in _held(parameter)
     )
+
+
+def _held(parameter: nn.Parameter) -> list[torch.Tensor]:
+    """The plain tensors that a weight consists of."""
+    flatten = getattr(parameter.data, "__tensor_flatten__", None)
+    if flatten is not None:
+        # Its own size is that of the weight which it stands for.
+        names, _ = flatten()
+        return [getattr(parameter.data, name) for name in names]
+    return [parameter, *_scales(parameter)]
 
 
 def _scales(parameter: nn.Parameter) -> list[torch.Tensor]:

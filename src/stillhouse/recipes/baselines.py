@@ -36,26 +36,29 @@ class Analyser(Section):
 
 
 class Baseline(Section):
-    """One other candidate; give exactly one of rules, api and http.
+    """One other candidate; give exactly one of rules, api, http and model.
 
     Attributes:
         name: what rules and the report call it.
-        rules: a task's rules without any model; `songs` is there.
+        rules: a task's rules without any model; `songs` and `prompts` are there.
         api: a model behind an API, with a budget of its own.
         http: a service of your own.
+        model: `student` is the student as it is before it learns anything, so that the report tells
+            what the training has changed.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
-    rules: Literal["songs"] | None = None
+    rules: Literal["songs", "prompts"] | None = None
     api: ApiEndpoint | None = None
     http: Analyser | None = None
+    model: Literal["student"] | None = None
 
     @model_validator(mode="after")
     def _is_one_candidate(self) -> Self:
-        given = [key for key in ("rules", "api", "http") if getattr(self, key)]
+        given = [key for key in ("rules", "api", "http", "model") if getattr(self, key)]
         if len(given) != 1:
             stated = " and ".join(given) if given else "none of them"
-            raise ValueError(f"give exactly one of rules, api and http; this has {stated}")
+            raise ValueError(f"give exactly one of rules, api, http and model; this has {stated}")
         if self.name in TAKEN:
             raise ValueError(f"name: {self.name} means something else; choose another")
         return self

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.metric_names import (
     FAMILIES,
     FIXED,
@@ -71,26 +70,6 @@ def _endpoint(source: ModelSource) -> list[str]:
     return [f"{source.api.kind} {source.api.model}"] if source.api else []
 
 
-def _other_tokenizer(recipe: Recipe) -> list[str]:
-    teacher, student = facts_for(recipe.teacher.hub or ""), facts_for(recipe.student.hub or "")
-    if not teacher or not student or teacher.shape.tokenizer == student.shape.tokenizer:
-        return []
-    return [f"{student.id} ({student.shape.tokenizer}) after {teacher.id} "
-            f"({teacher.shape.tokenizer})"]  # fmt: skip
-
-
-def _other_template(recipe: Recipe) -> list[str]:
-    student = recipe.student
-    if recipe.teacher.api:
-        return []
-    is_said = "template" in student.model_fields_set
-    return ["differs"] if is_said and student.template != recipe.teacher.template else []
-
-
-def _learns_a_tokenizer(recipe: Recipe) -> bool:
-    return bool(recipe.student.scratch and recipe.student.scratch.tokenizer)
-
-
 def _unknown_metrics(names: Iterable[str]) -> list[str]:
     return [name for name in names if not is_measured(name)]
 
@@ -111,21 +90,6 @@ _METRIC = (
 _TABLE: tuple[_Row, ...] = (
     _Row("student.api", lambda r: _endpoint(r.student), "a student needs weights of its own"),
     _Row(
-        "student.hub",
-        _other_tokenizer,
-        "teacher and student must share one tokenizer; take a student of the teacher's family",
-    ),
-    _Row(
-        "student.template",
-        _other_template,
-        "prompts are written once, with the teacher's template; repeat that one or remove the key",
-    ),
-    _Row(
-        "student.scratch.tokenizer",
-        lambda r: ["trained"] if r.reader == "teacher" and _learns_a_tokenizer(r) else [],
-        "the student reads with the teacher's tokenizer; remove the key",
-    ),
-    _Row(
         "train.mode",
         lambda r: [r.train.mode] if r.train.mode == "on_policy" else [],
         "the student's own text is not learned from yet: cached, live or base",
@@ -133,9 +97,4 @@ _TABLE: tuple[_Row, ...] = (
     _Row("evaluate.metrics", lambda r: _unknown_metrics(r.evaluate.metrics), _METRIC),
     _Row("finetune.gate.rules.metric", _teacher_rule_metrics, _METRIC),
     _Row("gate.rules.metric", _rule_metrics, _METRIC),
-    _Row(
-        "export.formats",
-        lambda r: [name for name in r.export.formats if name == "int8"],
-        "int8 is not written; gguf with the weights q8_0 has as many bits",
-    ),
 )

@@ -37,6 +37,19 @@ _PLACES = {"words", "artist", "title", "genre", "label", "page", "offset", "curs
 SecondsBetween = Annotated[float, Field(ge=1.0, le=3600.0)]
 
 
+def _require_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_whole = is_whole and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"{url!r} is no http or https address")
+    if "@" in parts.netloc:
+        raise ValueError("an address may hold no name or password: put a key under key_env")
+
+
 class Query(Section):
     """One thing that a source is asked for.
 
@@ -90,8 +103,7 @@ class JsonApi(Section):
     @field_validator("url")
     @classmethod
     def _url_is_whole(cls, url: str) -> str:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ValueError(f"{url!r} is no http or https address")
+        _require_address(url)
         unknown = set(re.findall(r"{(.*?)}", url)) - (_PLACES - {"key"})
         if unknown:
             raise ValueError(f"unknown places {sorted(unknown)}; known are {sorted(_PLACES)}")
@@ -133,8 +145,8 @@ class SongSource(Section):
         kind: who answers. `genius` tells of songs but has no lyrics: name where they come from
             under `lyrics_from`.
         counts_as: which quota of the plan its songs fill; its own name when empty.
-        licence: under which its texts may be used; when empty, the provider's terms, or what a
-            record of a list or an API of your own says of itself.
+        licence: under which its texts may be used, where a record does not tell its own; when
+            empty, the provider's terms.
         genre: of songs that do not tell theirs.
         label: likewise.
         queries: what it is asked for, in turn.
@@ -167,6 +179,13 @@ class SongSource(Section):
     seconds_between: SecondsBetween = 1.0
     api: JsonApi | None = None
     file: SongList | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url_is_whole(cls, url: str) -> str:
+        if url:
+            _require_address(url)
+        return url
 
     @model_validator(mode="after")
     def _kind_has_its_parts(self) -> Self:

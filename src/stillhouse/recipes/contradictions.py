@@ -17,6 +17,7 @@ from stillhouse.recipes.modes import find_mode_problems
 from stillhouse.recipes.needed import lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
+from stillhouse.recipes.readers import known_difference, reader_problems
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS, Validation
@@ -42,6 +43,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_options_not_read(recipe),
         *_answers(recipe),
         *_behind_an_api(recipe),
+        *reader_problems(recipe, known_difference(recipe)),
         *_fields(recipe),
         *_not_measured(recipe),
         *_gate(recipe),
@@ -54,12 +56,11 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
 
 
 def _used_parts(recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    twin = recipe.train.twin
     return {
         "finetune.parts": recipe.finetune.parts if recipe.finetune else (),
         "label.parts": recipe.label.parts,
         "train.parts": recipe.train.parts,
-        "train.twin.parts": twin.parts if twin else (),
+        "train.twin.parts": recipe.train.twin_parts,
     }
 
 
@@ -75,7 +76,9 @@ def _unknown_parts(recipe: Recipe) -> Iterator[Problem]:
 
 def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
     used = _used_parts(recipe)
-    for key in ("finetune.parts", "train.twin.parts"):
+    twin = recipe.train.twin
+    gold = ("train.twin.parts",) if twin and twin.text == "gold" else ()
+    for key in ("finetune.parts", *gold):
         if "unlabelled" in used[key]:
             yield Problem(
                 key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,7 @@ from stillhouse.recipes.annotations import CheckAnnotations
 from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
-from stillhouse.recipes.prompt_steps import Translate, WritePrompts
+from stillhouse.recipes.prompt_steps import TransformByRule, Translate, WritePrompts
 from stillhouse.recipes.rewording import Augment, Rephrase
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.row_step import FieldName, MayAsk, Step
@@ -24,18 +24,23 @@ from stillhouse.recipes.text_steps import (
 
 
 class PairWith(Step):
-    """Pair each prompt with several settings of a file, so that one prompt gives several examples.
+    """Pair each prompt with several settings, so that one prompt gives several examples.
 
     Attributes:
-        file: JSONL, CSV, ...: one setting a row, its field `id` its name and `text` its text.
-        as: the new field, for prepare.system and prepare.user; `NAME_id` beside it says which.
+        set: contexts that come with Stillhouse: `ways` of looking, `traditions` as equals, or
+            `pedagogical`, which holds both and one that gives nothing.
+        file: in place of a set, JSONL, CSV, ...: one setting a row, its field `id` its name and
+            `text` its text.
+        as: the new field, for prepare.system and prepare.user. Beside it `NAME_id` says which it
+            is, `NAME_set` what it comes from, with a digest, and `NAME_type` its kind, in a set.
         at_least: settings of a prompt.
         at_most: settings of a prompt.
         seed: another seed pairs otherwise.
     """
 
     name: Literal["pair_with"] = "pair_with"
-    file: str
+    set: str | None = None
+    file: str | None = None
     as_: FieldName = Field(alias="as")
     at_least: Count = 1
     at_most: Count = 1
@@ -44,7 +49,17 @@ class PairWith(Step):
     @property
     def makes(self) -> tuple[str, ...]:
         """Fields that it may add to a row."""
-        return (self.as_, f"{self.as_}_id")
+        return tuple(f"{self.as_}{of}" for of in ("", "_id", "_set", "_type"))
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.set is None) == (self.file is None):
+            raise ValueError("pair_with takes either a set or a file, one of the two")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on; the settings of the file stand beside it."""
+        return super().identity() | {"file": ""}
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
@@ -165,6 +180,7 @@ _AnyStep = (
     | MergeSemanticDuplicates
     | Rephrase
     | WritePrompts
+    | TransformByRule
     | Translate
     | CheckAnnotations
     | Coverage

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stillhouse.recipes.measuring import Export
+from stillhouse.recipes.sizes import Sizes
 
 BITS = {"f32": 32.0, "bf16": 16.0, "f16": 16.0, "q8_0": 8.5, "q4_k_m": 4.85}
 """Bits a weight in a GGUF file. paper: ggml's blocks of 34 bytes for 32 weights, and llama.cpp's
@@ -22,31 +23,51 @@ class BundleBytes:
         ships: what stays on disk.
         passing: what lies there for a while besides.
         gguf: of the GGUF files, which llama.cpp reads once more each.
+        int8: of the form in 8 bits, which is loaded once more.
     """
 
     ships: int
     passing: int
     gguf: int
+    int8: int = 0
 
 
-def bundle_bytes(export: Export, parameters: int, weight_bytes: float) -> BundleBytes:
+def bundle_bytes(export: Export, sizes: Sizes, weight_bytes: float) -> BundleBytes:
     """What an export writes.
 
     Args:
         export: what is asked.
-        parameters: of the student.
+        sizes: of the student.
         weight_bytes: a weight of the merged folder.
 
     Returns:
         Bytes; adapters are left out, which are a hundredth of it.
     """
+    parameters = sizes.parameters
     whole = parameters * weight_bytes
     files = export.gguf_files
     kinds = files.weights if files and "gguf" in export.formats else ()
     gguf = sum(parameters * BITS[kind] / 8 for kind in kinds)
-    passing = 0.0 if "merged" in export.formats or not kinds else whole
+    int8 = int8_bytes(sizes) if export.int8_form else 0
+    others = bool(kinds or int8)
+    passing = 0.0 if "merged" in export.formats or not others else whole
     # llama.cpp quantises a file of float32, and an adapter is proved on such a file.
     if "q4_k_m" in kinds or "gguf_adapter" in export.formats:
         passing += parameters * _FLOAT32
-    ships = gguf + (whole if "merged" in export.formats or not kinds else 0.0)
-    return BundleBytes(round(ships), round(passing), round(gguf))
+    ships = gguf + int8 + (whole if "merged" in export.formats or not others else 0.0)
+    return BundleBytes(round(ships), round(passing), round(gguf), int8)
+
+
+def int8_bytes(sizes: Sizes) -> int:
+    """Bytes of a student whose linear layers are in 8 bits, as torchao's tensors lie in a file.
+
+    Args:
+        sizes: of the student.
+
+    Returns:
+        A byte for each weight of the matrices, and for each row a scale in float32 and a byte; the
+        rest in 16 bits.
+    """
+    rows = sizes.layers * sum(one.outputs for one in sizes.linears)
+    rest = sizes.parameters - sizes.matrix_parameters
+    return sizes.matrix_parameters + 5 * rows + 2 * rest

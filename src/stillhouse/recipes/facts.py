@@ -13,6 +13,8 @@ from stillhouse.core.errors import ModelError
 from stillhouse.recipes.section import Count, Section
 from stillhouse.recipes.sizes import sizes_of
 
+Allowed = Literal["yes", "named", "ask"]
+
 
 class OutputTerms(Section):
     """May a model's answers train another model? A summary to find the text by, not advice.
@@ -21,11 +23,17 @@ class OutputTerms(Section):
         outputs: `yes`, `named` (a name or a notice is due), `ask` (forbidden for some purposes).
         sentence: what the terms ask.
         url: the terms themselves.
+        weights: the same of weights that are trained further and handed on.
+        name_begins: what the name of a model that is handed on begins with.
+        notice: what its documentation says.
     """
 
-    outputs: Literal["yes", "named", "ask"]
+    outputs: Allowed
     sentence: str
     url: str
+    weights: Allowed = "yes"
+    name_begins: str = ""
+    notice: str = ""
 
 
 class Shape(Section):
@@ -161,8 +169,13 @@ def refuse_known_bad(model_id: str) -> None:
         _refuse_ollama_tag(model_id)
 
 
+def ollama_model(tag: str) -> str:
+    """The hub id of a tag of Ollama that is known here; empty for any other."""
+    return str(_table()["ollama"].get(tag.casefold(), ""))
+
+
 def _refuse_ollama_tag(tag: str) -> None:
-    meant = _table()["ollama"].get(tag.casefold())
+    meant = ollama_model(tag)
     near = [meant] if meant else nearest_ids(tag.replace(":", "-"))
     raise ModelError(
         f"{tag!r} is a tag of Ollama, not an id of the hub; such a tag can also change its model",

@@ -1,11 +1,16 @@
-"""How the GGUF files of a bundle are called."""
+"""How the GGUF files of a bundle are called, and the one key in them that is our own."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 FOLDER = "gguf"
 """Of a bundle."""
 
 ADAPTER = "-adapter"
+
+WEIGHTS_KEY = "stillhouse.weights.sha256"
+"""In a file: of the model that it was made from; an adapter names the one that it belongs to."""
 
 
 def file_name(name: str, weights: str) -> str:
@@ -18,6 +23,17 @@ def adapter_name(name: str) -> str:
     return f"{name}{ADAPTER}.gguf"
 
 
+def importance_name(name: str) -> str:
+    """Of the file with the importance of the matrices' columns."""
+    return f"{name}-imatrix.gguf"
+
+
 def file_ending(weights: str) -> str:
     """What the name of a whole student's file ends in."""
     return f"-{weights.upper()}.gguf"
+
+
+def gguf_file(bundle: Path, weights: str) -> Path:
+    """The whole student's file of those weights in a bundle."""
+    (found,) = (bundle / FOLDER).glob(f"*{file_ending(weights)}")
+    return found

@@ -12,6 +12,7 @@ from stillhouse.recipes.data_steps import PairWith
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.prompts import PromptTemplate
+from stillhouse.recipes.readers import ReaderContent, readers_of
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
@@ -34,8 +35,9 @@ class Content:
         source: of the rows.
         teacher: of the teacher's weights; empty for a scratch model and one behind an API.
         student: of the student's weights; empty for a scratch model.
-        tokenizer: of the tokenizer in use; empty when it is trained.
-        context: tokens that both models can hold; 0 when neither says.
+        tokenizer: of the tokenizer that the student reads with; empty when it is trained.
+        context: tokens that all can hold who read so; 0 when none of them says.
+        teachers: of the teacher's own reader; None where it reads as the student does.
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
@@ -54,6 +56,7 @@ class Content:
     student: str = ""
     tokenizer: str = ""
     context: int = 0
+    teachers: ReaderContent | None = None
     prompt: PromptTemplate | None = None
     harness: str = ""
     paired: tuple[tuple[tuple[str, Any], ...], ...] = ()
@@ -127,7 +130,8 @@ class Configs:
     def prepare(self) -> Config:
         """Of `prepare`."""
         recipe, content = self.recipe, self.content
-        scratch = recipe.reading_model.scratch
+        readers = readers_of(recipe, differ=content.teachers is not None)
+        found, own = ReaderContent(content.tokenizer, content.context), content.teachers
         asks_again = recipe.label.completions == "teacher"
         relabelled = {*recipe.label.parts, "validation"} if asks_again else set()
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
@@ -137,13 +141,8 @@ class Configs:
         return {
             **(self._engines("", augment) if augment else {}),
             "prepare": recipe.prepare.identity(),
-            "tokenizer": content.tokenizer,
-            "trained_tokenizer": (
-                dump(scratch.tokenizer) if scratch and scratch.tokenizer else None
-            ),
-            "template": dump(recipe.reading_model)["template"],
-            **({"thinking": "off"} if recipe.reading_model.thinking == "off" else {}),
-            "context": content.context,
+            **readers.student.config(recipe, found),
+            **({"teacher": readers.teacher.config(recipe, own)} if own and readers.teacher else {}),
             "room_for_answer": max(
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
             ),
@@ -163,7 +162,13 @@ class Configs:
         """Of `label`: the prompt by its content, a judge by what shapes its judgement."""
         label = self.recipe.label
         judges = [dump(judge) | {"api": judge.api.identity()} for judge in label.judges]
-        return {"label": dump(label) | {"prompt": None, "judges": judges}, **self.teacher()}
+        # What the student cannot read whole is not learned.
+        whole = {"max_tokens": self._most_tokens()} if self.content.teachers else {}
+        return {
+            "label": dump(label) | {"prompt": None, "judges": judges},
+            **self.teacher(),
+            **whole,
+        }
 
     def student(self) -> Config:
         """Of the student's training; a live teacher is a part of it."""
@@ -197,7 +202,7 @@ class Configs:
             "mode": "cached",
             "weights": {"forward_kl": 0.0, "cross_entropy": 1.0},
             "loss_options": dump(LossOptions()),
-            "parts": list(train.twin.parts),
+            "parts": list(train.twin_parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
             "validation": dump(train.validation) | {"metrics": _without_teacher(train)},
@@ -224,13 +229,16 @@ class Configs:
     def evaluate_student(self, name: str) -> Config:
         """Of an evaluation of the student, its twin or what ships."""
         train = self.recipe.train
-        learned = train.twin.parts if train.twin and name == "twin" else train.parts
+        learned = train.twin_parts if name == "twin" else train.parts
         evaluation = {**self._evaluate("holdout", learned), "of": "student", **self.machine}
         return evaluation | self._held_student()
 
     def evaluate_baseline(self, baseline: Baseline) -> Config:
         """Of an evaluation of a baseline."""
         config = self._evaluate("holdout", self.recipe.train.parts)
+        if baseline.model:
+            untaught = {"of": "student", "untaught": True, "model": self.model("student")}
+            return {**config, **untaught, **self.machine}
         return {**config, "of": "baseline", "baseline": baseline.identity()}
 
     def judge(self, judge: AnswerJudge) -> Config:
@@ -305,7 +313,19 @@ class Configs:
         export = dump(self.recipe.export)
         del export["evaluate"]
         exported = {"export": export, "model_card": card_of(self.recipe), **self.machine}
-        return exported | self._held_student()
+        return exported | self._held_student() | self._proved()
+
+    def _proved(self) -> Config:
+        """What forms with fewer bits are proved with; nothing where there are none."""
+        recipe = self.recipe
+        files, label = recipe.export.gguf_files, recipe.label
+        found: Config = {}
+        if label.answer_schema is not None and (files or recipe.export.int8_form):
+            tokens = recipe.evaluate.max_new_tokens or label.max_new_tokens
+            found |= {"answer_schema": label.answer_schema, "answer_tokens": tokens}
+        if files and files.importance:
+            found["importance_parts"] = list(recipe.train.parts)
+        return found
 
     def register(self) -> Config:
         """Of `register`."""
@@ -317,13 +337,17 @@ class Configs:
         recipe, content = self.recipe, self.content
         if recipe.teacher.api:
             prompt = dump(content.prompt) if content.prompt else None
-            limits = [limit for limit in (content.context, recipe.prepare.max_tokens) if limit]
             return {
                 "endpoint": recipe.teacher.api.identity(),
                 "prompt": prompt,
-                "max_tokens": min(limits, default=0),
+                "max_tokens": self._most_tokens(),
             }
         return {**self.machine, "model": self.model("teacher")}
+
+    def _most_tokens(self) -> int:
+        """The longest conversation that the student may read; 0 for any."""
+        limits = (self.content.context, self.recipe.prepare.max_tokens)
+        return min((limit for limit in limits if limit), default=0)
 
     def model(self, which: str) -> Config:
         """The weights of teacher or student."""

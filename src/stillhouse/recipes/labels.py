@@ -18,6 +18,9 @@ from stillhouse.recipes.training import Train
 Targets = Literal["auto", "none", "full", "top_k", "sampled", "top_k_sampled", "classes", "votes"]
 _OF_TOKENS = frozenset({"full", "top_k", "sampled", "top_k_sampled"})
 
+STYLE_REFERENCES = "style references"
+"""In `label.reject`, in the place of a pattern."""
+
 MOST_DRAWS = 10_000
 """assumption: one looks at a block of 128 logits, so that more cost more than the product."""
 
@@ -96,7 +99,8 @@ class Label(Section):
             is; the whole answer when absent.
         prompt: a file with the teacher's own prompt, where it is asked otherwise than the student.
         reject: patterns; a teacher's completion in which one is found is not used, upper and lower
-            case alike.
+            case alike. `style references` stands for "in the style of" and its kin, as the step
+            drop_style_references finds them.
         answer_schema: a JSON Schema that each completion must fit; a teacher in memory can write
             nothing else, as compact JSON. One behind an API is told it, and is asked once to mend
             an answer that does not fit.

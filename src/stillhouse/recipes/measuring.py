@@ -10,7 +10,7 @@ from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.baselines import Baseline
 from stillhouse.recipes.harness import Harness
 from stillhouse.recipes.judging import AnswerJudge
-from stillhouse.recipes.section import Count, NotNegative, Section, Seed
+from stillhouse.recipes.section import Count, Fraction, NotNegative, Section, Seed
 
 LENGTH, CLASS = "length", "class"
 """Slices that are no column of the rows: by the prompt's length, and by what is right."""
@@ -74,7 +74,7 @@ class Evaluate(Section):
             that answers share with what was learned; for `songs` claims that nothing supports,
             categories of errors, and improvement on the rules.
         probes: a YAML file of declared probes, as for an audit: which classes and traditions the
-            answers name. Each example is a prompt of its own.
+            answers name. `texts` and `prompts` come with Stillhouse.
         slices: what the holdout is cut by, so that each part is told by itself: columns of the
             rows, `length` of the prompt, `class` of the reference.
     """
@@ -128,19 +128,56 @@ class Gguf(Section):
             1e-5 for f32, 0.001 for 16 bits, 0.005 for q8_0 and 0.05 for q4_k_m where it is not
             said.
         examples: of the holdout on which files and student are compared.
-        max_new_tokens: of the greedy answers that are compared.
+        max_new_tokens: of the greedy answers that are compared; with `label.answer_schema` they are
+            as long as the evaluation's.
+        max_schema_loss: share of these answers, at most, that keep `label.answer_schema` when the
+            student gives them and no longer when the file does.
+        importance: weigh the columns of each matrix by how much goes through them on prompts and
+            answers that the student learned from, where `q4_k_m` is rounded; the weights lie
+            beside the files as llama.cpp's tools read them.
+        llama_cpp_dir: a folder of llama.cpp with its `convert_hf_to_gguf.py`, whose converter
+            writes the architectures that are not written here; it is run as a program of its own.
     """
 
     weights: tuple[GgufWeights, ...] = Field(default=("f16", "q8_0"), min_length=1)
     max_kl: dict[GgufWeights, NotNegative] = Field(default_factory=dict)
     examples: Count = 8
     max_new_tokens: Count = 32
+    max_schema_loss: Fraction = 0.0
+    importance: bool = False
+    llama_cpp_dir: str | None = None
 
     @model_validator(mode="after")
     def _weights_are_written_once(self) -> Self:
         if len(set(self.weights)) != len(self.weights):
             raise ValueError("weights: one is there twice")
         return self
+
+    @model_validator(mode="after")
+    def _importance_is_used(self) -> Self:
+        if self.importance and "q4_k_m" not in self.weights:
+            raise ValueError(
+                "importance: only q4_k_m is rounded by it, which weights does not name"
+            )
+        return self
+
+
+class Int8(Section):
+    """The student with its linear layers in 8 bits, as safetensors; see `export.formats`.
+
+    Attributes:
+        max_kl: the mean KL to the student that is accepted, in nats a token.
+        examples: of the holdout on which the two are compared.
+        max_new_tokens: of the greedy answers that are compared; with `label.answer_schema` they are
+            as long as the evaluation's.
+        max_schema_loss: share of these answers, at most, that keep `label.answer_schema` when the
+            student gives them and no longer in 8 bits.
+    """
+
+    max_kl: NotNegative = 0.005
+    examples: Count = 8
+    max_new_tokens: Count = 32
+    max_schema_loss: Fraction = 0.0
 
 
 class Modelfile(Section):
@@ -150,6 +187,8 @@ class Modelfile(Section):
         name: the model's name there.
         base: for `gguf_adapter`, the model that it is put on: a name in Ollama, or a path beside
             the file; the whole student of `gguf` when absent.
+        base_digest: of that model, as Ollama's `/api/tags` shows it; a tag can come
+            to mean another model, and `stillhouse export --to ollama` refuses another.
         weights: of the file that is taken; the first of `export.gguf.weights` when absent.
         system: what every conversation opens with unless it says something else.
         num_ctx: tokens of a conversation, its answer included; the model's own context when
@@ -162,6 +201,7 @@ class Modelfile(Section):
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9._-]{1,64})?(:[a-z0-9._-]{1,64})?$"
     )
     base: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
+    base_digest: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$")
     weights: GgufWeights | None = None
     system: str | None = None
     num_ctx: Count | None = None
@@ -178,8 +218,10 @@ class Export(Section):
 
     Attributes:
         formats: `merged` is a whole model, `adapter` the LoRA weights alone; `gguf` and
-            `gguf_adapter` are the same for llama.cpp, and `modelfile` tells Ollama of them.
+            `gguf_adapter` are the same for llama.cpp, and `modelfile` tells Ollama of them; `int8`
+            is a whole model in transformers' layout with its linear layers in 8 bits.
         gguf: which files the form of that name holds; needs the extra `gguf`.
+        int8: how near the form of that name must be; needs the extra `int8`.
         modelfile: what the form of that name holds.
         evaluate: measure what ships as it will be loaded, each GGUF file by llama.cpp, and ask the
             gate about it again; the time of one more evaluation each.
@@ -189,6 +231,7 @@ class Export(Section):
         Literal["merged", "adapter", "gguf", "gguf_adapter", "modelfile", "int8"], ...
     ] = ("merged",)
     gguf: Gguf | None = None
+    int8: Int8 | None = None
     modelfile: Modelfile | None = None
     evaluate: bool = True
 
@@ -199,16 +242,30 @@ class Export(Section):
         return (self.gguf or Gguf()) if is_asked else None
 
     @property
-    def evaluated(self) -> dict[str, GgufWeights | None]:
-        """The forms that are measured as they ship: their names, and of a GGUF file its weights."""
+    def int8_form(self) -> Int8 | None:
+        """How near `int8` must be; None where it is not asked for."""
+        return (self.int8 or Int8()) if "int8" in self.formats else None
+
+    @property
+    def evaluated(self) -> dict[str, dict[str, str]]:
+        """The forms that are measured as they ship, by name.
+
+        Each with what its instances are told: `form` of a folder besides the student's own,
+        `gguf` of a file for llama.cpp.
+        """
         if not self.evaluate:
             return {}
-        in_memory = any(name in self.formats for name in ("merged", "adapter"))
-        found: dict[str, GgufWeights | None] = {"exported": None} if in_memory else {}
+        told: list[tuple[str, dict[str, str]]] = []
+        if any(name in self.formats for name in ("merged", "adapter")):
+            told.append(("", {}))
+        if self.int8_form:
+            told.append(("int8", {"form": "int8"}))
         files = self.gguf_files if "gguf" in self.formats else None
-        for weights in files.weights if files else ():
-            found[f"exported-{weights}" if found else "exported"] = weights
-        return found
+        told += [(weights, {"gguf": weights}) for weights in (files.weights if files else ())]
+        return {
+            f"exported-{name}" if number else "exported": form
+            for number, (name, form) in enumerate(told)
+        }
 
     @model_validator(mode="after")
     def _forms_are_written_once(self) -> Self:
@@ -227,8 +284,12 @@ class Export(Section):
         files = self.gguf_files
         if self.gguf and files is None:
             raise ValueError("the section export.gguf is of the formats gguf and gguf_adapter")
+        if self.int8 and "int8" not in self.formats:
+            raise ValueError("the section export.int8 is of the format int8")
         if self.modelfile is None:
             return self
+        if self.modelfile.base_digest and not self.modelfile.base:
+            raise ValueError("modelfile.base_digest is of modelfile.base: name the model too")
         wanted = "gguf_adapter" if self.modelfile.base else "gguf"
         if wanted not in self.formats:
             raise ValueError(f"a modelfile {'with' if self.modelfile.base else 'without'} a base "

@@ -18,7 +18,7 @@ _FIXED: dict[Scale, str] = {
         acceptance_rate adaptive_ece agreement answer_token_accuracy auroc_confidence
         batch_equality brier christian_accuracy christian_sensitivity christian_specificity
         class_agreement classes_entropy classes_min_share classes_named classes_top_share
-        context_fidelity_missing
+        context_fidelity_missing context_spread
         distinct_1 distinct_2 ece ece_to_votes exact_match
         field_accuracy hallucination_rate improved_share judge_consistency judge_first_share
         judge_missing majority_accuracy memorised_rate near_copy_rate paraphrase_consistency
@@ -33,8 +33,8 @@ _FIXED: dict[Scale, str] = {
     (1.0, math.inf): "perplexity",
     (0.0, math.log(2.0)): "class_jsd_to_teacher jsd_to_teacher jsd_to_votes",
     _AMOUNT: """
-        class_kl_to_teacher classes_covered cross_entropy entropy kl_to_teacher kl_to_votes
-        latency_mean_s
+        bits_per_byte class_kl_to_teacher classes_covered cross_entropy entropy kl_to_teacher
+        kl_to_votes latency_mean_s
         latency_p50_s latency_p95_s load_s num_parameters peak_memory_bytes size_bytes
         throughput_per_minute traditions_covered
     """,

@@ -49,7 +49,7 @@ class Scratch(Section):
     Attributes:
         model_type: as in a Hugging Face `config.json`, such as `qwen3`.
         config: that config's keys; what is absent is the model type's default.
-        tokenizer: learned from the rows; for a scratch teacher.
+        tokenizer: learned from the rows; a scratch student without one reads with its teacher's.
         seed: of the random weights.
     """
 
@@ -77,9 +77,11 @@ class ModelSource(Section):
         template: `chat` takes the tokenizer's own; or three texts.
         thinking: `off` sets the switch of a chat template that can think, in training, labelling,
             evaluation and what is exported; a model that always thinks is refused. `template`
-            says nothing. The teacher's holds for both; a model behind an API has `api.thinking`.
-        accept_terms: the licence or service whose terms, of training on its answers, you have read
-            and may use it under; asked for where they forbid some uses.
+            says nothing. Template and switch of a teacher hold for a student that reads with its
+            tokenizer, unless the student has its own; a model behind an API has `api.thinking`.
+        accept_terms: the licence or service whose terms you have read and may use it under: of a
+            teacher, of training on its answers; of a student, of handing on weights that are made
+            from its own. Asked for where they forbid some uses.
         trust_remote_code: run the Python code that comes with the model; read it first.
         quantization: of the linear layers while they are frozen: 8 bits (Dettmers et al. 2022,
             arXiv:2208.07339), or 4 bits with doubly quantised scales (Dettmers et al. 2023,

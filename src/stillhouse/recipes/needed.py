@@ -71,7 +71,11 @@ _NEEDS = (
         lambda r: "memorised" in r.evaluate.measures,
         "evaluate.measures: [memorised]",
     ),
-    _Need(OF_TAGS, lambda r: r.evaluate.probes is not None, "evaluate.probes: FILE.yaml"),
+    _Need(
+        (*OF_TAGS, "context_spread"),
+        lambda r: r.evaluate.probes is not None,
+        "evaluate.probes: FILE.yaml",
+    ),
     _Need(_SONGS, lambda r: "songs" in r.evaluate.measures, "evaluate.measures: [songs]"),
 )
 _WITHOUT_A_DECLARATION = (
@@ -79,8 +83,7 @@ _WITHOUT_A_DECLARATION = (
 )  # fmt: skip
 
 
-_OF_MEMORY = ("latency_", "throughput_", "load_s", "peak_memory_", "win_rate", "judge_",
-              "context_fidelity", "harness.", *OF_CLASSES)  # fmt: skip
+_OF_MEMORY = ("win_rate", "judge_", "context_fidelity", "harness.", *OF_CLASSES)
 
 
 def is_of_memory(metric: str) -> bool:

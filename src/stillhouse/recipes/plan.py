@@ -19,16 +19,16 @@ from stillhouse.recipes.schema import Recipe
 STAGE_VERSIONS = {
     "collect": 2,
     "step": 3,
-    "prepare": 6,
+    "prepare": 7,
     "finetune": 4,
     "label": 8,
     "train": 7,
-    "evaluate": 7,
+    "evaluate": 8,
     "speed": 1,
     "judge": 1,
     "harness": 1,
     "gate": 4,
-    "export": 3,
+    "export": 5,
     "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""
@@ -42,6 +42,9 @@ EXPORTED = "exported"
 
 LEARNED = "learned"
 """An evaluation's input: the labels that the student learned from."""
+
+START = "start"
+"""An evaluation's input: the fine-tuned teacher whose layers the untaught student is."""
 
 _HASH_LENGTH = 16
 
@@ -148,8 +151,10 @@ class _Builder:
         if self._recipe.train.mode == "live":
             taught |= teacher
         students = {"student": add("train", configs.student(), taught, variant="student")}
-        if self._recipe.train.twin:
-            students["twin"] = add("train", configs.twin(), start, variant="twin")
+        twin = self._recipe.train.twin
+        if twin:
+            learned = {"targets": labelled} if twin.text == "labelled" else {}
+            students["twin"] = add("train", configs.twin(), start | learned, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)
         self._release(examples, students["student"], evaluated)
         return self._plan
@@ -187,6 +192,8 @@ class _Builder:
             evaluated |= self._apart(name, "student", inputs)
         for baseline in self._recipe.evaluate.baselines:
             inputs = examples | {"teacher": evaluated["teacher"]} | self._learned
+            if baseline.model and self._recipe.student.layers_of_teacher and teacher:
+                inputs |= {START: teacher["teacher"]}
             config = self._configs.evaluate_baseline(baseline)
             evaluated[baseline.name] = self._plan.add(
                 "evaluate", config, inputs, variant=baseline.name
@@ -210,15 +217,17 @@ class _Builder:
         key = self._plan.add("judge", self._configs.judge(judge), inputs, variant=name)
         return {f"{JUDGED_OF}{name}": key}
 
-    def _apart(self, name: str, of: str, inputs: dict[str, str]) -> dict[str, str]:
+    def _apart(
+        self, name: str, of: str, inputs: dict[str, str], form: dict[str, str] | None = None
+    ) -> dict[str, str]:
         """What is measured of a candidate beside its evaluation, as a gate knows it."""
-        settings, add = self._recipe.evaluate, self._plan.add
+        settings, add, form = self._recipe.evaluate, self._plan.add, form or {}
         found = {}
         if settings.latency:
-            key = add("speed", self._configs.speed(of), inputs, variant=name)
+            key = add("speed", self._configs.speed(of) | form, inputs, variant=name)
             found[f"{SPEED_OF}{name}"] = key
-        if settings.harness:
-            key = add("harness", self._configs.harness(of), inputs, variant=name)
+        if settings.harness and "gguf" not in form:
+            key = add("harness", self._configs.harness(of) | form, inputs, variant=name)
             found[f"{HARNESS_OF}{name}"] = key
         return found
 
@@ -242,34 +251,34 @@ class _Builder:
         inputs = examples | {"model": student} | gate | numbers
         exported = self._plan.add("export", configs.export(), inputs)
         further: dict[str, str] = {}
-        for name, weights in recipe.export.evaluated.items():
+        for name, form in recipe.export.evaluated.items():
             inputs = examples | {"model": exported}
-            measured, verdict = self._evaluate_shipped(name, weights, inputs, evaluated)
+            measured, verdict = self._evaluate_shipped(name, form, inputs, evaluated)
             if name == EXPORTED:
                 numbers, gate = {"numbers": measured}, verdict
             else:
-                # Nothing of it is registered, but a refused file must not be either.
+                # Nothing of it is registered, but a refused form must not be either.
                 further |= {f"{key} of {name}": one for key, one in verdict.items()}
         inputs = {"bundle": exported} | numbers | gate | further
         self._plan.add("register", configs.register(), inputs)
 
     def _evaluate_shipped(
-        self, name: str, weights: str | None, inputs: dict[str, str], evaluated: dict[str, str]
+        self, name: str, form: dict[str, str], inputs: dict[str, str], evaluated: dict[str, str]
     ) -> tuple[str, dict[str, str]]:
         """The evaluation of a form that ships, and its gate where the recipe has one.
 
         What ships is asked again: it has come through a file and a loader.
         """
         recipe = self._recipe
-        config = self._configs.evaluate_student(name) | ({"gguf": weights} if weights else {})
+        config = self._configs.evaluate_student(name) | form
         against = {"teacher": evaluated["teacher"]} | self._learned
         measured = self._plan.add("evaluate", config, inputs | against, variant=name)
-        apart = {} if weights else self._apart(name, "student", inputs)
+        apart = self._apart(name, "student", inputs, form)
         if not recipe.gate:
             return measured, {}
         known = evaluated | apart | {name: measured}
         asked = recipe.gate
-        if weights:
+        if "gguf" in form:
             rules = tuple(one for one in asked.rules if not is_of_memory(one.metric))
             asked = asked.model_copy(update={"rules": rules})
         else:

@@ -1,4 +1,4 @@
-"""The steps that have engines write prompts, and translate them: `write_prompts`, `translate`."""
+"""The steps of prompts: `write_prompts`, `transform_by_rule` and `translate`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stillhouse.recipes.row_step import AskingStep, FieldName
-from stillhouse.recipes.section import Count, Fraction
+from stillhouse.recipes.row_step import AskingStep, FieldName, Step
+from stillhouse.recipes.section import Count, Fraction, Seed
 from stillhouse.recipes.step_engine import StepEngine
 
 _TOKENS = 150
@@ -45,6 +45,7 @@ class WritePrompts(AskingStep):
         alike: shared word pairs over all word pairs of two prompts from which one repeats the
             other.
         engine: who writes.
+        deferred_at_most: 0. No more are asked than prompts are wanted, so that none may wait.
     """
 
     name: Literal["write_prompts"] = "write_prompts"
@@ -54,6 +55,7 @@ class WritePrompts(AskingStep):
     each: Count = 1000
     alike: Annotated[Fraction, Field(gt=0.0)] = 0.8
     engine: PromptEngine
+    deferred_at_most: Annotated[Fraction, Field(le=0.0)] = 0.0
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -69,6 +71,41 @@ class WritePrompts(AskingStep):
     def asked(self) -> Mapping[str, StepEngine]:
         """Who writes."""
         return {"engine": self.engine}
+
+
+class TransformByRule(Step):
+    """Write a transformation of each prompt by rule.
+
+    It is the prompt's own words, and three sentences of what it was paired with. The step stands
+    behind `pair_with: {set: ...}`, and needs no model. Style references are left out. A teacher may
+    learn the form of its answers from these, and a student has something to be measured on before
+    anybody has written better.
+
+    Attributes:
+        prompt: the field with the prompt.
+        context: what `pair_with` calls the context.
+        as: the new field.
+        lapses: share of the prompts with a style reference that keep it, so that a linter has
+            something to find.
+        seed: another seed takes other sentences.
+    """
+
+    name: Literal["transform_by_rule"] = "transform_by_rule"
+    prompt: FieldName = "prompt"
+    context: FieldName = "context"
+    as_: FieldName = Field(default="transformation", alias="as")
+    lapses: Fraction = 0.0
+    seed: Seed = 0
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields that it has nothing to do without."""
+        return (self.prompt, f"{self.context}_id")
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Fields that it may add to a row."""
+        return (self.as_,)
 
 
 class Translate(AskingStep):

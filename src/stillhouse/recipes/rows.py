@@ -23,7 +23,8 @@ class SampleRows(Section):
     """Rows that a task of Stillhouse generates itself, seeded.
 
     Attributes:
-        task: whose rows; `tickets`, `neurons` and `prompt_seeds` are there.
+        task: whose rows; `accounting`, `neurons`, `prompt_seeds`, `prompts`, `songs` and `tickets`
+            are there.
         rows: how many.
         seed: another seed gives other rows.
         noise: probability that a value of an annotation is drawn anew.
@@ -96,7 +97,7 @@ class Collect(Section):
         log: the rows are an application's own log: which of them are kept.
         rights: what the rows may be used for, and whom they are about. `rights` and `log` name
             fields as they are read, before `columns`. A collection's songs are asked for their
-            `licence` where nothing is said here.
+            `licence`, and known by their `lyrics_source`, where `rights` does not say otherwise.
     """
 
     source: Source
@@ -116,9 +117,14 @@ class Collect(Section):
 
     @model_validator(mode="after")
     def _songs_are_asked_for_their_licence(self) -> Self:
-        if self.source.collection and "rights" not in self.model_fields_set:
+        if self.source.collection:
+            told = {}
+            if not self.rights.asks_licence:
+                told["licence_field"] = "licence"
+            if not self.rights.source_field:
+                told["source_field"] = "lyrics_source"
             # Sections are frozen for all but their own validators.
-            self.__dict__["rights"] = Rights(licence_field="licence", source_field="lyrics_source")
+            self.__dict__["rights"] = self.rights.model_copy(update=told)
         return self
 
     @model_validator(mode="after")
@@ -254,8 +260,9 @@ class Prepare(Section):
         drop: which rows end here.
         steps: named steps with their settings, in the order in which they are done, see below.
         csv: file name to what it copies, for people, into the folder `csv` of the run: the rows
-            after a step, by its name; `discarded`, the rows that ended with step and reason; or of
-            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`.
+            after a step, by its name; `discarded`, the rows that ended with step and reason; of
+            the step report_duplicates `exact_duplicates`, `same_question`, `same_answer`; or
+            `answers`, what each candidate said of the measured rows, with its scores.
         split: what each example is for.
         max_tokens: prompt and answer together; a longer prompt is cut, an answer never.
         cut_field: the field of `user` that loses its end where a prompt is too long, such as
@@ -352,7 +359,7 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _copies_are_of_something(self) -> Self:
-        known = ["discarded", *(variant for variant, _, _ in self.variants)]
+        known = ["discarded", "answers", *(variant for variant, _, _ in self.variants)]
         known += ["augment"] if self.augment else []
         known += DUPLICATES if "report_duplicates" in known else ()
         for file, of in self.csv.items():

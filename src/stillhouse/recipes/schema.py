@@ -58,20 +58,6 @@ class Recipe(Section):
     monitor: dict[str, Any] | None = None
 
     @property
-    def reader(self) -> Literal["teacher", "student"]:
-        """Whose tokenizer and template conversations are written with.
-
-        The teacher's, because its targets are for its tokens; the student's where the teacher
-        stands behind an API and gives text alone.
-        """
-        return "student" if self.teacher.api else "teacher"
-
-    @property
-    def reading_model(self) -> ModelSource:
-        """The model of that name."""
-        return self.student if self.teacher.api else self.teacher
-
-    @property
     def endpoints(self) -> dict[str, ApiEndpoint]:
         """Every model behind an API that is asked, by its dotted key."""
         teacher = {"teacher.api": self.teacher.api} if self.teacher.api else {}

@@ -341,15 +341,26 @@ OPTION_TERMS = {
 }
 """Which loss terms read each setting."""
 
+_LABELLED = ("labelled",)
+
 
 class Twin(Section):
     """The same student trained with cross-entropy alone: what distillation has to beat.
 
     Attributes:
-        parts: whose own answers it learns.
+        text: the answers that it learns: `gold` the rows' own; `labelled` those that the student
+            learns, so that the two differ by the teacher's probabilities alone.
+        parts: whose own answers it learns; with `labelled` text it learns `train.parts`.
     """
 
-    parts: tuple[str, ...] = Field(default=("labelled",), min_length=1)
+    text: Literal["gold", "labelled"] = "gold"
+    parts: tuple[str, ...] = Field(default=_LABELLED, min_length=1)
+
+    @model_validator(mode="after")
+    def _parts_are_read(self) -> Self:
+        if self.text == "labelled" and self.parts != _LABELLED:
+            raise ValueError("text labelled learns train.parts, as the student does: remove parts")
+        return self
 
 
 class Train(Training):
@@ -375,3 +386,10 @@ class Train(Training):
     kd_temperature: Positive = 1.0
     t2_scaling: bool = True
     twin: Twin | None = None
+
+    @property
+    def twin_parts(self) -> tuple[str, ...]:
+        """Whose examples the twin learns; none without one."""
+        if self.twin is None:
+            return ()
+        return self.parts if self.twin.text == "labelled" else self.twin.parts

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +119,44 @@ class Registry:
             raise ArtifactError(f"no version {version_id} of {name!r} in {self.root}") from None
         except ValidationError as error:
             raise ArtifactError(f"{path}: torn ({error.errors()[0]['msg']})") from None
+
+    def newest(self, name: str) -> Version:
+        """The version of that name that was registered last.
+
+        Args:
+            name: of the student.
+
+        Returns:
+            Its record.
+
+        Raises:
+            ArtifactError: there is none of that name.
+        """
+        found = list((self.root / name / "versions").glob("v-*.json"))
+        if not found:
+            raise ArtifactError(f"no version of {name!r} in {self.root}", "register one first")
+        return self.read(name, max(found, key=lambda path: path.stat().st_mtime_ns).stem)
+
+    @contextmanager
+    def laid_out(self, version: Version) -> Iterator[Path]:
+        """A folder with the files of a version, while the block runs.
+
+        Args:
+            version: a record of this registry.
+
+        Yields:
+            The bundle as it was published; its files are those of the registry, not to be written.
+
+        Raises:
+            ArtifactError: a file is missing or has other bytes.
+        """
+        self.verify(version)
+        with tempfile.TemporaryDirectory(prefix=".", dir=self.root) as folder:
+            for file in version.files:
+                path = Path(folder) / file.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.link(self.blob(file.sha256), path)
+            yield Path(folder)
 
     def verify(self, version: Version) -> None:
         """Compare every kept file with its digest.

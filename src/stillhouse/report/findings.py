@@ -248,7 +248,10 @@ class SizeRow(Content):
         parameters: all of them.
         bytes_by_dtype: what the weights take in each dtype.
         disk_bytes: of its files.
+        dtype: in which it was measured.
+        latency_n: requests that were timed alone.
         latency_mean_s: seconds of one request alone.
+        latency_p50_s: median of that.
         latency_p95_s: 95th percentile of that.
         per_minute: answers a minute, side by side.
         source: what the numbers were read from.
@@ -258,7 +261,10 @@ class SizeRow(Content):
     parameters: int | None = None
     bytes_by_dtype: dict[Text, int] = Field(default_factory=dict)
     disk_bytes: int | None = None
+    dtype: Text = ""
+    latency_n: int = 0
     latency_mean_s: Number | None = None
+    latency_p50_s: Number | None = None
     latency_p95_s: Number | None = None
     per_minute: Number | None = None
     source: Text = ""
@@ -280,18 +286,34 @@ class Ratio(Content):
     is_pair: bool = False
 
 
+class ClaimRow(Content):
+    """What is claimed of a pair of models, beside what this run measured.
+
+    Attributes:
+        claim: as it is made.
+        measured: of this run, in words; empty where it was not measured.
+        note: how the two belong together.
+    """
+
+    claim: Text
+    measured: Text = ""
+    note: Text = ""
+
+
 class CompressionView(Content):
     """What is smaller and faster, and how much of the quality is left.
 
     Attributes:
         rows: one a candidate.
         ratios: of teacher and student, where both are known.
+        claims: made of this pair of models elsewhere.
         kept_metric: title of the metric that says what is kept.
         kept: the student's value over the teacher's; None where it cannot be said.
     """
 
     rows: tuple[SizeRow, ...]
     ratios: tuple[Ratio, ...] = ()
+    claims: tuple[ClaimRow, ...] = ()
     kept_metric: Text = ""
     kept: Number | None = None
 

@@ -281,18 +281,22 @@ def _compression(content: RunReport) -> Iterator[str]:
             MISSING if row.parameters is None else count_text(row.parameters),
             *(size_text(row.bytes_by_dtype.get(name)) for name in dtypes),
             size_text(row.disk_bytes),
+            latency_text(row.latency_p50_s),
             latency_text(row.latency_mean_s),
             latency_text(row.latency_p95_s),
             number_text(row.per_minute),
         )
         for row in view.rows
     ]
-    behind = ("on disk", "latency, mean", "95th percentile", "answers a minute")
+    behind = ("on disk", "latency, median", "mean", "95th percentile", "answers a minute")
     sizes = (f"in {markdown_text(name)}" for name in dtypes)
     yield markdown_table(("candidate", "parameters", *sizes, *behind), rows)
     if view.ratios:
         told = [(one.name, number_text(one.value), one.words) for one in view.ratios]
         yield markdown_table(("teacher over student", "ratio", "in words"), told)
+    if view.claims:
+        said = [(one.claim, one.measured or MISSING, one.note) for one in view.claims]
+        yield markdown_table(("claimed", "measured", "note"), said)
 
 
 def _rows(content: RunReport) -> Iterator[str]:

@@ -225,6 +225,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
             *notes_of(resolved.recipe, resolved.loaded.base_folder),
             *_of_optimizers(resolved.recipe, seen),
             *_of_leaks(seen),
+            *_of_readers(resolved.difference),
         ),
         waiting=waiting(resolved.recipe.model_dump(include={"serve", "monitor"})),
         terms=_terms(resolved),
@@ -249,6 +250,14 @@ def _of_leaks(seen: Preview) -> Iterator[str]:
         yield (
             f"{near:,} of the measured rows have a near copy that is learned; "
             "prepare.split.near_duplicates: 0.8 keeps such rows in one part"
+        )
+
+
+def _of_readers(difference: str) -> Iterator[str]:
+    if difference:
+        yield (
+            f"teacher and student read by words of their own ({difference}): the student learns "
+            "text and named answers, and numbers per token do not compare between them"
         )
 
 

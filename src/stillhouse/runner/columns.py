@@ -15,6 +15,7 @@ from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.measuring import CLASS, LENGTH
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
+from stillhouse.stages.probing import CONTEXTS
 
 _Named = tuple[Callable[[], str], str]
 """Where a column is named, to be found only where it must be told, and the column."""
@@ -82,3 +83,5 @@ def _of_probes(file: ProbeFile | None) -> Iterator[_Named]:
     for number, probe in enumerate(file.probes.probes):
         for column in probe.only:
             yield partial(file.place_of, number, "only"), column
+        if probe.kind == CONTEXTS and probe.prompt:
+            yield partial(file.place_of, number, "prompt"), probe.prompt

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse.core.errors import ArtifactError, InputError, UsageError
-from stillhouse.evals.compare import compare_candidates
+from stillhouse.evals.compare import compare_candidates, shares_unit
 from stillhouse.evals.metrics import in_reading_order, metrics_of
 from stillhouse.evals.scores import Scores
 from stillhouse.evals.significance import holm
@@ -123,6 +123,7 @@ def _differences(runs: dict[str, RunFacts], candidate: str) -> dict[tuple[str, s
         compare_candidates(metric, scores, (other, base), runs[base].resampling)
         for other in others
         for metric in in_reading_order(known[base] & known[other])
+        if shares_unit(metric, scores[base], scores[other])
     ]
     told = [one for one in found if math.isfinite(one.effect.value)]
     return {

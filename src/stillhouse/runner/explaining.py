@@ -11,7 +11,14 @@ from typing import Any
 from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.rows import Example, Keep, Outcome, Row
 from stillhouse.data.augment import CHECK_VERSIONS
-from stillhouse.data.history import Account, History, StepAccount, stored_outcomes, trace_row
+from stillhouse.data.history import (
+    Account,
+    History,
+    StepAccount,
+    ended_account,
+    stored_outcomes,
+    trace_row,
+)
 from stillhouse.data.prepare import build_steps
 from stillhouse.data.row_columns import iterate_column
 from stillhouse.data.shards import read_rows_of
@@ -163,12 +170,16 @@ def _rows_of(facts: RunFacts) -> list[Row]:
 
 
 def _has_row(facts: RunFacts, row_id: str) -> bool:
-    return any(row.row_id == row_id for row in _rows_of(facts))
+    return any(row.row_id == row_id for row in _rows_of(facts)) or any(
+        one.row.row_id == row_id for _, one in facts.ended_when_collected()
+    )
 
 
 def _find(facts: RunFacts, row_id: str) -> History | None:
     rows = _rows_of(facts)
+    held_back = {one.row.row_id: (step, one) for step, one in facts.ended_when_collected()}
     known = dict.fromkeys([row.row_id for row in rows] + [e.example_id for e in facts.examples])
+    known |= dict.fromkeys(held_back)
     for item, _ in facts.of_stage("step"):
         # A row that one step made and a later one ended stands nowhere else.
         known |= dict.fromkeys(iterate_column(facts.store.path(item.artifact_id), "row_id"))
@@ -181,6 +192,9 @@ def _find(facts: RunFacts, row_id: str) -> History | None:
                 f"write more of it: {', '.join(near[:5])}",
             )
         chosen = near[0] if near else row_id
+    if chosen in held_back:
+        step, one = held_back[chosen]
+        return History(one.row, (ended_account(step, one),), ())
     if not rows:
         return None
     return trace_row(rows, _steps(facts), chosen)

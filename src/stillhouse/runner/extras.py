@@ -50,6 +50,8 @@ def _needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     for name in ("teacher", "student"):
         if getattr(recipe, name).quantization != "none":
             yield f"{name}.quantization", "bitsandbytes", 'pip install "stillhouse[qlora]"'
+    if recipe.export.int8_form:
+        yield "export.formats", "torchao", 'pip install "stillhouse[int8]", or take int8 out of it'
     package = _OF_ATTENTION.get(recipe.compute.attention)
     if package:
         yield "compute.attention", package, "auto takes what there is"

@@ -12,12 +12,11 @@ from stillhouse.report.findings import (
     CandidateCost,
     CompressionView,
     CostView,
-    Ratio,
     SizeRow,
     SpendingRow,
 )
-from stillhouse.report.numbers import number_text
 from stillhouse.report.scorecard import rising
+from stillhouse.runner.page_ratios import claims_of, ratios_of
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts, variant_of
 from stillhouse.store.artifacts import Manifest
 from stillhouse.store.spending import StageSpending
@@ -136,7 +135,8 @@ def compression_view(facts: RunFacts, metrics: Sequence[MetricRow]) -> Compressi
     kept = kept_quality(metrics)
     return CompressionView(
         rows=tuple(rows),
-        ratios=tuple(_ratios(teacher, student)) if teacher and student else (),
+        ratios=tuple(ratios_of(teacher, student)) if teacher and student else (),
+        claims=tuple(claims_of(teacher, student)) if teacher and student else (),
         kept_metric=kept[0] if kept else "",
         kept=kept[1] if kept else None,
     )
@@ -189,39 +189,11 @@ def _size_row(facts: RunFacts, name: str, size: SizeSummary | None, source: str)
         parameters=size.parameters if size else None,
         bytes_by_dtype=size.bytes_by_dtype if size else {},
         disk_bytes=size.disk_bytes if size else None,
+        dtype=size.dtype if size else "",
+        latency_n=speed.latency_n if speed else 0,
         latency_mean_s=speed.latency_mean_s if speed else None,
+        latency_p50_s=speed.latency_p50_s if speed else None,
         latency_p95_s=speed.latency_p95_s if speed else None,
         per_minute=speed.per_minute if speed else None,
         source=source,
     )
-
-
-def _ratios(teacher: SizeRow, student: SizeRow) -> Iterator[Ratio]:
-    yield from _ratio("parameters", teacher.parameters, student.parameters, _SIZE)
-    for dtype, size in teacher.bytes_by_dtype.items():
-        for own, own_size in student.bytes_by_dtype.items():
-            for ratio in _ratio(f"{dtype} to {own}", size, own_size, _SIZE):
-                yield ratio.model_copy(update={"is_pair": True})
-    yield from _ratio("bytes on disk", teacher.disk_bytes, student.disk_bytes, _SIZE)
-    yield from _ratio("latency", teacher.latency_mean_s, student.latency_mean_s, _TIME)
-    yield from _ratio("time an answer, side by side", _pace(teacher), _pace(student), _TIME)
-
-
-def _pace(row: SizeRow) -> float | None:
-    return 60.0 / row.per_minute if row.per_minute else None
-
-
-_SIZE, _TIME = ("smaller", "larger"), ("faster", "slower")
-
-
-def _ratio(
-    name: str, teacher: float | None, student: float | None, words: tuple[str, str]
-) -> Iterator[Ratio]:
-    if not teacher or not student:
-        return
-    value = teacher / student
-    if value == 1:
-        said = "the same"
-    else:
-        said = f"{number_text(max(value, 1 / value))} times {words[value < 1]}"
-    yield Ratio(name=name, value=value, words=said)

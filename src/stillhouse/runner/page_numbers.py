@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from stillhouse.evals.compare import Comparison, compare_candidates
+from stillhouse.evals.compare import Comparison, compare_candidates, shares_unit
 from stillhouse.evals.metrics import in_reading_order, metrics_of
 from stillhouse.evals.significance import holm
 from stillhouse.evals.summary import ENOUGH_FOR_A_SLICE, MetricSummary, SliceSummary
@@ -62,11 +62,23 @@ def candidates(facts: RunFacts) -> tuple[CandidateRow, ...]:
 
 
 def _role(facts: RunFacts, name: str, production: str) -> str:
-    shipped = "the file for llama.cpp, asked there" if name.startswith("exported-") else ""
-    role = _ROLES.get(name) or shipped or _role_of_baseline(facts.baselines.get(name, {}))
+    role = (
+        _shipped(facts, name)
+        or _ROLES.get(name)
+        or _role_of_baseline(facts.baselines.get(name, {}))
+    )
     if name == TEACHER and facts.record.recipe["finetune"]:
         role += ", finetuned on this task first"
     return f"{role}: {production}" if production else role
+
+
+def _shipped(facts: RunFacts, name: str) -> str:
+    """What ships in another form than it was trained in; empty for all others."""
+    manifest = facts.manifests.get(f"evaluate@{name}")
+    told = manifest.config if manifest else {}
+    if "gguf" in told:
+        return f"the file for llama.cpp in {told['gguf']}, asked there"
+    return "the student that ships, its linear layers in 8 bits" if "form" in told else ""
 
 
 def _role_of_baseline(said: dict[str, Any]) -> str:
@@ -74,6 +86,8 @@ def _role_of_baseline(said: dict[str, Any]) -> str:
         return f"another model, behind an API: {said['api']['model']}"
     if said.get("rules"):
         return f"rules without a model: {said['rules']}"
+    if said.get("model"):
+        return "the student before it learned anything"
     return "a service of your own" if said.get("http") else "a model of this run"
 
 
@@ -154,7 +168,8 @@ def _comparisons(facts: RunFacts, names: Sequence[str]) -> Iterator[Comparison]:
             continue
         known = measured & {metric.name for metric in metrics_of(other)}
         for name in names:
-            if name in known and not (who == TEACHER and name in TEACHERS_OWN):
+            given = who == TEACHER and name in TEACHERS_OWN
+            if name in known and not given and shares_unit(name, own, other):
                 yield compare_candidates(name, facts.scores, (STUDENT, who), facts.resampling)
 
 

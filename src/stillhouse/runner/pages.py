@@ -12,6 +12,7 @@ from typing import Any
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.evals.gates import Verdict
+from stillhouse.recipes.plan import EXPORTED
 from stillhouse.report.content import (
     CountTable,
     ExampleRow,
@@ -123,8 +124,9 @@ def _numbers_in_words(metrics: tuple[MetricRow, ...]) -> str:
     rows = {metric.name: metric for metric in metrics}
     said = []
     for name in _HEADLINE:
-        values = dict(rows[name].values) if name in rows else {}
-        values.pop("exported", None)
+        known = dict(rows[name].values) if name in rows else {}
+        # What ships is the student once more, in as many forms as the recipe asks for.
+        values = {who: one for who, one in known.items() if not who.startswith(EXPORTED)}
         if name == "kl_to_teacher":
             values.pop(TEACHER, None)
         if len({one.value for one in values.values()}) > 1:

@@ -12,6 +12,7 @@ from stillhouse.recipes.compute import this_host
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.facts import OutputTerms, facts_for, service_terms
 from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.readers import Reader, known_difference, readers_of
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.guard import NetworkGuard
 from stillhouse.tokens.grammar import compile_schema
@@ -38,8 +39,10 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
     if not recipe.teacher.api:
         _check_weights(recipe, origin)
         _check_schema(recipe, origin)
-    _check_reader(recipe, origin)
-    _check_thinking(recipe, origin)
+    readers = readers_of(recipe, differ=bool(known_difference(recipe)))
+    for reader in filter(None, (readers.student, readers.teacher)):
+        _check_reader(reader, recipe, origin)
+        _check_thinking(reader, recipe, origin)
     refuse_forbidden_terms(recipe.teacher, origin)
     for key, engine in recipe.step_engines.items():
         refuse_forbidden_terms(engine, origin, key)
@@ -50,18 +53,6 @@ def _check_weights(recipe: Recipe, origin: str) -> None:
         raise RecipeError(
             f"{origin} teacher.scratch: a teacher of random weights teaches nothing",
             "add a finetune section, or give a trained teacher with path or hub",
-        )
-    if recipe.student.template not in ("chat", recipe.teacher.template):
-        raise RecipeError(
-            f"{origin} student.template: teacher and student must see the same text",
-            "remove student.template; the teacher's is used for both",
-        )
-    is_made = recipe.student.scratch or recipe.student.layers_of_teacher
-    if recipe.teacher.scratch and not is_made:
-        raise RecipeError(
-            f"{origin} student: a trained student cannot share the tokenizer that a scratch "
-            "teacher learns",
-            "make the student a scratch model too, or give a trained teacher",
         )
 
 
@@ -75,37 +66,33 @@ def _check_schema(recipe: Recipe, origin: str) -> None:
         raise RecipeError(f"{origin} {error.message}", error.hint) from error
 
 
-def _check_reader(recipe: Recipe, origin: str) -> None:
-    model = recipe.reading_model
+def _check_reader(reader: Reader, recipe: Recipe, origin: str) -> None:
+    which = reader.tokenizer_of
+    model: ModelSource = getattr(recipe, which)
     if model.scratch and not model.scratch.tokenizer:
         raise RecipeError(
-            f"{origin} {recipe.reader}.scratch.tokenizer: missing",
-            f"a scratch {recipe.reader} learns its tokenizer: tokenizer: {{vocab_size: 1000}}",
+            f"{origin} {which}.scratch.tokenizer: missing",
+            f"a scratch {which} learns its tokenizer: tokenizer: {{vocab_size: 1000}}",
         )
 
 
-def _check_thinking(recipe: Recipe, origin: str) -> None:
-    student, model = recipe.student, recipe.reading_model
-    if "thinking" in student.model_fields_set and student.thinking != model.thinking:
-        raise RecipeError(
-            f"{origin} student.thinking: {student.thinking}, and teacher.thinking: "
-            f"{model.thinking}; teacher and student must see the same text",
-            "remove student.thinking; the teacher's is used for both",
-        )
+def _check_thinking(reader: Reader, recipe: Recipe, origin: str) -> None:
+    which = reader.written_by
+    model: ModelSource = getattr(recipe, which)
     if model.thinking != "off":
         return
-    key = f"{origin} {recipe.reader}.thinking"
+    key = f"{origin} {which}.thinking"
     if model.template != "chat":
         raise RecipeError(
             f"{key}: off sets a switch of the tokenizer's own template, and the recipe gives "
             "another",
-            f"remove {recipe.reader}.thinking",
+            f"remove {which}.thinking",
         )
     facts = facts_for(model.hub or "")
     if facts and facts.thinking == "always":
         raise RecipeError(
             f"{key}: {model.hub} always thinks, and has no switch that says not to",
-            f"remove {recipe.reader}.thinking, or take a model that can leave it",
+            f"remove {which}.thinking, or take a model that can leave it",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,9 @@ from stillhouse.stages.examples import Wanted, make_examples
 from stillhouse.stages.rows import collect_rows
 from stillhouse.stages.step import settings_of, step_of
 from stillhouse.stages.step_engines import note_engines
-from stillhouse.tokens.encode import encode_conversation
+from stillhouse.tokens.encode import EncodedConversation, encode_conversation
+from stillhouse.tokens.reader import Reader
 from stillhouse.tokens.show import MaskView, explain_mask
-from stillhouse.tokens.template import Template
-from stillhouse.tokens.tokenizer import TextTokenizer
 
 _MOST_ROWS = 20_000
 _MOST_ENCODED = 400
@@ -39,8 +38,7 @@ class Preview:
 
     Attributes:
         examples: of every part; a sample where the source is large.
-        tokenizer: the run's.
-        template: the run's.
+        readers: whom they are written for: the student, and a teacher that reads otherwise.
         scale: examples of the run for each one here.
         num_cut: prompts that were cut to the context.
         dropped: reason to number of rows.
@@ -49,13 +47,21 @@ class Preview:
     """
 
     examples: list[Example]
-    tokenizer: TextTokenizer
-    template: Template
+    readers: tuple[Reader, ...]
     scale: float
     num_cut: int
     dropped: dict[str, int]
     noted: dict[str, int]
     asked: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+
+    @property
+    def reader(self) -> Reader:
+        """By whose tokens is counted."""
+        return self.readers[0]
+
+    def by_teacher(self) -> Preview:
+        """The same examples, counted by the teacher's tokens."""
+        return replace(self, readers=self.readers[-1:])
 
     def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
         """Token counts of some parts, of one domain or all; no answer counts `answer_tokens`."""
@@ -99,9 +105,9 @@ class Preview:
 
     def _lengths(self, example: Example, answer_tokens: float) -> tuple[float, float]:
         if example.answer is None:
-            ids = self.tokenizer.encode(self.template.prompt_text(example.prompt))[0]
-            return len(ids) + answer_tokens, answer_tokens
-        encoded = encode_conversation(example.messages(), self.template, self.tokenizer)
+            text = self.reader.template.prompt_text(example.prompt)
+            return len(self.reader.tokenizer.encode(text)[0]) + answer_tokens, answer_tokens
+        encoded = _encode(example, self.reader)
         return float(len(encoded.ids)), float(encoded.is_trained.sum())
 
 
@@ -110,34 +116,23 @@ def preview(resolved: Resolved) -> Preview:
     recipe = resolved.recipe
     base = resolved.loaded.base_folder
     rows = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS).rows
-    scratch = recipe.reading_model.scratch
-    template = recipe.reading_model.model_dump(mode="json")["template"]
-    reader = resolved.locations.get("tokenizer")
     config = resolved.plan["prepare"].config
-    wanted = Wanted(
-        prepare=recipe.prepare.after_steps,
-        trained_tokenizer=scratch.tokenizer if scratch else None,
-        tokenizer_from=Path(reader) if reader else None,
-        template=template,
-        context=config["context"],
-        room_for_answer=config["room_for_answer"],
-        asked_parts=tuple(config["asked_parts"]),
-        domains=config.get("domains", ()),
-        is_silent=config.get("thinking") == "off",
-    )
+    wanted = Wanted.of_config(config, resolved.locations, recipe.prepare.after_steps)
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
         asked: dict[tuple[str, str], list[Example]] = {}
-        rows, counts = _do_steps(rows, resolved.plan, resolved.locations["base"], asked)
+        rows, counts = _do_steps(rows, resolved.plan, resolved.locations, asked)
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
     scale = max(1.0, total / max(1, num_read)) if num_read == _MOST_ROWS else 1.0
     counts += made.counts
     reasons, noted = _ended(counts), _notes(counts)
-    return Preview(
-        made.examples, made.tokenizer, made.template, scale, made.num_cut, reasons, noted, asked
-    )
+    return Preview(made.examples, made.readers, scale, made.num_cut, reasons, noted, asked)
+
+
+def _encode(example: Example, reader: Reader) -> EncodedConversation:
+    return encode_conversation(example.messages(), reader.template, reader.tokenizer)
 
 
 def _ended(counts: Sequence[StepCount]) -> dict[str, int]:
@@ -173,7 +168,10 @@ def _noted(
 
 
 def _do_steps(
-    rows: list[Row], plan: Plan, base: str, asked: dict[tuple[str, str], list[Example]]
+    rows: list[Row],
+    plan: Plan,
+    where: Mapping[str, str],
+    asked: dict[tuple[str, str], list[Example]],
 ) -> tuple[list[Row], list[StepCount]]:
     """What the named steps make of rows, by rule where they would ask, and the counts of each."""
     counts: list[StepCount] = []
@@ -186,7 +184,7 @@ def _do_steps(
             for engine in engines.values():
                 OutlierJudge(engine)(likely_suspects(settings, rows))
         if not _compares_meanings(instance.config):
-            rows, _, count = run_step(step_of(instance.config, base, engines=engines), rows)
+            rows, _, count = run_step(step_of(instance.config, where, engines=engines), rows)
             require_rows(count)
             counts.append(count)
     return rows, counts
@@ -197,8 +195,8 @@ def _compares_meanings(config: dict[str, Any]) -> bool:
     return config.get("step", {}).get("name") in COMPARING
 
 
-def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, MaskView]:
-    """One example token by token, with what is trained on.
+def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, dict[str, MaskView]]:
+    """One example token by token, with what is trained on, for each who reads it.
 
     Args:
         resolved: the recipe.
@@ -206,7 +204,8 @@ def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, Mask
         number: 0 for the first.
 
     Returns:
-        The example, each of its tokens, and what there is to say about them.
+        The example; and by reader each of its tokens, and what there is to say about them: the
+        student's first, and the teacher's where it reads otherwise.
 
     Raises:
         InputError: there is no such example.
@@ -224,4 +223,8 @@ def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, Mask
             f"there are {len(known)}, counted from 0",
         )
     messages = known[number].messages()
-    return known[number], explain_mask(messages, seen.template, seen.tokenizer)
+    views = {
+        reader.name: explain_mask(messages, reader.template, reader.tokenizer)
+        for reader in seen.readers
+    }
+    return known[number], views

@@ -17,9 +17,9 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
-from stillhouse.recipes.export_bytes import BundleBytes, bundle_bytes
+from stillhouse.recipes.export_bytes import bundle_bytes
 from stillhouse.recipes.measuring_cost import Asked, Measured, with_measurements
-from stillhouse.recipes.memory import ALONE, HEAVY_BYTES, Beside, Held
+from stillhouse.recipes.memory import ALONE, Beside, Held
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.rates import Rates
 from stillhouse.recipes.schema import Recipe
@@ -27,6 +27,7 @@ from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
 from stillhouse.runner.collecting import asking_seconds
 from stillhouse.runner.domain_pricing import domains_cost
+from stillhouse.runner.export_pricing import export_cost
 from stillhouse.runner.meaning_pricing import with_comparisons
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges, with_step_engines
 from stillhouse.runner.preview import Preview
@@ -70,6 +71,8 @@ class Pricer:
         mean, longest = seen.answer_tokens()
         self._answer = min(most, mean or most / 2)
         self._longest_answer = min(most, longest or most)
+        # Whatever a teacher that reads otherwise does is counted by its own tokens.
+        self._taught = Pricer(resolved, seen.by_teacher(), rates) if seen.readers[1:] else self
 
     @property
     def recipe(self) -> Recipe:
@@ -82,7 +85,8 @@ class Pricer:
 
     def price(self, instance: Instance) -> Cost:
         """What it takes to make an instance's artifact."""
-        cost = self._price(instance)
+        of = "teacher" if instance.stage in ("finetune", "label") else instance.config.get("of")
+        cost = (self._taught if of == "teacher" else self)._price(instance)
         return with_judges(cost, self._recipe, self.seen) if instance.stage == "label" else cost
 
     def _price(self, instance: Instance) -> Cost:
@@ -116,7 +120,11 @@ class Pricer:
             return sizes_of(folder.config)
         scratch = getattr(self._recipe, which).scratch
         config = {"model_type": scratch.model_type} | scratch.config
-        return sizes_of(config, self.seen.tokenizer.vocab_size)
+        reader = self.seen.readers[-1 if which == "teacher" else 0]
+        return sizes_of(config, reader.tokenizer.vocab_size)
+
+    def _sizes_of(self, instance: Instance) -> Sizes:
+        return self._teacher if instance.config["of"] == "teacher" else self._student
 
     def _collect(self) -> Cost:
         cost, base = self._rows(4e-5, 0), self._resolved.loaded.base_folder
@@ -228,12 +236,12 @@ class Pricer:
     def _train_on(self, instance: Instance, domain: str) -> Cost:
         training = self._recipe.train
         twin = training.twin if instance.variant == "twin" else None
-        parts = twin.parts if twin else training.parts
+        parts = training.twin_parts if twin else training.parts
         corpus = self.seen.count(parts, self._answer, domain)
         own = self.seen.count(training.parts, self._answer, domain) if twin else corpus
         own = repeated(own, self._recipe.label.samples)
         validation = self.seen.count(("validation",), self._answer, domain)
-        if twin:
+        if twin and twin.text == "gold":
             # As long as the student, whatever it learns from.
             length = training.length.of_steps(training.length.num_steps(own.examples))
             training = training.model_copy(update={"length": length})
@@ -261,7 +269,8 @@ class Pricer:
         named = self._recipe.label.classes or ()
         # One more token ends each answer.
         own = round(corpus.answer_tokens / max(1, corpus.examples))
-        answers = sum(len(self.seen.tokenizer.encode(str(name))[0]) + 1 for name in named)
+        encode = self.seen.reader.tokenizer.encode
+        answers = sum(len(encode(str(name))[0]) + 1 for name in named)
         if self._recipe.label.class_field is not None:
             answers = own * len(named)  # the rest of the answer follows each of them
         more = answers - own
@@ -282,11 +291,9 @@ class Pricer:
         return Beside(teacher=self._teacher, teacher_held=held)
 
     def _evaluate(self, instance: Instance) -> Cost:
-        settings = self._recipe.evaluate
-        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        settings, sizes = self._recipe.evaluate, self._sizes_of(instance)
         corpus = self.seen.count((instance.config["part"],), self._answer)
-        vocab = self._vocab
-        stored = bytes_per_token(top_k=settings.top_k, vocab_size=vocab).high
+        stored = bytes_per_token(top_k=settings.top_k, vocab_size=self._vocab).high
         scoring = scoring_cost(
             sizes,
             corpus,
@@ -341,7 +348,7 @@ class Pricer:
     def _speed(self, instance: Instance) -> Cost:
         latency = self._recipe.evaluate.latency
         assert latency is not None
-        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        sizes = self._sizes_of(instance)
         holdout = self.seen.count(("holdout",), self._answer)
 
         def asked(times: int, batch_size: int) -> Cost:
@@ -357,7 +364,7 @@ class Pricer:
     def _harness(self, instance: Instance) -> Cost:
         settings = self._recipe.evaluate.harness
         assert settings is not None
-        sizes = self._teacher if instance.config["of"] == "teacher" else self._student
+        sizes = self._sizes_of(instance)
         requests = _CHOICES * (settings.limit or _DOCUMENTS) * len(settings.tasks)
         length = _REQUEST_TOKENS * (1 + (settings.num_fewshot or 0))
         corpus = Corpus(requests, requests * length, requests * length, length)
@@ -377,17 +384,16 @@ class Pricer:
         )
 
     def _export(self, _: Instance) -> Cost:
-        weights = self._student.parameters * self._machine.bytes_per_value
-        bundle = self._bundle_bytes()
-        # A file is written by this process and read by llama.cpp's, beside the student in memory.
-        memory = HEAVY_BYTES + 3 * weights + bundle.gguf
-        written = bundle.ships + bundle.passing
-        return Cost(memory_bytes=memory, disk_bytes=written, seconds=0.5 + written / 2e8)
+        holdout = self.seen.count(("holdout",), self._answer)
+        return export_cost(
+            self._recipe.export,
+            self._student,
+            self._machine,
+            holdout,
+            lambda texts: self._generation(self._student, texts, 1),
+        )
 
     def _register(self, _: Instance) -> Cost:
-        ships = self._bundle_bytes().ships
+        export, width = self._recipe.export, self._machine.bytes_per_value
+        ships = bundle_bytes(export, self._student, width).ships
         return Cost(disk_bytes=ships, seconds=0.1 + ships / 4e8)
-
-    def _bundle_bytes(self) -> BundleBytes:
-        parameters, width = self._student.parameters, self._machine.bytes_per_value
-        return bundle_bytes(self._recipe.export, parameters, width)

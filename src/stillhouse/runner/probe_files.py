@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 
 from stillhouse.core.errors import InputError, RecipeError
-from stillhouse.evals.probe_file import Probe, ProbeFile, read_probes
+from stillhouse.evals.probe_file import Probe, ProbeFile, own_probes, read_probes
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.metric_names import OF_TAGS
 from stillhouse.recipes.schema import Recipe
-from stillhouse.stages.probing import ANSWER, COUNTED, FIELD_OF_ANSWER, metrics_of_probes
+from stillhouse.stages.probing import ANSWER, CONTEXTS, COUNTED, FIELD_OF_ANSWER, metrics_of_probes
 
 _KEY = "evaluate.probes"
 
@@ -31,11 +32,15 @@ def find_probes(recipe: Recipe, loaded: Loaded) -> ProbeFile | None:
     """
     if recipe.evaluate.probes is None:
         return None
-    path = loaded.base_folder / recipe.evaluate.probes
+    named = recipe.evaluate.probes
+    path = loaded.base_folder / named
+    if not path.is_file() and not Path(named).suffix and own_probes(named).is_file():
+        path = own_probes(named)
     if not path.is_file():
         raise RecipeError(
             f"{place_of(loaded, _KEY)}: there is no file {path}",
-            "a relative path starts at the recipe's folder",
+            "a relative path starts at the recipe's folder; probes that come with Stillhouse are "
+            "called texts and prompts",
         )
     try:
         file = read_probes(path)
@@ -46,20 +51,14 @@ def find_probes(recipe: Recipe, loaded: Loaded) -> ProbeFile | None:
         for number, probe in enumerate(file.probes.probes)
         for key, problem in _problems(probe, recipe)
     ]
-    problems += _unmeasured(recipe, loaded, file)
+    problems += [*_several(file), *_unmeasured(recipe, loaded, file)]
     if problems:
         raise RecipeError("\n".join(problems))
     return file
 
 
 def _problems(probe: Probe, recipe: Recipe) -> Iterator[tuple[str, str]]:
-    if probe.kind == "contexts":
-        yield (
-            "kind",
-            "contexts compares several answers to one prompt, and an evaluation has one: leave it "
-            "to an audit",
-        )
-    elif probe.kind not in COUNTED and "diversity" not in recipe.evaluate.measures:
+    if probe.kind not in (*COUNTED, CONTEXTS) and "diversity" not in recipe.evaluate.measures:
         yield (
             "kind",
             f"{probe.kind} is measured of a run by evaluate.measures: [diversity]; add it, or "
@@ -69,6 +68,12 @@ def _problems(probe: Probe, recipe: Recipe) -> Iterator[tuple[str, str]]:
     if probe.text not in ANSWER and not (as_json and probe.text.startswith(FIELD_OF_ANSWER)):
         fields = " or answer.FIELD" if as_json else ""
         yield "text", f"{probe.text!r} is nothing of an answer; write answer{fields}"
+
+
+def _several(file: ProbeFile) -> Iterator[str]:
+    of_contexts = [n for n, probe in enumerate(file.probes.probes) if probe.kind == CONTEXTS]
+    for number in of_contexts[1:]:
+        yield f"{file.place_of(number, 'kind')}: a run has one probe of the kind contexts"
 
 
 def _unmeasured(recipe: Recipe, loaded: Loaded, file: ProbeFile) -> Iterator[str]:

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from stillhouse.core.errors import HubUnreachableError, ModelError, NotBuiltError, RecipeError
-from stillhouse.data.decontamination import digest_evaluation
+from stillhouse.core.errors import HubUnreachableError, ModelError, NotBuiltError
+from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.probe import SourceFacts
+from stillhouse.data.readers import find_file
 from stillhouse.data.rights import NOTHING_HELD, Held
 from stillhouse.models.hub import Hub, fetch_model
-from stillhouse.models.source import (
-    ModelFolder,
-    context_tokens,
-    open_folder,
-    require_same_tokenizer,
-)
+from stillhouse.models.source import ModelFolder, open_folder
 from stillhouse.recipes.built import NotBuilt, not_built
 from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
 from stillhouse.recipes.facts import facts_for, nearest_ids, refuse_known_bad
 from stillhouse.recipes.instance_config import Content
-from stillhouse.recipes.load import Loaded, place_of
+from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import PromptTemplate, load_prompt
+from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.assuming import require_rows_file
 from stillhouse.runner.collecting import content_of
@@ -37,14 +34,15 @@ from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_enc
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
+from stillhouse.runner.licensing import refuse_forbidden_weights
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
+from stillhouse.runner.reading import find_readers
 from stillhouse.runner.shipping import check_models
 from stillhouse.runner.stand_ins import StandIns
 from stillhouse.runner.step_engines import find_step_engines
 from stillhouse.stages.rows import probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
-from stillhouse.tokens.files import digest_tokenizer
 
 
 @dataclass(slots=True)
@@ -62,6 +60,7 @@ class Resolved:
         plan: every instance with its hash.
         locations: where contents lie on this machine.
         held: what is held back of the rows beside what the recipe says.
+        difference: in what teacher and student read differently; empty where they read alike.
     """
 
     loaded: Loaded
@@ -74,6 +73,7 @@ class Resolved:
     plan: Plan
     locations: dict[str, str] = field(default_factory=dict)
     held: Held = NOTHING_HELD
+    difference: str = ""
 
     def recipe_text(self) -> str:
         """The recipe's file, with what the call changed as comments on top."""
@@ -118,6 +118,7 @@ def resolve(
     """
     refuse_unbuilt(not_built(recipe), loaded.origin)
     check_pairing(recipe, loaded.origin)
+    refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
     prompt = _own_prompt(recipe, loaded)
@@ -133,21 +134,20 @@ def resolve(
         )
     check_columns(recipe, loaded, probed.facts.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
-    reader = found[recipe.reader].folder
-    if teacher and student:
-        require_same_tokenizer(teacher, student)
-    context = _shorter_context(loaded, recipe, teacher, student)
+    folders = {"teacher": teacher, "student": student}
+    readers = find_readers(recipe, folders, loaded)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
-    check_models(recipe, {"teacher": teacher, "student": student}, loaded)
+    check_models(recipe, folders, loaded)
     collection = recipe.collect.source.collection
     content = Content(
         source=probed.facts.digest,
         teacher=found["teacher"].digest,
         student=found["student"].digest,
-        tokenizer=digest_tokenizer(reader.path) if reader else "",
-        context=context,
+        tokenizer=readers.student.tokenizer,
+        context=readers.student.context,
+        teachers=readers.teacher,
         prompt=prompt,
         harness=harness[1],
         paired=_paired(recipe, base),
@@ -161,10 +161,10 @@ def resolve(
         held=probed.plan,
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations |= _of_rows(recipe, compute) | _of_models(found, recipe, encoders)
+    locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
-    rest = (teacher, student, plan, locations, probed.held)
+    rest = (teacher, student, plan, locations, probed.held, readers.difference)
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
 
 
@@ -195,7 +195,7 @@ def _names_hub(recipe: Recipe) -> bool:
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
     return tuple(
-        tuple((setting.name, setting.value) for setting in read_settings(step, base))
+        tuple(astuple(setting) for setting in read_settings(step, base))
         for step in recipe.prepare.pairings
     )
 
@@ -207,21 +207,23 @@ def _own_prompt(recipe: Recipe, loaded: Loaded) -> PromptTemplate | None:
     return load_prompt(loaded.base_folder / named, f"{loaded.origin} label.prompt")
 
 
-def _of_models(
-    found: dict[str, _Found], recipe: Recipe, encoders: Sequence[FoundEncoder]
-) -> dict[str, str]:
+def _of_models(found: dict[str, _Found], encoders: Sequence[FoundEncoder]) -> dict[str, str]:
     """Where the folders of models lie; an encoder by its content."""
     folders = {name: str(one.folder.path) for name, one in found.items() if one.folder}
-    reader = found[recipe.reader].folder
-    tokenizer = {"tokenizer": str(reader.path)} if reader else {}
-    return folders | tokenizer | {f"encoder {one.content}": str(one.folder) for one in encoders}
+    return folders | {f"encoder {one.content}": str(one.folder) for one in encoders}
 
 
-def _of_rows(recipe: Recipe, compute: ResolvedCompute) -> dict[str, str]:
-    """Where rows lie, and who works on them."""
+def _of_rows(recipe: Recipe, compute: ResolvedCompute, base: Path) -> dict[str, str]:
+    """Where rows and what they are held against lie, and who works on them."""
+    against = {
+        location_of_evaluation(digest_evaluation(step, base)): str(
+            find_file(Source(file=step.file), base).resolve()
+        )
+        for step in recipe.prepare.decontaminations
+    }
     by = {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
     ray = {"ray": recipe.compute.ray} if recipe.compute.ray else {}
-    return {"source": recipe.collect.source.file or ""} | by | ray
+    return {"source": recipe.collect.source.file or ""} | by | ray | against
 
 
 def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:
@@ -306,28 +308,3 @@ def _refuse_what_is_not_trained(folder: ModelFolder, name: str) -> None:
             f"{name} is an encoder-decoder, which can write text and is neither scored nor trained",
             "teacher and student are causal language models",
         )
-
-
-def _context(source: ModelSource, folder: ModelFolder | None) -> int:
-    """Tokens that a model can hold; 0 where it names no limit."""
-    scratch = source.scratch.config if source.scratch else {}
-    return context_tokens(folder.config if folder else scratch) or 0
-
-
-def _shorter_context(
-    loaded: Loaded, recipe: Recipe, teacher: ModelFolder | None, student: ModelFolder | None
-) -> int:
-    """Tokens that both models can hold; 0 when neither says.
-
-    A student that can hold more than its teacher would be cut to it without being asked.
-    """
-    of_teacher, of_student = _context(recipe.teacher, teacher), _context(recipe.student, student)
-    most = recipe.prepare.max_tokens
-    if 0 < of_teacher < of_student and (most is None or most > of_teacher):
-        raise RecipeError(
-            f"{place_of(loaded, 'prepare.max_tokens')}: the teacher has positions for "
-            f"{of_teacher:,} tokens, the student for {of_student:,}: every conversation must fit "
-            "the teacher's",
-            f"write prepare.max_tokens: {of_teacher}, or take a teacher of a longer context",
-        )
-    return min((limit for limit in (of_teacher, of_student) if limit), default=0)

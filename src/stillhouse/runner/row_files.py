@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stillhouse.core.files import write_json
 from stillhouse.core.rows import Ended, Merge, Row
 from stillhouse.data.csv_copies import Record, write_csv
 from stillhouse.data.duplicate_classes import iterate_duplicates
@@ -14,13 +16,15 @@ from stillhouse.data.execution import ENDED
 from stillhouse.data.shards import read_shards, shard_paths
 from stillhouse.data.storage import read_ended, read_rows_file
 from stillhouse.recipes.row_checks import DUPLICATES, ReportDuplicates
-from stillhouse.runner.run_facts import RunFacts, variant_of
+from stillhouse.runner.answer_file import answer_columns, answered_rows
+from stillhouse.runner.run_facts import RunFacts, step_by_reason, variant_of
 from stillhouse.stages.corpus import DROPPED, VERSIONS
 from stillhouse.stages.sections import section_of
 from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.store.runs import RunFolder
 
 FOLDER = "csv"
+_NAMES = ".written.json"
 _ROW = ("row_id", "provenance")
 _ENDED = ("step", "outcome", "reason", "evidence", "into", *_ROW)
 
@@ -36,24 +40,38 @@ def write_row_files(folder: RunFolder, store: ArtifactStore) -> list[Path]:
         The files, in the order of the recipe.
     """
     wanted: dict[str, str] = folder.read().recipe["prepare"].get("csv", {})
-    if not wanted:
+    copies = folder.path / FOLDER
+    before = _read_names(copies)
+    if not wanted and not before:
         return []
     facts = RunFacts(folder, store)
-    written = []
-    for name, of in wanted.items():
-        found = _copy(facts, of)
-        if found is not None:
-            leading, records = found
-            path = folder.path / FOLDER / name
-            write_csv(path, leading, records)
-            written.append(path)
-    return written
+    found = {name: copy for name, of in wanted.items() if (copy := _copy(facts, of)) is not None}
+    copies.mkdir(exist_ok=True)
+    write_json(copies / _NAMES, sorted({*before, *found}))
+    for name, (leading, records) in found.items():
+        write_csv(copies / name, leading, records)
+    for name in before - set(found):
+        # Of a recipe that wanted it, or of rows that are no more: nobody would see that it is old.
+        (copies / name).unlink(missing_ok=True)
+    write_json(copies / _NAMES, sorted(found))
+    return [copies / name for name in found]
+
+
+def _read_names(copies: Path) -> set[str]:
+    """The copies that were written here; what else lies here is somebody's own."""
+    try:
+        names = json.loads((copies / _NAMES).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return set()
+    return set(map(str, names)) if isinstance(names, list) else set()
 
 
 def _copy(facts: RunFacts, of: str) -> tuple[Iterable[str], Callable[[], Iterable[Record]]] | None:
     """The leading columns and the rows of one copy; None where its step is not done."""
     if of == "discarded":
         return _ENDED, partial(_discarded, facts)
+    if of == "answers":
+        return (answer_columns(facts), partial(answered_rows, facts)) if facts.evaluated else None
     prepared = facts.folder_of("prepare")
     if of == "augment" and prepared:
         return _ROW, partial(_versions, prepared / VERSIONS)
@@ -91,16 +109,14 @@ def _repeating(folder: Path, config: dict[str, Any], kind: str) -> Iterator[Reco
 
 def _discarded(facts: RunFacts) -> Iterator[Record]:
     """Every row that ended, step by step."""
+    for step, one in facts.ended_when_collected():
+        yield _ended(step, one), one.row
     for item, _ in facts.of_stage("step"):
         for path in shard_paths(facts.store.path(item.artifact_id) / ENDED):
             for one in read_ended(path):
                 yield _ended(variant_of(item), one), one.row
     for item, manifest in facts.of_stage("prepare"):
-        step_of = {
-            reason: count["step"]
-            for count in manifest.summary["flow"]
-            for reason in count["dropped"]
-        }
+        step_of = step_by_reason(manifest.summary)
         for one in read_ended(facts.store.path(item.artifact_id) / DROPPED):
             yield _ended(step_of.get(one.reason, "prepare"), one), one.row
 

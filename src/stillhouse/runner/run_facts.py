@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import ArtifactError
 from stillhouse.core.hashing import digest_value
-from stillhouse.core.rows import Completion, Example
-from stillhouse.data.storage import read_completions, read_examples
+from stillhouse.core.rows import Completion, Ended, Example
+from stillhouse.data.execution import ENDED
+from stillhouse.data.shards import shard_paths
+from stillhouse.data.storage import read_completions, read_ended, read_examples
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.scores import Scores, read_scores
 from stillhouse.evals.summary import EvaluationSummary, Speed
@@ -59,6 +61,14 @@ class RunFacts:
     def folder_of(self, stage: str) -> Path | None:
         """Where a stage's first finished instance lies."""
         return next((self.store.path(item.artifact_id) for item, _ in self.of_stage(stage)), None)
+
+    def ended_when_collected(self) -> Iterator[tuple[str, Ended]]:
+        """Rows that were held back before any step saw them, without fields, each with by what."""
+        for item, manifest in self.of_stage("collect"):
+            step_of = step_by_reason(manifest.summary)
+            for path in shard_paths(self.store.path(item.artifact_id) / ENDED):
+                for one in read_ended(path):
+                    yield step_of.get(one.reason, "collect"), one
 
     def _on_the_holdout(self) -> Iterator[tuple[str, RunInstance, Manifest]]:
         for item, manifest in self.of_stage("evaluate"):
@@ -155,3 +165,8 @@ class RunFacts:
 def variant_of(item: RunInstance) -> str:
     """The variant of an instance; empty when its stage has one."""
     return item.key.partition("@")[2]
+
+
+def step_by_reason(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Reason to the step that ended rows for it, of a stage whose summary has a flow."""
+    return {reason: one["step"] for one in summary.get("flow", ()) for reason in one["dropped"]}

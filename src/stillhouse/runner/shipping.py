@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from stillhouse.core.errors import ModelError, RecipeError
 from stillhouse.export.gguf_architectures import require_computed
+from stillhouse.export.int8_order import require_linear
 from stillhouse.export.modelfile import quoted
 from stillhouse.models.source import ModelFolder
+from stillhouse.recipes.facts import ollama_model
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.layers import check_layers
@@ -35,16 +37,31 @@ def _refused(
 ) -> Iterator[tuple[str, ModelError]]:
     config = _config(recipe, folders)
     if recipe.export.gguf_files and config:
-        try:
-            require_computed(config)
-        except ModelError as error:
-            yield "export.formats", error
+        yield from _error_of("export.formats", lambda: require_computed(config))
+    if recipe.export.int8_form and config:
+        yield from _error_of("export.formats", lambda: require_linear(config))
     modelfile = recipe.export.modelfile
+    if modelfile and modelfile.base:
+        meant = ollama_model(modelfile.base)
+        if meant and recipe.student.hub and meant != recipe.student.hub:
+            yield (
+                "export.modelfile.base",
+                ModelError(
+                    f"the tag {modelfile.base} of Ollama is {meant}, and the student's adapter is "
+                    f"trained on {recipe.student.hub}: on other weights it says something else",
+                    "train and serve on one base, or leave base out and ship the whole student",
+                ),
+            )
     if modelfile and modelfile.system is not None:
-        try:
-            quoted(modelfile.system)
-        except ModelError as error:
-            yield "export.modelfile.system", error
+        system = modelfile.system
+        yield from _error_of("export.modelfile.system", lambda: quoted(system))
+
+
+def _error_of(key: str, ask: Callable[[], object]) -> Iterator[tuple[str, ModelError]]:
+    try:
+        ask()
+    except ModelError as error:
+        yield key, error
 
 
 def _config(recipe: Recipe, folders: Mapping[str, ModelFolder | None]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import platform
 
 _LIBRARIES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers", "peft", "accelerate",
-              "lm_eval", "gguf", "llama_cpp_python")  # fmt: skip
+              "lm_eval", "gguf", "llama_cpp_python", "torchao")  # fmt: skip
 
 
 def library_versions() -> dict[str, str]:

@@ -22,7 +22,7 @@ class ClassLessons:
 
     Args:
         folder: of the `label` artifact.
-        corpus: of the run.
+        corpus: of the student.
         named: the classes, as the recipe names them.
 
     Raises:
@@ -32,7 +32,9 @@ class ClassLessons:
     def __init__(self, folder: Path, corpus: Corpus, named: NamedAnswers) -> None:
         self._corpus = corpus
         self._named = named
-        self._store = open_classes(folder / CLASSES, corpus, named)
+        # What is stored was said of the text as the teacher reads it.
+        self._taught = corpus.read_by("teacher")
+        self._store = open_classes(folder / CLASSES, self._taught, named)
         self._texts = {one.example_id: one.text for one in read_completions(folder / COMPLETIONS)}
 
     def encode(self, examples: Sequence[Example]) -> list[ClassExample]:
@@ -42,10 +44,11 @@ class ClassLessons:
     def _encode(self, example: Example) -> ClassExample:
         name = example.example_id
         answer = self._store.answer_of(name)
+        answers = self._named.answers(answer)
+        record = self._store.get(name, self._taught.view_digest(example, answers[0]))
         family = self._named.encode(self._corpus, example, answer)
-        record = self._store.get(name, family[0].view_digest)
         text = self._texts.get(name)
-        hard = NO_LABEL if text is None else self._named.answers(answer).index(text)
+        hard = NO_LABEL if text is None else answers.index(text)
         return ClassExample(grow_tree(family), record.probs.astype(np.float32), hard)
 
 
@@ -54,7 +57,7 @@ def open_classes(folder: Path, corpus: Corpus, named: NamedAnswers) -> ClassRead
 
     Args:
         folder: the store.
-        corpus: whose tokenizer and template it must be of.
+        corpus: of the teacher, whose tokenizer and template it must be of.
         named: the classes that it must hold.
 
     Returns:

@@ -11,6 +11,7 @@ from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Row
 from stillhouse.data.account import check_balance
 from stillhouse.data.execution import ENDED
+from stillhouse.data.readers import find_file, require_unchanged
 from stillhouse.data.rights import Held
 from stillhouse.data.rights_file import write_rights
 from stillhouse.data.shards import COLLECTED, shard_path
@@ -37,11 +38,19 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     if not asks_of_rows(collect, held):
         rows = _Counted(iterate_rows(collect, base))
         write_rows(request.out / COLLECTED, rows)
+        _require_unchanged(request, collect, base)
         progress(rows.number, rows.number, "rows")
         return StageResult({"rows": rows.number})
     found = collect_rows(collect, base, held)
+    _require_unchanged(request, collect, base)
     progress(len(found.rows), len(found.rows), "rows")
     return _write(request, collect, found, NO_SONGS)
+
+
+def _require_unchanged(request: StageRequest, collect: Collect, base: Path) -> None:
+    """Refuse rows that are not those by whose digest the artifact will be known."""
+    if collect.source.file:
+        require_unchanged(find_file(collect.source, base), request.config["content"])
 
 
 def _write(request: StageRequest, collect: Collect, found: Collected, songs: Songs) -> StageResult:

@@ -26,7 +26,7 @@ from stillhouse.data.collect.rounds import collect
 from stillhouse.data.collect.selection import Selection
 from stillhouse.data.collect.song_rows import fields_of, provenance_of
 from stillhouse.data.collect.songs import Song
-from stillhouse.data.readers import build_rows, read_rows
+from stillhouse.data.readers import build_rows, read_rows, require_unchanged
 from stillhouse.engines.keys import Secret, find_keys
 from stillhouse.recipes.collection import Collection, Query, SongSource
 from stillhouse.recipes.collection_plans import CollectionPlan
@@ -81,6 +81,9 @@ def gather_songs(request: StageRequest, progress: Progress) -> Songs:
     try:
         work = _Work(collection, base, store, folder / TURNS)
         num_sent = asyncio.run(work.fill(selection, progress))
+        for name, source in collection.sources.items():
+            if source.file:
+                require_unchanged(base / source.file.path, request.config["asked"][name])
         refuse_unfilled(selection)
         coverage = coverage_of(selection)
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,8 @@
-"""The examples of a run with the tokenizer and template that every later stage reads them by."""
+"""The examples of a run, and the tokenizer and template by which each model reads them.
+
+They are messages, written once. The student's reader lies beside them; a teacher that reads by
+other words has its own in a folder of its name, and without that folder reads as the student does.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.files import write_json
 from stillhouse.core.rows import Example
 from stillhouse.data.storage import iterate_examples, write_examples
-from stillhouse.tokens.encode import EncodedConversation, encode_conversation
+from stillhouse.tokens.encode import EncodedConversation, digest_view, encode_conversation
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
+Which = Literal["teacher", "student"]
 EXAMPLES, TOKENIZER, TEMPLATE = "examples.parquet", "tokenizer", "template.json"
+SHARED: Which = "student"
+"""Who reads with what lies beside the examples, together with a teacher that reads alike."""
+TOKENIZER_OF = "tokenizer of the "
+"""Before a reader's name: where its tokenizer lies on this machine, unless it is learned."""
 DROPPED = "dropped.parquet"
 """Every row that ended on the way, with how and why."""
 VOTES = "votes.parquet"
@@ -34,12 +43,14 @@ class Corpus:
 
     Attributes:
         folder: of its files.
-        tokenizer: of teacher and student alike.
-        template: how a conversation is written.
+        home: of the reader whom conversations are encoded for.
+        tokenizer: the reader's.
+        template: how a conversation is written for it.
         domain: whose examples alone are meant; empty for all.
     """
 
     folder: Path
+    home: Path
     tokenizer: TextTokenizer
     template: Template
     domain: str = ""
@@ -47,7 +58,18 @@ class Corpus:
     @property
     def tokenizer_folder(self) -> Path:
         """The tokenizer's files."""
-        return self.folder / TOKENIZER
+        return self.home / TOKENIZER
+
+    @property
+    def has_two_readers(self) -> bool:
+        """Whether the teacher reads by words of its own."""
+        return home_of(self.folder, "teacher") != home_of(self.folder, "student")
+
+    def read_by(self, reader: Which) -> Corpus:
+        """The same examples for teacher or student."""
+        if home_of(self.folder, reader) == self.home:
+            return self
+        return replace(open_corpus(self.folder, reader), domain=self.domain)
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -77,6 +99,21 @@ class Corpus:
         """Ids and mask of an example, closed by `answer` or its own."""
         return encode_conversation(example.messages(answer), self.template, self.tokenizer)
 
+    def view_digest(self, example: Example, answer: str) -> str:
+        """That of `encode`, without encoding."""
+        return digest_view(example.messages(answer), self.template, self.tokenizer)
+
+
+def answer_bytes(corpus: Corpus, example: Example) -> int:
+    """UTF-8 bytes of an example's answers whose tokens are scored."""
+    turns = example.messages()
+    left_out = {one.turn for one in corpus.encode(example).left_out}
+    return sum(
+        len(turn.content.encode())
+        for number, turn in enumerate(turns)
+        if turn.role == "assistant" and number not in left_out
+    )
+
 
 def build_template(config: str | dict[str, Any], tokenizer: TextTokenizer) -> Template:
     """The template that a recipe's `template` value means for a tokenizer."""
@@ -85,17 +122,33 @@ def build_template(config: str | dict[str, Any], tokenizer: TextTokenizer) -> Te
     return PlainTemplate(tokenizer.eos_token, bos=tokenizer.added_bos, **config)
 
 
-def save_corpus(folder: Path, examples: Sequence[Example], template: str | dict[str, Any]) -> None:
-    """Write examples and template; the tokenizer's files already stand in the folder."""
+def own_home(folder: Path, reader: str) -> Path:
+    """Where tokenizer and template of a reader are written to, in the folder of a corpus."""
+    return folder if reader == SHARED else folder / reader
+
+
+def home_of(folder: Path, reader: Which) -> Path:
+    """Where those that teacher or student reads by lie, in the folder of a corpus."""
+    own = own_home(folder, reader)
+    return own if own.is_dir() else folder
+
+
+def save_corpus(folder: Path, examples: Sequence[Example]) -> None:
+    """Write the examples."""
     write_examples(folder / EXAMPLES, examples)
-    write_json(folder / TEMPLATE, {"template": template})
 
 
-def open_corpus(folder: Path) -> Corpus:
-    """The corpus that `prepare` wrote to a folder."""
-    tokenizer = load_tokenizer(folder / TOKENIZER)
-    template = json.loads((folder / TEMPLATE).read_text(encoding="utf-8"))["template"]
-    return Corpus(folder, tokenizer, build_template(template, tokenizer))
+def save_template(home: Path, template: str | dict[str, Any]) -> None:
+    """Write a reader's template; the tokenizer's files stand beside it."""
+    write_json(home / TEMPLATE, {"template": template})
+
+
+def open_corpus(folder: Path, reader: Which = SHARED) -> Corpus:
+    """The corpus that `prepare` wrote to a folder, for one of its readers."""
+    home = home_of(folder, reader)
+    tokenizer = load_tokenizer(home / TOKENIZER)
+    template = json.loads((home / TEMPLATE).read_text(encoding="utf-8"))["template"]
+    return Corpus(folder, home, tokenizer, build_template(template, tokenizer))
 
 
 def with_trained_tokens(

@@ -23,6 +23,7 @@ from stillhouse.models.distance import StudentScore, score_against
 from stillhouse.models.domains import using
 from stillhouse.models.scoring import Scoring
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.recipes.readers import PER_TOKEN
 from stillhouse.stages.asking_again import AskedAgain
 from stillhouse.stages.candidates import model_of, size_of, weight_folders
 from stillhouse.stages.classified import Classified
@@ -34,7 +35,7 @@ from stillhouse.stages.confidence import (
     score_own_confidence,
 )
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.corpus import Corpus, answer_bytes, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
 from stillhouse.stages.looked_for import look_for
 from stillhouse.stages.measured import find_measured
@@ -70,7 +71,7 @@ def measure(
     """
     use_compute(request.config)
     prepared = request.inputs["examples"]
-    corpus = open_corpus(prepared)
+    corpus = open_corpus(prepared, request.config["of"])
     measured = find_measured(corpus, prepared, request.config["part"])
     candidate = kind(request, corpus, measured.examples)
     as_objects = request.config["answer_format"] == "json"
@@ -174,10 +175,18 @@ class Candidate:
 
     def score(self) -> dict[str, Column]:
         """Sums over each example's trained tokens, on its gold text."""
-        if self._request.variant == TEACHER:
+        return self._token_columns() | {"bytes": self._answer_bytes()}
+
+    def _token_columns(self) -> dict[str, Column]:
+        if self._request.variant == TEACHER and not self._corpus.has_two_readers:
             return self._score_teacher()
-        stored = self._request.inputs.get("teacher", Path()) / TARGETS
-        return self._score_student(stored) if stored.exists() else self._score_alone()
+        teacher = self._request.inputs.get("teacher")
+        stored = teacher / TARGETS if teacher else None
+        return self._score_student(stored) if stored and stored.exists() else self._score_alone()
+
+    def _answer_bytes(self) -> Column:
+        """Of the text that is scored, without what a template writes around it."""
+        return np.array([float(answer_bytes(self._corpus, one)) for one in self._examples])
 
     def _score_teacher(self) -> dict[str, Column]:
         header = TargetHeader(
@@ -234,6 +243,9 @@ class Candidate:
 
     def notes(self) -> dict[str, str]:
         """What people should know of the distances to the teacher."""
+        if self._corpus.has_two_readers:
+            own = "a mean over the candidate's own tokens; bits per byte compares"
+            return dict.fromkeys(PER_TOKEN, own)
         if self._scoring.top_k == self._scoring.vocab_size:
             return {}
         seen = f"the teacher's {self._scoring.top_k} likeliest tokens, and all others as one"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,9 +28,10 @@ from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
 from stillhouse.stages.looked_for import look_for
 from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
-from stillhouse.tasks.songs.rules import RuleBaseline
+from stillhouse.tasks.prompts.rules import RuleBaseline as PromptRules
+from stillhouse.tasks.songs.rules import RuleBaseline as SongRules
 
-_RULES = {"songs": RuleBaseline}
+_RULES: dict[str, Callable[[], Generator]] = {"songs": SongRules, "prompts": PromptRules}
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:

@@ -12,12 +12,12 @@ from stillhouse.engines.gguf_head import read_gguf_head
 from stillhouse.engines.llama_cpp import GgufSettings, LlamaCppEngine
 from stillhouse.evals.scores import Column
 from stillhouse.evals.summary import SizeSummary
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.models.distance import score_stored
-from stillhouse.recipes.gguf_names import FOLDER, file_ending
+from stillhouse.recipes.gguf_names import gguf_file
 from stillhouse.stages.confidence import score_own_confidence
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.evaluate import Candidate, measure, score_columns
-from stillhouse.stages.export import BUNDLE
 from stillhouse.targets.read import TargetReader
 
 
@@ -53,7 +53,7 @@ class _GgufCandidate(Candidate):
 
     def _open(self) -> tuple[Any, SizeSummary]:
         config, corpus = self._request.config, self._corpus
-        path = _file_of(self._request.inputs["model"] / BUNDLE, config["gguf"])
+        path = gguf_file(self._request.inputs["model"] / BUNDLE, config["gguf"])
         head = read_gguf_head(path)
         # The whole distribution, so that the distance to the teacher needs no bound of its own.
         scoring = replace(self._scoring, top_k=corpus.tokenizer.vocab_size)
@@ -77,8 +77,3 @@ class _GgufCandidate(Candidate):
                 )
             ]
         )
-
-
-def _file_of(bundle: Path, weights: str) -> Path:
-    (found,) = (bundle / FOLDER).glob(f"*{file_ending(weights)}")
-    return found

@@ -17,17 +17,23 @@ from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
+from stillhouse.export.bundle_files import BUNDLE
+from stillhouse.export.data_card import DataFacts
 from stillhouse.export.domains import DomainStudent, export_domains
+from stillhouse.export.int8_order import Int8Order
 from stillhouse.export.llama_cpp_order import LlamaCppOrder
 from stillhouse.export.model_card import CardFacts
 from stillhouse.export.parity import largest_difference
 from stillhouse.export.version_info import VersionFacts
 from stillhouse.recipes.measuring import Export
+from stillhouse.stages.asking_again import spread
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.data_facts import data_facts, manifests_of
 from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
 from stillhouse.stages.holding import licences_in_words
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.shipped_prompt import ship_prompt
 from stillhouse.stages.weights import (
     ADAPTER,
     ADAPTERS,
@@ -42,8 +48,11 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-BUNDLE, MANIFEST = "bundle", "manifest.json"
+MANIFEST = "manifest.json"
 _PROBES = 8
+_LEARNED = 128
+"""assumption: enough texts for the mean square of what goes through a column."""
+
 _WHOLE = {"quantization": "none"}
 """An adapter is merged into the weights that were quantised, not into what became of them."""
 
@@ -57,12 +66,15 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     has_domains = (request.inputs["model"] / ADAPTERS).is_dir()
     write = _write_adapters if has_domains else _write_student
     report, found = write(request, corpus, export)
+    ship_prompt(request.inputs["examples"], corpus, request.out / BUNDLE)
     progress(1, 1, "bundles")
     size = sum((request.out / BUNDLE / name).stat().st_size for name in report.files)
     parity = [dataclasses.asdict(item) for item in report.parity]
     summary = {"formats": list(report.formats), "parity": parity, "bytes": size}
     if report.gguf:
         summary["gguf"] = [dataclasses.asdict(item) for item in report.gguf]
+    if report.int8:
+        summary["int8"] = dataclasses.asdict(report.int8)
     return StageResult(summary | found)
 
 
@@ -105,6 +117,8 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
         own_base or (Path(folder) if folder else None),
         _for_llama_cpp(request, export, corpus, examples),
         _version(request),
+        _in_8_bits(request, export, corpus, examples),
+        _data(request),
     )
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
@@ -120,6 +134,7 @@ def _for_llama_cpp(
     return LlamaCppOrder(
         name=card["recipe"],
         licence=card["licences"].get("student weights", ""),
+        licences=_card_facts(request).licence_text(),
         base=card["base"],
         whole="gguf" in export.formats,
         adapter="gguf_adapter" in export.formats,
@@ -129,6 +144,31 @@ def _for_llama_cpp(
         template=corpus.template,
         examples=examples[: files.examples],
         threads=request.config.get("threads") or 0,
+        answer_schema=request.config.get("answer_schema"),
+        answer_tokens=request.config.get("answer_tokens", 0),
+        learned=_learned(request, corpus),
+    )
+
+
+def _learned(request: StageRequest, corpus: Corpus) -> list[Example]:
+    """Some of the examples that the student learned from, spread over all of them."""
+    examples = corpus.of_parts(request.config.get("importance_parts", ()))
+    return [examples[place] for place in spread(len(examples), _LEARNED)]
+
+
+def _in_8_bits(
+    request: StageRequest, export: Export, corpus: Corpus, examples: Sequence[Example]
+) -> Int8Order | None:
+    wanted = export.int8_form
+    if wanted is None:
+        return None
+    return Int8Order(
+        wanted,
+        corpus.tokenizer,
+        corpus.template,
+        examples[: wanted.examples],
+        max(wanted.max_new_tokens, request.config.get("answer_tokens", 0)),
+        request.config.get("answer_schema"),
     )
 
 
@@ -143,6 +183,7 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
         _card_facts(request),
         own_base,
         _version(request),
+        _data(request),
     )
     bundle = request.out / BUNDLE
     bundle.mkdir()
@@ -151,8 +192,8 @@ def _write_adapters(request: StageRequest, corpus: Corpus, _: Export) -> _Writte
 
 
 def _card_facts(request: StageRequest) -> CardFacts:
-    card = request.config["model_card"]
-    rows = _collected(request.inputs["examples"])
+    card, export = request.config["model_card"], request.config["export"]
+    *_, rows = manifests_of(request.inputs["examples"])
     return CardFacts(
         name=card["recipe"],
         recipe=card["recipe"],
@@ -161,17 +202,16 @@ def _card_facts(request: StageRequest) -> CardFacts:
         metrics=_metrics(request.inputs["numbers"]),
         licences=card["licences"] | {"rows": licences_in_words(rows)},
         warnings=tuple(rows["summary"].get("warnings", ())),
+        notices=tuple(card["notices"]),
+        texts=card["texts"],
+        metadata=card["hub"],
+        ollama=(export["modelfile"] or {}).get("name", ""),
     )
 
 
-def _collected(prepared: Path) -> dict[str, Any]:
-    """The manifest of the `collect` whose rows became these examples."""
-    folder = prepared
-    while True:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-        if manifest["instance"] == "collect":
-            return manifest
-        folder = folder.parent / manifest["inputs"]["rows"]
+def _data(request: StageRequest) -> DataFacts:
+    learned = int(_summary(request.inputs["model"])["examples"])
+    return data_facts(request.config["model_card"]["recipe"], request.inputs["examples"], learned)
 
 
 def _own_base(trained: Path) -> Path | None:

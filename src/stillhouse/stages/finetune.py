@@ -20,7 +20,7 @@ from stillhouse.students.examples import EncodedExample
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write the teacher (`model`, or `adapter`) and `kd_metrics.json`."""
     training = section_of(Finetune, request.config["training"])
-    corpus = open_corpus(request.inputs["examples"])
+    corpus = open_corpus(request.inputs["examples"], "teacher")
     data = TrainingData(
         write_examples(request.scratch, encode_gold(corpus, training.parts)),
         write_examples(request.scratch, encode_gold(corpus, ["validation"], may_be_empty=True)),

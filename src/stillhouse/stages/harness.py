@@ -61,7 +61,7 @@ def _ask(request: StageRequest, settings: Harness) -> dict[str, Any]:
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    corpus = open_corpus(request.inputs["examples"])
+    corpus = open_corpus(request.inputs["examples"], request.config["of"])
     folder = Path(request.locations["harness"]) if settings.include else None
     # Its own tasks are downloaded; thousands of files are not looked through for nothing.
     manager = TaskManager(include_path=folder, include_defaults=request.network != "none")

@@ -33,6 +33,7 @@ from stillhouse.stages.label_classes import (
     with_answers,
 )
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.long_answers import end_long_ones
 from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.voted import PeoplesVotes
@@ -52,12 +53,12 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and, where asked for, the store `targets` or `classes`."""
     use_compute(request.config)
     label = section_of(Label, request.config["label"])
-    corpus = open_corpus(request.inputs["examples"])
+    corpus = open_corpus(request.inputs["examples"], "teacher")
     examples = corpus.of_parts({*label.parts, "validation"})
     if label.stores_classes:
         return _by_class(request, label, corpus, examples, progress)
     teacher = _Teacher(request, label, corpus)
-    done = teacher.complete_all(examples, progress)
+    done = _readable(request, label, corpus, teacher.complete_all(examples, progress), examples)
     refuse_many_cut(examples, label, done)
     done = _judge(request, label, examples, done, progress)
     write_completions(request.out / COMPLETIONS, done)
@@ -66,6 +67,19 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         answered = learned(examples, done)
         told |= teacher.score(answered, teacher.header, request.out / TARGETS, progress)
     return StageResult(told)
+
+
+def _readable(
+    request: StageRequest,
+    label: Label,
+    corpus: Corpus,
+    done: list[Completion],
+    examples: Sequence[Example],
+) -> list[Completion]:
+    """The same, without what a student that reads otherwise could not read whole."""
+    asked = {one.example_id: one for one in examples if is_asked(one, label)}
+    most = request.config.get("max_tokens", 0)
+    return end_long_ones(done, asked, corpus.read_by("student"), most)
 
 
 def _by_class(
@@ -83,7 +97,8 @@ def _by_class(
         teacher = _Teacher(request, label, corpus)
     filled = examples
     if teacher and asked:
-        filled = with_answers(examples, teacher.complete_all(examples, progress), label)
+        said = teacher.complete_all(examples, progress)
+        filled = with_answers(examples, said, label)
     prepared = request.inputs["examples"]
     who: Classifier
     if label.targets == "votes":
@@ -101,7 +116,8 @@ def _by_class(
         class_field=label.class_field,
         dtype=request.config["dtype"],
     )
-    work = ClassWork(label, corpus, header, request.scratch)
+    most = request.config.get("max_tokens", 0)
+    work = ClassWork(label, corpus, header, request.scratch, most)
     records, stored = store_classes(work, filled, who, request.out, progress)
     done, labelled = hard_texts(work, examples, records)
     write_completions(request.out / COMPLETIONS, done)

@@ -19,6 +19,7 @@ from stillhouse.recipes.labels import Label
 from stillhouse.stages.completing import is_asked
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.label_files import CLASSES
+from stillhouse.stages.long_answers import without_long_classes
 from stillhouse.stages.named_answers import (
     NamedAnswers,
     refuse_strangers_alone,
@@ -49,15 +50,17 @@ class ClassWork:
 
     Attributes:
         label: the recipe's section.
-        corpus: of the run.
+        corpus: of the teacher.
         header: of the store.
         scratch: where whole shards wait for the store.
+        max_tokens: the longest conversation of a student that reads otherwise; 0 for any.
     """
 
     label: Label
     corpus: Corpus
     header: ClassHeader
     scratch: Path
+    max_tokens: int = 0
 
     @property
     def named(self) -> NamedAnswers:
@@ -84,14 +87,24 @@ def store_classes(
         InputError: no answer has room for the classes, or two of them are one to the tokenizer.
     """
     named, size = work.named, work.label.shard_examples
-    fitting = [example for example in filled if named.has_room(example.answer)]
-    if not fitting:
+    student = work.corpus.read_by("student")
+    roomy = [example for example in filled if named.has_room(example.answer)]
+    if not roomy:
         raise InputError(
             f"not one of {len(filled):,} answers is a JSON object with a field "
             f"{named.field!r}, which label.class_field names",
             "name a field that prepare.answer has",
         )
-    require_different_tokens(named, work.corpus, fitting[0])
+    for reader in (work.corpus, student):
+        require_different_tokens(named, reader, roomy[0])
+    fitting = without_long_classes(roomy, named, student, work.max_tokens)
+    if not fitting:
+        raise InputError(
+            f"not one of {len(roomy):,} answers fits the {work.max_tokens:,} tokens that the "
+            "student reads, with every class in it",
+            "name shorter classes, or raise prepare.max_tokens as far as the student's context "
+            "allows",
+        )
     shards, records = [], list[ClassRecord]()
     for start in range(0, len(fitting), size):
         path = work.scratch / f"classes-{start // size:05d}.parquet"
@@ -107,7 +120,8 @@ def store_classes(
         "class_examples": len(records),
         "class_bytes": stored,
         "class_mass": float(np.mean([record.mass for record in records])),
-        "without_a_field": len(filled) - len(fitting),
+        "without_a_field": len(filled) - len(roomy),
+        **({"too_long_for_student": len(roomy) - len(fitting)} if work.max_tokens else {}),
     }
     return records, told
 

@@ -5,12 +5,8 @@ There is no work of its own to resume: answers lie in the account, where a secon
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-
 from stillhouse.core.errors import StillhouseError
 from stillhouse.core.protocols import Progress
-from stillhouse.core.rows import Completion, Example
 from stillhouse.data.storage import write_completions
 from stillhouse.recipes.labels import Label
 from stillhouse.stages.completing import (
@@ -21,10 +17,11 @@ from stillhouse.stages.completing import (
     summary,
 )
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import DEFERRED, open_teacher, refuse_deferred
 from stillhouse.stages.judging import judge_answers
 from stillhouse.stages.label_files import COMPLETIONS
+from stillhouse.stages.long_answers import end_long_ones
 from stillhouse.stages.sections import section_of
 
 
@@ -37,7 +34,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     with open_teacher(request, progress, checks_of(label), label.answer_schema) as teacher:
         done = label_examples(teacher, corpus, examples, label, hopeless=DEFERRED)
         deferred = refuse_deferred(done, len(asked), request.access["deferred_at_most"])
-        done = _end_long_ones(done, asked, corpus, request.config["max_tokens"])
+        done = end_long_ones(done, asked, corpus, request.config["max_tokens"])
         refuse_many_cut(examples, label, done)
         done = judge_answers(request, label, examples, done, progress)
         teacher.account_for(done)
@@ -50,22 +47,3 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         )
     write_completions(request.out / COMPLETIONS, done)
     return StageResult(told | {"deferred": deferred})
-
-
-def _end_long_ones(
-    done: Sequence[Completion], asked: Mapping[str, Example], corpus: Corpus, max_tokens: int
-) -> list[Completion]:
-    """The same, but answers that the student could not read whole end as `too_long`.
-
-    The provider counted their tokens by its own tokenizer.
-    """
-
-    def judged(answer: Completion) -> Completion:
-        example = asked.get(answer.example_id)
-        if example is None or answer.finish != "stop" or not max_tokens:
-            return answer
-        if len(corpus.encode(example, answer.text).ids) <= max_tokens:
-            return answer
-        return replace(answer, finish="error", reason="too_long")
-
-    return [judged(answer) for answer in done]

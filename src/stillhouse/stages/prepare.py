@@ -12,42 +12,37 @@ from stillhouse.core.protocols import Progress
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.shards import read_rows_of
 from stillhouse.data.storage import write_ended, write_rows, write_votes
-from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import DROPPED, MEASURED_ROWS, TOKENIZER, VERSIONS, VOTES, save_corpus
-from stillhouse.stages.examples import Wanted, make_examples
+from stillhouse.stages.corpus import (
+    DROPPED,
+    MEASURED_ROWS,
+    TOKENIZER,
+    VERSIONS,
+    VOTES,
+    own_home,
+    save_corpus,
+    save_template,
+)
+from stillhouse.stages.examples import Wanted, WantedReader, make_examples
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines
 from stillhouse.tokens.files import copy_tokenizer, write_template
+from stillhouse.tokens.jinja import jinja_of
+from stillhouse.tokens.reader import Reader
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
-    """Write examples, dropped and measured rows, `template.json` and the tokenizer's folder."""
+    """Write examples, dropped and measured rows; of each reader template and tokenizer."""
     config = request.config
-    trained = config["trained_tokenizer"]
-    reader = request.locations.get("tokenizer")
-    wanted = Wanted(
-        prepare=section_of(Prepare, config["prepare"]),
-        trained_tokenizer=section_of(TrainedTokenizer, trained) if trained else None,
-        tokenizer_from=Path(reader) if reader else None,
-        template=config["template"],
-        context=config["context"],
-        room_for_answer=config["room_for_answer"],
-        asked_parts=tuple(config["asked_parts"]),
-        domains=config.get("domains", ()),
-        is_silent=config.get("thinking") == "off",
-    )
+    prepare = section_of(Prepare, config["prepare"])
+    wanted = Wanted.of_config(config, request.locations, prepare)
     rows = read_rows_of(request.inputs["rows"])
-    tokenizer_folder = request.out / TOKENIZER
-    with _writers(request, wanted.prepare, progress) as engines:
-        made = make_examples(rows, wanted, tokenizer_folder, engines)
-    if wanted.tokenizer_from:
-        copy_tokenizer(wanted.tokenizer_from, tokenizer_folder)
-    if wanted.is_silent:
-        # Every later stage reads this folder, and export ships it.
-        write_template(tokenizer_folder, made.tokenizer)
-    save_corpus(request.out, made.examples, wanted.template)
+    with _writers(request, prepare, progress) as engines:
+        made = make_examples(rows, wanted, request.out, engines)
+    for one, reader in zip(wanted.readers, made.readers, strict=True):
+        _write_reader(own_home(request.out, one.name), one, reader)
+    save_corpus(request.out, made.examples)
     write_rows(request.out / MEASURED_ROWS, made.measured)
     if wanted.prepare.votes:
         write_votes(request.out / VOTES, made.votes)
@@ -62,6 +57,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "examples": len(made.examples),
             "dropped": len(made.dropped),
             "parts": dict(sorted(parts.items())),
+            **({"readers": [one.name for one in made.readers]} if wanted.readers[1:] else {}),
             "tokens": made.tokens,
             "cut_prompts": made.num_cut,
             **made.not_learned,
@@ -70,6 +66,15 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
             "flow": [dataclasses.asdict(count) for count in made.counts],
         }
     )
+
+
+def _write_reader(home: Path, wanted: WantedReader, made: Reader) -> None:
+    if wanted.tokenizer_from:
+        copy_tokenizer(wanted.tokenizer_from, home / TOKENIZER)
+    if wanted.is_silent or wanted.template != "chat":
+        # Every later stage reads this folder, and export ships it.
+        write_template(home / TOKENIZER, jinja_of(made.template))
+    save_template(home, wanted.template)
 
 
 def _writers(

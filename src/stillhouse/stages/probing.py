@@ -1,4 +1,4 @@
-"""Declared probes asked of a candidate's answers: which classes and traditions they name."""
+"""Declared probes asked of a candidate's answers: what they name, and how far apart they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from stillhouse.evals.answers import parse_object
 from stillhouse.evals.audit import tag_columns
 from stillhouse.evals.probe_file import Probe
 from stillhouse.evals.scores import Column, Scores
+from stillhouse.evals.spread import spread_of_answers
 from stillhouse.evals.tags import tag_metrics
 from stillhouse.stages.comparing import Answers
 
@@ -17,13 +18,16 @@ ANSWER = ("answer", "text")
 """What a probe calls a whole answer; `text` is what audits of plain texts call it."""
 FIELD_OF_ANSWER = "answer."
 COUNTED = ("classes", "traditions")
-"""The kinds of probes that an evaluation has columns of its own for."""
+"""The kinds of probes that count tags, of which an evaluation has columns for each."""
+CONTEXTS, SPREAD = "contexts", "context_spread"
+"""The kind that compares the answers to one prompt, and its metric."""
+_ONE_BY_ONE = "Answers are drawn one by one, so that the interval is narrower than over prompts."
 
 
 def score_probes(
     probes: Sequence[Probe], answers: Answers
 ) -> tuple[dict[str, Column], dict[str, str]]:
-    """The columns of the probes that count tags, and what their figures mean.
+    """The columns of the probes that count tags or compare contexts, and what they mean.
 
     Args:
         probes: of any kind.
@@ -37,6 +41,9 @@ def score_probes(
     for probe in probes:
         if probe.kind in COUNTED:
             columns |= tag_columns(probe, texts_of_probe(probe, answers), probe.name)
+        elif probe.kind == CONTEXTS:
+            columns |= _spread(probe, answers)
+            notes[SPREAD] = f"{probe.means} {probe.does_not_mean} {_ONE_BY_ONE}"
     for name, probe in metrics_of_probes(probes).items():
         notes[name] = f"{probe.means} {probe.does_not_mean}"
     return columns, notes
@@ -69,6 +76,17 @@ def texts_of_probe(probe: Probe, answers: Answers) -> list[list[str]]:
         _texts(probe, text) if _is_looked_into(probe, fields) else []
         for text, fields in zip(answers.texts, answers.measured.fields, strict=True)
     ]
+
+
+def _spread(probe: Probe, answers: Answers) -> dict[str, Column]:
+    """Of answers that are looked into, those whose rows name the same prompt."""
+    rows = answers.measured.fields
+    names = [
+        str(find(fields, probe.prompt or "")) if _is_looked_into(probe, fields) else f"alone {at}"
+        for at, fields in enumerate(rows)
+    ]
+    texts = [" ".join(own) for own in texts_of_probe(probe, answers)]
+    return spread_of_answers(texts, names)
 
 
 def _is_looked_into(probe: Probe, fields: Mapping[str, Any]) -> bool:

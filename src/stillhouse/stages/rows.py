@@ -23,6 +23,7 @@ from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.rows import Collect, Source
 from stillhouse.stages.holding import Collected, held_for, hold_back, judge, name_rows, salt_of
 from stillhouse.store.erasures import Erasures
+from stillhouse.tasks.prompts.contexts import settings_of_set
 from stillhouse.tasks.sample_rows import sample_rows
 
 _MOST_SETTINGS = 1000
@@ -52,22 +53,31 @@ def read_settings(wanted: PairWith, base: Path) -> list[Setting]:
         base: what a relative path starts from.
 
     Returns:
-        In the order of the file.
+        In the order of the set or the file.
 
     Raises:
-        InputError: the file cannot be read, holds too few of them or too many.
+        InputError: there is no such set, the file cannot be read, or there are too few of them or
+            too many.
     """
+    found = _settings(wanted, base)
+    if len(found) < wanted.at_least:
+        raise InputError(
+            f"{wanted.file or wanted.set} holds {len(found)} settings, each prompt needs "
+            f"{wanted.at_least}",
+            "add settings, or lower at_least of the step pair_with",
+        )
+    return found
+
+
+def _settings(wanted: PairWith, base: Path) -> list[Setting]:
+    if wanted.file is None:
+        return settings_of_set(wanted.set or "", "prepare.steps: pair_with")
     rows = islice(read_rows(Source(file=wanted.file), base), _MOST_SETTINGS + 1)
     found = settings_of([row.fields for row in rows], wanted.file)
     if len(found) > _MOST_SETTINGS:
         raise InputError(
             f"{wanted.file} holds more than {_MOST_SETTINGS:,} settings",
             "they are part of the plan: pair with fewer, or collect the pairs as rows",
-        )
-    if len(found) < wanted.at_least:
-        raise InputError(
-            f"{wanted.file} holds {len(found)} settings, each prompt needs {wanted.at_least}",
-            "add settings, or lower at_least of the step pair_with",
         )
     return found
 

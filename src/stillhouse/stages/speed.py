@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from stillhouse.core.protocols import Progress
+from stillhouse.core.protocols import Generator, Progress
 from stillhouse.core.rows import Example
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines.transformers import TransformersEngine
@@ -25,7 +25,7 @@ from stillhouse.recipes.measuring import Latency
 from stillhouse.stages.asking_again import spread
 from stillhouse.stages.candidates import model_of
 from stillhouse.stages.contract import StageRequest, StageResult
-from stillhouse.stages.corpus import open_corpus
+from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.evaluate_files import SCORES
 from stillhouse.stages.measured import find_measured
 from stillhouse.stages.sections import section_of
@@ -34,22 +34,43 @@ from stillhouse.stages.weights import use_compute
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `scores.parquet`: what was timed, one row an example, zeros where it was not."""
+
+    def build(corpus: Corpus) -> TransformersEngine:
+        schema = request.config["answer_schema"]
+        model = model_of(request, corpus)
+        return TransformersEngine(model, corpus.tokenizer, corpus.template, answer_schema=schema)
+
+    return time_engine(request, progress, build, lambda: _peak_bytes(request.config["device"]))
+
+
+def time_engine(
+    request: StageRequest,
+    progress: Progress,
+    build: Callable[[Corpus], Generator],
+    peak_bytes: Callable[[], int],
+) -> StageResult:
+    """Time a candidate of some kind.
+
+    Args:
+        request: of the stage.
+        progress: told of the requests.
+        build: loads it.
+        peak_bytes: the most memory that it took, asked when all is done.
+
+    Returns:
+        The summary, and how fast it was.
+    """
     config = request.config
     use_compute(config)
     latency = section_of(Latency, config["latency"])
     prepared = request.inputs["examples"]
-    corpus = open_corpus(prepared)
+    corpus = open_corpus(prepared, request.config["of"])
     measured = find_measured(corpus, prepared)
     places = spread(len(measured.examples), latency.examples)
     examples = [measured.examples[place] for place in places]
     sampling = Sampling(config["max_new_tokens"], batch_size=config["batch_size"])
     started = time.perf_counter()
-    engine = TransformersEngine(
-        model_of(request, corpus),
-        corpus.tokenizer,
-        corpus.template,
-        answer_schema=config["answer_schema"],
-    )
+    engine = build(corpus)
     _answer(engine, examples[:1], replace(sampling, max_new_tokens=1))
     load_s = time.perf_counter() - started
     for number in range(latency.warmup):
@@ -61,7 +82,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     columns["latency_s"][places] = timed.seconds
     columns["batch_s"][places] = timed.batch_s / len(places)
     columns["load_s"] = np.full(size, load_s)
-    columns["peak_memory_bytes"] = np.full(size, float(_peak_bytes(config["device"])))
+    columns["peak_memory_bytes"] = np.full(size, float(peak_bytes()))
     write_scores(request.out / SCORES, Scores(measured.ids, columns))
     return StageResult({"timed": len(places)}, timed.speed(config["batch_size"]).as_measured())
 
@@ -93,7 +114,7 @@ class _Timed:
 
 
 def _time(
-    engine: TransformersEngine, examples: Sequence[Example], sampling: Sampling, progress: Progress
+    engine: Generator, examples: Sequence[Example], sampling: Sampling, progress: Progress
 ) -> _Timed:
     seconds = []
     for example in examples:
@@ -106,7 +127,7 @@ def _time(
     return _Timed(seconds, time.perf_counter() - started, tokens)
 
 
-def _answer(engine: TransformersEngine, examples: Sequence[Example], sampling: Sampling) -> int:
+def _answer(engine: Generator, examples: Sequence[Example], sampling: Sampling) -> int:
     """Tokens written; texts come back to the processor, so a GPU is done with them by then."""
     return sum(one.num_tokens for one in engine.generate(examples, sampling))
 

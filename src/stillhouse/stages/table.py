@@ -35,7 +35,12 @@ STAGES = {
 
 
 _BASELINE = StageEntry("stillhouse.stages.evaluate_baseline", needs_torch=False)
-_GGUF = StageEntry("stillhouse.stages.evaluate_gguf", needs_torch=True)
+_GGUF = {
+    "evaluate": StageEntry("stillhouse.stages.evaluate_gguf", needs_torch=True),
+    "speed": StageEntry("stillhouse.stages.speed_gguf", needs_torch=True),
+}
+"""What does the work of a stage of a file for llama.cpp."""
+
 _REMOTE = {
     "label": StageEntry("stillhouse.stages.label_remote", needs_torch=False),
     "evaluate": StageEntry("stillhouse.stages.evaluate_remote", needs_torch=False),
@@ -56,7 +61,7 @@ def entry_of(stage: str, config: dict[str, Any]) -> StageEntry:
     if "baseline" in config:
         return _BASELINE
     if "gguf" in config:
-        return _GGUF
+        return _GGUF[stage]
     if "endpoint" in config:
         return _REMOTE[stage]
     entry = STAGES[stage]

@@ -58,6 +58,14 @@ class Reply:
     at: str
 
 
+def place_of(url: str) -> str:
+    """The host of an address as one name, however it is written; with its port if that is odd."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return host if parts.port in (None, usual) else f"{host}:{parts.port}"
+
+
 def forget_replies(root: Path, source: str) -> int:
     """Delete all that a source answered to the collections below a root of runs; gives how many."""
     path = root / COLLECTED / REPLIES
@@ -115,12 +123,15 @@ class ReplyStore:
         self._c.close()
 
     def get(self, key: str) -> Reply | None:
-        """The kept reply to a request; None where it was never answered."""
+        """The kept reply to a request; None where there is none, or it is torn."""
         with self._clear():
             row = self._c.execute(
                 "SELECT status, body, url, at FROM replies WHERE key = ?", (key,)
             ).fetchone()
+        try:
             return Reply(row[0], zlib.decompress(row[1]), row[2], row[3]) if row else None
+        except (zlib.error, TypeError):
+            return None
 
     def keep(self, key: str, source: str, reply: Reply) -> None:
         """Keep a reply; it is durable when this returns.
@@ -130,7 +141,7 @@ class ReplyStore:
             source: whose reply, so that all of a source can be forgotten.
             reply: whole.
         """
-        host = urlsplit(reply.url).netloc
+        host = place_of(reply.url)
         packed = zlib.compress(reply.body, 6)
         with self._clear():
             self._c.execute(
@@ -200,10 +211,10 @@ class ReplyStore:
     def _clear(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, zlib.error) as error:
+        except sqlite3.Error as error:
             raise self._in_words(error) from error
 
-    def _in_words(self, error: Exception) -> Exception:
+    def _in_words(self, error: sqlite3.Error) -> Exception:
         text = str(error)
         if "full" in text:
             return DiskFullError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from typing import IO
 
 _LOOK_AGAIN_S = 0.02
 """assumption: another process lets go at some moment in a pause of a second; this late is soon."""
+_STATE_BYTES = 64
 
 
 class Turnstile:
@@ -47,7 +49,7 @@ class Turnstile:
         Yields:
             Nothing; send the request and read its reply inside.
         """
-        with self._path.open("a+") as stream:
+        with _opened(self._path) as stream:
             while not _is_locked(stream):
                 await asyncio.sleep(_LOOK_AGAIN_S)
             while (left := self._left(stream, pause_s)) > 0:
@@ -58,7 +60,7 @@ class Turnstile:
             finally:
                 _write(stream, {"out": False, "ended": self._clock()})
 
-    def _left(self, stream: IO[str], pause_s: float) -> float:
+    def _left(self, stream: IO[bytes], pause_s: float) -> float:
         now = self._clock()
         ended = _ended(stream)
         if ended is None or ended > now:
@@ -69,7 +71,12 @@ class Turnstile:
         return ended + pause_s - now
 
 
-def _ended(stream: IO[str]) -> float | None:
+def _opened(path: Path) -> IO[bytes]:
+    # Neither emptied nor appended to.
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b", 0)
+
+
+def _ended(stream: IO[bytes]) -> float | None:
     """When the last turn ended; None where nobody knows, and long ago where there was none."""
     stream.seek(0)
     try:
@@ -80,7 +87,7 @@ def _ended(stream: IO[str]) -> float | None:
         return None
 
 
-def _is_locked(stream: IO[str]) -> bool:
+def _is_locked(stream: IO[bytes]) -> bool:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -88,8 +95,9 @@ def _is_locked(stream: IO[str]) -> bool:
     return True
 
 
-def _write(stream: IO[str], state: dict[str, float | bool]) -> None:
+def _write(stream: IO[bytes], state: dict[str, float | bool]) -> None:
+    # In place and always as long: a holder who is killed, or a disk that is full, leaves no empty
+    # file, which would be a host that nobody has asked yet.
     stream.seek(0)
-    stream.truncate()
-    stream.write(json.dumps(state))
-    stream.flush()
+    stream.write(json.dumps(state).ljust(_STATE_BYTES).encode())
+    stream.truncate(_STATE_BYTES)

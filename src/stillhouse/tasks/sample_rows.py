@@ -8,13 +8,18 @@ from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
 from stillhouse.data.nearest import did_you_mean
 from stillhouse.recipes.rows import SampleRows
+from stillhouse.tasks.accounting import rows as accounting
 from stillhouse.tasks.neurons import rows as neurons
 from stillhouse.tasks.prompts import rows as prompts
+from stillhouse.tasks.songs import rows as songs
 from stillhouse.tasks.tickets import rows as tickets
 
 GENERATORS: dict[str, Callable[[int, int, float], Iterator[Row]]] = {
+    "accounting": accounting.generate_rows,
     "neurons": neurons.generate_rows,
     "prompt_seeds": prompts.generate_rows,
+    "prompts": prompts.generate_prompts,
+    "songs": songs.generate_rows,
     "tickets": tickets.generate_rows,
 }
 """Task name to a function of (rows, seed, noise)."""

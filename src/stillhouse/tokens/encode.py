@@ -98,7 +98,7 @@ def encode_conversation(
         is_trained=is_trained,
         byte_offsets=offsets,
         text=rendered.text,
-        view_digest=_view_digest(messages, template, tokenizer),
+        view_digest=digest_view(messages, template, tokenizer),
         completion_digest=digest_ids(ids[is_trained]),
         seams=tuple(positions[seams].tolist()),
         left_out=rendered.left_out,
@@ -169,6 +169,7 @@ def _mask(offsets: NDArray[np.int32], spans: NDArray[np.int32]) -> NDArray[np.bo
     return is_trained
 
 
-def _view_digest(messages: Sequence[Message], template: Template, tokenizer: TextTokenizer) -> str:
+def digest_view(messages: Sequence[Message], template: Template, tokenizer: TextTokenizer) -> str:
+    """sha256 of what a model reads: the messages, the template and the tokenizer."""
     turns = [message.as_list() for message in messages]
     return digest_value([turns, template.digest, tokenizer.digest])

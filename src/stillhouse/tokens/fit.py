@@ -1,4 +1,4 @@
-"""A conversation cut to a model's context: on the left of its longest user message."""
+"""A conversation cut to its readers' contexts: on the left of its longest user message."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
-from stillhouse.tokens.template import Template
-from stillhouse.tokens.tokenizer import TextTokenizer
+from stillhouse.tokens.reader import Reader
 
 TOO_LONG = "longer than the context"
-"""Why a row is dropped when `fit_to_context` returns None."""
+"""Why a row is dropped that does not fit."""
 
 # assumption: a shorter text has at most a few tokens more than one that is a little longer (a
 # merge is lost at its new beginning), so the search looks this many characters back.
@@ -27,9 +27,10 @@ class Fitted:
     Attributes:
         messages: the turns, one user message perhaps shortened.
         num_cut_chars: characters cut from its beginning; 0 when all fits.
-        num_tokens: of the conversation as it is now.
+        num_tokens: of the conversation as it is now, for the first reader, as all that follows.
         num_left_out: answers in it that are not learned.
         has_empty_thought: the template puts one before the last answer that its prompt lacks.
+        cut_for: names of the readers whom the whole conversation does not fit.
     """
 
     messages: tuple[Message, ...]
@@ -37,43 +38,51 @@ class Fitted:
     num_tokens: int
     num_left_out: int = 0
     has_empty_thought: bool = False
+    cut_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A conversation that does not fit, even with that message empty.
+
+    Attributes:
+        reader: the first whom it does not fit.
+    """
+
+    reader: Reader
 
 
 def fit_to_context(
     messages: Sequence[Message],
+    readers: Sequence[Reader],
     *,
-    template: Template,
-    tokenizer: TextTokenizer,
-    max_tokens: int,
     room_for_answer: int = 0,
     cuttable: tuple[int, int] | None = None,
-) -> Fitted | None:
-    """The conversation with as much of its longest user message as fits.
+) -> Fitted | Misfit:
+    """The conversation with as much of its longest user message as fits every reader.
 
     Args:
         messages: a whole conversation (ends with the assistant) or a prompt.
-        template: how they are written.
-        tokenizer: of the model that reads them.
-        max_tokens: the model's context.
+        readers: at least one; the same messages must fit each.
         room_for_answer: tokens kept free behind the prompt for an answer that a model will
             write, also where the conversation has one already; 0 when none is asked.
         cuttable: from where to where in the last user message text may go, from its end; without
             it the longest user message loses its beginning.
 
     Returns:
-        None when it does not fit even with that message empty; the reason is `TOO_LONG`.
+        What fits; a misfit when it does not even with that message empty.
 
     Raises:
-        InputError: the template refuses the conversation.
+        InputError: a template refuses the conversation.
     """
     whole = tuple(messages)
-    ruler = _Ruler(template, tokenizer, max_tokens, room_for_answer)
-    fitted = ruler.fit(whole)
-    if fitted is not None:
-        return fitted
+    rulers = [_Ruler(reader, room_for_answer) for reader in readers]
+    found = _fit_all(whole, rulers)
+    if isinstance(found, Fitted):
+        return found
     users = [number for number, message in enumerate(whole) if message.role == "user"]
     if not users:
-        return None
+        return found
     chosen = users[-1] if cuttable else max(users, key=lambda at: len(whole[at].content))
     content = whole[chosen].content
     cuts = _cuts(content, cuttable)
@@ -83,17 +92,21 @@ def fit_to_context(
         return (*whole[:chosen], kept, *whole[chosen + 1 :])
 
     def fits(number: int) -> bool:
-        return ruler.fit(shortened(*cuts[number])) is not None
+        return isinstance(_fit_all(shortened(*cuts[number]), rulers), Fitted)
 
-    if not fits(len(cuts) - 1):
-        return None
+    shortest = _fit_all(shortened(*cuts[-1]), rulers)
+    if isinstance(shortest, Misfit):
+        return shortest
     low, high = 0, len(cuts) - 1  # cuts[high] fits; what is below low does not
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle + 1, high)
     best = next((at for at in range(max(0, high - _LOOK_BACK), high) if fits(at)), high)
     start, end = cuts[best]
-    return ruler.fit(shortened(start, end), end - start)
+    fitted = _fit_all(shortened(start, end), rulers)
+    assert isinstance(fitted, Fitted)
+    cut_for = tuple(ruler.reader.name for ruler in rulers if ruler.fit(whole) is None)
+    return replace(fitted, num_cut_chars=end - start, cut_for=cut_for)
 
 
 def _cuts(content: str, cuttable: tuple[int, int] | None) -> list[tuple[int, int]]:
@@ -108,29 +121,42 @@ def _cuts(content: str, cuttable: tuple[int, int] | None) -> list[tuple[int, int
 
 @dataclass(frozen=True, slots=True)
 class _Ruler:
-    """Says whether a conversation or a prompt fits."""
+    """Says whether a conversation or a prompt fits a reader."""
 
-    template: Template
-    tokenizer: TextTokenizer
-    max_tokens: int
+    reader: Reader
     room_for_answer: int
 
-    def fit(self, turns: tuple[Message, ...], num_cut_chars: int = 0) -> Fitted | None:
+    def fit(self, turns: tuple[Message, ...]) -> Fitted | None:
         """The turns; None when they are too many tokens or leave too little room for an answer."""
         is_answered = bool(turns) and turns[-1].role == "assistant"
         prompt, room = turns[:-1] if is_answered else turns, self.room_for_answer
-        num_prompt = 0
+        reader, num_prompt = self.reader, 0
         if room or not is_answered:
-            num_prompt = len(encode_prompt(prompt, self.template, self.tokenizer))
-            if num_prompt + room > self.max_tokens:
+            num_prompt = len(encode_prompt(prompt, reader.template, reader.tokenizer))
+            if num_prompt + room > reader.max_tokens:
                 return None
         if not is_answered:
-            return Fitted(turns, num_cut_chars, num_prompt)
-        encoded = encode_conversation(turns, self.template, self.tokenizer)
-        if len(encoded.ids) > self.max_tokens:
+            return Fitted(turns, 0, num_prompt)
+        encoded = encode_conversation(turns, reader.template, reader.tokenizer)
+        if len(encoded.ids) > reader.max_tokens:
             return None
-        left_out, is_empty = len(encoded.left_out), encoded.inserted > 0
-        return Fitted(turns, num_cut_chars, len(encoded.ids), left_out, is_empty)
+        return Fitted(turns, 0, len(encoded.ids), len(encoded.left_out), encoded.inserted > 0)
+
+
+def _fit_all(turns: tuple[Message, ...], rulers: Sequence[_Ruler]) -> Fitted | Misfit:
+    """As the first reader has it; or whom it does not fit."""
+    found: list[Fitted] = []
+    for ruler in rulers:
+        try:
+            fitted = ruler.fit(turns)
+        except InputError as error:
+            if len(rulers) == 1:
+                raise
+            raise InputError(f"as the {ruler.reader.name} reads: {error}", error.hint) from error
+        if fitted is None:
+            return Misfit(ruler.reader)
+        found.append(fitted)
+    return found[0]
 
 
 def _may_start(text: str, at: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import jinja2
 
@@ -307,3 +307,10 @@ class ChatTemplate:
                 f"the chat template refuses this conversation: {error} (its roles: {roles})",
                 "change the roles or their order where the rows become conversations",
             ) from error
+
+
+def build_template(config: str | dict[str, Any], tokenizer: TextTokenizer) -> Template:
+    """The template that a recipe's `template` value means for a tokenizer."""
+    if isinstance(config, str):
+        return ChatTemplate.of(tokenizer)
+    return PlainTemplate(tokenizer.eos_token, bos=tokenizer.added_bos, **config)

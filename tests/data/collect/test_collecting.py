@@ -1,6 +1,7 @@
 """Collections against servers of each provider's format: quotas, repeats, faults, resumes."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from tests.data.collect.collecting import (
@@ -16,7 +17,8 @@ from tests.data.collect.servers import Behaviour, SongServer
 from tests.data.collect.songs_on_trial import TrueSong, lyrics_of, make_songs
 
 from stillhouse.data.collect.coverage import coverage_of
-from stillhouse.data.collect.songs import Song
+from stillhouse.data.collect.quality import score_of
+from stillhouse.data.collect.songs import MOST_LYRICS, Song, text_of
 from stillhouse.recipes.collection import Query
 from stillhouse.recipes.collection_plans import Range, SongQuality
 
@@ -189,6 +191,37 @@ def test_poor_records_are_refused_with_what_is_wrong(tmp_path, song, reason):
 
     assert selection.kept == []
     assert selection.tallies["lrclib"].reasons == {reason: 1}
+
+
+def test_a_text_that_was_cut_because_it_has_no_end_is_no_song():
+    lyrics = text_of(" ".join(map(lyrics_of, range(900))), MOST_LYRICS)
+    song = Song("a", "1", "T", "A", lyrics=lyrics)
+    assert score_of(song) == (0.7, ("too_long",))
+
+
+def test_a_text_has_the_licence_of_whoever_gave_it(tmp_path):
+    with_words, wordless = make_songs(1), replace(make_songs(2)[1], lyrics="")
+    with SongServer([*with_words, wordless]) as archive, SongServer(make_songs(2)) as other:
+        sources = {
+            "archive": hymns(archive.url, licence="CC0-1.0", lyrics_from="lrclib"),
+            "lrclib": lrclib(other.url, Query(words="none has these")),
+        }
+        selection, _ = gather(tmp_path, plan_of(2), sources)
+
+    assert {one.song.lyrics_source: one.song.licence for one in selection.kept} == {
+        "archive": "CC0-1.0", "lrclib": "lrclib-terms",
+    }  # fmt: skip
+
+
+def test_a_source_that_gives_one_page_for_all_is_not_asked_a_thousand_times(tmp_path):
+    with SongServer(make_songs(5)) as server:
+        source = hymns(server.url)
+        deaf = source.api.model_copy(update={"url": source.api.url.replace("offset=", "skip=")})
+        sources = {"hymns": source.model_copy(update={"api": deaf})}
+        selection, _ = gather(tmp_path, plan_of(9, least=0), sources)
+
+    assert len(server.asked) == 2
+    assert selection.tallies["hymns"].reasons == {"same_id": 5}
 
 
 def test_an_instruction_inside_of_lyrics_stays_a_text(tmp_path):

@@ -161,6 +161,12 @@ def test_names_are_compared_without_what_differs_between_providers(one, other):
     assert name_key(one) == name_key(other)
 
 
+def test_the_parts_of_a_song_are_songs_and_a_years_new_sound_is_none():
+    parts = [f"Wall {part}" for part in ("(Part 1)", "(Part 2)", "[pt. II]", "")]
+    assert len(set(map(name_key, parts))) == 4
+    assert name_key("Wall (Remastered 2011)") == name_key("Wall (Live in Part)") == "wall"
+
+
 @pytest.mark.parametrize(
     ("told", "seconds", "is_odd"),
     [
@@ -175,6 +181,9 @@ def test_durations_that_no_song_has_are_noticed(told, seconds, is_odd):
 
 def test_texts_are_storable_whatever_was_told():
     assert text_of("a\x00b\ud83d\r\nc\u200b ") == "ab\ufffd\nc"
+    assert text_of("a\x1cb\u2028c\x0b\x85\x0cd\ufeff") == "ab\nc\n\n\nd"
+    for spelt in ("می\u200cخواهم", "ශ්\u200dරී", "\u0d28\u0d4d\u200d", "👩\u200d👧", "a\u00a0b"):
+        assert text_of(spelt) == spelt
     assert text_of(["x"]) == text_of(None) == text_of(True) == ""
     assert text_of(12) == "12"
     assert text_of("x" * 9000) == "x" * 500

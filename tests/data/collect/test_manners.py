@@ -8,10 +8,20 @@ from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
-from tests.data.collect.collecting import QUICK, Hidden, gather, genius, lrclib, paced, plan_of
+from tests.data.collect.collecting import (
+    QUICK,
+    Hidden,
+    gather,
+    genius,
+    lrclib,
+    musixmatch,
+    paced,
+    plan_of,
+)
 from tests.data.collect.servers import Behaviour, SongServer
 from tests.data.collect.songs_on_trial import make_songs
 
+from stillhouse.data.collect import client
 from stillhouse.data.collect.answers import Ask, Miss
 from stillhouse.data.collect.client import Manners, PoliteClient
 from stillhouse.recipes.collection import Collection, Query, SongSource
@@ -56,6 +66,37 @@ def test_robots_txt_is_fetched_once_kept_and_obeyed(tmp_path):
     ]  # fmt: skip
     assert [one.path for one in server.seen].count("/robots.txt") == 1
     assert [one.query.get("q") for one in server.asked] == ["1", None]
+
+
+def test_a_robots_txt_that_lies_elsewhere_is_read_there_and_obeyed(tmp_path):
+    with SongServer([], Behaviour(robots="User-agent: *\nDisallow: /")) as other:
+        elsewhere = Behaviour(robots=f"to {other.url}/robots.txt")
+        with SongServer(make_songs(1), elsewhere) as server:
+            found = ask(tmp_path, server, *SEARCHES[:2])
+
+    assert found == [Miss("blocked", "robots")] * 2
+    assert len(other.seen) == 1
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("where", ["http://[", "http://a.example:99999/", "file:///etc/passwd"])
+def test_a_redirect_to_what_is_no_address_ends_nothing_but_its_request(tmp_path, where):
+    behaviour = Behaviour(robots=f"to {where}", faults={1: "redirect"}, location=where)
+    with SongServer(make_songs(1), behaviour) as server:
+        found, other = ask(tmp_path, server, *SEARCHES[:2])
+
+    assert found == Miss("blocked", "redirected")
+    assert other.status == 200
+
+
+def test_a_long_run_reads_robots_txt_again_after_a_day(tmp_path, monkeypatch):
+    with SongServer(make_songs(1)) as server:
+        ask(tmp_path, server, *SEARCHES[:3])
+        assert len(server.seen) - len(server.asked) == 1
+        monkeypatch.setattr(client, "_ROBOTS_AGE_S", -1.0)
+        ask(tmp_path, server, *SEARCHES[3:6])
+
+    assert len(server.seen) - len(server.asked) == 4
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
@@ -107,6 +148,66 @@ def test_a_long_retry_after_ends_the_run_and_holds_over_restarts(tmp_path):
     assert {one.outcome for one in (*found, *again)} == {"blocked"}
     assert 500 < again[0].rest_s < 700
     assert late[0].status == 200
+
+
+def test_a_wait_that_another_process_was_told_of_holds_for_one_in_the_queue(tmp_path):
+    behaviour = Behaviour(faults={1: "503"}, retry_after="1")
+    with SongServer(make_songs(1), behaviour) as server:
+        ask_at_once(tmp_path, server, SEARCHES[:2], late_s=0.3)
+
+    first, *others = (one.at for one in server.asked)
+    assert len(others) == 2
+    assert min(others) - first >= 1.0
+
+
+def test_two_processes_that_want_the_same_ask_for_it_once(tmp_path):
+    with SongServer(make_songs(1)) as server:
+        found = ask_at_once(tmp_path, server, [SEARCHES[0]] * 2, late_s=0.2)
+
+    assert len({one.body for one in found}) == len(server.asked) == 1
+
+
+def ask_at_once(folder, server, paths, late_s):
+    """What came of requests by clients that know of each other by their files alone."""
+
+    async def one(number, path):
+        store = ReplyStore(folder / "replies.sqlite")
+        try:
+            async with PoliteClient(paced(0.05), store, folder / "turns", {}, {}) as client:
+                await asyncio.sleep(number * late_s / 4)
+                return await client.get("trial", Ask(f"{server.url}{path}"))
+        finally:
+            store.close()
+
+    async def work():
+        server.respond_after = late_s
+        return await asyncio.gather(*(one(*pair) for pair in enumerate(paths)))
+
+    return asyncio.run(work())
+
+
+def test_a_host_that_only_fails_is_asked_no_more_in_this_run(tmp_path):
+    with SongServer(make_songs(1), Behaviour(every="500")) as server:
+        queries = [Query(words=f"q{number}") for number in range(9)]
+        selection, _ = gather(
+            tmp_path, plan_of(9, least=0), {"lrclib": lrclib(server.url, *queries)}
+        )
+        assert len(server.asked) == QUICK.streak * QUICK.tries
+        assert selection.tallies["lrclib"].stopped == "server_error"
+        server.behaviour.every = ""
+        (later,) = ask(tmp_path, server, SEARCHES[0])
+
+    assert later.status == 200
+
+
+def test_a_failure_between_refusals_does_not_end_their_streak(tmp_path):
+    faults = {1: "403", 2: "500", 3: "500", 4: "500", 5: "403", 6: "403"}
+    with SongServer(make_songs(1), Behaviour(faults=faults)) as server:
+        found = ask(tmp_path, server, *SEARCHES)
+
+    assert len(server.asked) == 6
+    assert found[-1].outcome == "blocked"
+    assert found[-1].rest_s > 800
 
 
 @pytest.mark.parametrize("fault", ["403", "429", "block_page"])
@@ -181,6 +282,27 @@ def test_a_key_that_is_refused_stops_its_source_and_is_written_nowhere(tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not any(b"wrong-planted-key" in path.read_bytes() for path in files)
+
+
+def test_what_a_body_refuses_is_asked_again_once_it_is_let_in(tmp_path):
+    with SongServer(make_songs(34)) as server:
+        sources = {"mxm": musixmatch(server.url)}
+        refused, _ = gather(tmp_path, plan_of(2, least=0), sources, key="wrong")
+        let_in, _ = gather(tmp_path, plan_of(2), sources)
+
+    assert (refused.tallies["mxm"].stopped, refused.kept) == ("key_refused", [])
+    assert len(let_in.kept) == 2
+
+
+def test_half_of_a_reply_is_not_kept(tmp_path):
+    with SongServer(make_songs(34), Behaviour(every="cut")) as server:
+        sources = {"lrclib": lrclib(server.url)}
+        torn, _ = gather(tmp_path, plan_of(2, least=0), sources)
+        server.behaviour.every = ""
+        whole, _ = gather(tmp_path, plan_of(2), sources)
+
+    assert torn.tallies["lrclib"].requests == {"error": 4}
+    assert len(whole.kept) == 2
 
 
 def test_sources_that_share_a_host_share_its_pace(tmp_path):

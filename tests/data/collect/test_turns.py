@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -108,3 +109,34 @@ def test_a_torn_file_of_turns_is_a_pause(tmp_path, torn):
 
     started = time.monotonic()
     assert (asyncio.run(turn()) - started >= 0.05) == bool(torn)
+
+
+def test_a_disk_that_is_full_makes_nobody_forget_the_last_turn(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def turn(pause_s, most_bytes):
+        async with Turnstile(tmp_path, "a").turn(pause_s):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+            return time.monotonic()
+
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            asyncio.run(turn(0.0, 0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    failed_at = time.monotonic()
+    assert asyncio.run(turn(0.2, before[0])) - failed_at >= 0.2
+
+
+def test_the_file_of_turns_is_never_empty_once_there_was_one(tmp_path):
+    sizes = set()
+
+    async def turns():
+        for _ in range(3):
+            async with Turnstile(tmp_path, "a").turn(0.0):
+                sizes.add((tmp_path / "a.turn").stat().st_size)
+            sizes.add((tmp_path / "a.turn").stat().st_size)
+
+    asyncio.run(turns())
+    assert len(sizes) == 1

@@ -1,6 +1,5 @@
 """Ollama's own API, as its OpenAPI file documents it."""
 
-import hashlib
 import json
 
 from tests.engines.fakes.openai_server import logprobs_of
@@ -30,10 +29,6 @@ KNOWN = {
 
 
 class OllamaSpeech(Speech):
-    def __init__(self):
-        self.blobs = {}
-        self.models = {}
-
     def takes(self, path):
         return path in ("/api/chat", "/api/generate")
 
@@ -90,30 +85,6 @@ class OllamaSpeech(Speech):
     def error(self, fault, message=PLANTED_MESSAGE):
         again = [("Retry-After", "0.01")] if fault == "rate_limited_soon" else []
         return STATUS[fault], json.dumps({"error": message}).encode(), again
-
-    def other(self, first, content):
-        method, path, _ = first.split(" ")
-        if path.startswith("/api/blobs/"):
-            digest = path.removeprefix("/api/blobs/")
-            if method == "HEAD":
-                return (200 if digest in self.blobs else 404), b""
-            if digest != "sha256:" + hashlib.sha256(content).hexdigest():
-                return 400, b'{"error": "digest mismatch"}'
-            self.blobs[digest] = content
-            return 201, b""
-        told = json.loads(content) if content else {}
-        if path == "/api/create":
-            missing = [one for one in told.get("files", {}).values() if one not in self.blobs]
-            self.models[told["model"]] = told
-            return (400, b'{"error": "no blob"}') if missing else (200, b'{"status": "success"}')
-        if path == "/api/show":
-            model = self.models.get(told["model"])
-            if model is None:
-                return 404, b'{"error": "model not found"}'
-            shown = {"template": model.get("template", ""), "capabilities": ["completion"]}
-            details = {"format": "gguf", "family": "llama", "parameter_size": "8B"}
-            return 200, json.dumps(shown | {"details": details, "model_info": {}}).encode()
-        return None
 
 
 class FakeOllama(FakeServer):

@@ -7,20 +7,20 @@ is followed, and certificates are checked. There is no setting for any of it.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 
 from stillhouse.core.retry_after import retry_after_s
 from stillhouse.data.collect.answers import Ask, Hidden, Miss
+from stillhouse.data.collect.bodies import Answer, as_utf8, is_text, site_of, target_of
 from stillhouse.data.collect.robots import (
     ALLOWS_ALL,
     ALLOWS_NOTHING,
@@ -28,7 +28,7 @@ from stillhouse.data.collect.robots import (
     Robots,
     read_robots,
 )
-from stillhouse.store.replies import LONGEST_REST_S, Reply, ReplyStore
+from stillhouse.store.replies import LONGEST_REST_S, Reply, ReplyStore, place_of
 from stillhouse.store.turnstile import Turnstile
 
 PRODUCT = "Stillhouse"
@@ -39,14 +39,20 @@ _MOST_BODY = 8 << 20
 _ROBOTS_AGE_S = 24 * 3600.0
 """paper: RFC 9309, section 2.4: a kept robots.txt is used for a day at most."""
 _MOST_REDIRECTS = 3
+_ROBOTS_REDIRECTS = 5
+"""paper: RFC 9309, section 2.3.1.2: so many are followed, to other hosts too."""
 _DROPPED = frozenset({301, 302, 303, 307, 308})
 _REFUSALS = frozenset({403, 429})
 _GONE = frozenset({404, 410})
-_CHARSET = re.compile(
-    r"utf-?8|utf-?16([bl]e)?|(us-)?ascii|latin-?1|iso-8859-\d{1,2}|windows-125\d|cp125\d|koi8-[ru]"
-    r"|shift_jis|euc-(jp|kr)|gbk|gb2312|gb18030|big5"
-)
-"""Others are no encodings of text on the web, and some of Python's take their time."""
+_FAILURES = frozenset({"server_error", "timeout"})
+"""A host that comes to nothing else has enough to do."""
+
+IsAnswer = Callable[[Reply], bool]
+"""Whether a reply says what was asked; one that says no inside of its body is not kept."""
+
+
+def _always(_: Reply) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,8 @@ class Manners:
         pause_s: from one reply of a host to the next request, where its source says nothing.
         patience_s: a rest that a host asks for is waited out up to here; a longer one ends its
             part of this run.
-        streak: refusals (403, 429, block pages) in a row after which a host is left alone.
+        streak: refusals (403, 429, block pages) in a row after which a host is left alone; requests
+            in a row that failed after which this run asks it no more.
         rest_s: for so long then.
         tries: of a request that fails.
         retry_s: before the second of them; each further pause is twice as long.
@@ -82,19 +89,22 @@ class Manners:
 
 @dataclass(slots=True)
 class _Host:
+    place: str
     turns: Turnstile
     refusals: int = 0
+    failures: int = 0
     robots: Robots | None = None
+    robots_at: str = ""
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came over the wire for one request."""
+class _Wanted:
+    """A request, who makes it, and what answers it."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    source: str
+    ask: Ask
+    is_answer: IsAnswer = _always
 
 
 class PoliteClient:
@@ -143,117 +153,152 @@ class PoliteClient:
     ) -> None:
         await self._session.close()
 
-    async def get(self, source: str, ask: Ask) -> Reply | Miss:
-        """The reply to a request: the kept one, else a new one, which is kept.
+    async def get(self, source: str, ask: Ask, is_answer: IsAnswer = _always) -> Reply | Miss:
+        """The reply to a request: the kept one, else a new one, which is kept where it answers.
 
         Args:
             source: the recipe's name of who asks.
             ask: the request.
+            is_answer: whether a reply says what was asked.
 
         Returns:
             The reply, with status 200 or 404; or why there is none, which a later run asks again.
         """
-        kept = self._store.get(ask.key)
-        if kept is not None:
+        wanted = _Wanted(source, ask, is_answer)
+        if kept := self._kept(wanted):
             return kept
-        place = urlsplit(ask.url).netloc
-        host = self._hosts.get(place)
-        if host is None:
-            host = self._hosts[place] = _Host(Turnstile(self._turns, place))
+        host = self._host(ask.url)
         async with host.asking:
             # Another source may have asked the same meanwhile.
-            return self._store.get(ask.key) or await self._ask(source, ask, place, host)
+            return self._kept(wanted) or await self._ask(wanted, host)
 
-    async def _ask(self, source: str, ask: Ask, place: str, host: _Host) -> Reply | Miss:
+    def _kept(self, wanted: _Wanted) -> Reply | None:
+        kept = self._store.get(wanted.ask.key)
+        return kept if kept and wanted.is_answer(kept) else None
+
+    def _host(self, url: str) -> _Host:
+        place = place_of(url)
+        host = self._hosts.get(place)
+        if host is None:
+            host = self._hosts[place] = _Host(place, Turnstile(self._turns, place))
+        return host
+
+    async def _ask(self, wanted: _Wanted, host: _Host) -> Reply | Miss:
         for number in range(self.manners.tries):
             if number:
                 await asyncio.sleep(self.manners.retry_s * 2.0 ** (number - 1))
-            found = await self._try(source, ask, place, host)
+            found = await self._try(wanted, host)
             if not isinstance(found, Miss) or found.outcome != "error":
                 break
         if isinstance(found, Reply):
-            self._store.keep(ask.key, source, found)
+            host.failures = 0
+            if wanted.is_answer(found):
+                self._store.keep(wanted.ask.key, wanted.source, found)
+        elif found.reason in _FAILURES:
+            host.failures += 1
+            if host.failures >= self.manners.streak:
+                return Miss("error", found.reason, self.manners.rest_s)
         return found
 
-    async def _try(self, source: str, ask: Ask, place: str, host: _Host) -> Reply | Miss:
-        url = ask.url
+    async def _try(self, wanted: _Wanted, host: _Host) -> Reply | Miss:
+        url = wanted.ask.url
         for _ in range(_MOST_REDIRECTS + 1):
-            missing = await self._wait(place) or await self._is_allowed(source, url, place, host)
-            if missing:
+            if missing := await self._is_allowed(wanted.source, url, host):
                 return missing
-            answer = await self._send(source, ask, url, host)
-            if isinstance(answer, Miss):
+            answer = await self._send(wanted, url, host)
+            if not isinstance(answer, Answer):
                 return answer
             if answer.status not in _DROPPED:
-                return self._judge(answer, ask.url, place, host)
-            target = urljoin(url, answer.headers.get("Location", ""))
-            if _site(target) != _site(url):
+                return self._judge(answer, wanted.ask.url, host)
+            target = target_of(url, answer)
+            if site_of(target) != site_of(url):
                 return Miss("blocked", "redirected")
             url = target
         return Miss("error", "redirected")
 
-    async def _wait(self, place: str) -> Miss | None:
+    async def _wait(self, host: _Host) -> Miss | None:
         """Wait out a rest of the host; a long one is not waited for."""
-        while (rest := self._store.resting(place)).seconds > 0:
+        while (rest := self._store.resting(host.place)).seconds > 0:
             if rest.seconds > self.manners.patience_s:
                 return Miss("blocked", rest.why, rest.seconds)
             await asyncio.sleep(rest.seconds)
         return None
 
-    async def _is_allowed(self, source: str, url: str, place: str, host: _Host) -> Miss | None:
-        if host.robots is None:
-            host.robots = await self._find_robots(source, url, place, host)
+    async def _is_allowed(self, source: str, url: str, host: _Host) -> Miss | None:
+        if host.robots is None or _age_s(host.robots_at) > _ROBOTS_AGE_S:
+            found = await self._find_robots(source, url, host)
+            if isinstance(found, Miss):
+                return found
+            host.robots = found
         parts = urlsplit(url)
         path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
         return None if host.robots.allows(path) else Miss("blocked", "robots")
 
-    async def _find_robots(self, source: str, url: str, place: str, host: _Host) -> Robots:
+    async def _find_robots(self, source: str, url: str, host: _Host) -> Robots | Miss:
         parts = urlsplit(url)
         at = urlunsplit((parts.scheme, parts.netloc, "/robots.txt", "", ""))
         kept = self._store.get(f"robots {at}")
         if kept is None or _age_s(kept.at) > _ROBOTS_AGE_S:
-            fetched = await self._fetch_robots(source, at, place, host)
-            if fetched is None:
+            fetched = await self._fetch_robots(source, at)
+            if isinstance(fetched, Miss) and fetched.rest_s:
+                return fetched
+            if isinstance(fetched, Miss):
                 # 5xx, or nobody there: nothing is allowed, and it is looked at again next time.
+                host.robots_at = _now()
                 return ALLOWS_NOTHING
             kept = fetched
             self._store.keep(f"robots {at}", "robots.txt", kept)
+        host.robots_at = kept.at
         return read_robots(kept.body, PRODUCT) if kept.status == 200 else ALLOWS_ALL
 
-    async def _fetch_robots(self, source: str, at: str, place: str, host: _Host) -> Reply | None:
+    async def _fetch_robots(self, source: str, at: str) -> Reply | Miss:
         url = at
-        for _ in range(_MOST_REDIRECTS + 1):
-            answer = await self._send(source, Ask(url), url, host, MOST_BYTES)
-            if isinstance(answer, Miss):
-                return None
+        for _ in range(_ROBOTS_REDIRECTS + 1):
+            answer = await self._send(_Wanted(source, Ask(url)), url, self._host(url), MOST_BYTES)
+            if not isinstance(answer, Answer):
+                return answer
             if answer.status in _DROPPED:
-                url = urljoin(url, answer.headers.get("Location", ""))
-                if _site(url) != _site(at):
-                    return Reply(404, b"", at, _now())
+                url = target_of(url, answer)
+                if site_of(url)[0] not in ("http", "https"):
+                    break
                 continue
             if answer.status >= 500 or answer.status == 429:
-                self._heed(answer, place)
-                return None
+                return Miss("error", "server_error")
             return Reply(200 if answer.status == 200 else 404, answer.body, at, _now())
         return Reply(404, b"", at, _now())
 
     async def _send(
-        self, source: str, ask: Ask, url: str, host: _Host, most: int = 0
-    ) -> _Answer | Miss:
-        pause_s = max(self._pauses.get(source, 0.0), self.manners.pause_s)
+        self, wanted: _Wanted, url: str, host: _Host, most: int = 0
+    ) -> Answer | Reply | Miss:
+        """What came back; or the reply that another process got while this one waited its turn."""
+        pause_s = max(self._pauses.get(wanted.source, 0.0), self.manners.pause_s)
         pause_s = max(pause_s, host.robots.delay_s if host.robots else 0.0)
-        async with host.turns.turn(pause_s):
-            self.num_sent[source] += 1
-            try:
-                return await self._exchange(source, ask, url, most)
-            except TimeoutError:
-                return Miss("error", "timeout")
-            except (aiohttp.ClientError, ConnectionError, ValueError) as error:
-                is_tls = isinstance(error, aiohttp.ClientSSLError)
-                return Miss("error", "tls" if is_tls else "no_connection")
+        while True:
+            if missing := await self._wait(host):
+                return missing
+            async with host.turns.turn(pause_s):
+                # Whoever had the turn before may have been told to wait, or have asked the same.
+                if self._store.resting(host.place).seconds > 0:
+                    continue
+                return self._kept(wanted) or await self._sent(wanted, url, host, most)
 
-    async def _exchange(self, source: str, ask: Ask, url: str, most: int) -> _Answer | Miss:
-        headers, parameters = _with_key(ask, self._keys.get(source))
+    async def _sent(self, wanted: _Wanted, url: str, host: _Host, most: int) -> Answer | Miss:
+        self.num_sent[wanted.source] += 1
+        try:
+            answer = await self._exchange(wanted, url, most)
+        except TimeoutError:
+            return Miss("error", "timeout")
+        except (aiohttp.ClientError, ConnectionError, ValueError) as error:
+            is_tls = isinstance(error, aiohttp.ClientSSLError)
+            return Miss("error", "tls" if is_tls else "no_connection")
+        asked_s = 0.0 if isinstance(answer, Miss) else _asked_s(answer)
+        if asked_s:
+            # Inside of the turn, so that whoever has it next knows.
+            self._store.rest(host.place, asked_s, "asked_to_wait")
+        return answer
+
+    async def _exchange(self, wanted: _Wanted, url: str, most: int) -> Answer | Miss:
+        headers, parameters = _with_key(wanted.ask, self._keys.get(wanted.source))
         if parameters:
             url += ("&" if urlsplit(url).query else "?") + parameters
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
@@ -264,48 +309,41 @@ class PoliteClient:
                     if most:
                         break
                     return Miss("error", "too_large")
-            return _Answer(response.status, response.headers, bytes(body))
+            return Answer(response.status, response.headers, bytes(body))
 
-    def _judge(self, answer: _Answer, url: str, place: str, host: _Host) -> Reply | Miss:
+    def _judge(self, answer: Answer, url: str, host: _Host) -> Reply | Miss:
         """What an answer is worth, and what it means for the requests after it."""
-        is_page = answer.status == 200 and answer.body.lstrip()[:1] == b"<"
-        if answer.status in _REFUSALS or is_page:
-            return self._refused(answer, place, host, is_page)
-        host.refusals = 0
+        if answer.status in _REFUSALS or answer.is_page:
+            return self._refused(answer, host)
+        if answer.status < 500:
+            host.refusals = 0
         if answer.status == 401:
             return Miss("blocked", "key_refused")
-        if answer.status == 503 and (asked_s := self._heed(answer, place)):
+        if answer.status == 503 and (asked_s := _asked_s(answer)):
             return Miss("blocked" if asked_s > self.manners.patience_s else "error", "busy")
         if answer.status == 200 and not answer.body.strip():
             return Miss("error", "empty_body")
-        if answer.status == 200 and not _is_text(answer):
+        if answer.status == 200 and not is_text(answer):
             return Miss("error", "wrong_encoding")
         if answer.status == 200 or answer.status in _GONE:
             status = 200 if answer.status == 200 else 404
-            return Reply(status, _as_utf8(answer), url, _now())
+            return Reply(status, as_utf8(answer), url, _now())
         return Miss("error", "server_error" if answer.status >= 500 else "bad_request")
 
-    def _refused(self, answer: _Answer, place: str, host: _Host, is_page: bool) -> Miss:
+    def _refused(self, answer: Answer, host: _Host) -> Miss:
         host.refusals += 1
-        reason = "block_page" if is_page else ("forbidden" if answer.status == 403 else "too_many")
-        asked_s = self._heed(answer, place)
+        reason = {403: "forbidden", 429: "too_many"}.get(answer.status, "block_page")
+        asked_s = _asked_s(answer)
         if host.refusals >= self.manners.streak:
-            self._store.rest(place, max(self.manners.rest_s, asked_s), reason)
-            return Miss("blocked", reason, self._store.resting(place).seconds)
+            self._store.rest(host.place, max(self.manners.rest_s, asked_s), reason)
+            return Miss("blocked", reason, self._store.resting(host.place).seconds)
         if answer.status == 429:
             # Its rest is waited out, unless it is long, and the request made again.
             pause_s = self.manners.retry_s * 2.0**host.refusals
             if not asked_s:
-                self._store.rest(place, pause_s, reason)
+                self._store.rest(host.place, pause_s, reason)
             return Miss("error", reason)
         return Miss("blocked", reason)
-
-    def _heed(self, answer: _Answer, place: str) -> float:
-        """Let the host rest for as long as it asks; the seconds, 0 when it does not."""
-        asked_s = retry_after_s(answer.headers.get("Retry-After")) or 0.0
-        if asked_s:
-            self._store.rest(place, asked_s, "asked_to_wait")
-        return min(asked_s, LONGEST_REST_S)
 
 
 async def _send_once(
@@ -335,35 +373,11 @@ def _with_key(ask: Ask, key: Hidden | None) -> tuple[dict[str, str], str]:
     return headers, parameters
 
 
-def _site(url: str) -> tuple[str, str]:
-    """Scheme and host with port, which a redirect may not change."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.netloc.lower()
-    except ValueError:
-        return "", ""
-
-
-def _charset(answer: _Answer) -> str:
-    told = answer.headers.get("Content-Type", "").lower().partition("charset=")[2]
-    return told.partition(";")[0].strip(" \"'") or "utf-8"
-
-
-def _is_text(answer: _Answer) -> bool:
-    if not _CHARSET.fullmatch(_charset(answer)):
-        return False
-    try:
-        answer.body.decode(_charset(answer))
-    except (UnicodeError, LookupError):
-        return False
-    return True
-
-
-def _as_utf8(answer: _Answer) -> bytes:
-    """The body in UTF-8, whatever the server wrote it in."""
-    if answer.status != 200 or _charset(answer) in ("utf-8", "utf8"):
-        return answer.body
-    return answer.body.decode(_charset(answer)).encode("utf-8", "replace")
+def _asked_s(answer: Answer) -> float:
+    """How long the host asks to be left alone; 0 when it does not, or has answered."""
+    if answer.status < 500 and answer.status not in _REFUSALS:
+        return 0.0
+    return min(retry_after_s(answer.headers.get("Retry-After")) or 0.0, LONGEST_REST_S)
 
 
 def _now() -> str:

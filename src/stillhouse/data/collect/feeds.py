@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from stillhouse.data.collect.answers import Ask, Finder, LyricsGiver, Miss, Outcome, Page
@@ -20,8 +21,8 @@ _STOPS = frozenset({"key_refused", "quota_used_up", "no_connection", "tls", "bus
 class Asker(Protocol):
     """Whoever sends requests."""
 
-    async def get(self, source: str, ask: Ask) -> Reply | Miss:
-        """The reply to a request, or why there is none."""
+    async def get(self, source: str, ask: Ask, is_answer: Callable[[Reply], bool]) -> Reply | Miss:
+        """The reply to a request, kept where it is an answer; or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class _Asked:
     pages: int = 0
     is_done: bool = False
     seen: set[str] = field(default_factory=set)
+    songs: Sequence[Song] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class ProviderFeed:
         finder: its format.
         giver: the format of whoever gives the lyrics; None where they come with the song.
         giver_name: the recipe's name of that.
-        licence: of the lyrics, where a record does not tell it.
+        licence: of the lyrics that somebody else gives.
         asker: sends requests.
     """
 
@@ -165,16 +167,20 @@ class ProviderFeed:
 
     async def _page(self, one: _Asked) -> Page | Step:
         """The next page of a query; a step where there is none."""
-        reply = await self.asker.get(self.name, self.finder.ask(one.query, one.at))
-        found = reply if isinstance(reply, Miss) else self.finder.read(reply, one.query, one.at)
+        read = partial(self.finder.read, query=one.query, at=one.at)
+        asked = self.finder.ask(one.query, one.at)
+        reply = await self.asker.get(self.name, asked, lambda reply: _says(read(reply)))
+        found = reply if isinstance(reply, Miss) else read(reply)
         one.pages += 1
         if isinstance(found, Miss):
             one.is_done = True
             return Step(outcome=found.outcome, stopped=_stopped(found), rest_s=found.rest_s)
         one.seen.add(one.at)
         one.at = found.next_at
-        # A source that goes round in a circle is asked no more.
-        one.is_done = not one.at or one.at in one.seen or one.pages >= self.source.pages
+        # A source that goes round in a circle, or gives one page for all, is asked no more.
+        is_same = bool(found.songs) and found.songs == one.songs
+        one.songs = found.songs
+        one.is_done = not one.at or one.at in one.seen or is_same or one.pages >= self.source.pages
         assert isinstance(reply, Reply)
         songs = tuple(self._placed(song, reply) for song in found.songs)
         return Page(songs, found.next_at, found.num_odd)
@@ -190,7 +196,7 @@ class ProviderFeed:
     async def _songs(self, page: Page, query: Query, selection: Selection) -> AsyncIterator[Step]:
         own = self.source
         genre, label = query.genre or own.genre, query.label or own.label
-        songs = [with_defaults(song, genre, label, self.licence) for song in page.songs]
+        songs = [with_defaults(song, genre, label, own.terms) for song in page.songs]
         songs = [replace(song, is_partial=False) if own.partial_lyrics else song for song in songs]
         whole = [song for song in songs if song.lyrics or not self.giver]
         yield Step(whole, num_odd=page.num_odd, outcome="ok")
@@ -201,8 +207,10 @@ class ProviderFeed:
 
     async def _with_lyrics(self, song: Song) -> Step:
         assert self.giver is not None
-        reply = await self.asker.get(self.giver_name, self.giver.ask_lyrics(song))
-        found = reply if isinstance(reply, Miss) else self.giver.read_lyrics(reply, song)
+        read = partial(self.giver.read_lyrics, song=song)
+        asked = self.giver.ask_lyrics(song)
+        reply = await self.asker.get(self.giver_name, asked, lambda reply: _says(read(reply)))
+        found = reply if isinstance(reply, Miss) else read(reply)
         if isinstance(found, Miss):
             return Step(
                 refused=[(song, found.outcome)],
@@ -212,8 +220,17 @@ class ProviderFeed:
             )
         assert isinstance(reply, Reply)
         is_partial = found.is_partial and not self.source.partial_lyrics
-        whole = replace(found, is_partial=is_partial, lyrics_source=self.giver_name)
+        # What a record says of itself it does not say of the texts of somebody else.
+        licence = found.licence if self.giver_name == self.name else self.licence
+        whole = replace(
+            found, is_partial=is_partial, lyrics_source=self.giver_name, licence=licence
+        )
         return Step([replace(whole, fetched_at=reply.at)], outcome="ok")
+
+
+def _says(found: Page | Song | Miss) -> bool:
+    """Whether a reply says something; a refusal or half a text inside of it is asked again."""
+    return not isinstance(found, Miss) or found.outcome in ("no_lyrics", "not_found")
 
 
 def _stopped(miss: Miss) -> str:

@@ -15,6 +15,8 @@ from stillhouse.recipes.collection_plans import GENRES
 
 _FEWEST_WORDS = 20
 """assumption: the shortest hymns and punk songs have more."""
+_MOST_LETTERS = 100_000
+"""assumption: an oratorio has fewer; what is longer may have been cut on its way, too."""
 _FEWEST_DIFFERENT = 0.05
 _SHORTEST_S = 20.0
 """assumption: less is a jingle, or not seconds."""
@@ -32,6 +34,7 @@ _LETTER = re.compile(r"[^\W_]")
 _POINTS: dict[str, float] = {
     "no_lyrics": 0.6,
     "few_words": 0.3,
+    "too_long": 0.3,
     "one_word_repeated": 0.3,
     "markup": 0.2,
     "replacement_signs": 0.2,
@@ -67,6 +70,7 @@ def _of_lyrics(song: Song) -> list[str]:
     commonest = Counter(words).most_common(1)[0][1]
     too_fast = song.duration_s > 0 and len(words) / song.duration_s > _MOST_WORDS_A_SECOND
     claims = {
+        "too_long": len(text) > _MOST_LETTERS,
         "few_words": len(words) < _FEWEST_WORDS,
         "one_word_repeated": len(words) >= _FEWEST_WORDS
         and (commonest / len(words) > 1 - _FEWEST_DIFFERENT),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ _MOST_NAME = 500
 _LONGEST_S = 36_000.0
 
 _ASIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_PART = re.compile(r"\b(part|pt|teil|vol|volume|no|nr)\b\.?\s*(\d+|[ivx]+)\b", re.I)
+_LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_WRITTEN = "\n\t\u200c\u200d"
+"""Persian, Hindi and others are spelt with the two joiners, which have no width."""
 _FEATURING = re.compile(r"\b(feat|ft|featuring)\b\.?.*", re.I | re.S)
 _GENRE_WORDS = {
     **{genre: genre for genre in GENRES},
@@ -114,8 +119,14 @@ class Song:
 
 def name_key(name: str) -> str:
     """A title's or artist's words without what stands in brackets, and without guests."""
-    bare = _FEATURING.sub(" ", _ASIDE.sub(" ", name))
+    bare = _FEATURING.sub(" ", _ASIDE.sub(_aside, name))
     return " ".join(words_of(bare) or words_of(name))
+
+
+def _aside(found: re.Match[str]) -> str:
+    """What is kept of a bracket: the number of a part, which is a song of its own."""
+    part = _PART.search(found.group())
+    return f" {part.group()} " if part else " "
 
 
 def text_of(value: Any, most: int = _MOST_NAME) -> str:
@@ -135,8 +146,15 @@ def text_of(value: Any, most: int = _MOST_NAME) -> str:
     except ValueError:  # an integer of thousands of digits
         return ""
     text = text[: most * 2].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(c for c in text if c in "\n\t" or c.isprintable() or c.isspace())[:most].strip()
+    text = _LINE_END.sub("\n", text)
+    return "".join(c for c in text if _is_sign(c))[:most].strip()
+
+
+def _is_sign(letter: str) -> bool:
+    """Whether it is one that people write; those of control, and most without a width, are not."""
+    if letter.isprintable() or letter in _WRITTEN:
+        return True
+    return letter.isspace() and unicodedata.category(letter) != "Cc"
 
 
 def duration_of(value: Any) -> tuple[float, bool]:

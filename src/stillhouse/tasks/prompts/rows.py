@@ -1,4 +1,4 @@
-"""Sample rows of the task prompt_seeds: in turn of each preset, what a prompt is to be about."""
+"""Sample rows of prompts: beginnings that an engine makes prompts of, and plain prompts."""
 
 from __future__ import annotations
 
@@ -69,3 +69,36 @@ def _records(rows: int, seed: int) -> Iterator[Record]:
 
 
 _MOST_DRAWS = 50
+
+
+OPEN = "open"
+
+
+def generate_prompts(rows: int, seed: int, noise: float) -> Iterator[Row]:
+    """Rows with the fields `preset` and `prompt`: scenes, photographs and open prompts, in turn.
+
+    The first rows of a longer list are the shorter list.
+
+    Args:
+        rows: how many.
+        seed: another seed draws otherwise.
+        noise: probability that a prompt asks for a style behind its own words.
+
+    Returns:
+        An iterator of rows, few of which are alike.
+    """
+    return build_rows(_prompts(rows, seed, noise))
+
+
+def _prompts(rows: int, seed: int, noise: float) -> Iterator[Record]:
+    draw, stylist = Random(f"prompts {seed}"), Random(f"prompts style {seed}")
+    presets = ("clean_image", "photo", OPEN)
+    for index in range(rows):
+        preset = presets[index % len(presets)]
+        # Light belongs to nobody, so that it leaves a prompt as open as it is.
+        lists = _LISTS.get(preset, (OPEN, "lights"))
+        prompt = ", ".join(draw.choice(sparks()[name]) for name in lists)
+        style = stylist.choice(sparks()["styles"])
+        if stylist.random() < noise:
+            prompt = f"{prompt}, {style}"
+        yield f"prompts@seed{seed}:{index}", {"preset": preset, "prompt": prompt}

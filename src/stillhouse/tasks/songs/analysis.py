@@ -10,15 +10,12 @@ from typing import Any
 
 from stillhouse.core.rows import Example
 from stillhouse.evals.scripture.find import complete_entries
-
-VERDICTS = ("RECOMMENDED", "ACCEPTABLE", "CONCERNING", "NOT_RECOMMENDED")
-"""From the best to the worst."""
-
-CONCERN_LEVELS = ("Very Low", "Low", "Medium", "High", "Critical")
+from stillhouse.tasks.songs.criteria import CONCERN_LEVELS, VERDICTS
 
 _THEMES = ("themes", "biblical_themes")
 _SCRIPTURE = ("scripture_references", "supporting_scripture")
-_FREE = ("explanation", "reasoning", "summary", "analysis", "comment", "evidence")
+_RATIONALE = ("rationale", "explanation", "reasoning")
+_FREE = (*_RATIONALE, "summary", "analysis", "comment", "evidence")
 _NONE = frozenset(["", "none", "none found", "n/a", "na", "null", "keine"])
 """What answers write where a list is empty."""
 
@@ -41,7 +38,10 @@ class Analysis:
         scripture: entries as they were written, each with the name of its book.
         concern_level: one of `CONCERN_LEVELS`; empty when the answer has none of them.
         sentiment: in small letters.
-        free_text: what it explains in sentences.
+        safety: in small letters.
+        emotion: in small letters.
+        rationale: why, in its own words.
+        free_text: all that it explains in sentences, the rationale among it.
         verified: whether the song is known to be Christian; None where it is not said.
     """
 
@@ -51,6 +51,9 @@ class Analysis:
     scripture: tuple[str, ...]
     concern_level: str = ""
     sentiment: str = ""
+    safety: str = ""
+    emotion: str = ""
+    rationale: str = ""
     free_text: str = ""
     verified: bool | None = None
 
@@ -78,7 +81,10 @@ def read_analysis(text: str) -> Analysis | None:
         themes=_strings(told, _THEMES),
         scripture=tuple(complete_entries(_strings(told, _SCRIPTURE))),
         concern_level=_one_of(told.get("concern_level"), CONCERN_LEVELS),
-        sentiment=str(told.get("sentiment", "")).casefold(),
+        sentiment=_small(told.get("sentiment")),
+        safety=_small(told.get("safety")),
+        emotion=_small(told.get("emotion")),
+        rationale="\n".join(_strings(told, _RATIONALE)),
         free_text="\n".join(_strings(told, _FREE)),
         verified=verified if isinstance(verified, bool) else None,
     )
@@ -87,6 +93,10 @@ def read_analysis(text: str) -> Analysis | None:
 def _one_of(value: object, names: tuple[str, ...]) -> str:
     said = str(value).casefold().replace(" ", "_")
     return next((name for name in names if name.casefold().replace(" ", "_") == said), "")
+
+
+def _small(value: object) -> str:
+    return value.strip().casefold() if isinstance(value, str) else ""
 
 
 def _score(value: object) -> float | None:

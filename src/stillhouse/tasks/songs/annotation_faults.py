@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 from stillhouse.recipes.annotations import FAULTS
-from stillhouse.tasks.songs.analysis import CONCERN_LEVELS, VERDICTS, Analysis, read_analysis
+from stillhouse.tasks.songs.analysis import Analysis, read_analysis
+from stillhouse.tasks.songs.criteria import CONCERN_LEVELS, VERDICTS
 from stillhouse.tasks.songs.lexicon import band_of, lexicon, plain_text, themes_named
 from stillhouse.tasks.songs.rules import Judgement, judge
 from stillhouse.tasks.songs.unsupported import Unsupported, find_unsupported

@@ -12,6 +12,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from stillhouse.tasks.songs.criteria import criteria
+
 _BEFORE = 3  # assumption: a negation further away belongs to something else
 
 
@@ -92,7 +94,7 @@ class Lexicon:
         negations: words that deny what follows.
         sentiment: `positive` and `negative` words.
         emotions: words by emotion.
-        verdicts: lowest score to verdict, highest first.
+        verdicts: lowest score to verdict, highest first; from `criteria.yaml`.
         concern_levels: fewest points to level, highest first.
         safety: fewest points to word, highest first.
         names: of persons in the Bible, with how an analysis says them, and with the words that
@@ -136,7 +138,7 @@ def lexicon() -> Lexicon:
         negations=frozenset(told["negations"]),
         sentiment=_patterns(told["sentiment"]),
         emotions=_patterns(told["emotions"]),
-        verdicts=_bands(told["verdicts"]),
+        verdicts=criteria().verdicts,
         concern_levels=_bands(told["concern_levels"]),
         safety=_bands(told["safety"]),
         names={

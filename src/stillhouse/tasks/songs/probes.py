@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 from stillhouse.core.rows import Example, Message
 from stillhouse.evals.probes import probe_columns
 from stillhouse.evals.scores import Column
-from stillhouse.tasks.songs.analysis import VERDICTS, Analysis, read_analysis
+from stillhouse.tasks.songs.analysis import Analysis, read_analysis
+from stillhouse.tasks.songs.criteria import VERDICTS
 from stillhouse.tasks.songs.lexicon import themes_named
 from stillhouse.tasks.songs.unsupported import find_unsupported
 

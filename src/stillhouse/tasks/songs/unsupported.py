@@ -14,7 +14,8 @@ from stillhouse.evals.judged import HIGH
 from stillhouse.evals.scripture.find import find_entry_problem, find_references
 from stillhouse.evals.scripture.references import find_problem
 from stillhouse.evals.scripture.support import Verses, supports
-from stillhouse.tasks.songs.analysis import VERDICTS, Analysis, has_words
+from stillhouse.tasks.songs.analysis import Analysis, has_words
+from stillhouse.tasks.songs.criteria import VERDICTS
 from stillhouse.tasks.songs.lexicon import evidence_for, lexicon, plain_text, themes_named
 
 _QUOTED = re.compile(r"[\"“„»]([^\"“”„»«]{8,500})[\"”“«]")
