@@ -189,8 +189,8 @@ def _asks_hub(recipe: Recipe, stand_ins: StandIns | None) -> bool:
 
 def _names_hub(recipe: Recipe) -> bool:
     encoders = [step.encoder for step in recipe.prepare.steps if step.encoder]
-    named = [recipe.teacher, recipe.student, *recipe.step_engines.values(), *encoders]
-    return any(one.hub for one in named)
+    named = [recipe.teacher, recipe.student, *recipe.step_engines.values()]
+    return any(one.hub for one in named) or any(one.hub for one in encoders)
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
