@@ -37,38 +37,9 @@ def cautions(recipe: Recipe) -> tuple[str, ...]:
         *_students_licence(recipe),
         *_foreign_code(recipe),
         *_small_terms(recipe),
-        *_many_epochs(recipe),
         *_many_keys(recipe),
+        *_many_epochs(recipe),
     )
-
-
-def _prompt(recipe: Recipe) -> Iterator[str]:
-    """What a prompt says that its answers must not, and German words in an English one."""
-    system = recipe.prepare.system or ""
-    for word, english in _GERMAN.items():
-        if word in system:
-            yield (
-                f"prepare.system: {word!r} is German, in a prompt that is English else; write "
-                f"{english!r}"
-            )
-    for pattern in (*recipe.label.reject, *_OF_STYLE) if recipe.label.reject else ():
-        found = re.search(pattern, system, re.IGNORECASE)
-        if found:
-            yield (
-                f"prepare.system: holds {found[0]!r}, which label.reject turns down in answers; "
-                "only answers are looked at, and a small student may say what it reads"
-            )
-            return
-
-
-def _many_epochs(recipe: Recipe) -> Iterator[str]:
-    train = recipe.train
-    if (train.length.epochs or 0.0) > _MOST_EPOCHS and not train.weights.needs_teacher:
-        yield (
-            f"train.length.epochs: {train.length.epochs:g}: text that is read more than "
-            f"{_MOST_EPOCHS:g} times is soon known by heart; evaluate.measures: [memorised] tells, "
-            "and early_stopping ends it"
-        )
 
 
 def _temperature(recipe: Recipe) -> Iterator[str]:
@@ -105,6 +76,35 @@ def _many_keys(recipe: Recipe) -> Iterator[str]:
                 f"{key}.limits.per_key: {len(endpoint.key_names)} keys multiply the limits, which "
                 "most providers forbid where the keys belong to one account"
             )
+
+
+def _prompt(recipe: Recipe) -> Iterator[str]:
+    """What a prompt says that its answers must not, and German words in an English one."""
+    system = recipe.prepare.system or ""
+    for word, english in _GERMAN.items():
+        if word in system:
+            yield (
+                f"prepare.system: {word!r} is German, in a prompt that is English else; write "
+                f"{english!r}"
+            )
+    for pattern in (*recipe.label.reject, *_OF_STYLE) if recipe.label.reject else ():
+        found = re.search(pattern, system, re.IGNORECASE)
+        if found:
+            yield (
+                f"prepare.system: holds {found[0]!r}, which label.reject turns down in answers; "
+                "only answers are looked at, and a small student may say what it reads"
+            )
+            return
+
+
+def _many_epochs(recipe: Recipe) -> Iterator[str]:
+    train = recipe.train
+    if (train.length.epochs or 0.0) > _MOST_EPOCHS and not train.weights.needs_teacher:
+        yield (
+            f"train.length.epochs: {train.length.epochs:g}: text that is read more than "
+            f"{_MOST_EPOCHS:g} times is soon known by heart; evaluate.measures: [memorised] tells, "
+            "and early_stopping ends it"
+        )
 
 
 def _foreign_code(recipe: Recipe) -> Iterator[str]:

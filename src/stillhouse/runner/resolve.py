@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import ModelError, NotBuiltError
-from stillhouse.data.decontamination import digest_evaluation
+from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.probe import SourceFacts
+from stillhouse.data.readers import find_file
 from stillhouse.data.rights import NOTHING_HELD, Held
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import ModelFolder, open_folder
@@ -23,6 +24,7 @@ from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import PromptTemplate, load_prompt
+from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.collecting import content_of
 from stillhouse.runner.columns import check_columns
@@ -152,7 +154,7 @@ def resolve(
         held=probed.plan,
     )
     locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations |= _of_rows(recipe, compute) | _of_models(found, encoders) | readers.locations
+    locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
     rest = (teacher, student, plan, locations, probed.held, readers.difference)
@@ -179,11 +181,17 @@ def _of_models(found: dict[str, _Found], encoders: Sequence[FoundEncoder]) -> di
     return folders | {f"encoder {one.content}": str(one.folder) for one in encoders}
 
 
-def _of_rows(recipe: Recipe, compute: ResolvedCompute) -> dict[str, str]:
-    """Where rows lie, and who works on them."""
+def _of_rows(recipe: Recipe, compute: ResolvedCompute, base: Path) -> dict[str, str]:
+    """Where rows and what they are held against lie, and who works on them."""
+    against = {
+        location_of_evaluation(digest_evaluation(step, base)): str(
+            find_file(Source(file=step.file), base).resolve()
+        )
+        for step in recipe.prepare.decontaminations
+    }
     by = {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
     ray = {"ray": recipe.compute.ray} if recipe.compute.ray else {}
-    return {"source": recipe.collect.source.file or ""} | by | ray
+    return {"source": recipe.collect.source.file or ""} | by | ray | against
 
 
 def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:

@@ -20,7 +20,6 @@ from stillhouse.stages.corpus import (
     TOKENIZER,
     VERSIONS,
     VOTES,
-    build_template,
     own_home,
     save_corpus,
     save_template,
@@ -74,8 +73,7 @@ def _write_reader(home: Path, wanted: WantedReader, made: Reader) -> None:
         copy_tokenizer(wanted.tokenizer_from, home / TOKENIZER)
     if wanted.is_silent or wanted.template != "chat":
         # Every later stage reads this folder, and export ships it.
-        template = build_template(wanted.template, made.tokenizer)
-        write_template(home / TOKENIZER, jinja_of(template))
+        write_template(home / TOKENIZER, jinja_of(made.template))
     save_template(home, wanted.template)
 
 
