@@ -235,10 +235,9 @@ class Configs:
 
     def evaluate_baseline(self, baseline: Baseline) -> Config:
         """Of an evaluation of a baseline."""
-        config = self._evaluate("holdout", self.recipe.train.parts)
         if baseline.model:
-            untaught = {"of": "student", "untaught": True, "model": self.model("student")}
-            return {**config, **untaught, **self.machine}
+            return self.evaluate_student("") | {"untaught": True, "model": self.model("student")}
+        config = self._evaluate("holdout", self.recipe.train.parts)
         return {**config, "of": "baseline", "baseline": baseline.identity()}
 
     def judge(self, judge: AnswerJudge) -> Config:
