@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -87,3 +87,16 @@ def test_a_step_that_invents_rows_is_caught():
 def test_counts_that_do_not_balance_are_named(counts, rows_out, message):
     with pytest.raises(AccountingError, match=message):
         check_balance(counts, 10, rows_out)
+
+
+def test_a_row_to_which_only_a_score_comes_is_not_counted_as_changed():
+    @dataclass(frozen=True)
+    class Scoring(Sieve):
+        def process(self, batch):
+            made = [{"n": 1, "score": 0.5}, {"n": 2, "score": 0.5}, {"score": 0.5}]
+            return [
+                Keep(replace(row, fields=fields)) for row, fields in zip(batch, made, strict=True)
+            ]
+
+    rows = [Row(name, {"n": 1}, f"a:{name}") for name in "abc"]
+    assert run_step(Scoring(frozenset()), rows)[2].changed == 2

@@ -127,6 +127,29 @@ def test_a_preset_forbids_words(preset, text):
     assert (ended.reason, ended.evidence) == ("what its preset forbids", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        ("Surely a calm wall of stone under the evening light", True),
+        ("Promptly lit walls of stone stand under the evening light", True),
+        ("A titled wall of stone under the calm evening light", True),
+        ("Sure, a calm wall of stone under the evening light", False),
+        ("Title: a calm wall of stone under the evening light", False),
+    ],
+)
+def test_a_remark_is_known_by_whole_words(text, is_kept):
+    rows = [Row("a", {"preset": "artform", "subject": "a wall"}, "")]
+
+    _, _, (kept, _, _) = written(rows, lambda *_: text, each=1)
+
+    assert bool(kept) == is_kept
+
+
+def test_none_of_the_prompts_that_are_wanted_may_wait():
+    with pytest.raises(ValidationError, match="less than or equal to 0"):
+        WritePrompts.model_validate({"engine": ENGINE, "deferred_at_most": 0.5}, strict=False)
+
+
 def test_presets_of_ones_own_are_told_to_the_engine():
     rows = [Row("a", {"preset": "memory", "subject": "a wall"}, ""), Row("b", {"preset": "no"}, "")]
     told = []

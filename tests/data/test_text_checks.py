@@ -21,7 +21,7 @@ from stillhouse.data.readers import read_rows
 from stillhouse.data.row_steps import Aids, build_row_step
 from stillhouse.data.style_references import find_style_references
 from stillhouse.data.words import words_of
-from stillhouse.recipes.data_steps import DropWhere
+from stillhouse.recipes.data_steps import DropWhere, PairWith
 from stillhouse.recipes.row_checks import Require
 from stillhouse.recipes.rows import Prepare, Source, Split
 from stillhouse.recipes.text_steps import (
@@ -166,9 +166,9 @@ def against(tmp_path):
     def build(*texts, **settings):
         lines = "".join(json.dumps({"q": text, "id": "n"}) + "\n" for text in texts)
         (tmp_path / "eval.jsonl").write_text(lines)
-        wanted = Decontaminate(file="eval.jsonl", of=("q",), **settings)
+        wanted = Decontaminate(file=str(tmp_path / "eval.jsonl"), of=("q",), **settings)
         digest = digest_evaluation(wanted, tmp_path)
-        return lambda *rows: judge(wanted, *rows, base=str(tmp_path), against=digest)
+        return lambda *rows: judge(wanted, *rows, against=digest)
 
     return build
 
@@ -203,6 +203,15 @@ def test_an_evaluation_without_text_or_changed_on_the_way_is_refused(against, tm
     (tmp_path / "eval.jsonl").write_text('{"q": "two"}\n')
     with pytest.raises(InputError, match="has changed since"):
         look(row(q="x"))
+
+
+def test_a_file_counts_by_its_content_and_not_by_where_it_lies():
+    here, there = (Decontaminate(file=file) for file in ("eval.jsonl", "/elsewhere/held.jsonl"))
+    assert here.identity() == there.identity()
+    assert here.identity() != Decontaminate(file="eval.csv").identity()
+    tones = [PairWith(file=file, **{"as": "tone"}) for file in ("a.csv", "../b.jsonl")]
+    assert tones[0].identity() == tones[1].identity()
+    assert tones[0].identity()["as"] == "tone"
 
 
 words = st.lists(st.sampled_from("abcd"), max_size=12)

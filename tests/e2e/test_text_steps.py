@@ -10,7 +10,7 @@ import stillhouse
 from stillhouse.api import Call
 from stillhouse.core.errors import InputError, RecipeError
 from stillhouse.core.protocols import no_progress
-from stillhouse.data.decontamination import digest_evaluation
+from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.readers import read_rows
 from stillhouse.data.shards import COLLECTED, read_rows_of
 from stillhouse.data.storage import write_rows
@@ -79,18 +79,16 @@ def test_the_stage_ends_what_stands_in_the_evaluation(recipe, tmp_path):
     rows = list(read_rows(Source(file="rows.jsonl"), tmp_path))
     write_rows(tmp_path / "collected" / COLLECTED, rows)
     wanted = Decontaminate(file="eval.jsonl", of=("q",), words=6)
+    digest = digest_evaluation(wanted, tmp_path)
     request = StageRequest(
         stage="step",
         variant="decontaminate",
         artifact_id="step-1",
-        config={
-            "step": wanted.model_dump(mode="json"),
-            "against": digest_evaluation(wanted, tmp_path),
-        },
+        config={"step": wanted.identity(), "against": digest},
         inputs={"rows": tmp_path / "collected"},
         out=tmp_path / "out",
         scratch=tmp_path / "scratch",
-        locations={"base": str(tmp_path)},
+        locations={location_of_evaluation(digest): str(tmp_path / "eval.jsonl")},
     )
     request.out.mkdir()
     request.scratch.mkdir()

@@ -8,7 +8,8 @@ from statsmodels.stats.multitest import multipletests
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Estimate, Resampling
-from stillhouse.evals.compare import Asking, compare, compare_candidates, word_for
+from stillhouse.evals.compare import Asking, compare, compare_candidates, shares_unit, word_for
+from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.folds import summarise_folds
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import metric_by_name
@@ -206,3 +207,31 @@ def test_folds_give_mean_and_deviation_each_fold_counting_once():
 def test_folds_that_are_none_are_refused(folds, words):
     with pytest.raises(InputError, match=words):
         summarise_folds("exact_match", folds)
+
+
+def test_a_mean_over_tokens_is_compared_over_the_same_tokens_alone():
+    nll, size = np.array([2.0, 4.0, 3.0]), np.array([10.0, 20.0, 15.0])
+    own, same, other = (
+        Scores(tuple("abc"), {"nll": nll, "tokens": np.array(tokens), "bytes": size})
+        for tokens in ([2.0, 4.0, 3.0], [2.0, 4.0, 3.0], [2.0, 5.0, 3.0])
+    )
+    resampling = Resampling(50, 0.95, 0)
+
+    assert shares_unit("perplexity", own, same)
+    assert not shares_unit("perplexity", own, other)
+    assert shares_unit("bits_per_byte", own, other)
+    with pytest.raises(InputError, match=r"perplexity is a mean over tokens"):
+        compare(metric_by_name("perplexity", own), own, other, "difference", resampling)
+    found = compare(metric_by_name("bits_per_byte", own), own, other, "difference", resampling)
+    assert found.value == 0
+
+
+def test_bits_per_byte_are_the_nats_of_all_answers_by_their_bytes():
+    scores = Scores(
+        ("a", "b"), {"nll": np.array([3.0, 1.0]), "tokens": np.ones(2), "bytes": np.array([4, 12])}
+    )
+    found = estimate_metric(
+        metric_by_name("bits_per_byte", scores), scores, Resampling(50, 0.95, 0)
+    )
+
+    assert found.value == pytest.approx((3.0 + 1.0) / math.log(2) / 16)

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from stillhouse.core.errors import ArtifactError, NotBuiltError, UsageError
 from stillhouse.export.bundle import Student, export_student
 from stillhouse.export.merge import merge_student, write_adapter
-from stillhouse.export.model_card import CardFacts, model_card
+from stillhouse.export.model_card import CardFacts
 from stillhouse.export.parity import check_merge, check_reload
 from stillhouse.models.load import load_model
 
@@ -229,20 +229,3 @@ def test_a_merge_with_nan_breaks_parity(tokenizer):
 
     with pytest.raises(ArtifactError, match="differ from the adapter's by nan"):
         check_merge(model, merged, PROBES)
-
-
-def test_the_card_says_what_it_was_told():
-    card = model_card(FACTS, BOTH)
-
-    assert card.startswith("# tiny-songs\n\nA student distilled by the recipe `songs`.")
-    assert "| exact match | 0.91 (0.89 to 0.93) |" in card
-    assert "| a\\|b | 1 |" in card
-    assert "| teacher weights | apache-2.0 |" in card
-    assert "`adapter/` holds the adapter alone" in card
-
-
-def test_a_card_without_numbers_has_no_empty_table():
-    card = model_card(CardFacts("s", "r", "t", "b"), ("merged",))
-
-    assert "Measured" not in card
-    assert "adapter/" not in card

@@ -19,8 +19,7 @@ from stillhouse.models.scratch import build_scratch
 from stillhouse.recipes.measuring import Gguf
 from stillhouse.recipes.models import Scratch
 
-CONVERTER = os.environ.get("STILLHOUSE_TEST_LLAMA_CPP", "")
-if find_spec("llama_cpp") is None or not CONVERTER:
+if find_spec("llama_cpp") is None or not os.environ.get("STILLHOUSE_TEST_LLAMA_CPP"):
     pytest.skip("STILLHOUSE_TEST_LLAMA_CPP names no folder of llama.cpp", allow_module_level=True)
 from tests.export.test_gguf_parity_real import order
 
@@ -29,6 +28,7 @@ pytestmark = [
     pytest.mark.xdist_group("llama_cpp"),
     pytest.mark.filterwarnings("ignore"),
 ]
+CONVERTER = os.environ.get("STILLHOUSE_TEST_LLAMA_CPP", "")
 CARD = CardFacts("tiny", "tiny", "org/teacher", "org/base")
 PLAIN = {key: value for key, value in CONFIGS["llama"].items() if key != "head_dim"}
 SHAPES = {
@@ -51,7 +51,7 @@ def export(family, tokenizer, tokenizer_folder, template, out, weights, **change
 
 @pytest.mark.parametrize("family", SHAPES)
 def test_its_file_is_the_student(family, tokenizer, tokenizer_folder, template, tmp_path):
-    # Gemma's GELU comes from a table in half precision there, which float32's limit is too near for.
+    # Gemma's GELU comes from a table in half precision there, too coarse for float32's limit.
     first = "f16" if family == "gemma3_text" else "f32"
     weights = (first, "q8_0", *(("mxfp4",) if family == "gpt_oss" else ()))
     report = export(family, tokenizer, tokenizer_folder, template, tmp_path, weights)

@@ -6,11 +6,13 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engines.fakes.ollama_store import request_of
 from tests.export.ollama_text import ParseError, parse, render
 
-from stillhouse.core.errors import ModelError
+from stillhouse.core.errors import ArtifactError, ModelError
 from stillhouse.core.rows import Message
-from stillhouse.export.modelfile import modelfile_text, quoted
+from stillhouse.export.modelfile import licence_lines, modelfile_text, quoted
+from stillhouse.export.modelfile_reader import read_modelfile
 from stillhouse.export.turn_texts import turn_texts
 from stillhouse.recipes.measuring import Modelfile
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate
@@ -166,3 +168,63 @@ def test_a_quoted_text_comes_back_or_is_refused(seed):
     except ParseError as error:
         raise AssertionError(f"{text!r} as {written!r}: {error}") from error
     assert found == [("system", text), ("model", "m")]
+
+
+@pytest.mark.parametrize("base", [None, "qwen3:4b"])
+def test_a_modelfile_is_read_back_as_ollamas_own_client_reads_it(base, tokenizer):
+    asked = Modelfile(name="m", system='sei "kurz"\n  PARAMETER num_ctx 1 ', num_ctx=512, top_p=0.8,
+                      temperature=0.7, base=base)  # fmt: skip
+    told = modelfile_text(asked, "m.gguf", TEMPLATES["braces"], tokenizer, {})
+    text = told + licence_lines("student weights: apache-2.0\nBuilt with Llama")
+    parts = read_modelfile(text)
+    body = request_of(text, "m", {"m.gguf": "0" * 64})
+
+    assert parts.parameters == body["parameters"]
+    assert {name.lower(): one for name, one in parts.texts.items()} == {
+        name: body[name] for name in ("template", "system", "license")
+    }
+    assert parts.own_file == "m.gguf"
+    assert (parts.source, bool(parts.adapter)) == (
+        ("qwen3:4b", True) if base else ("./m.gguf", False)
+    )
+    assert body.get("from") == base
+    assert list(body["adapters" if base else "files"]) == ["m.gguf"]
+
+
+TEXTS = st.text(st.sampled_from('ab"\n {}#-\tFROMSYE/.'), max_size=24)
+
+
+@given(system=TEXTS, licence=TEXTS)
+@settings(max_examples=60, deadline=None)
+def test_no_text_says_a_command(system, licence, tokenizer):
+    """Whatever stands in a text, both readers see that text or it is refused, and no more."""
+    template = TEMPLATES["plain"]
+    try:
+        told = modelfile_text(Modelfile(name="m", system=system), "m.gguf", template, tokenizer, {})
+        text = told + licence_lines(licence)
+    except ModelError:
+        return
+    plain = modelfile_text(Modelfile(name="m"), "m.gguf", template, tokenizer, {})
+    parts, without = read_modelfile(text), read_modelfile(plain)
+    assert parts.texts == without.texts | {"SYSTEM": system} | (
+        {"LICENSE": licence} if licence else {}
+    )
+    assert (parts.source, parts.adapter, parts.parameters) == (
+        without.source, without.adapter, without.parameters,
+    )  # fmt: skip
+    theirs = dict(parse(text))
+    assert theirs["system"] == system
+    assert theirs.get("license", "") == licence
+    assert theirs["model"] == "./m.gguf"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["FROM a\nFROM b", "FROM a\nADAPTER ./x\nADAPTER ./y", "MESSAGE user hi", "FROM a\nDRAFT x",
+     "FROM a\nPARAMETER heat 1", "FROM a\nPARAMETER num_ctx x", "FROM a\nSYSTEM hi", "from a",
+     'FROM a\nSYSTEM """hi', "FROM a\nPARAMETER top_k 1\nPARAMETER top_k 2", "", "# FROM a",
+     'FROM "a"', "FROM a\nRENDERER qwen3", "FROM a\n FROM b"],
+)  # fmt: skip
+def test_what_stillhouse_does_not_write_is_not_read(line):
+    with pytest.raises(ArtifactError, match=r"does not write|has no FROM"):
+        read_modelfile(line)

@@ -6,7 +6,7 @@ import pytest
 from stillhouse.core.errors import InputError
 from stillhouse.data.prepare import prepare_rows
 from stillhouse.recipes.rows import Prepare, SampleRows, Split
-from stillhouse.tasks.sample_rows import sample_rows
+from stillhouse.tasks.sample_rows import GENERATORS, sample_rows
 from stillhouse.tasks.tickets.phrases import INTENTS, MOODS, PRODUCTS, URGENCIES, VALUES
 from stillhouse.tasks.tickets.rows import generate_rows
 
@@ -82,5 +82,5 @@ def test_an_unknown_task_names_the_nearest():
         sample_rows(SampleRows(task="ticket", rows=1))
 
     assert 'is "ticket" (did you mean "tickets"?)' in caught.value.message
-    assert caught.value.hint == "tasks with sample rows: accounting, neurons, prompt_seeds, tickets"
+    assert caught.value.hint == f"tasks with sample rows: {', '.join(GENERATORS)}"
     assert caught.value.exit_code == 2

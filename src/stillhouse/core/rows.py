@@ -213,7 +213,8 @@ class StepCount:
         rows_in: rows that went in.
         rows_out: rows that go on.
         dropped: reason to rows that ended.
-        changed: of the rows that go on, those with other fields.
+        changed: of the rows that go on, those in which a field says something else than before, or
+            is gone; a field that came, such as a score, changes none.
         emitted: rows made beyond the one that each was made of.
         merged: rows that another stands for.
         deferred: reason to rows that wait.

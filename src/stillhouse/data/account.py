@@ -92,7 +92,7 @@ def account_for(
         elif isinstance(outcome, Keep):
             _check_origin(name, row, outcome.row)
             kept.append(outcome.row)
-            changed += outcome.row.fields != row.fields
+            changed += _is_changed(row, outcome.row)
             notes.update(outcome.notes)
         else:
             ended.append(outcome)
@@ -104,6 +104,10 @@ def account_for(
         notes=dict(sorted(notes.items())),
     )
     return kept, ended, count
+
+
+def _is_changed(before: Row, after: Row) -> bool:
+    return before.fields != {key: after.fields.get(key) for key in before.fields}
 
 
 def _count(name: str, kept: Sequence[Row], ended: Sequence[Ended]) -> StepCount:

@@ -11,7 +11,7 @@ from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_file
 from stillhouse.core.rows import Drop, Keep, Outcome, Row
 from stillhouse.data.overlap import SharedRuns
-from stillhouse.data.readers import find_file, read_rows
+from stillhouse.data.readers import find_file, read_rows, require_unchanged
 from stillhouse.data.row_texts import texts_of
 from stillhouse.data.words import words_of
 from stillhouse.recipes.rows import Source
@@ -59,13 +59,11 @@ class DecontaminateStep:
     """Ends the rows that share a run of words with the rows of a file.
 
     Attributes:
-        wanted: the recipe's settings.
-        base: what the file's path is relative to.
+        wanted: the recipe's settings, with where the file lies.
         digest: of the file's content.
     """
 
     wanted: Decontaminate
-    base: str
     digest: str
     name: str = "decontaminate"
     version: int = 1
@@ -73,7 +71,7 @@ class DecontaminateStep:
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep the rows that share none."""
-        evaluation = read_evaluation(self.wanted, self.base, self.digest)
+        evaluation = read_evaluation(self.wanted, self.digest)
         return [self._judge(row, evaluation) for row in batch]
 
     def _judge(self, row: Row, evaluation: Evaluation) -> Outcome:
@@ -100,13 +98,17 @@ def digest_evaluation(wanted: Decontaminate, base: Path) -> str:
     return digest_file(find_file(Source(file=wanted.file), base))
 
 
+def location_of_evaluation(digest: str) -> str:
+    """The name under which a run knows where the file of that content lies."""
+    return f"evaluation {digest}"
+
+
 @lru_cache(maxsize=4)  # a process works on many shards; an evaluation is read and sorted once
-def read_evaluation(wanted: Decontaminate, base: str, digest: str) -> Evaluation:
+def read_evaluation(wanted: Decontaminate, digest: str) -> Evaluation:
     """The texts of an evaluation's file.
 
     Args:
         wanted: file, fields and words.
-        base: what the file's path is relative to.
         digest: of the file's content.
 
     Returns:
@@ -115,10 +117,8 @@ def read_evaluation(wanted: Decontaminate, base: str, digest: str) -> Evaluation
     Raises:
         InputError: it cannot be read, is another file by now, or has no text in these fields.
     """
-    folder = Path(base)
-    if digest_evaluation(wanted, folder) != digest:
-        raise InputError(f"{wanted.file} has changed since the run began", "run again")
-    rows = read_rows(Source(file=wanted.file), folder)
+    require_unchanged(Path(wanted.file), digest)
+    rows = read_rows(Source(file=wanted.file), Path())
     texts = [(row.provenance, text) for row in rows for _, text in texts_of(row.fields, wanted.of)]
     if not any(text.strip() for _, text in texts):
         raise InputError(

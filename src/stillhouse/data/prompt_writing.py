@@ -260,7 +260,7 @@ def _flaw(text: str, preset: Preset) -> str:
     words = f" {' '.join(words_of(text))} "
     if len(words.split()) < _FEWEST_WORDS:
         return "says nothing"
-    if words.strip().startswith(_REMARKS):
+    if any(words.startswith(f" {remark} ") for remark in _REMARKS):
         return "a remark, no prompt"
     if not is_english(text):
         return "not English"

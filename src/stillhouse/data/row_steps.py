@@ -51,14 +51,12 @@ class Aids:
 
     Attributes:
         paired: what a `pair_with` step pairs with.
-        base: what the path of a file that a step names is relative to.
         against: digest of the file that a `decontaminate` step names.
         encode: the model that compares texts; None where the settings name none.
         engines: that it asks, by their key below it; a step that has none keeps to its rule.
     """
 
     paired: Sequence[Setting] = ()
-    base: str = ""
     against: str = ""
     encode: Embed | None = None
     engines: Mapping[str, AskedEngine] = field(default_factory=dict)
@@ -115,7 +113,7 @@ def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
         case PairWith():
             return PairStep(wanted, aids.paired)
         case Decontaminate():
-            return DecontaminateStep(wanted, aids.base, aids.against)
+            return DecontaminateStep(wanted, aids.against)
         case MergeSemanticDuplicates():
             return MergeSemanticStep(wanted, aids.encode or tfidf)
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     HFValidationError,
     HTTPError,
 )
+from huggingface_hub.hf_api import RepoFile
 
-from stillhouse.core.errors import StillhouseError, UsageError
+from stillhouse.core.errors import ArtifactError, StillhouseError, UsageError
 
 _PUBLIC = "https://huggingface.co"
 _KEPT = ".gitattributes"
@@ -43,6 +45,19 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file to send.
+
+    Attributes:
+        source: where it lies, or its bytes.
+        sha256: of its bytes.
+    """
+
+    source: Path | bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pushed:
     """What is there now.
 
@@ -57,12 +72,12 @@ class Pushed:
     deleted: tuple[str, ...]
 
 
-def push_files(repository: Repository, files: Mapping[str, Path | bytes], message: str) -> Pushed:
+def push_files(repository: Repository, files: Mapping[str, Upload], message: str) -> Pushed:
     """Make a repository hold these files and no others.
 
     Args:
         repository: made where it is not there.
-        files: path in it -> the file, or its bytes.
+        files: by their paths in it.
         message: of the commit.
 
     Returns:
@@ -70,6 +85,7 @@ def push_files(repository: Repository, files: Mapping[str, Path | bytes], messag
 
     Raises:
         UsageError: no such id, or no right to write there.
+        ArtifactError: the hub holds other bytes than were sent.
         StillhouseError: the hub refuses, has a fault, or the connection was cut; what was there
             before is there still.
     """
@@ -77,23 +93,44 @@ def push_files(repository: Repository, files: Mapping[str, Path | bytes], messag
     repo_id = repository.repo_id
     with _clear_errors(repository):
         url = api.create_repo(repo_id, private=repository.is_private, exist_ok=True)
-        there = set(api.list_repo_files(repo_id))
-        stale = tuple(sorted(there - set(files) - {_KEPT}))
-        done = api.create_commit(
-            repo_id,
-            [
-                *(CommitOperationDelete(path_in_repo=name) for name in stale),
-                *(
-                    CommitOperationAdd(
-                        path_in_repo=name,
-                        path_or_fileobj=str(one) if isinstance(one, Path) else one,
-                    )
-                    for name, one in sorted(files.items())
-                ),
-            ],
-            commit_message=message,
-        )
+        stale = tuple(sorted(set(api.list_repo_files(repo_id)) - set(files) - {_KEPT}))
+        operations = [CommitOperationDelete(path_in_repo=name) for name in stale] + [
+            CommitOperationAdd(
+                path_in_repo=name,
+                path_or_fileobj=one.source if isinstance(one.source, bytes) else str(one.source),
+            )
+            for name, one in sorted(files.items())
+        ]
+        done = api.create_commit(repo_id, operations, commit_message=message)
+        found = [
+            one
+            for one in api.list_repo_tree(repo_id, recursive=True, revision=done.oid)
+            if isinstance(one, RepoFile)
+        ]
+    _require_same(repo_id, files, {one.path: one for one in found})
     return Pushed(str(done.oid), str(url), stale)
+
+
+def _require_same(repo_id: str, files: Mapping[str, Upload], found: Mapping[str, RepoFile]) -> None:
+    """Compare what the hub says of each file with what was sent."""
+    for name, upload in files.items():
+        there = found.get(name)
+        if there is None:
+            same = False
+        elif there.lfs:
+            same = there.lfs.sha256 == upload.sha256
+        else:
+            same = there.blob_id == _git_digest(upload.source)
+        if not same:
+            raise ArtifactError(
+                f"{repo_id} holds other bytes of {name} than were sent", "make the same call again"
+            )
+
+
+def _git_digest(source: Path | bytes) -> str:
+    """How git names a file; only small ones are asked for it."""
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 @contextmanager
@@ -104,12 +141,14 @@ def _clear_errors(repository: Repository) -> Iterator[None]:
     except HFValidationError as error:
         raise UsageError(f"{repository.repo_id!r} is no id of the hub: {error}",
                          "an id is owner/name") from None  # fmt: skip
-    except HfHubHTTPError as error:
-        raise _refused(error, repository.repo_id, where) from None
-    except (HTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError, RuntimeError) as found:
+        # The library hides what a large file met behind a RuntimeError.
+        cause = found.__cause__ or found if isinstance(found, RuntimeError) else found
+        if isinstance(cause, HfHubHTTPError):
+            raise _refused(cause, repository.repo_id, where) from None
         raise StillhouseError(
             f"the connection to {where} broke while {repository.repo_id} was sent "
-            f"({type(error).__name__}: {error})",
+            f"({type(cause).__name__}: {cause})",
             _AGAIN,
         ) from None
 

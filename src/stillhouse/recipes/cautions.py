@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.schema import Recipe
 
 _DELETES = (
@@ -22,11 +23,59 @@ _GERMAN = {"WIE-Regeln": "rules of how"}
 _OF_STYLE = (r"in the (?:style|manner) of",)
 
 
+_HIGHEST_TEMPERATURE = 10.0
+"""assumption: no paper that is named in these pages softens more."""
+
+
 def cautions(recipe: Recipe) -> tuple[str, ...]:
     """One sentence each; empty for most recipes."""
     deletes = [_DELETES] if recipe.prepare.clean.normalize == "ascii" else []
-    return (*deletes, *_prompt(recipe), *_foreign_code(recipe), *_small_terms(recipe),
-            *_many_epochs(recipe))  # fmt: skip
+    return (
+        *deletes,
+        *_prompt(recipe),
+        *_temperature(recipe),
+        *_students_licence(recipe),
+        *_foreign_code(recipe),
+        *_small_terms(recipe),
+        *_many_keys(recipe),
+        *_many_epochs(recipe),
+    )
+
+
+def _temperature(recipe: Recipe) -> Iterator[str]:
+    train = recipe.train
+    temperature = train.kd_temperature
+    if not train.weights.needs_teacher:
+        return
+    if temperature < 1.0:
+        yield (
+            f"train.kd_temperature: {temperature:g} is below 1, which sharpens the teacher: what "
+            "it finds second best counts less, so that its distribution teaches little more than "
+            "its likeliest token"
+        )
+    if temperature > _HIGHEST_TEMPERATURE:
+        yield (
+            f"train.kd_temperature: {temperature:g} is above {_HIGHEST_TEMPERATURE:g}, which makes "
+            "every token nearly as likely as the next; from 0.5 to 10 is usual"
+        )
+
+
+def _students_licence(recipe: Recipe) -> Iterator[str]:
+    facts = facts_for(recipe.student.hub or "")
+    if facts and facts.terms.outputs != "yes":
+        yield (
+            f"student: {facts.id}, from which it starts, is under {facts.licence}: "
+            f"{facts.terms.sentence} ({facts.terms.url})"
+        )
+
+
+def _many_keys(recipe: Recipe) -> Iterator[str]:
+    for key, endpoint in recipe.endpoints.items():
+        if len(endpoint.key_names) > 1 and endpoint.limits.per_key:
+            yield (
+                f"{key}.limits.per_key: {len(endpoint.key_names)} keys multiply the limits, which "
+                "most providers forbid where the keys belong to one account"
+            )
 
 
 def _prompt(recipe: Recipe) -> Iterator[str]:

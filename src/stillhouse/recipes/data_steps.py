@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,10 @@ class PairWith(Step):
         if (self.set is None) == (self.file is None):
             raise ValueError("pair_with takes either a set or a file, one of the two")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on; the settings of the file stand beside it."""
+        return super().identity() | {"file": ""}
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:

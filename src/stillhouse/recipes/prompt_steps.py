@@ -45,6 +45,7 @@ class WritePrompts(AskingStep):
         alike: shared word pairs over all word pairs of two prompts from which one repeats the
             other.
         engine: who writes.
+        deferred_at_most: 0. No more are asked than prompts are wanted, so that none may wait.
     """
 
     name: Literal["write_prompts"] = "write_prompts"
@@ -54,6 +55,7 @@ class WritePrompts(AskingStep):
     each: Count = 1000
     alike: Annotated[Fraction, Field(gt=0.0)] = 0.8
     engine: PromptEngine
+    deferred_at_most: Annotated[Fraction, Field(le=0.0)] = 0.0
 
     @property
     def reads(self) -> tuple[str, ...]:

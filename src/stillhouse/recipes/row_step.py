@@ -65,7 +65,8 @@ class AskingStep(Step):
 
     Attributes:
         deferred_at_most: share of the rows that may stay without an answer and wait; above it the
-            step is not done, and the next run asks for them again.
+            step is not done, and the next run asks for them again. With another share the step is
+            done again, as with `--from step@NAME`: asked is only what has no answer yet.
     """
 
     deferred_at_most: Fraction = 0.0

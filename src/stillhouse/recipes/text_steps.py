@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import PurePath
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -76,6 +77,10 @@ class Decontaminate(Step):
     def reads(self) -> tuple[str, ...]:
         """Fields that it has nothing to do without."""
         return self.fields
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on: of the file its form; its content stands beside it."""
+        return super().identity() | {"file": PurePath(self.file).suffix}
 
 
 class FindInstructions(Step):

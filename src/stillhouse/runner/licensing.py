@@ -37,14 +37,15 @@ def refuse_forbidden_weights(recipe: Recipe, origin: str) -> None:
 
 
 def _free(facts: ModelFacts) -> list[str]:
-    """Listed models of the same tokenizer that ask nothing, the nearest in size first."""
-    apart = {
-        one.id: abs(one.parameters - facts.parameters)
-        for one in known_models()
-        if one.terms.weights == "yes" and one.stored_as == "bfloat16"
-        and one.shape.architecture in (facts.shape.architecture, "qwen3")
-    }  # fmt: skip
-    return sorted(apart, key=lambda name: apart[name])[:2]
+    """Listed models that ask nothing: the nearest in size of its own family and of Qwen3."""
+    own = facts.shape.architecture
+    nearest: dict[str, str] = {}
+    for one in sorted(known_models(), key=lambda one: abs(one.parameters - facts.parameters)):
+        family = one.shape.architecture
+        is_plain = one.terms.weights == "yes" and one.stored_as == "bfloat16"
+        if is_plain and family in (own, "qwen3"):
+            nearest.setdefault(family, one.id)
+    return sorted(nearest.values())
 
 
 def refuse_unlicensed(recipe: Recipe, rows: dict[str, Any], repo_id: str) -> None:

@@ -56,7 +56,7 @@ class Outgoing:
     def tell(self, to: str, **values: Any) -> None:
         """Note in the run's events that it went out, and where to."""
         names = {"version": self.version, "artifact": self.export.artifact_id}
-        self.place.folder.append_event("shipped", to=to, **names, **values)
+        self.place.folder.append_event("shipped", to=to, **{**names, **values})
 
 
 def recipe_of(place: Place) -> Recipe:

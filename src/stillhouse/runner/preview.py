@@ -121,7 +121,7 @@ def preview(resolved: Resolved) -> Preview:
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
         asked: dict[tuple[str, str], list[Example]] = {}
-        rows, counts = _do_steps(rows, resolved.plan, resolved.locations["base"], asked)
+        rows, counts = _do_steps(rows, resolved.plan, resolved.locations, asked)
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
@@ -168,7 +168,10 @@ def _noted(
 
 
 def _do_steps(
-    rows: list[Row], plan: Plan, base: str, asked: dict[tuple[str, str], list[Example]]
+    rows: list[Row],
+    plan: Plan,
+    where: Mapping[str, str],
+    asked: dict[tuple[str, str], list[Example]],
 ) -> tuple[list[Row], list[StepCount]]:
     """What the named steps make of rows, by rule where they would ask, and the counts of each."""
     counts: list[StepCount] = []
@@ -181,7 +184,7 @@ def _do_steps(
             for engine in engines.values():
                 OutlierJudge(engine)(likely_suspects(settings, rows))
         if not _compares_meanings(instance.config):
-            rows, _, count = run_step(step_of(instance.config, base, engines=engines), rows)
+            rows, _, count = run_step(step_of(instance.config, where, engines=engines), rows)
             require_rows(count)
             counts.append(count)
     return rows, counts

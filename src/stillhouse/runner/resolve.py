@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import ModelError, NotBuiltError
-from stillhouse.data.decontamination import digest_evaluation
+from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.probe import SourceFacts
+from stillhouse.data.readers import find_file
 from stillhouse.data.rights import NOTHING_HELD, Held
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import ModelFolder, open_folder
@@ -23,6 +24,7 @@ from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import PromptTemplate, load_prompt
+from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.collecting import content_of
 from stillhouse.runner.columns import check_columns
@@ -115,8 +117,10 @@ def resolve(
     check_pairing(recipe, loaded.origin)
     refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
-    harness = find_harness_tasks(recipe, base, loaded.origin)
-    llama_cpp = find_llama_cpp(recipe, loaded)
+    harness, llama_cpp = (
+        find_harness_tasks(recipe, base, loaded.origin),
+        find_llama_cpp(recipe, loaded),
+    )
     prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
@@ -129,8 +133,7 @@ def resolve(
     teacher, student = found["teacher"].folder, found["student"].folder
     folders = {"teacher": teacher, "student": student}
     readers = find_readers(recipe, folders, loaded)
-    host = this_host()
-    compute = resolve_compute(recipe.compute, host)
+    compute = resolve_compute(recipe.compute, host := this_host())
     require_held_weights(recipe, compute.device, loaded)
     check_models(recipe, folders, loaded)
     collection = recipe.collect.source.collection
@@ -154,12 +157,18 @@ def resolve(
         held=probed.plan,
         llama_cpp=llama_cpp[1],
     )
-    locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations["llama_cpp"] = llama_cpp[0]
-    locations |= _of_rows(recipe, compute) | _of_models(found, encoders) | readers.locations
+    locations = {"base": str(base), "hub_host": hub_host()}
+    locations |= {"harness": harness[0], "llama_cpp": llama_cpp[0]}
+    locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
-    plan = build_plan(recipe, content, compute)
-    rest = (teacher, student, plan, locations, probed.held, readers.difference)
+    rest = (
+        teacher,
+        student,
+        build_plan(recipe, content, compute),
+        locations,
+        probed.held,
+        readers.difference,
+    )
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
 
 
@@ -183,11 +192,17 @@ def _of_models(found: dict[str, _Found], encoders: Sequence[FoundEncoder]) -> di
     return folders | {f"encoder {one.content}": str(one.folder) for one in encoders}
 
 
-def _of_rows(recipe: Recipe, compute: ResolvedCompute) -> dict[str, str]:
-    """Where rows lie, and who works on them."""
+def _of_rows(recipe: Recipe, compute: ResolvedCompute, base: Path) -> dict[str, str]:
+    """Where rows and what they are held against lie, and who works on them."""
+    against = {
+        location_of_evaluation(digest_evaluation(step, base)): str(
+            find_file(Source(file=step.file), base).resolve()
+        )
+        for step in recipe.prepare.decontaminations
+    }
     by = {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
     ray = {"ray": recipe.compute.ray} if recipe.compute.ray else {}
-    return {"source": recipe.collect.source.file or ""} | by | ray
+    return {"source": recipe.collect.source.file or ""} | by | ray | against
 
 
 def refuse_unbuilt(missing: list[NotBuilt], origin: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from stillhouse.core.errors import UsageError
+from stillhouse.core.hashing import digest_text
 from stillhouse.engines.keys import find_token
 from stillhouse.export.hub_layout import hub_card, hub_files
 from stillhouse.export.model_card import README
-from stillhouse.models.hub_push import Repository, push_files
+from stillhouse.models.hub_push import Repository, Upload, push_files
 from stillhouse.runner.licensing import refuse_unlicensed
 from stillhouse.runner.outgoing import Outgoing
 
@@ -79,13 +79,13 @@ def ship_to_hub(
     files = hub_files(out.files)
     readme = next(one.path for one in out.files if one.name == README)
     card = hub_card(readme.read_text(encoding="utf-8"), files, call.repo_id)
-    told: dict[str, Path | bytes] = {name: one.path for name, one in files.items()}
+    told = {name: Upload(one.path, one.sha256) for name, one in files.items()}
+    told[README] = Upload(card.encode(), digest_text(card))
     token = find_token("HF_TOKEN")
-    tell(f"sending {len(told) + 1} files to {call.repo_id}")
+    tell(f"sending {len(told)} files to {call.repo_id}")
     repository = Repository(call.repo_id, call.is_private, token.reveal() if token else None)
-    done = push_files(repository, told | {README: card.encode()}, _message(out))
-    names = tuple(sorted((*files, README)))
-    shipment = HubShipment(done.url, done.commit, names, done.deleted, out.version)
+    done = push_files(repository, told, _message(out))
+    shipment = HubShipment(done.url, done.commit, tuple(sorted(told)), done.deleted, out.version)
     out.tell(f"hub {call.repo_id}", commit=done.commit)
     return shipment
 

@@ -28,6 +28,7 @@ from stillhouse.stages.examples import Wanted, WantedReader, make_examples
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines
 from stillhouse.tokens.files import copy_tokenizer, write_template
+from stillhouse.tokens.jinja import jinja_of
 from stillhouse.tokens.reader import Reader
 
 
@@ -70,9 +71,9 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
 def _write_reader(home: Path, wanted: WantedReader, made: Reader) -> None:
     if wanted.tokenizer_from:
         copy_tokenizer(wanted.tokenizer_from, home / TOKENIZER)
-    if wanted.is_silent:
+    if wanted.is_silent or wanted.template != "chat":
         # Every later stage reads this folder, and export ships it.
-        write_template(home / TOKENIZER, made.tokenizer)
+        write_template(home / TOKENIZER, jinja_of(made.template))
     save_template(home, wanted.template)
 
 

@@ -13,6 +13,7 @@ from stillhouse.data.account import Step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.cluster import RayCluster
 from stillhouse.data.dealing import deal
+from stillhouse.data.decontamination import location_of_evaluation
 from stillhouse.data.execution import (
     COUNTS,
     Executor,
@@ -34,6 +35,7 @@ from stillhouse.recipes.data_steps import STEP_SECTIONS, DataStep
 from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.prompt_steps import TransformByRule
 from stillhouse.recipes.rows import Clean
+from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines, refuse_waiting
@@ -61,16 +63,15 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     is_alone = "machine" in request.config
     executor = Inline() if is_alone else _executor(request.locations, len(shard_paths(source)))
     settings, encoder = settings_of(request.config), _encoder(request)
-    base = request.locations.get("base", "")
     if settings is not None and settings.asked:
         with open_engines(request, settings, progress) as engines:
             # Here, because the account has one writer.
-            step = step_of(request.config, base, encoder, engines)
+            step = step_of(request.config, request.locations, encoder, engines)
             count = run_sharded(step, source, made, Inline(), progress)
         forget_waiting(made)
         refuse_waiting(count, settings, count.rows_in)
     else:
-        step = step_of(request.config, base, encoder)
+        step = step_of(request.config, request.locations, encoder)
         count = run_sharded(step, source, made, executor, progress)
     require_rows(count)
     # Raises where the rows are not as the step wants them.
@@ -90,7 +91,7 @@ def settings_of(config: dict[str, Any]) -> DataStep | None:
 
 def step_of(
     config: dict[str, Any],
-    base: str,
+    locations: Mapping[str, str],
     encode: TextEncoder | None = None,
     engines: Mapping[str, AskedEngine] = NO_ENGINES,
 ) -> Step:
@@ -98,7 +99,7 @@ def step_of(
 
     Args:
         config: of the instance.
-        base: where the paths of its files start.
+        locations: where its file lies, see `location_of_evaluation`.
         encode: the model that it names; None where it names none, or is not to be asked.
         engines: that it asks, by their key below the step.
 
@@ -111,8 +112,11 @@ def step_of(
     above = _ABOVE.get(type(settings))
     if above:
         return above(settings)
-    paired = [Setting(*one) for one in config.get("paired", ())]
-    aids = Aids(paired, base, config.get("against", ""), encode, engines)
+    paired, against = [Setting(*one) for one in config.get("paired", ())], config.get("against", "")
+    if isinstance(settings, Decontaminate):
+        file = locations[location_of_evaluation(against)]
+        settings = settings.model_copy(update={"file": file})
+    aids = Aids(paired, against, encode, engines)
     return build_row_step(settings, aids)
 
 

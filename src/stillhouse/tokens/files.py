@@ -8,7 +8,6 @@ from pathlib import Path
 from stillhouse.core.errors import ModelError
 from stillhouse.core.files import write_atomic
 from stillhouse.core.hashing import digest_file, digest_value
-from stillhouse.tokens.tokenizer import TextTokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -45,7 +44,6 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def write_template(folder: Path, tokenizer: TextTokenizer) -> None:
-    """Put a tokenizer's chat template beside its files, where it goes before any other there."""
-    text = tokenizer.chat_template or ""
+def write_template(folder: Path, text: str) -> None:
+    """Put a chat template beside a tokenizer's files, where it goes before any other there."""
     write_atomic(folder / "chat_template.jinja", text.encode())

@@ -29,7 +29,8 @@ class Behaviour:
     """How the server behaves.
 
     Attributes:
-        robots: text of robots.txt; a number is a status without text, an address a redirect.
+        robots: text of robots.txt; a number is a status without text, `to` and an
+            address a redirect.
         faults: number of a request (robots.txt not counted) to what happens to it.
         every: what happens to all of them; "" for nothing.
         retry_after: header of a 429 or 503.
@@ -115,8 +116,8 @@ class SongServer:
         if request.path == "/robots.txt":
             if isinstance(how.robots, int):
                 return web.Response(status=how.robots)
-            if how.robots.startswith("http"):
-                raise web.HTTPFound(how.robots)
+            if how.robots.startswith("to "):
+                return web.Response(status=302, headers={"Location": how.robots[3:]})
             return web.Response(text=how.robots)
         fault = how.faults.get(len(self.asked)) or how.every
         if fault:
@@ -151,7 +152,7 @@ class SongServer:
         if fault == "huge":
             return web.Response(body=b"[" + b" " * (9 << 20) + b"]")
         if fault == "redirect":
-            raise web.HTTPFound(how.location)
+            return web.Response(status=302, headers={"Location": how.location})
         if fault == "drop":
             request.transport.close()
             return web.Response()

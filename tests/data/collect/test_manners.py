@@ -70,13 +70,23 @@ def test_robots_txt_is_fetched_once_kept_and_obeyed(tmp_path):
 
 def test_a_robots_txt_that_lies_elsewhere_is_read_there_and_obeyed(tmp_path):
     with SongServer([], Behaviour(robots="User-agent: *\nDisallow: /")) as other:
-        elsewhere = Behaviour(robots=f"{other.url}/robots.txt")
+        elsewhere = Behaviour(robots=f"to {other.url}/robots.txt")
         with SongServer(make_songs(1), elsewhere) as server:
             found = ask(tmp_path, server, *SEARCHES[:2])
 
     assert found == [Miss("blocked", "robots")] * 2
     assert len(other.seen) == 1
     assert server.asked == []
+
+
+@pytest.mark.parametrize("where", ["http://[", "http://a.example:99999/", "file:///etc/passwd"])
+def test_a_redirect_to_what_is_no_address_ends_nothing_but_its_request(tmp_path, where):
+    behaviour = Behaviour(robots=f"to {where}", faults={1: "redirect"}, location=where)
+    with SongServer(make_songs(1), behaviour) as server:
+        found, other = ask(tmp_path, server, *SEARCHES[:2])
+
+    assert found == Miss("blocked", "redirected")
+    assert other.status == 200
 
 
 def test_a_long_run_reads_robots_txt_again_after_a_day(tmp_path, monkeypatch):

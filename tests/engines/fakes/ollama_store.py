@@ -5,13 +5,12 @@ parameters that it does not know, templates that do not parse, models that are n
 planted by name and are used up one after the other.
 """
 
-import asyncio
 import hashlib
 import json
 import re
-import threading
 
 from aiohttp import web
+from tests.engines.fakes.aio_server import AioServer
 from tests.export.ollama_text import parse, parse_template
 
 FIELDS = {
@@ -27,7 +26,7 @@ NO_ROOM = "write /models/blobs/sha256-12: no space left on device"
 DROPPED = "LoRA adapters are no longer supported"
 
 
-class OllamaStore:
+class OllamaStore(AioServer):
     """`with OllamaStore(folder) as server`: keeps what it gets in that folder.
 
     Args:
@@ -38,41 +37,10 @@ class OllamaStore:
     """
 
     def __init__(self, folder, answer=None, faults=(), infos=None):
-        self.folder, self.answer, self.faults = folder, answer, list(faults)
+        super().__init__(faults)
+        self.folder, self.answer = folder, answer
         self.models = {name: {"info": info} for name, info in (infos or {}).items()}
-        self.calls, self.received_bytes = [], 0
-        self._loop, self._started = asyncio.new_event_loop(), threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        self._started.wait()
-        return self
-
-    def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _run(self):
-        asyncio.set_event_loop(self._loop)
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, shutdown_timeout=0)
-        self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        self._loop.run_until_complete(site.start())
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._started.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
-
-    def takes(self, fault):
-        """Whether the fault is next; it is used up then."""
-        if self.faults and self.faults[0] == fault:
-            self.faults.pop(0)
-            return True
-        return False
+        self.received_bytes = 0
 
     def digest(self, name):
         plain = json.dumps(self.models[name], sort_keys=True, default=str)
@@ -81,9 +49,8 @@ class OllamaStore:
     def path(self, digest):
         return self.folder / digest.replace(":", "-")
 
-    async def _handle(self, request):
+    async def handle(self, request):
         place = request.path.removeprefix("/api/")
-        self.calls.append((request.method, place))
         is_post = request.method == "POST"
         if is_post and self.takes("server_error"):
             return web.json_response({"error": "planted"}, status=500)

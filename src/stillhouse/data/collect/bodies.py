@@ -1,10 +1,13 @@
-"""What came over the wire for one request, and its text in one encoding."""
+"""What came over the wire for one request: its text in one encoding, and where it leads."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from stillhouse.store.replies import place_of
 
 _CHARSET = re.compile(
     r"utf-?8|utf-?16([bl]e)?|(us-)?ascii|latin-?1|iso-8859-\d{1,2}|windows-125\d|cp125\d|koi8-[ru]"
@@ -54,3 +57,19 @@ def as_utf8(answer: Answer) -> bytes:
 def _charset(answer: Answer) -> str:
     told = answer.headers.get("Content-Type", "").lower().partition("charset=")[2]
     return told.partition(";")[0].strip(" \"'") or "utf-8"
+
+
+def target_of(url: str, answer: Answer) -> str:
+    """Where a redirect leads; nowhere where that is no address."""
+    try:
+        return urljoin(url, answer.headers.get("Location", ""))
+    except ValueError:
+        return ""
+
+
+def site_of(url: str) -> tuple[str, str]:
+    """Scheme and host with port, which a redirect may not change."""
+    try:
+        return urlsplit(url).scheme, place_of(url)
+    except ValueError:
+        return "", ""

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 
 from stillhouse.core.retry_after import retry_after_s
 from stillhouse.data.collect.answers import Ask, Hidden, Miss
-from stillhouse.data.collect.bodies import Answer, as_utf8, is_text
+from stillhouse.data.collect.bodies import Answer, as_utf8, is_text, site_of, target_of
 from stillhouse.data.collect.robots import (
     ALLOWS_ALL,
     ALLOWS_NOTHING,
@@ -210,8 +210,8 @@ class PoliteClient:
                 return answer
             if answer.status not in _DROPPED:
                 return self._judge(answer, wanted.ask.url, host)
-            target = urljoin(url, answer.headers.get("Location", ""))
-            if _site(target) != _site(url):
+            target = target_of(url, answer)
+            if site_of(target) != site_of(url):
                 return Miss("blocked", "redirected")
             url = target
         return Miss("error", "redirected")
@@ -258,8 +258,8 @@ class PoliteClient:
             if not isinstance(answer, Answer):
                 return answer
             if answer.status in _DROPPED:
-                url = urljoin(url, answer.headers.get("Location", ""))
-                if urlsplit(url).scheme not in ("http", "https"):
+                url = target_of(url, answer)
+                if site_of(url)[0] not in ("http", "https"):
                     break
                 continue
             if answer.status >= 500 or answer.status == 429:
@@ -371,14 +371,6 @@ def _with_key(ask: Ask, key: Hidden | None) -> tuple[dict[str, str], str]:
     if ask.parameter:
         parameters = f"{ask.parameter}={quote(key.reveal(), safe='')}"
     return headers, parameters
-
-
-def _site(url: str) -> tuple[str, str]:
-    """Scheme and host with port, which a redirect may not change."""
-    try:
-        return urlsplit(url).scheme, place_of(url)
-    except ValueError:
-        return "", ""
 
 
 def _asked_s(answer: Answer) -> float:
