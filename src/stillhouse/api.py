@@ -23,7 +23,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.report.comparison import Leaderboard, RunComparison
 from stillhouse.report.content import RunReport
 from stillhouse.runner.chat_files import USUAL, write_run_chat
-from stillhouse.runner.check import CheckReport
+from stillhouse.runner.check import CheckReport, check_recipe
 from stillhouse.runner.check import check as check_costs
 from stillhouse.runner.comparing import compare_runs
 from stillhouse.runner.comparing import leaderboard as rank_runs
@@ -108,12 +108,13 @@ def run(
     return read_status(place)
 
 
-def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckReport:
+def check(recipe: str, call: Call = Call(), *, rows: int = 0, probe: bool = False) -> CheckReport:
     """What a run would do and cost; nothing is run.
 
     Args:
         recipe: a file, or a built-in recipe's name.
         call: overrides and place.
+        rows: assume that many where the recipe's file is not there yet; 0 reads it.
         probe: measure this machine for ten seconds, once a runs folder, to tell hours better.
 
     Returns:
@@ -123,7 +124,7 @@ def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckRepo
         UsageError: the recipe, its rows or its models cannot be used.
     """
     loaded, effective, place = _open(recipe, call)
-    return check_costs(resolve(loaded, effective, place.erasures), place, is_probing=probe)
+    return check_recipe(loaded, effective, place, num_rows=rows, is_probing=probe)
 
 
 def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:
