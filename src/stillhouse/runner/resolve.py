@@ -34,7 +34,6 @@ from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_enc
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
-from stillhouse.runner.licensing import refuse_forbidden_weights
 from stillhouse.runner.llama_cpp_folder import find_llama_cpp
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
@@ -119,7 +118,6 @@ def resolve(
     """
     refuse_unbuilt(not_built(recipe), loaded.origin)
     check_pairing(recipe, loaded.origin)
-    refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
     harness, llama_cpp = (
         find_harness_tasks(recipe, base, loaded.origin),
