@@ -117,10 +117,8 @@ def resolve(
     check_pairing(recipe, loaded.origin)
     refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
-    harness, llama_cpp = (
-        find_harness_tasks(recipe, base, loaded.origin),
-        find_llama_cpp(recipe, loaded),
-    )
+    harness = find_harness_tasks(recipe, base, loaded.origin)
+    llama_cpp = find_llama_cpp(recipe, loaded)
     prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
@@ -130,8 +128,7 @@ def resolve(
         engines = find_step_engines(recipe, loaded, find.weights_of)
         encoders = find_encoders(recipe, base, with_weights=with_weights)
     check_columns(recipe, loaded, probed.facts.rows, probes)
-    teacher, student = found["teacher"].folder, found["student"].folder
-    folders = {"teacher": teacher, "student": student}
+    folders = {name: found[name].folder for name in ("teacher", "student")}
     readers = find_readers(recipe, folders, loaded)
     compute = resolve_compute(recipe.compute, host := this_host())
     require_held_weights(recipe, compute.device, loaded)
@@ -157,19 +154,21 @@ def resolve(
         held=probed.plan,
         llama_cpp=llama_cpp[1],
     )
-    locations = {"base": str(base), "hub_host": hub_host()}
-    locations |= {"harness": harness[0], "llama_cpp": llama_cpp[0]}
+    locations = _named(base, harness[0], llama_cpp[0])
     locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
-    rest = (
-        teacher,
-        student,
-        build_plan(recipe, content, compute),
-        locations,
-        probed.held,
-        readers.difference,
-    )
-    return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
+    plan = build_plan(recipe, content, compute)
+    rest = (folders["teacher"], folders["student"], plan, locations, probed.held)
+    return Resolved(loaded, recipe, host, compute, probed.facts, *rest, readers.difference)
+
+
+def _named(base: Path, harness: str, llama_cpp: str) -> dict[str, str]:
+    return {
+        "base": str(base),
+        "hub_host": hub_host(),
+        "harness": harness,
+        "llama_cpp": llama_cpp,
+    }
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
