@@ -13,7 +13,7 @@ from stillhouse.recipes.export_config import export_config
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.prompts import PromptTemplate
-from stillhouse.recipes.readers import ReaderContent, readers_of
+from stillhouse.recipes.readers import ReaderContent, reader_config
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
@@ -133,8 +133,7 @@ class Configs:
     def prepare(self) -> Config:
         """Of `prepare`."""
         recipe, content = self.recipe, self.content
-        readers = readers_of(recipe, differ=content.teachers is not None)
-        found, own = ReaderContent(content.tokenizer, content.context), content.teachers
+        found = ReaderContent(content.tokenizer, content.context)
         asks_again = recipe.label.completions == "teacher"
         relabelled = {*recipe.label.parts, "validation"} if asks_again else set()
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
@@ -144,8 +143,7 @@ class Configs:
         return {
             **(self._engines("", augment) if augment else {}),
             "prepare": recipe.prepare.identity(),
-            **readers.student.config(recipe, found),
-            **({"teacher": readers.teacher.config(recipe, own)} if own and readers.teacher else {}),
+            **reader_config(recipe, found, content.teachers),
             "room_for_answer": max(
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
             ),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from stillhouse.core.errors import ModelError, NotBuiltError
+from stillhouse.core.errors import HubUnreachableError, ModelError, NotBuiltError
 from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.probe import SourceFacts
 from stillhouse.data.readers import find_file
@@ -26,6 +26,7 @@ from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import PromptTemplate, load_prompt
 from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.assuming import require_rows_file
 from stillhouse.runner.collecting import content_of
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
@@ -39,6 +40,7 @@ from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.runner.reading import find_readers
 from stillhouse.runner.shipping import check_models
+from stillhouse.runner.stand_ins import StandIns
 from stillhouse.runner.step_engines import find_step_engines
 from stillhouse.stages.rows import probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
@@ -96,6 +98,7 @@ def resolve(
     erasures: Erasures = NOTHING_ERASED,
     *,
     with_weights: bool = False,
+    stand_ins: StandIns | None = None,
 ) -> Resolved:
     """Find, check and digest what the recipe names, and plan it.
 
@@ -105,6 +108,7 @@ def resolve(
         erasures: of the folder that holds the runs.
         with_weights: also download a hub model's weights; its config and tokenizer are enough
             for a plan.
+        stand_ins: for hub models that cannot be reached; without it that is an error.
 
     Returns:
         Everything that the plan rests on; nothing was run.
@@ -122,11 +126,14 @@ def resolve(
     prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
+        require_rows_file(recipe, loaded)
         probed = probe_held(recipe.collect, base, erasures)
-        find = _Finder(base, recipe.network != "none", with_weights)
+        find = _finder(recipe, base, probed.facts, with_weights, stand_ins)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
         engines = find_step_engines(recipe, loaded, find.weights_of)
-        encoders = find_encoders(recipe, base, with_weights=with_weights)
+        encoders = find_encoders(
+            recipe, base, find.hub, with_weights=with_weights, stand_ins=stand_ins
+        )
     check_columns(recipe, loaded, probed.facts.rows, probes)
     folders = {name: found[name].folder for name in ("teacher", "student")}
     readers = find_readers(recipe, folders, loaded)
@@ -169,6 +176,31 @@ def _named(base: Path, harness: str, llama_cpp: str) -> dict[str, str]:
         "harness": harness,
         "llama_cpp": llama_cpp,
     }
+
+
+def _finder(
+    recipe: Recipe,
+    base: Path,
+    rows: SourceFacts,
+    with_weights: bool,
+    stand_ins: StandIns | None,
+) -> _Finder:
+    if stand_ins:
+        stand_ins.rows = rows.rows
+    return _Finder(base, _asks_hub(recipe, stand_ins), with_weights, stand_ins)
+
+
+def _asks_hub(recipe: Recipe, stand_ins: StandIns | None) -> bool:
+    """Whether models are fetched; a plan does not wait for a hub that is not there."""
+    if recipe.network == "none":
+        return False
+    return stand_ins is None or not _names_hub(recipe) or stand_ins.asks(Hub())
+
+
+def _names_hub(recipe: Recipe) -> bool:
+    encoders = [step.encoder for step in recipe.prepare.steps if step.encoder]
+    named = [recipe.teacher, recipe.student, *recipe.step_engines.values()]
+    return any(one.hub for one in named) or any(one.hub for one in encoders)
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
@@ -225,6 +257,12 @@ class _Finder:
     base: Path
     network: bool
     with_weights: bool
+    stand_ins: StandIns | None
+
+    @property
+    def hub(self) -> Hub:
+        """How the hub is reached."""
+        return Hub(network=self.network)
 
     def __call__(self, source: ModelSource) -> _Found:
         found = self._find(source)
@@ -247,13 +285,21 @@ class _Finder:
         facts = facts_for(source.hub)
         revision = source.revision or (facts.revision if facts else None) or ""
         hub = Hub(network=self.network, known_ids=nearest_ids(source.hub))
-        fetched = fetch_model(
-            source.hub,
-            revision,
-            weights=self.with_weights,
-            code=source.trust_remote_code,
-            hub=hub,
-        )
+        try:
+            fetched = fetch_model(
+                source.hub,
+                revision,
+                weights=self.with_weights,
+                code=source.trust_remote_code,
+                hub=hub,
+            )
+        except HubUnreachableError as error:
+            if self.stand_ins is None:
+                raise
+            made = open_folder(
+                self.stand_ins.model(source.hub, revision, error), with_weights=False
+            )
+            return _Found(made, f"{source.hub}@{revision}")
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
 
