@@ -9,7 +9,7 @@ stillhouse.gate("seed-1", candidate="twin").passed
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.report.comparison import Leaderboard, RunComparison
 from stillhouse.report.content import RunReport
 from stillhouse.runner.chat_files import USUAL, write_run_chat
-from stillhouse.runner.check import CheckReport
+from stillhouse.runner.check import CheckReport, check_recipe
 from stillhouse.runner.check import check as check_costs
 from stillhouse.runner.comparing import compare_runs
 from stillhouse.runner.comparing import leaderboard as rank_runs
@@ -31,6 +31,8 @@ from stillhouse.runner.erasing import ErasureReport
 from stillhouse.runner.erasing import erase as erase_rows
 from stillhouse.runner.events import OnEvent, ignore
 from stillhouse.runner.explaining import Explanation, explain_row
+from stillhouse.runner.exporting import ExportCall as ExportCall
+from stillhouse.runner.exporting import Shipment, export_run
 from stillhouse.runner.forecast import Forecast
 from stillhouse.runner.forecast import forecast as forecast_sizes
 from stillhouse.runner.imports import ImportCall as ImportCall
@@ -106,12 +108,13 @@ def run(
     return read_status(place)
 
 
-def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckReport:
+def check(recipe: str, call: Call = Call(), *, rows: int = 0, probe: bool = False) -> CheckReport:
     """What a run would do and cost; nothing is run.
 
     Args:
         recipe: a file, or a built-in recipe's name.
         call: overrides and place.
+        rows: assume that many where the recipe's file is not there yet; 0 reads it.
         probe: measure this machine for ten seconds, once a runs folder, to tell hours better.
 
     Returns:
@@ -121,7 +124,7 @@ def check(recipe: str, call: Call = Call(), *, probe: bool = False) -> CheckRepo
         UsageError: the recipe, its rows or its models cannot be used.
     """
     loaded, effective, place = _open(recipe, call)
-    return check_costs(resolve(loaded, effective, place.erasures), place, is_probing=probe)
+    return check_recipe(loaded, effective, place, num_rows=rows, is_probing=probe)
 
 
 def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:
@@ -132,6 +135,32 @@ def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:
 def gate(run_name: str, candidate: str = "student", runs: str = DEFAULT_ROOT) -> Verdict:
     """The run's gate asked about a candidate: `student`, `twin` or `teacher`."""
     return judge(named_place(runs, run_name), candidate)
+
+
+def ship(
+    run_name: str,
+    call: ExportCall,
+    runs: str = DEFAULT_ROOT,
+    *,
+    on_status: Callable[[str], None] = lambda _: None,
+) -> Shipment:
+    """Bring the student of a run to where it is used: `stillhouse export RUN --to`.
+
+    Args:
+        run_name: of a run whose gate passed its student.
+        call: `ExportCall("ollama")`, `ExportCall("hub:OWNER/NAME")` or `ExportCall("./folder")`.
+        runs: the folder that holds all runs.
+        on_status: is told what happens.
+
+    Returns:
+        What was made there.
+
+    Raises:
+        GateRefusedError: no gate has passed it.
+        StillhouseError: its bytes are not those that were gated, a licence does not let it go, or
+            whoever should get it cannot be reached.
+    """
+    return export_run(named_place(runs, run_name), call, on_status)
 
 
 def ledger(run_name: str = "", runs: str = DEFAULT_ROOT) -> LedgerView:

@@ -26,8 +26,10 @@ BILLIONS = "Qwen2.5 comes in 0.5, 1.5, 3, 7, 14, 32 and 72 billion parameters"
 SAID = {
     "a CSV that is missing": """\
 error: no file FOLDER/rows.csv
-  -> files of rows in that folder: none
-""",
+  each of its rows holds: text (the prompt), label (the answer)
+  for example, as JSON: {"text": "text 1", "label": "answer 1"}
+  -> files of rows in that folder: none; `stillhouse check recipe.yaml --rows 5000` tells the cost before
+""",  # noqa: E501
     "a CSV of 0 bytes": """\
 error: rows.csv is empty (0 bytes)
   -> look at FOLDER/rows.csv

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 import stillhouse
 from stillhouse.core.errors import RecipeError
@@ -126,3 +127,17 @@ def test_a_tiny_profile_needs_nothing_from_outside(name):
     assert not recipe.teacher.hub
     assert not recipe.student.hub
     assert not_built(recipe) == []
+
+
+def test_check_tells_the_cost_before_there_are_rows(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    without = called("check", "neurons")
+    code, out, err = called("check", "neurons", "--rows", "300")
+
+    assert without[0] == 2
+    assert "its rows holds: prompt (the prompt), answer (the answer), domain (the" in without[2]
+    assert "assumed: 300 rows in the place of data/neurons.jsonl" in out
+    assert (code, err) == (0, "") or "this machine has" in err

@@ -125,7 +125,7 @@ def test_a_run_fetches_the_weights_once_and_goes_on_offline(call, recipe, tmp_pa
         (
             {"hub": "lab/teacher"},
             {"HF_HUB_OFFLINE": "1"},
-            ["lab/teacher at main is not whole in the local cache", "HF_HUB_OFFLINE"],
+            ["lab/teacher at main is not in the local cache", "HF_HUB_OFFLINE"],
         ),
         (
             {"hub": "lab/teacher"},

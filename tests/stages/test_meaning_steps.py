@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -180,9 +179,8 @@ def test_a_model_of_the_hub_is_fetched_with_its_pooling_and_not_its_weights(
     )
     _, plain = open_recipe(str(path))
     with FakeHub({"lab/sentences": Repo(files)}) as hub:
-        there = partial(Hub, endpoint=hub.endpoint, cache=tmp_path / "hub")
-        monkeypatch.setattr("stillhouse.runner.encoders.Hub", there)
-        (found,) = find_encoders(plain, tmp_path, with_weights=False)
+        there = Hub(endpoint=hub.endpoint, cache=tmp_path / "hub")
+        (found,) = find_encoders(plain, tmp_path, there, with_weights=False)
 
     assert found.content == f"lab/sentences@{'a' * 40}"
     assert (found.folder / "1_Pooling" / "config.json").is_file()

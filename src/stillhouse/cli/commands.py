@@ -72,6 +72,10 @@ def check(
     name: Name = "",
     smoke: Smoke = 0,
     profile: Profile = "",
+    rows: Annotated[
+        int,
+        typer.Option(min=0, help="Assume this many rows where the recipe's file is not there yet."),
+    ] = 0,
     is_probing: Annotated[
         bool,
         typer.Option(
@@ -84,9 +88,9 @@ def check(
     """Print what a run would do and cost; refuse what cannot fit. Nothing is run."""
     from stillhouse.cli.show import show_check, show_unbuilt
     from stillhouse.recipes.built import not_built
-    from stillhouse.runner.check import check as check_costs
+    from stillhouse.runner.check import check_recipe
     from stillhouse.runner.opening import open_place, open_recipe
-    from stillhouse.runner.resolve import refuse_unbuilt, resolve
+    from stillhouse.runner.resolve import refuse_unbuilt
 
     loaded, effective = open_recipe(recipe, overrides or (), smoke=smoke, profile=profile)
     missing = not_built(effective)
@@ -94,7 +98,7 @@ def check(
         show_unbuilt(effective, missing, as_json=as_json)
         refuse_unbuilt(missing, loaded.origin)
     place = open_place(effective, runs, name, smoke=smoke)
-    found = check_costs(resolve(loaded, effective, place.erasures), place, is_probing=is_probing)
+    found = check_recipe(loaded, effective, place, num_rows=rows, is_probing=is_probing)
     show_check(found, as_json=as_json)
     found.refuse_what_cannot_fit()
 

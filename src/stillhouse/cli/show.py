@@ -180,6 +180,7 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
     yield from map(_length_and_size, filter(_is_training, found.instances))
     yield from (f"take care: {caution}" for caution in found.cautions)
     yield from (f"waits: {line}" for line in found.waiting)
+    yield from (f"assumed: {line}" for line in found.assumed)
     if found.terms:
         yield f"teacher's terms: {found.terms}"
     elif asks:

@@ -5,6 +5,7 @@ StillhouseError            1   anything that went wrong while running
 |   |-- RecipeError            every problem of a recipe at once
 |   |-- InputError             rows or a file that cannot be read as told
 |   |-- ModelError             a model folder or hub id that cannot be used
+|   |   `-- HubUnreachableError  the hub does not answer, and the cache does not have it
 |   |-- CapacityError          it does not fit this machine
 |   |-- BusyError              another process works in this folder
 |   `-- NotBuiltError          the recipe asks for what this version does not have
@@ -57,6 +58,10 @@ class InputError(UsageError):
 
 class ModelError(UsageError):
     """A model folder or hub id that cannot be used."""
+
+
+class HubUnreachableError(ModelError):
+    """The hub does not answer, or may not be asked, and the local cache does not have the model."""
 
 
 class CapacityError(UsageError):

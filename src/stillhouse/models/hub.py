@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, constants, get_session, get_token, snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
     GatedRepoError,
     HfHubHTTPError,
@@ -19,8 +20,9 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils._headers import build_hf_headers
 
-from stillhouse.core.errors import ModelError
+from stillhouse.core.errors import HubUnreachableError, ModelError
 
 _TEXT_FILES = (
     "config.json",
@@ -119,6 +121,60 @@ def fetch_model(
     return FetchedModel(Path(folder), Path(folder).name)
 
 
+@dataclass(frozen=True, slots=True)
+class HubAnswer:
+    """Whether the hub is there and knows the token, from one request that is not repeated.
+
+    Attributes:
+        where: its address.
+        status: of its answer; 0 without one, 401 without a token that it knows.
+        seconds: until it answered, or until nobody waited any longer.
+        error: why there was no answer; empty with one.
+        date: its clock, as HTTP writes it; empty where it says none.
+    """
+
+    where: str
+    status: int
+    seconds: float
+    error: str = ""
+    date: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a model can be fetched; who may fetch it is another question."""
+        return 0 < self.status < 500
+
+
+def ask_hub(hub: Hub, timeout_s: float = 5.0) -> HubAnswer:
+    """One small request to the hub.
+
+    Args:
+        hub: how it is reached; without network nobody is asked.
+        timeout_s: seconds to wait.
+
+    Returns:
+        What came of it; no error is raised.
+    """
+    where = hub.endpoint or constants.ENDPOINT
+    if not hub.network or constants.HF_HUB_OFFLINE:
+        return HubAnswer(where, 0, 0.0, "HF_HUB_OFFLINE is set" if hub.network else "not asked")
+    started = time.perf_counter()
+    try:
+        said = get_session().get(
+            f"{where}/api/whoami-v2", headers=build_hf_headers(), timeout=timeout_s
+        )
+    except (HTTPError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        return HubAnswer(where, 0, time.perf_counter() - started, reason)
+    date = said.headers.get("Date", "")
+    return HubAnswer(where, said.status_code, time.perf_counter() - started, date=date)
+
+
+def has_token() -> bool:
+    """Whether a token of the hub is there, in the environment or from a login."""
+    return bool(get_token())
+
+
 def resolve_revision(hub_id: str, revision: str = "", *, hub: Hub) -> str:
     """The commit that a branch or tag stands for now; without network, when last fetched.
 
@@ -201,12 +257,12 @@ def _model_error(error: Exception, hub_id: str, revision: str, hub: Hub) -> Mode
     if isinstance(error, HfHubHTTPError):
         return _status_error(error, hub_id, where)
     if not hub.network or isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
-        return ModelError(
+        return HubUnreachableError(
             f"{hub_id} at {revision} is not whole in the local cache, and the network is off",
             "fetch it once with `network: hub` in the recipe (and without HF_HUB_OFFLINE), or "
             "give a folder with `path:`",
         )
-    return ModelError(
+    return HubUnreachableError(
         f"{where} cannot be reached ({type(error).__name__}: {error}), and {hub_id} at "
         f"{revision} is not in the local cache",
         "check the connection and proxy settings, then run again; or give a folder with `path:`",
@@ -222,7 +278,7 @@ def _status_error(error: HfHubHTTPError, hub_id: str, where: str) -> ModelError:
             f"wait {wait} seconds and run again; logging in (`hf auth login`) raises the limit",
         )
     if status >= 500:
-        return ModelError(
+        return HubUnreachableError(
             f"{where} has a fault of its own: it answers {status} for {hub_id}",
             "run again later; files that were fetched are kept",
         )

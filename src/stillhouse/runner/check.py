@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,22 @@ from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.estimate import Cost
+from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.waiting import waiting
+from stillhouse.runner.assuming import planned
 from stillhouse.runner.collecting import notes_of
+from stillhouse.runner.extras import GGUF_MEND, missing_for_gguf
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.probing import probe, rates_of
-from stillhouse.runner.resolve import Resolved
+from stillhouse.runner.resolve import Resolved, resolve
 from stillhouse.runner.run import Place, refuse_early
 from stillhouse.runner.savings import Saving, savings
+from stillhouse.runner.shipped_texts import check_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class CheckReport:
         free_device_bytes: of the CUDA device in use; 0 without one.
         free_disk_bytes: where the run's files go.
         is_probed: seconds are from a probe of this machine, else from one look at it.
+        assumed: what could not be looked at, and what was taken in its place.
     """
 
     name: str
@@ -99,6 +104,7 @@ class CheckReport:
     free_device_bytes: int
     free_disk_bytes: int
     is_probed: bool
+    assumed: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -151,6 +157,34 @@ class CheckReport:
         )
 
 
+def check_recipe(
+    loaded: Loaded, recipe: Recipe, place: Place, *, num_rows: int = 0, is_probing: bool = False
+) -> CheckReport:
+    """The cost of a recipe, also where its rows or its models cannot be looked at yet.
+
+    Args:
+        loaded: the recipe as written.
+        recipe: as it would be run.
+        place: where it would run.
+        num_rows: assume that many rows in the place of a file that is not there; 0 reads it.
+        is_probing: as of `check`.
+
+    Returns:
+        As of `check`; `assumed` tells what was not looked at.
+
+    Raises:
+        UsageError: the recipe, its rows or its models cannot be used.
+    """
+    with planned(loaded, recipe, num_rows) as plan:
+        resolved = resolve(loaded, plan.recipe, place.erasures, stand_ins=plan.stand_ins)
+        if num_rows:
+            seen = resolved.source
+            size = seen.num_bytes * num_rows // max(1, seen.num_rows)
+            resolved.source = replace(seen, num_rows=num_rows, num_bytes=size)
+        found = check(resolved, place, is_probing=is_probing)
+        return replace(found, assumed=(*plan.notes, *plan.stand_ins.notes))
+
+
 def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> CheckReport:
     """The cost of every instance of a plan.
 
@@ -168,6 +202,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
     refuse_early(resolved, place)
     seen = preview(resolved)
     _require_references(resolved.recipe, seen.examples)
+    check_texts(resolved.recipe, seen, resolved.loaded)
     compute, host = resolved.compute, resolved.host
     rates = (probe if is_probing else rates_of)(place.root, compute)
     card = host.card(compute.card or 0) if compute.device == "cuda" else None
@@ -193,6 +228,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
             *notes_of(resolved.recipe, resolved.loaded.base_folder),
             *_of_optimizers(resolved.recipe, seen),
             *_of_leaks(seen),
+            *_of_llama_cpp(resolved.recipe),
             *_of_readers(resolved.difference),
         ),
         waiting=waiting(resolved.recipe.model_dump(include={"serve", "monitor"})),
@@ -227,6 +263,12 @@ def _of_readers(difference: str) -> Iterator[str]:
             f"teacher and student read by words of their own ({difference}): the student learns "
             "text and named answers, and numbers per token do not compare between them"
         )
+
+
+def _of_llama_cpp(recipe: Recipe) -> Iterator[str]:
+    missing = missing_for_gguf() if recipe.export.gguf_files else []
+    if missing:
+        yield f"{', '.join(missing)} is not installed, without which run refuses: {GGUF_MEND}"
 
 
 @dataclass(frozen=True, slots=True)

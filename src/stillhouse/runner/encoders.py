@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.core.errors import HubUnreachableError
 from stillhouse.models.encode import ENCODER_FILES, digest_encoder, require_encoder
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.recipes.compute import Host, ResolvedCompute
 from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.stand_ins import StandIns
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,22 @@ class FoundEncoder:
     content: str
 
 
-def find_encoders(recipe: Recipe, base: Path, *, with_weights: bool) -> tuple[FoundEncoder, ...]:
+def find_encoders(
+    recipe: Recipe,
+    base: Path,
+    hub: Hub,
+    *,
+    with_weights: bool,
+    stand_ins: StandIns | None = None,
+) -> tuple[FoundEncoder, ...]:
     """The model of each step that names one.
 
     Args:
         recipe: the effective recipe.
         base: what a relative path starts from.
+        hub: how the hub is reached.
         with_weights: also download a hub model's weights.
+        stand_ins: for those of the hub that cannot be reached; without it that is an error.
 
     Returns:
         In the order of the steps.
@@ -40,8 +51,20 @@ def find_encoders(recipe: Recipe, base: Path, *, with_weights: bool) -> tuple[Fo
         ModelError: one cannot be found, fetched or used.
     """
     wanted = [step.encoder for step in recipe.prepare.steps]
-    hub = Hub(network=recipe.network != "none")
-    return tuple(_find(one, base, hub, with_weights) for one in wanted if one)
+    return tuple(
+        _find_or_stand_in(one, base, hub, with_weights, stand_ins) for one in wanted if one
+    )
+
+
+def _find_or_stand_in(
+    encoder: Encoder, base: Path, hub: Hub, with_weights: bool, stand_ins: StandIns | None
+) -> FoundEncoder:
+    try:
+        return _find(encoder, base, hub, with_weights)
+    except HubUnreachableError:
+        if stand_ins is None or encoder.hub is None:
+            raise
+        return FoundEncoder(stand_ins.encoder(encoder.hub), f"{encoder.hub}@{encoder.revision}")
 
 
 def _find(encoder: Encoder, base: Path, hub: Hub, with_weights: bool) -> FoundEncoder:

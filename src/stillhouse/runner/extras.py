@@ -16,6 +16,11 @@ TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors")
 GGUF = ("gguf", "llama_cpp")
 """Packages that write GGUF files and prove them."""
 
+GGUF_MEND = (
+    'pip install "stillhouse[gguf]" (llama.cpp is compiled then, for minutes), or take them out of '
+    "export.formats"
+)
+
 HARNESS = ("lm_eval",)
 """The package that brings public tasks."""
 
@@ -34,7 +39,7 @@ def require_held_weights(recipe: Recipe, device: str, loaded: Loaded) -> None:
     Raises:
         RecipeError: names the key, what is missing and what brings it.
     """
-    for key, package, mend in _needed_packages(recipe):
+    for key, package, mend in needed_packages(recipe):
         if package == "bitsandbytes" and device == "mps":
             raise RecipeError(
                 f"{place_of(loaded, key)}: bitsandbytes has no kernels for mps",
@@ -44,8 +49,8 @@ def require_held_weights(recipe: Recipe, device: str, loaded: Loaded) -> None:
             raise RecipeError(f"{place_of(loaded, key)} needs {package}: not installed", mend)
 
 
-def _needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    """Key, package, and what to do where it is not there."""
+def needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """The packages of extras that a recipe stands on: key, package, and what brings it."""
     yield from _of_row_steps(recipe)
     for name in ("teacher", "student"):
         if getattr(recipe, name).quantization != "none":
@@ -107,10 +112,14 @@ def require_gguf() -> None:
     Raises:
         UsageError: names what is missing and the extra that brings it.
     """
-    missing = [name for name in GGUF if importlib.util.find_spec(name) is None]
+    missing = missing_for_gguf()
     if missing:
         raise UsageError(
             f"export.formats asks for GGUF files, which need {', '.join(missing)}: not installed",
-            'pip install "stillhouse[gguf]" (llama.cpp is compiled then, for minutes), or take '
-            "them out of export.formats",
+            GGUF_MEND,
         )
+
+
+def missing_for_gguf() -> list[str]:
+    """What GGUF files need and is not installed; nothing is imported."""
+    return [name for name in GGUF if importlib.util.find_spec(name) is None]

@@ -77,6 +77,10 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
         A recipe of its own, with hashes of its own.
     """
     plain = recipe.model_dump(mode="json", by_alias=True)
+    for name in ("teacher", "student"):
+        # What a student does not say for itself is its teacher's.
+        own = getattr(recipe, name)
+        plain[name] = own.model_dump(mode="json", by_alias=True, exclude_unset=True)
     rows *= max(1, len(recipe.domains))
     plain["prepare"]["split"]["parts"] = dict.fromkeys(plain["prepare"]["split"]["parts"], rows)
     plain["prepare"]["split"]["stratify_by"] = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from stillhouse.core.errors import ModelError, NotBuiltError
+from stillhouse.core.errors import HubUnreachableError, ModelError, NotBuiltError
 from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.probe import SourceFacts
 from stillhouse.data.readers import find_file
@@ -26,6 +26,7 @@ from stillhouse.recipes.plan import Plan, build_plan
 from stillhouse.recipes.prompts import PromptTemplate, load_prompt
 from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.assuming import require_rows_file
 from stillhouse.runner.collecting import content_of
 from stillhouse.runner.columns import check_columns
 from stillhouse.runner.deepspeed import find_deepspeed
@@ -34,10 +35,12 @@ from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.licensing import refuse_forbidden_weights
+from stillhouse.runner.llama_cpp_folder import find_llama_cpp
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.runner.reading import find_readers
 from stillhouse.runner.shipping import check_models
+from stillhouse.runner.stand_ins import StandIns
 from stillhouse.runner.step_engines import find_step_engines
 from stillhouse.stages.rows import probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
@@ -95,6 +98,7 @@ def resolve(
     erasures: Erasures = NOTHING_ERASED,
     *,
     with_weights: bool = False,
+    stand_ins: StandIns | None = None,
 ) -> Resolved:
     """Find, check and digest what the recipe names, and plan it.
 
@@ -104,6 +108,7 @@ def resolve(
         erasures: of the folder that holds the runs.
         with_weights: also download a hub model's weights; its config and tokenizer are enough
             for a plan.
+        stand_ins: for hub models that cannot be reached; without it that is an error.
 
     Returns:
         Everything that the plan rests on; nothing was run.
@@ -116,21 +121,26 @@ def resolve(
     check_pairing(recipe, loaded.origin)
     refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
-    harness = find_harness_tasks(recipe, base, loaded.origin)
+    harness, llama_cpp = (
+        find_harness_tasks(recipe, base, loaded.origin),
+        find_llama_cpp(recipe, loaded),
+    )
     prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
+        require_rows_file(recipe, loaded)
         probed = probe_held(recipe.collect, base, erasures)
-        find = _Finder(base, recipe.network != "none", with_weights)
+        find = _finder(recipe, base, probed.facts, with_weights, stand_ins)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
         engines = find_step_engines(recipe, loaded, find.weights_of)
-        encoders = find_encoders(recipe, base, with_weights=with_weights)
+        encoders = find_encoders(
+            recipe, base, find.hub, with_weights=with_weights, stand_ins=stand_ins
+        )
     check_columns(recipe, loaded, probed.facts.rows, probes)
     teacher, student = found["teacher"].folder, found["student"].folder
     folders = {"teacher": teacher, "student": student}
     readers = find_readers(recipe, folders, loaded)
-    host = this_host()
-    compute = resolve_compute(recipe.compute, host)
+    compute = resolve_compute(recipe.compute, host := this_host())
     require_held_weights(recipe, compute.device, loaded)
     check_models(recipe, folders, loaded)
     collection = recipe.collect.source.collection
@@ -152,13 +162,46 @@ def resolve(
         encoders=tuple(one.content for one in encoders),
         encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
         held=probed.plan,
+        llama_cpp=llama_cpp[1],
     )
-    locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
+    locations = {"base": str(base), "hub_host": hub_host()}
+    locations |= {"harness": harness[0], "llama_cpp": llama_cpp[0]}
     locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
-    plan = build_plan(recipe, content, compute)
-    rest = (teacher, student, plan, locations, probed.held, readers.difference)
+    rest = (
+        teacher,
+        student,
+        build_plan(recipe, content, compute),
+        locations,
+        probed.held,
+        readers.difference,
+    )
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
+
+
+def _finder(
+    recipe: Recipe,
+    base: Path,
+    rows: SourceFacts,
+    with_weights: bool,
+    stand_ins: StandIns | None,
+) -> _Finder:
+    if stand_ins:
+        stand_ins.rows = rows.rows
+    return _Finder(base, _asks_hub(recipe, stand_ins), with_weights, stand_ins)
+
+
+def _asks_hub(recipe: Recipe, stand_ins: StandIns | None) -> bool:
+    """Whether models are fetched; a plan does not wait for a hub that is not there."""
+    if recipe.network == "none":
+        return False
+    return stand_ins is None or not _names_hub(recipe) or stand_ins.asks(Hub())
+
+
+def _names_hub(recipe: Recipe) -> bool:
+    encoders = [step.encoder for step in recipe.prepare.steps if step.encoder]
+    named = [recipe.teacher, recipe.student, *recipe.step_engines.values()]
+    return any(one.hub for one in named) or any(one.hub for one in encoders)
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
@@ -215,6 +258,12 @@ class _Finder:
     base: Path
     network: bool
     with_weights: bool
+    stand_ins: StandIns | None
+
+    @property
+    def hub(self) -> Hub:
+        """How the hub is reached."""
+        return Hub(network=self.network)
 
     def __call__(self, source: ModelSource) -> _Found:
         found = self._find(source)
@@ -237,13 +286,21 @@ class _Finder:
         facts = facts_for(source.hub)
         revision = source.revision or (facts.revision if facts else None) or ""
         hub = Hub(network=self.network, known_ids=nearest_ids(source.hub))
-        fetched = fetch_model(
-            source.hub,
-            revision,
-            weights=self.with_weights,
-            code=source.trust_remote_code,
-            hub=hub,
-        )
+        try:
+            fetched = fetch_model(
+                source.hub,
+                revision,
+                weights=self.with_weights,
+                code=source.trust_remote_code,
+                hub=hub,
+            )
+        except HubUnreachableError as error:
+            if self.stand_ins is None:
+                raise
+            made = open_folder(
+                self.stand_ins.model(source.hub, revision, error), with_weights=False
+            )
+            return _Found(made, f"{source.hub}@{revision}")
         opened = open_folder(fetched.folder, with_weights=self.with_weights)
         return _Found(opened, f"{source.hub}@{fetched.commit}")
 

@@ -1,0 +1,146 @@
+"""What a recipe's file of rows must hold, and rows in its place while there is none."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.core.errors import InputError, UsageError
+from stillhouse.core.files import write_atomic
+from stillhouse.data.assumed_rows import assumed_rows, lengths_in_words, settings
+from stillhouse.data.readers import find_file
+from stillhouse.recipes.built_in import library_names
+from stillhouse.recipes.data_steps import PairWith
+from stillhouse.recipes.load import Loaded
+from stillhouse.recipes.row_needs import example_row, row_needs
+from stillhouse.recipes.rows import Source
+from stillhouse.recipes.schema import Recipe
+from stillhouse.runner.stand_ins import StandIns
+
+_MOST_MADE = 20_000
+"""As many as a look at a large file reads."""
+_SETTINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a plan is made of where something is not there yet.
+
+    Attributes:
+        recipe: reads assumed rows where `--rows` says so.
+        stand_ins: for hub models that cannot be reached.
+        notes: a sentence for each file that is assumed.
+        num_rows: that are assumed; 0 for the rows that are there.
+    """
+
+    recipe: Recipe
+    stand_ins: StandIns
+    notes: tuple[str, ...] = ()
+    num_rows: int = 0
+
+
+def require_rows_file(recipe: Recipe, loaded: Loaded) -> None:
+    """Refuse a recipe without its file of rows, telling what the file must hold.
+
+    Args:
+        recipe: as it is run.
+        loaded: where it came from.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not recipe.collect.source.file:
+        return
+    try:
+        find_file(recipe.collect.source, loaded.base_folder)
+    except InputError as error:
+        if (loaded.base_folder / Path(recipe.collect.source.file).expanduser()).exists():
+            raise
+        raise InputError(_with_needs(error.message, recipe), _mend(error.hint, loaded)) from error
+
+
+def _with_needs(message: str, recipe: Recipe) -> str:
+    needs = ", ".join(map(str, row_needs(recipe)))
+    columns = {need.name: need.column for need in row_needs(recipe)}
+    row = {columns.get(name, name): value for name, value in example_row(recipe).items()}
+    example = json.dumps(row, ensure_ascii=False)
+    return f"{message}\n  each of its rows holds: {needs}\n  for example, as JSON: {example}"
+
+
+def _mend(hint: str, loaded: Loaded) -> str:
+    name = loaded.origin.partition(".")[0]
+    is_built_in = name in library_names() and not Path(loaded.origin).is_file()
+    copy = (
+        f"; `stillhouse recipe copy {name}` gives you the recipe to change" if is_built_in else ""
+    )
+    return f"{hint}{copy}; `stillhouse check {loaded.origin} --rows 5000` tells the cost before"
+
+
+@contextmanager
+def planned(loaded: Loaded, recipe: Recipe, num_rows: int = 0) -> Iterator[Planned]:
+    """A recipe that a plan can be made of, with what is assumed for it in a temporary folder.
+
+    Args:
+        loaded: where the recipe came from.
+        recipe: as it would be run.
+        num_rows: assume that many rows in the place of a file or data set; 0 reads it.
+
+    Yields:
+        The recipe, and stand-ins for what cannot be reached.
+
+    Raises:
+        UsageError: rows are to be assumed that are there, or that the recipe makes itself.
+    """
+    with tempfile.TemporaryDirectory(prefix="stillhouse-") as made:
+        folder = Path(made)
+        stand_ins = StandIns(folder)
+        if not num_rows:
+            yield Planned(recipe, stand_ins)
+            return
+        _refuse_what_is_there(loaded, recipe)
+        changed, notes = _assume(loaded, recipe, num_rows, folder)
+        yield Planned(changed, stand_ins, notes, num_rows)
+
+
+def _refuse_what_is_there(loaded: Loaded, recipe: Recipe) -> None:
+    source = recipe.collect.source
+    if not source.file and not source.dataset:
+        raise UsageError(
+            "--rows assumes rows that are not there, and this recipe makes or collects its own",
+            "leave --rows out",
+        )
+    if source.file and (loaded.base_folder / Path(source.file).expanduser()).exists():
+        raise UsageError(
+            f"--rows assumes rows that are not there, and {source.file} is",
+            "leave --rows out, and its own rows are looked at",
+        )
+
+
+def _assume(
+    loaded: Loaded, recipe: Recipe, num_rows: int, folder: Path
+) -> tuple[Recipe, tuple[str, ...]]:
+    named = recipe.collect.source.file or "the data set"
+    rows = folder / "rows.jsonl"
+    _write(rows, assumed_rows(recipe, min(num_rows, _MOST_MADE)))
+    notes = [f"{num_rows:,} rows in the place of {named}: {lengths_in_words(recipe)}"]
+    steps = []
+    for step in recipe.prepare.steps:
+        named_file = step.file if isinstance(step, PairWith) else None
+        if named_file and not (loaded.base_folder / named_file).exists():
+            notes.append(f"{_SETTINGS} settings in the place of {named_file}")
+            _write(folder / "settings.jsonl", settings(_SETTINGS))
+            step = step.model_copy(update={"file": str(folder / "settings.jsonl")})
+        steps.append(step)
+    collect = recipe.collect.model_copy(update={"source": Source(file=str(rows))})
+    prepare = recipe.prepare.model_copy(update={"steps": tuple(steps)})
+    return recipe.model_copy(update={"collect": collect, "prepare": prepare}), tuple(notes)
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_atomic(path, lines.encode())
