@@ -130,8 +130,9 @@ def _assume(
     notes = [f"{num_rows:,} rows in the place of {named}: {lengths_in_words(recipe)}"]
     steps = []
     for step in recipe.prepare.steps:
-        if isinstance(step, PairWith) and not (loaded.base_folder / step.file).exists():
-            notes.append(f"{_SETTINGS} settings in the place of {step.file}")
+        named_file = step.file if isinstance(step, PairWith) else None
+        if named_file and not (loaded.base_folder / named_file).exists():
+            notes.append(f"{_SETTINGS} settings in the place of {named_file}")
             _write(folder / "settings.jsonl", settings(_SETTINGS))
             step = step.model_copy(update={"file": str(folder / "settings.jsonl")})
         steps.append(step)

@@ -41,7 +41,7 @@ from stillhouse.runner.reading import find_readers
 from stillhouse.runner.shipping import check_models
 from stillhouse.runner.stand_ins import StandIns
 from stillhouse.runner.step_engines import find_step_engines
-from stillhouse.stages.rows import probe_held, read_settings
+from stillhouse.stages.rows import Probed, probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
 
 
@@ -124,23 +124,18 @@ def resolve(
     prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
-        require_rows_file(recipe, loaded)
-        probed = probe_held(recipe.collect, base, erasures)
+        probed = _probe(recipe, loaded, erasures)
         find = _finder(recipe, base, probed.facts, with_weights, stand_ins)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
         engines = find_step_engines(recipe, loaded, find.weights_of)
-        encoders = find_encoders(
-            recipe, base, find.hub, with_weights=with_weights, stand_ins=stand_ins
-        )
+        encoders = find.encoders(recipe)
     check_columns(recipe, loaded, probed.facts.rows, probes)
-    teacher, student = found["teacher"].folder, found["student"].folder
-    folders = {"teacher": teacher, "student": student}
+    folders = {name: one.folder for name, one in found.items()}
     readers = find_readers(recipe, folders, loaded)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
     check_models(recipe, folders, loaded)
-    collection = recipe.collect.source.collection
     content = Content(
         source=probed.facts.digest,
         teacher=found["teacher"].digest,
@@ -153,7 +148,7 @@ def resolve(
         paired=_paired(recipe, base),
         against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
-        collection=content_of(collection, base) if collection else {},
+        collection=_collection(recipe, base),
         deepspeed=find_deepspeed(recipe, loaded),
         engines={name: one.content for name, one in engines.items()},
         encoders=tuple(one.content for one in encoders),
@@ -164,8 +159,18 @@ def resolve(
     locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
-    rest = (teacher, student, plan, locations, probed.held, readers.difference)
+    rest = (folders["teacher"], folders["student"], plan, locations, probed.held, readers.difference)
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
+
+
+def _probe(recipe: Recipe, loaded: Loaded, erasures: Erasures) -> Probed:
+    require_rows_file(recipe, loaded)
+    return probe_held(recipe.collect, loaded.base_folder, erasures)
+
+
+def _collection(recipe: Recipe, base: Path) -> dict[str, Any]:
+    collection = recipe.collect.source.collection
+    return content_of(collection, base) if collection else {}
 
 
 def _finder(
@@ -188,9 +193,9 @@ def _asks_hub(recipe: Recipe, stand_ins: StandIns | None) -> bool:
 
 
 def _names_hub(recipe: Recipe) -> bool:
-    encoders = [step.encoder for step in recipe.prepare.steps if step.encoder]
-    named = [recipe.teacher, recipe.student, *recipe.step_engines.values(), *encoders]
-    return any(one.hub for one in named)
+    encoders = any(step.encoder and step.encoder.hub for step in recipe.prepare.steps)
+    models = (recipe.teacher, recipe.student, *recipe.step_engines.values())
+    return encoders or any(one.hub for one in models)
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
@@ -249,10 +254,15 @@ class _Finder:
     with_weights: bool
     stand_ins: StandIns | None
 
-    @property
-    def hub(self) -> Hub:
-        """How the hub is reached."""
-        return Hub(network=self.network)
+    def encoders(self, recipe: Recipe) -> tuple[FoundEncoder, ...]:
+        """The models that steps compare texts with."""
+        return find_encoders(
+            recipe,
+            self.base,
+            Hub(network=self.network),
+            with_weights=self.with_weights,
+            stand_ins=self.stand_ins,
+        )
 
     def __call__(self, source: ModelSource) -> _Found:
         found = self._find(source)
