@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stillhouse.api import (
         Call,
+        ExportCall,
         ImportCall,
         check,
         compare,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         mask,
         read_report,
         run,
+        ship,
         show_targets,
         status,
         verify_targets,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
+    "ExportCall",
     "ImportCall",
     "StillhouseError",
     "check",
@@ -54,6 +57,7 @@ __all__ = [
     "mask",
     "read_report",
     "run",
+    "ship",
     "show_targets",
     "status",
     "verify_targets",

@@ -9,7 +9,7 @@ stillhouse.gate("seed-1", candidate="twin").passed
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from stillhouse.runner.erasing import ErasureReport
 from stillhouse.runner.erasing import erase as erase_rows
 from stillhouse.runner.events import OnEvent, ignore
 from stillhouse.runner.explaining import Explanation, explain_row
+from stillhouse.runner.exporting import ExportCall as ExportCall
+from stillhouse.runner.exporting import Shipment, export_run
 from stillhouse.runner.forecast import Forecast
 from stillhouse.runner.forecast import forecast as forecast_sizes
 from stillhouse.runner.imports import ImportCall as ImportCall
@@ -133,6 +135,32 @@ def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:
 def gate(run_name: str, candidate: str = "student", runs: str = DEFAULT_ROOT) -> Verdict:
     """The run's gate asked about a candidate: `student`, `twin` or `teacher`."""
     return judge(named_place(runs, run_name), candidate)
+
+
+def ship(
+    run_name: str,
+    call: ExportCall,
+    runs: str = DEFAULT_ROOT,
+    *,
+    on_status: Callable[[str], None] = lambda _: None,
+) -> Shipment:
+    """Bring the student of a run to where it is used: `stillhouse export RUN --to`.
+
+    Args:
+        run_name: of a run whose gate passed its student.
+        call: `ExportCall("ollama")`, `ExportCall("hub:OWNER/NAME")` or `ExportCall("./folder")`.
+        runs: the folder that holds all runs.
+        on_status: is told what happens.
+
+    Returns:
+        What was made there.
+
+    Raises:
+        GateRefusedError: no gate has passed it.
+        StillhouseError: its bytes are not those that were gated, a licence does not let it go, or
+            whoever should get it cannot be reached.
+    """
+    return export_run(named_place(runs, run_name), call, on_status)
 
 
 def ledger(run_name: str = "", runs: str = DEFAULT_ROOT) -> LedgerView:

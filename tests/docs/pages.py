@@ -18,6 +18,7 @@ _TAKES_RECIPE = (("run",), ("check",), ("mask",), ("targets", "forecast"))
 _TAKES_RUN = (
     ("status",),
     ("gate",),
+    ("export",),
     ("report",),
     ("chat",),
     ("targets", "show"),
@@ -107,10 +108,17 @@ class StandIn:
             if name in library_names() and not_built(load_recipe(name).recipe):
                 return words
             words[place] = str(self._recipe)
+            if "--profile" in words:  # a file has none
+                at = words.index("--profile")
+                del words[at : at + 2]
         place = _argument(words, _TAKES_RUN)
         if place is not None and not (self._runs / words[place]).exists():
             # A folder that an earlier command of the page made keeps its name.
             words[place] = words[place] if Path(words[place]).exists() else self._run
+        if words[0] == "export":
+            # What Ollama and the hub answer is in tests/runner; a folder stands for them here.
+            to = words.index("--to") + 1
+            words[to] = "./" + words[to].removeprefix("./").replace(":", "-")
         if "--runs" in words:
             words[words.index("--runs") + 1] = str(self._runs)
         return words

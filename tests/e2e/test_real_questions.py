@@ -1,4 +1,4 @@
-"""accounting-qa and neurons on real rows: teacher, student, twin and the nearest other row's answer.
+"""accounting-qa and neurons on real rows: teacher, student, twin, the nearest other row's answer.
 
 Slow: about ten processor minutes in all. Their figures are printed.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -407,6 +408,7 @@ def test_a_judge_and_a_baseline_behind_an_api_are_priced_asked_once_and_known_to
         )
         changes = [
             f"evaluate.judge={{api: {api}}}",
+            "prepare.csv={audit.csv: answers}",
             f"evaluate.baselines=[{{name: rival, api: {api}}}]",
             "gate.rules=[{metric: win_rate, at_most: 0.5, decide_by: point}, "
             "{metric: exact_match, against: rival, at_most: 0.0}]",
@@ -431,3 +433,8 @@ def test_a_judge_and_a_baseline_behind_an_api_are_priced_asked_once_and_known_to
     paid = {stage.stage for stage in stillhouse.ledger(runs=str(tmp_path)).stages}
     assert "judge@student judge" in paid
     assert "evaluate@rival baseline rival" not in paid
+    with next(tmp_path.rglob("audit.csv")).open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            assert row["teacher"].startswith("{")
+            is_poor = float(row["preferred of student"]) == 0.0
+            assert row["correction of student"] == (row["teacher"] if is_poor else "")

@@ -50,7 +50,7 @@ def test_a_student_whose_licence_limits_it_is_refused_by_name_before_it_is_train
     with pytest.raises(RecipeError, match="the licence 'qwen-research' of Qwen") as said:
         refuse_forbidden_weights(student(limited), "r.yaml")
     assert "start from Qwen/" in said.value.hint
-    assert "or Qwen/Qwen2.5-1.5B-Instruct" in said.value.hint
+    assert "Qwen/Qwen2.5-1.5B-Instruct or Qwen/Qwen3-4B" in said.value.hint
     assert "student.accept_terms: qwen-research" in said.value.hint
     refuse_forbidden_weights(student(limited, "student.accept_terms=qwen-research"), "r.yaml")
     refuse_forbidden_weights(student("Qwen/Qwen2.5-1.5B-Instruct"), "r.yaml")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.models.tiny_models import save
 
 from stillhouse.core.errors import RecipeError
-from stillhouse.runner.opening import open_recipe
+from stillhouse.runner.check import check
+from stillhouse.runner.opening import named_place, open_recipe
 from stillhouse.runner.resolve import resolve
 
 RECIPE = yaml.safe_load((Path(__file__).parents[1] / "e2e" / "tiny.yaml").read_text())
@@ -29,7 +31,20 @@ def test_an_architecture_is_asked_of_llama_cpp_alone(tmp_path, form):
         return
     with pytest.raises(RecipeError, match=r"\d+ export.formats: mistral models are not") as error:
         resolved(tmp_path, {"formats": [form]}, "mistral")
-    assert "convert_hf_to_gguf" in error.value.hint
+    assert "export.gguf.llama_cpp_dir" in error.value.hint
+    missing = {"formats": [form], "gguf": {"llama_cpp_dir": "llama.cpp"}}
+    with pytest.raises(RecipeError, match=r"llama\.cpp has no convert_hf_to_gguf\.py"):
+        resolved(tmp_path, missing, "mistral")
+    (tmp_path / "llama.cpp").mkdir()
+    (tmp_path / "llama.cpp" / "convert_hf_to_gguf.py").touch()
+    found = resolved(tmp_path, missing, "mistral")
+    assert found.locations["llama_cpp"] == str(tmp_path / "llama.cpp")
+    assert str(tmp_path) not in json.dumps(found.plan["export"].config)
+
+
+def test_int8_is_refused_for_what_torchao_passes_over(tmp_path):
+    with pytest.raises(RecipeError, match=r"gpt2 cannot be written as int8: .*Conv1D"):
+        resolved(tmp_path, {"formats": ["int8"]}, "gpt2")
 
 
 @pytest.mark.parametrize(
@@ -55,3 +70,64 @@ def test_a_system_text_that_no_modelfile_holds_is_refused(tmp_path):
 def test_a_form_is_asked_for_once(tmp_path):
     with pytest.raises(RecipeError, match="formats: one is there twice"):
         resolved(tmp_path, {"formats": ["merged", "merged"]})
+
+
+def checked(folder, export, **sections):
+    path = folder / "recipe.yaml"
+    path.write_text(json.dumps(RECIPE | {"export": export} | sections, indent=1))
+    place = named_place(str(folder / "runs"), "tiny")
+    return check(resolve(*open_recipe(str(path))), place)
+
+
+@pytest.mark.parametrize("form", ["gguf", "merged"])
+def test_a_tokenizer_that_llama_cpp_does_not_have_is_refused_before_anything_is_trained(
+    tmp_path, tokenizer, tokenizer_folder, form
+):
+    folder = save("llama", tokenizer, tokenizer_folder, tmp_path / "model")
+    told = json.loads((folder / "tokenizer.json").read_text())
+    told["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "[aeiou]"}, "behavior": "Isolated",
+         "invert": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+         "use_regex": False},
+    ]}  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+    models = {"teacher": {"path": str(folder)}, "student": {"path": str(folder)}}
+    template = {"user": "U: {content}\n", "assistant": "A: {content}"}
+    for one in models.values():
+        one["template"] = template
+    if form == "merged":
+        assert checked(tmp_path, {"formats": [form]}, **models).parts
+        return
+    with pytest.raises(RecipeError, match=r"\d+ export\.formats: this tokenizer cuts texts by"):
+        checked(tmp_path, {"formats": [form]}, **models)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_template_that_ollama_cannot_be_told_is_refused_before_anything_is_trained(
+    tmp_path, tokenizer, tokenizer_folder, is_told
+):
+    folder = save("llama", tokenizer, tokenizer_folder, tmp_path / "model")
+    shouted = "(m['content'] | upper if m['role'] == 'user' else m['content'])"
+    content = "m['content']" if is_told else shouted
+    template = (
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>' + " + content + " + '<|end|>' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    for name in ("chat_template.jinja", "chat_template.json"):
+        (folder / name).unlink(missing_ok=True)
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": template}))
+    models = {name: {"path": str(folder)} for name in ("teacher", "student")}
+    if is_told:
+        assert checked(tmp_path, FOR_OLLAMA, **models).parts
+        return
+    with pytest.raises(RecipeError, match=r"\d+ export\.modelfile: "):
+        checked(tmp_path, FOR_OLLAMA, **models)
+
+
+def test_a_missing_llama_cpp_is_told_by_check(tmp_path, monkeypatch):
+    monkeypatch.setattr("stillhouse.runner.extras.GGUF", ("gguf", "no_such_llama"))
+    found = checked(tmp_path, FOR_OLLAMA)
+    assert any("no_such_llama is not installed" in one for one in found.cautions)
+    assert not any("not installed" in one for one in checked(tmp_path, {}).cautions)

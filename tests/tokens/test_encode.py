@@ -13,10 +13,9 @@ from tokenizers.processors import TemplateProcessing
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message
-from stillhouse.stages.corpus import build_template
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
 from stillhouse.tokens.show import explain_mask
-from stillhouse.tokens.template import ChatTemplate, PlainTemplate
+from stillhouse.tokens.template import ChatTemplate, PlainTemplate, build_template
 from stillhouse.tokens.tokenizer import digest_ids, load_tokenizer
 
 ROLE = attrgetter("role")

@@ -124,7 +124,10 @@ def _split(template: Template, messages: Sequence[Message], marks: Sequence[str]
     for mark in marks:
         before, found, rest = rest.partition(mark)
         if not found:
-            raise InputError(f"the template leaves out a {messages[0].role} turn")
+            raise InputError(
+                f"the template leaves out or changes the text of a {messages[0].role} turn",
+                "leave modelfile out; llama.cpp's server reads the template itself",
+            )
         parts.append(before)
     return [*parts, rest]
 

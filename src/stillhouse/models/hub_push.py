@@ -143,12 +143,12 @@ def _clear_errors(repository: Repository) -> Iterator[None]:
                          "an id is owner/name") from None  # fmt: skip
     except (HTTPError, OSError, ValueError, RuntimeError) as found:
         # The library hides what a large file met behind a RuntimeError.
-        cause = found.__cause__ or found if isinstance(found, RuntimeError) else found
-        if isinstance(cause, HfHubHTTPError):
-            raise _refused(cause, repository.repo_id, where) from None
+        met = found.__cause__ or found if isinstance(found, RuntimeError) else found
+        if isinstance(met, HfHubHTTPError):
+            raise _refused(met, repository.repo_id, where) from None
         raise StillhouseError(
             f"the connection to {where} broke while {repository.repo_id} was sent "
-            f"({type(cause).__name__}: {cause})",
+            f"({type(met).__name__}: {met})",
             _AGAIN,
         ) from None
 

@@ -9,10 +9,11 @@ from typing import Any
 from stillhouse.recipes.baselines import Baseline
 from stillhouse.recipes.card_config import card_of
 from stillhouse.recipes.data_steps import PairWith
+from stillhouse.recipes.export_config import export_config
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.prompts import PromptTemplate
-from stillhouse.recipes.readers import ReaderContent, readers_of
+from stillhouse.recipes.readers import ReaderContent, reader_config
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_step import Step
 from stillhouse.recipes.schema import Recipe
@@ -49,6 +50,7 @@ class Content:
         encoders: of the model of each step that names one, in the order of the steps.
         encoder_dtype: the numbers that they compute with.
         held: what is held back of the rows beside what the recipe says; mostly nothing.
+        llama_cpp: of the converter in `export.gguf.llama_cpp_dir`; empty without one.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Content:
     encoders: tuple[str, ...] = ()
     encoder_dtype: str = ""
     held: Config = field(default_factory=dict)
+    llama_cpp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,7 @@ class Configs:
     def prepare(self) -> Config:
         """Of `prepare`."""
         recipe, content = self.recipe, self.content
-        readers = readers_of(recipe, differ=content.teachers is not None)
-        found, own = ReaderContent(content.tokenizer, content.context), content.teachers
+        found = ReaderContent(content.tokenizer, content.context)
         asks_again = recipe.label.completions == "teacher"
         relabelled = {*recipe.label.parts, "validation"} if asks_again else set()
         if recipe.finetune and "validation" in recipe.prepare.split.parts:
@@ -141,8 +143,7 @@ class Configs:
         return {
             **(self._engines("", augment) if augment else {}),
             "prepare": recipe.prepare.identity(),
-            **readers.student.config(recipe, found),
-            **({"teacher": readers.teacher.config(recipe, own)} if own and readers.teacher else {}),
+            **reader_config(recipe, found, content.teachers),
             "room_for_answer": max(
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
             ),
@@ -309,23 +310,9 @@ class Configs:
         }
 
     def export(self) -> Config:
-        """Of `export`; that the export is evaluated changes no byte of it."""
-        export = dump(self.recipe.export)
-        del export["evaluate"]
-        exported = {"export": export, "model_card": card_of(self.recipe), **self.machine}
-        return exported | self._held_student() | self._proved()
-
-    def _proved(self) -> Config:
-        """What forms with fewer bits are proved with; nothing where there are none."""
-        recipe = self.recipe
-        files, label = recipe.export.gguf_files, recipe.label
-        found: Config = {}
-        if label.answer_schema is not None and (files or recipe.export.int8_form):
-            tokens = recipe.evaluate.max_new_tokens or label.max_new_tokens
-            found |= {"answer_schema": label.answer_schema, "answer_tokens": tokens}
-        if files and files.importance:
-            found["importance_parts"] = list(recipe.train.parts)
-        return found
+        """Of `export`."""
+        exported = export_config(self.recipe, self.content.llama_cpp) | self.machine
+        return exported | {"model_card": card_of(self.recipe)} | self._held_student()
 
     def register(self) -> Config:
         """Of `register`."""

@@ -113,6 +113,26 @@ def readers_of(recipe: Recipe, *, differ: bool) -> Readers:
     return Readers(Reader("student" if brings else "teacher", "student"), shared)
 
 
+def reader_config(
+    recipe: Recipe, student: ReaderContent, teacher: ReaderContent | None
+) -> dict[str, Any]:
+    """What examples that fit every reader of a recipe depend on, as JSON values.
+
+    Args:
+        recipe: valid.
+        student: what was found of the student's reader.
+        teacher: of the teacher's own; None where it reads as the student does.
+
+    Returns:
+        The student's, and a teacher's own below its name: one reader names nothing anew.
+    """
+    readers = readers_of(recipe, differ=teacher is not None)
+    config = readers.student.config(recipe, student)
+    if teacher and readers.teacher:
+        config["teacher"] = readers.teacher.config(recipe, teacher)
+    return config
+
+
 def known_difference(recipe: Recipe) -> str:
     """In what teacher and student read differently, as far as the recipe alone says.
 

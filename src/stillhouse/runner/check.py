@@ -22,6 +22,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.waiting import waiting
 from stillhouse.runner.assuming import planned
 from stillhouse.runner.collecting import notes_of
+from stillhouse.runner.extras import GGUF_MEND, missing_for_gguf
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
@@ -29,6 +30,7 @@ from stillhouse.runner.probing import probe, rates_of
 from stillhouse.runner.resolve import Resolved, resolve
 from stillhouse.runner.run import Place, refuse_early
 from stillhouse.runner.savings import Saving, savings
+from stillhouse.runner.shipped_texts import check_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
     refuse_early(resolved, place)
     seen = preview(resolved)
     _require_references(resolved.recipe, seen.examples)
+    check_texts(resolved.recipe, seen, resolved.loaded)
     compute, host = resolved.compute, resolved.host
     rates = (probe if is_probing else rates_of)(place.root, compute)
     card = host.card(compute.card or 0) if compute.device == "cuda" else None
@@ -225,6 +228,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
             *notes_of(resolved.recipe, resolved.loaded.base_folder),
             *_of_optimizers(resolved.recipe, seen),
             *_of_leaks(seen),
+            *_of_llama_cpp(resolved.recipe),
             *_of_readers(resolved.difference),
         ),
         waiting=waiting(resolved.recipe.model_dump(include={"serve", "monitor"})),
@@ -259,6 +263,12 @@ def _of_readers(difference: str) -> Iterator[str]:
             f"teacher and student read by words of their own ({difference}): the student learns "
             "text and named answers, and numbers per token do not compare between them"
         )
+
+
+def _of_llama_cpp(recipe: Recipe) -> Iterator[str]:
+    missing = missing_for_gguf() if recipe.export.gguf_files else []
+    if missing:
+        yield f"{', '.join(missing)} is not installed, without which run refuses: {GGUF_MEND}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,11 @@ TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors")
 GGUF = ("gguf", "llama_cpp")
 """Packages that write GGUF files and prove them."""
 
+GGUF_MEND = (
+    'pip install "stillhouse[gguf]" (llama.cpp is compiled then, for minutes), or take them out of '
+    "export.formats"
+)
+
 HARNESS = ("lm_eval",)
 """The package that brings public tasks."""
 
@@ -107,10 +112,14 @@ def require_gguf() -> None:
     Raises:
         UsageError: names what is missing and the extra that brings it.
     """
-    missing = [name for name in GGUF if importlib.util.find_spec(name) is None]
+    missing = missing_for_gguf()
     if missing:
         raise UsageError(
             f"export.formats asks for GGUF files, which need {', '.join(missing)}: not installed",
-            'pip install "stillhouse[gguf]" (llama.cpp is compiled then, for minutes), or take '
-            "them out of export.formats",
+            GGUF_MEND,
         )
+
+
+def missing_for_gguf() -> list[str]:
+    """What GGUF files need and is not installed; nothing is imported."""
+    return [name for name in GGUF if importlib.util.find_spec(name) is None]

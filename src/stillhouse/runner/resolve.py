@@ -35,6 +35,7 @@ from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
 from stillhouse.runner.licensing import refuse_forbidden_weights
+from stillhouse.runner.llama_cpp_folder import find_llama_cpp
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.runner.reading import find_readers
@@ -121,6 +122,7 @@ def resolve(
     refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
+    llama_cpp = find_llama_cpp(recipe, loaded)
     prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
@@ -154,13 +156,16 @@ def resolve(
         encoders=tuple(one.content for one in encoders),
         encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
         held=probed.plan,
+        llama_cpp=llama_cpp[1],
     )
-    locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
+    locations = {"base": str(base), "hub_host": hub_host()}
+    locations |= {"harness": harness[0], "llama_cpp": llama_cpp[0]}
     locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
-    rest = (folders["teacher"], folders["student"], plan, locations, probed.held, readers.difference)
-    return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
+    models = (folders["teacher"], folders["student"])
+    rest = (plan, locations, probed.held, readers.difference)
+    return Resolved(loaded, recipe, host, compute, probed.facts, *models, *rest)
 
 
 def _probe(recipe: Recipe, loaded: Loaded, erasures: Erasures) -> Probed:

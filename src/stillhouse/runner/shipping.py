@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stillhouse.core.errors import ModelError, RecipeError
-from stillhouse.export.gguf_architectures import require_computed
+from stillhouse.core.errors import InputError, ModelError, RecipeError, UsageError
+from stillhouse.export.gguf_architectures import require_written
 from stillhouse.export.int8_order import require_linear
 from stillhouse.export.modelfile import quoted
 from stillhouse.models.source import ModelFolder
@@ -34,12 +34,13 @@ def check_models(recipe: Recipe, folders: Mapping[str, ModelFolder | None], load
 
 def _refused(
     recipe: Recipe, folders: Mapping[str, ModelFolder | None]
-) -> Iterator[tuple[str, ModelError]]:
+) -> Iterator[tuple[str, UsageError]]:
     config = _config(recipe, folders)
-    if recipe.export.gguf_files and config:
-        yield from _error_of("export.formats", lambda: require_computed(config))
+    files = recipe.export.gguf_files
+    if files and config:
+        yield from error_of("export.formats", lambda: require_written(config, files))
     if recipe.export.int8_form and config:
-        yield from _error_of("export.formats", lambda: require_linear(config))
+        yield from error_of("export.formats", lambda: require_linear(config))
     modelfile = recipe.export.modelfile
     if modelfile and modelfile.base:
         meant = ollama_model(modelfile.base)
@@ -54,13 +55,14 @@ def _refused(
             )
     if modelfile and modelfile.system is not None:
         system = modelfile.system
-        yield from _error_of("export.modelfile.system", lambda: quoted(system))
+        yield from error_of("export.modelfile.system", lambda: quoted(system))
 
 
-def _error_of(key: str, ask: Callable[[], object]) -> Iterator[tuple[str, ModelError]]:
+def error_of(key: str, ask: Callable[[], object]) -> Iterator[tuple[str, UsageError]]:
+    """A key with what is wrong with it, if anything is."""
     try:
         ask()
-    except ModelError as error:
+    except (ModelError, InputError) as error:
         yield key, error
 
 

@@ -18,7 +18,7 @@ from stillhouse.core.files import write_json
 from stillhouse.core.rows import Example
 from stillhouse.data.storage import iterate_examples, write_examples
 from stillhouse.tokens.encode import EncodedConversation, digest_view, encode_conversation
-from stillhouse.tokens.template import ChatTemplate, PlainTemplate, Template
+from stillhouse.tokens.template import Template, build_template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 
 Which = Literal["teacher", "student"]
@@ -113,13 +113,6 @@ def answer_bytes(corpus: Corpus, example: Example) -> int:
         for number, turn in enumerate(turns)
         if turn.role == "assistant" and number not in left_out
     )
-
-
-def build_template(config: str | dict[str, Any], tokenizer: TextTokenizer) -> Template:
-    """The template that a recipe's `template` value means for a tokenizer."""
-    if isinstance(config, str):
-        return ChatTemplate.of(tokenizer)
-    return PlainTemplate(tokenizer.eos_token, bos=tokenizer.added_bos, **config)
 
 
 def own_home(folder: Path, reader: str) -> Path:

@@ -19,13 +19,14 @@ from stillhouse.data.votes import Votes
 from stillhouse.recipes.domains import Domain
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
-from stillhouse.stages.corpus import SHARED, TOKENIZER, TOKENIZER_OF, build_template, own_home
+from stillhouse.stages.corpus import SHARED, TOKENIZER, TOKENIZER_OF, own_home
 from stillhouse.stages.domain_rows import by_domain, require_every_domain
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import refuse_waiting
 from stillhouse.tokens.fit import TOO_LONG, Misfit, fit_to_context
 from stillhouse.tokens.reader import Reader
 from stillhouse.tokens.silence import silence
+from stillhouse.tokens.template import build_template
 from stillhouse.tokens.tokenizer import TextTokenizer, load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
 

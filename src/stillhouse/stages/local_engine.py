@@ -12,9 +12,8 @@ from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.recipes.step_engine import StepEngine, location_of
 from stillhouse.stages.contract import StageRequest
-from stillhouse.stages.corpus import build_template
 from stillhouse.stages.weights import finished_model
-from stillhouse.tokens.template import SourceTemplate
+from stillhouse.tokens.template import SourceTemplate, build_template
 from stillhouse.tokens.tokenizer import load_tokenizer
 
 

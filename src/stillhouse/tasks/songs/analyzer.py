@@ -85,7 +85,7 @@ class Analyzer:
             name: of the student in the registry.
             version_id: of the version; the one that was registered last when empty.
             runs: the folder that holds all runs.
-            options: as of the class.
+            **options: as of the class.
 
         Returns:
             An analyzer over the version's files, whose digests were compared.
