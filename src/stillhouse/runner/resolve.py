@@ -42,7 +42,7 @@ from stillhouse.runner.reading import find_readers
 from stillhouse.runner.shipping import check_models
 from stillhouse.runner.stand_ins import StandIns
 from stillhouse.runner.step_engines import StepEngineFound, find_step_engines
-from stillhouse.stages.rows import probe_held, read_settings
+from stillhouse.stages.rows import Probed, probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
 
 
@@ -124,18 +124,16 @@ def resolve(
     llama_cpp = find_llama_cpp(recipe, loaded)
     prompt, probes = _own_prompt(recipe, loaded), find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
-        require_rows_file(recipe, loaded)
-        probed = probe_held(recipe.collect, base, erasures)
+        probed = _probe(recipe, loaded, erasures)
         find = _finder(recipe, base, probed.facts, with_weights, stand_ins)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
         engines = find_step_engines(recipe, loaded, find.weights_of)
-        encoders = find_encoders(
-            recipe, base, find.hub, with_weights=with_weights, stand_ins=stand_ins
-        )
+        encoders = find.encoders(recipe)
     check_columns(recipe, loaded, probed.facts.rows, probes)
     folders = {name: one.folder for name, one in found.items()}
     readers = find_readers(recipe, folders, loaded)
-    compute = resolve_compute(recipe.compute, host := this_host())
+    host = this_host()
+    compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
     check_models(recipe, folders, loaded)
     content = Content(
@@ -162,6 +160,11 @@ def resolve(
     models, plan = (folders["teacher"], folders["student"]), build_plan(recipe, content, compute)
     rest = (*models, plan, locations, probed.held, readers.difference)
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
+
+
+def _probe(recipe: Recipe, loaded: Loaded, erasures: Erasures) -> Probed:
+    require_rows_file(recipe, loaded)
+    return probe_held(recipe.collect, loaded.base_folder, erasures)
 
 
 def _content_of_rows(recipe: Recipe, base: Path, probes: ProbeFile | None) -> dict[str, Any]:
@@ -198,9 +201,9 @@ def _asks_hub(recipe: Recipe, stand_ins: StandIns | None) -> bool:
 
 
 def _names_hub(recipe: Recipe) -> bool:
-    encoders = [step.encoder for step in recipe.prepare.steps if step.encoder]
-    named = [recipe.teacher, recipe.student, *recipe.step_engines.values()]
-    return any(one.hub for one in named) or any(one.hub for one in encoders)
+    encoders = any(step.encoder and step.encoder.hub for step in recipe.prepare.steps)
+    models = (recipe.teacher, recipe.student, *recipe.step_engines.values())
+    return encoders or any(one.hub for one in models)
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
@@ -264,10 +267,15 @@ class _Finder:
     with_weights: bool
     stand_ins: StandIns | None
 
-    @property
-    def hub(self) -> Hub:
-        """How the hub is reached."""
-        return Hub(network=self.network)
+    def encoders(self, recipe: Recipe) -> tuple[FoundEncoder, ...]:
+        """The models that steps compare texts with."""
+        return find_encoders(
+            recipe,
+            self.base,
+            Hub(network=self.network),
+            with_weights=self.with_weights,
+            stand_ins=self.stand_ins,
+        )
 
     def __call__(self, source: ModelSource) -> _Found:
         found = self._find(source)
