@@ -108,6 +108,9 @@ class StandIn:
             if name in library_names() and not_built(load_recipe(name).recipe):
                 return words
             words[place] = str(self._recipe)
+            if "--profile" in words:  # a file has none
+                at = words.index("--profile")
+                del words[at : at + 2]
         place = _argument(words, _TAKES_RUN)
         if place is not None and not (self._runs / words[place]).exists():
             # A folder that an earlier command of the page made keeps its name.

@@ -37,8 +37,12 @@ def test_it_is_nearer_to_the_teacher_than_its_twin_at_equal_steps(tiny):
 def test_what_it_replaces_stands_beside_it_in_quality_speed_and_cost(tiny):
     right = {who: tiny.metric(who, "accuracy.verdict") for who in ("student", "four_models")}
     assert right["student"] > right["four_models"] + 0.1
-    page = stillhouse.write_report("songs-tiny", str(tiny.root)).read_text(encoding="utf-8")
-    assert "four_models" in page
+    costs = stillhouse.read_report("songs-tiny", str(tiny.root)).costs
+    each = {one.candidate: one for one in costs.candidates}
+    assert (each["four_models"].usd_per_thousand, each["student"].usd_per_thousand) == (5, 0)
+    assert (costs.baseline, costs.saved_usd_per_thousand, costs.spent_usd) == ("four_models", 5, 0)
+    assert each["four_models"].seconds_per_thousand > 0
+    assert each["student"].seconds_per_thousand > 0
 
 
 def test_the_teacher_was_tuned_in_a_low_rank(tiny):

@@ -136,6 +136,10 @@ def test_a_service_that_is_down_stops_the_run_with_its_name(measure):
     ("overrides", "said"),
     [
         (["evaluate.baselines=[{name: twin, rules: songs}]"], "means something else"),
+        (
+            ["evaluate.baselines=[{name: a, usd_per_call: 1.0, api: {kind: openai, model: m}}]"],
+            "what api costs is counted",
+        ),
         (["evaluate.baselines=[{name: a}]"], "exactly one of rules, api, http and model"),
         (
             ["evaluate.baselines=[{name: a, rules: songs}, {name: a, rules: songs}]"],

@@ -12,8 +12,8 @@ from stillhouse.export.int8_order import Int8Report
 from stillhouse.export.llama_cpp_order import GgufReport
 
 VERSION_INFO = "version_info.json"
-_NAMED = ("christian_accuracy", "secular_improvement")
-"""Numbers of the songs that stand at the top as well."""
+_NAMED = {"christian_accuracy": "christian_accuracy", "secular_improvement": "improved_share"}
+"""Numbers of the songs that stand at the top as well: their name there to their metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def version_info(
         JSON values; a number that was not measured is null.
     """
     metrics = {name: dict(values) for name, values in sorted(facts.validation_metrics.items())}
-    named = {name: metrics.get(name, {}).get("value") for name in _NAMED}
+    named = {name: metrics.get(metric, {}).get("value") for name, metric in _NAMED.items()}
     told = asdict(facts) | {"validation_metrics": metrics} | named
     proved: dict[str, Any] = {"gguf": [asdict(one) for one in gguf]} if gguf else {}
     return told | proved | ({"int8": asdict(int8)} if int8 else {})

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from stillhouse.recipes.endpoints import ApiEndpoint
-from stillhouse.recipes.section import Count, Positive, Section
+from stillhouse.recipes.section import Count, NotNegative, Positive, Section
 
 TAKEN = frozenset(
     {"absolute", "baseline", "exported", "finetuned", "production", "student", "teacher", "twin"}
@@ -45,6 +45,8 @@ class Baseline(Section):
         http: a service of your own.
         model: `student` is the student as it is before it learns anything, so that the report tells
             what the training has changed.
+        usd_per_call: what an answer of it costs, for the comparison; nothing is paid. A model
+            behind an API needs none, its calls are counted.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
@@ -52,6 +54,7 @@ class Baseline(Section):
     api: ApiEndpoint | None = None
     http: Analyser | None = None
     model: Literal["student"] | None = None
+    usd_per_call: NotNegative = 0.0
 
     @model_validator(mode="after")
     def _is_one_candidate(self) -> Self:
@@ -61,10 +64,12 @@ class Baseline(Section):
             raise ValueError(f"give exactly one of rules, api, http and model; this has {stated}")
         if self.name in TAKEN:
             raise ValueError(f"name: {self.name} means something else; choose another")
+        if self.api and self.usd_per_call:
+            raise ValueError("usd_per_call: what api costs is counted; remove the key")
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What shapes its answers, as JSON values."""
+        """What shapes its answers, as JSON values; its price does not."""
         return {
             "rules": self.rules,
             "api": self.api.identity() if self.api else None,

@@ -29,9 +29,9 @@ that costs something."""
 
 
 def cost_view(facts: RunFacts) -> CostView | None:
-    """The run's money; None where no model behind an API was asked."""
+    """The run's money; None where nobody was asked or replaced who costs some."""
     stages = facts.spending()
-    if not stages:
+    if not stages and not any(_declared(facts, name) for name in facts.baselines):
         return None
     each = [_cost_of(facts, name, stages) for name in facts.evaluations]
     paid = {one.candidate: one.usd_per_thousand for one in each if one.usd_per_thousand}
@@ -87,6 +87,14 @@ def _cost_of(facts: RunFacts, name: str, stages: Sequence[StageSpending]) -> Can
                 seconds_per_thousand=seconds,
                 source=source,
             )
+    declared = _declared(facts, name)
+    if declared:
+        return CandidateCost(
+            candidate=name,
+            usd_per_thousand=declared * _THOUSAND,
+            seconds_per_thousand=seconds,
+            source="declared: evaluate.baselines.usd_per_call",
+        )
     asks_others = _is_remote(facts) if name == TEACHER else _asks_others(facts, name)
     return CandidateCost(
         candidate=name,
@@ -94,6 +102,11 @@ def _cost_of(facts: RunFacts, name: str, stages: Sequence[StageSpending]) -> Can
         seconds_per_thousand=seconds,
         source="nothing in the ledger of this run" if asks_others else "it asks no API",
     )
+
+
+def _declared(facts: RunFacts, name: str) -> Decimal:
+    """What the recipe says that an answer of a baseline costs; 0 where it says nothing."""
+    return Decimal(str(facts.baselines.get(name, {}).get("usd_per_call") or 0))
 
 
 def _asks_others(facts: RunFacts, name: str) -> bool:

@@ -145,11 +145,17 @@ class RunFacts:
         return Resampling(settings["draws"], settings["confidence"], settings["seed"])
 
     def speed_of(self, candidate: str) -> Speed | None:
-        """How fast a candidate answered; None where it was not measured."""
-        for item, _ in self.of_stage("speed"):
-            if variant_of(item) == candidate:
-                return Speed.from_measured(self.store.read_measured(item.artifact_id))
-        return None
+        """How fast a candidate answered; None where it was not measured.
+
+        A baseline that is no model in memory is timed while it is evaluated.
+        """
+        timed = [*self.of_stage("speed"), *self.of_stage("evaluate")]
+        found = (
+            Speed.from_measured(self.store.read_measured(item.artifact_id))
+            for item, _ in timed
+            if variant_of(item) == candidate
+        )
+        return next((speed for speed in found if speed), None)
 
     def spending(self) -> list[StageSpending]:
         """What this run spent on models behind an API, by stage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from stillhouse.data.storage import write_completions
 from stillhouse.engines.analyser import HttpAnalyser
 from stillhouse.engines.wire import Demands
 from stillhouse.evals.scores import write_scores
+from stillhouse.evals.summary import Speed
 from stillhouse.recipes.baselines import Analyser
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.measuring import Evaluate
@@ -44,7 +46,9 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     schema = config["answer_schema"]
     sampling = Sampling(config["max_new_tokens"])
     with _engine(request, progress) as engine:
+        started = time.perf_counter()
         said = list(engine.generate(measured.examples, sampling))
+        seconds = time.perf_counter() - started
         _refuse_failures(request, said)
         progress(len(said), len(said), "examples")
         answers = Answers(measured, said, settings, config["answer_format"] == "json", schema)
@@ -59,7 +63,14 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     scores = answers.scores(columns | found.columns)
     write_scores(request.out / SCORES, scores)
     told = Told(found.notes, confidence_note(settings, said))
-    return StageResult(summarise(answers, scores, told))
+    return StageResult(summarise(answers, scores, told), _pace(config, len(said), seconds))
+
+
+def _pace(config: dict[str, Any], num_answers: int, seconds: float) -> dict[str, float]:
+    """How fast it answered; nothing where answers may have been kept from before."""
+    if config["baseline"]["api"] or not seconds:
+        return {}
+    return Speed(per_minute=60.0 * num_answers / seconds).as_measured()
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example
 from stillhouse.evals.christian import christian_columns
@@ -38,7 +40,8 @@ def song_columns(
         verses: the text of verses, for quotations.
 
     Returns:
-        Columns of unsupported claims, error categories, Christian accuracy and improvement.
+        Columns of unsupported claims, error categories, Christian accuracy, and improvement on
+        songs that are not known to be Christian.
 
     Raises:
         InputError: the references' scores go from 0 to 1.
@@ -60,7 +63,10 @@ def song_columns(
     }
     if baseline is not None:
         others = [_judged(read_analysis(text) or _NOTHING, ()) for text in baseline]
-        columns |= improvement_columns(own, others, truth)
+        # Of a sacred song christian_accuracy tells.
+        secular = np.array([not _is_christian(one) for one in known], dtype=np.float64)
+        compared = improvement_columns(own, others, truth)
+        columns |= {name: values * secular for name, values in compared.items()}
     return columns
 
 
