@@ -117,13 +117,10 @@ def resolve(
         NotBuiltError: it asks for something this version does not have.
         UsageError: rows or models cannot be used as the recipe says.
     """
-    refuse_unbuilt(not_built(recipe), loaded.origin)
-    check_pairing(recipe, loaded.origin)
-    refuse_forbidden_weights(recipe, loaded.origin)
+    _refuse_early(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
     llama_cpp = find_llama_cpp(recipe, loaded)
-    prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
         probed = _probe(recipe, loaded, erasures)
@@ -145,7 +142,7 @@ def resolve(
         tokenizer=readers.student.tokenizer,
         context=readers.student.context,
         teachers=readers.teacher,
-        prompt=prompt,
+        prompt=_own_prompt(recipe, loaded),
         harness=harness[1],
         paired=_paired(recipe, base),
         against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
@@ -158,14 +155,19 @@ def resolve(
         held=probed.plan,
         llama_cpp=llama_cpp[1],
     )
-    locations = {"base": str(base), "hub_host": hub_host()}
-    locations |= {"harness": harness[0], "llama_cpp": llama_cpp[0]}
+    locations = {"base": str(base), "harness": harness[0], "llama_cpp": llama_cpp[0]}
     locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
     locations |= {one.location: one.folder for one in engines.values() if one.folder}
     plan = build_plan(recipe, content, compute)
-    models = (folders["teacher"], folders["student"])
-    rest = (plan, locations, probed.held, readers.difference)
-    return Resolved(loaded, recipe, host, compute, probed.facts, *models, *rest)
+    teacher, student = folders["teacher"], folders["student"]
+    rest = (teacher, student, plan, locations, probed.held, readers.difference)
+    return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
+
+
+def _refuse_early(recipe: Recipe, origin: str) -> None:
+    refuse_unbuilt(not_built(recipe), origin)
+    check_pairing(recipe, origin)
+    refuse_forbidden_weights(recipe, origin)
 
 
 def _probe(recipe: Recipe, loaded: Loaded, erasures: Erasures) -> Probed:
@@ -220,7 +222,11 @@ def _own_prompt(recipe: Recipe, loaded: Loaded) -> PromptTemplate | None:
 def _of_models(found: dict[str, _Found], encoders: Sequence[FoundEncoder]) -> dict[str, str]:
     """Where the folders of models lie; an encoder by its content."""
     folders = {name: str(one.folder.path) for name, one in found.items() if one.folder}
-    return folders | {f"encoder {one.content}": str(one.folder) for one in encoders}
+    return (
+        {"hub_host": hub_host()}
+        | folders
+        | {f"encoder {one.content}": str(one.folder) for one in encoders}
+    )
 
 
 def _of_rows(recipe: Recipe, compute: ResolvedCompute, base: Path) -> dict[str, str]:
