@@ -1,7 +1,7 @@
 """Prompts that people wrote, transformed by small models: a table of who says what, with intervals.
 
-Slow: two and a half minutes of a processor. The texts that the teacher learns from are written by rule;
-what is real are the prompts, and how often they ask for a style or name a tradition at all.
+Slow: two and a half minutes of a processor. The texts that the teacher learns from are written by
+rule; what is real are the prompts, and how often they ask for a style or name a tradition at all.
 """
 
 from __future__ import annotations
