@@ -34,6 +34,7 @@ from stillhouse.report.record import Content
 from stillhouse.report.schema import report_schema, schema_text
 
 REFERENCE = Path(__file__).parent / "reference"
+_RECIPE_SCHEMA = "../../src/stillhouse/recipes/recipe.schema.json"
 _SCHEMA = "../../src/stillhouse/report/report.schema.json"
 _WIDTH = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
 _NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the source, not this page. -->"
@@ -47,6 +48,8 @@ def pages() -> dict[str, str]:
         "kd-metrics.md": kd_metrics_page(),
         "metrics.md": metrics_page(),
         "recipe.md": recipe_page(),
+        "recipe.schema.json": recipe_schema_text(),
+        _RECIPE_SCHEMA: recipe_schema_text(),
         "report.md": report_page(),
         _SCHEMA: schema_text(),
     }
@@ -111,6 +114,20 @@ def recipe_page() -> str:
     lines += [f"| `{row.key}` | {row.what} |" for row in built._TABLE]
     parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def recipe_schema_text() -> str:
+    """The JSON Schema of a recipe for editors, every key with its meaning."""
+    schema = Recipe.model_json_schema(by_alias=True)
+    kinds = {kind.__name__: kind for kind in _kinds(Section)}
+    for name, node in [("Recipe", schema), *schema["$defs"].items()]:
+        said = _attributes(kinds[name], Section) if name in kinds else {}
+        for key, value in node.get("properties", {}).items():
+            if key in said:
+                # Beside a reference no other key counted before draft 2019-09.
+                value["description"] = said[key]
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(dialect | schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def kd_metrics_page() -> str:

@@ -27,8 +27,8 @@ SAID = {
     "a CSV that is missing": """\
 error: no file FOLDER/rows.csv
   each of its rows holds: text (the prompt), label (the answer)
-  for example, as JSON: {"text": "text 1", "label": "label 1"}
-  -> files of rows in that folder: none; `stillhouse check FOLDER/recipe.yaml --rows 5000` tells the cost before
+  for example, as JSON: {"text": "text 1", "label": "answer 1"}
+  -> files of rows in that folder: none; `stillhouse check recipe.yaml --rows 5000` tells the cost before
 """,  # noqa: E501
     "a CSV of 0 bytes": """\
 error: rows.csv is empty (0 bytes)

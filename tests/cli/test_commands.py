@@ -25,6 +25,8 @@ COMMANDS = [
     ["explain"],
     ["chat"],
     ["mask"],
+    ["doctor"],
+    ["init"],
     ["recipe"],
     ["recipe", "list"],
     ["recipe", "show"],

@@ -77,8 +77,9 @@ def test_a_file_has_no_profiles(library, file, said):
 
 
 def test_the_list_tells_each_profile_and_whether_it_runs(library, called):
-    with (library / "songs.yaml").open("a") as file:
-        file.write("\nexport: {formats: [int8]}\n")
+    unbuilt = "evaluate: {draws: 200, metrics: [embedding_distance]}"
+    text = SMALL.read_text().replace("evaluate: {draws: 200}", unbuilt)
+    (library / "songs.yaml").write_text(text)
     found = json.loads(called("recipe", "list", "--json")[1])
 
     assert [(one["name"], one["runs"], one["profiles"]) for one in found] == [

@@ -65,6 +65,11 @@ class Command:
         return None if place is None else self.words[place]
 
     @property
+    def profile(self):
+        """Of a built-in recipe; empty where none is said."""
+        return self.words[self.words.index("--profile") + 1] if "--profile" in self.words else ""
+
+    @property
     def overrides(self):
         return [value for name, value in zip(self.words, self.words[1:], strict=False)
                 if name == "--set"]  # fmt: skip
@@ -97,7 +102,8 @@ class StandIn:
     def replace(self, command):
         """The words to run instead; a recipe that this version refuses keeps its name.
 
-        A smoke run becomes its check, which reads all of its options and shrinks the recipe.
+        The tiny recipe is a file, which has no profile. A smoke run becomes its check, which reads
+        all of its options and shrinks the recipe.
         """
         words = list(command.words)
         if words[0] == "run" and "--smoke" in words:
@@ -108,6 +114,9 @@ class StandIn:
             if name in library_names() and not_built(load_recipe(name).recipe):
                 return words
             words[place] = str(self._recipe)
+            if "--profile" in words:  # a file has none
+                at = words.index("--profile")
+                del words[at : at + 2]
         place = _argument(words, _TAKES_RUN)
         if place is not None and not (self._runs / words[place]).exists():
             # A folder that an earlier command of the page made keeps its name.

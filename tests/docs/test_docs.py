@@ -130,7 +130,7 @@ def _expected_code(command, page):
     if name not in library_names() and not Path(name).exists():
         return {0}
     try:
-        recipe = load_recipe(name, command.overrides).recipe
+        recipe = load_recipe(name, command.overrides, command.profile).recipe
     except RecipeError:
         # A page may show a mistake, with the message that it brings.
         assert "error: " in page.read_text(encoding="utf-8")

@@ -237,6 +237,8 @@ def test_the_gate_asks_of_each_domain(six):
 def test_the_bundle_holds_the_trained_adapters_byte_by_byte_and_can_be_loaded_elsewhere(six):
     assert {path for path in files_of(six.bundle) if "/" not in path} == {
         "README.md",
+        "data_card.md",
+        "prompt.json",
         "version_info.json",
         "kd_summary.json",
     }

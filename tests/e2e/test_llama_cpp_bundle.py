@@ -4,9 +4,14 @@ import json
 from importlib.util import find_spec
 
 import pytest
+from tests.engines.fakes.ollama_store import OllamaStore
+from tests.export.ollama_text import render
 
 import stillhouse
+from stillhouse.core.errors import ArtifactError
+from stillhouse.engines.gguf_examiner import GgufExaminer
 from stillhouse.registry.versions import Registry
+from stillhouse.stages.corpus import open_corpus
 
 if find_spec("llama_cpp") is None:
     pytest.skip("make test-long installs llama-cpp-python", allow_module_level=True)
@@ -63,3 +68,53 @@ def test_the_version_holds_every_file_and_says_what_it_was_proved_to_be(artifact
     assert told["training_data_size"] == 60
     assert told["validation_metrics"]["kl_to_teacher"]["value"] > 0
     assert (bundle / "gguf" / "Modelfile").read_text().splitlines()[1] == "FROM ./tiny-Q8_0.gguf"
+
+
+@pytest.fixture
+def served(artifacts, tmp_path):
+    """A stand-in of Ollama that answers with llama.cpp on what it was sent, template and all."""
+    _, found = artifacts
+    corpus = open_corpus(found["prepare"])
+
+    def answer(model, turns, options):
+        (digest,) = model["files"].values()
+        system = turns[0][1] if turns[0][0] == "system" else None
+        text = render(model["template"], turns[1:] if system is not None else turns, system)
+        with GgufExaminer(server.path(digest), 1) as examiner:
+            # What it was sent alone: its tokenizer, its ends, its stop texts.
+            (ids,) = examiner.tokenize([text])
+            written = examiner.greedy(ids, options["num_predict"])
+        told = corpus.tokenizer.decode(written)
+        return told.split(model["parameters"]["stop"][0])[0]
+
+    server = OllamaStore(tmp_path, answer)
+    with server:
+        yield server
+
+
+def test_what_ollama_answers_is_what_the_gated_file_answers(artifacts, served):
+    root, found = artifacts
+    call = stillhouse.ExportCall("ollama", url=served.url, canaries=5)
+    shipped = stillhouse.ship("r", call, str(root))
+    body = served.models["tiny:latest"]
+    print(f"{shipped.same} of {shipped.asked} answers equal, {served.received_bytes:,} bytes sent")
+    assert (shipped.asked, shipped.same) == (5, 5)
+    assert shipped.file[0] == "gguf/tiny-Q8_0.gguf"
+    assert served.received_bytes == (found["export"] / "bundle" / shipped.file[0]).stat().st_size
+    assert body["system"] == "Answer in JSON."
+    assert body["license"] == "rows: made by Stillhouse (tickets)"
+    # Another template is found before the model has its name.
+    wrong = found["export"] / "bundle" / "gguf" / "Modelfile"
+    told = wrong.read_text()
+    assert shipped == stillhouse.ship("r", call, str(root))
+    changed = told.replace('"""{{', '"""x{{', 1)
+    assert changed != told
+    wrong.write_text(changed)
+    with pytest.raises(ArtifactError, match=r"its bytes are not|bytes, the manifest"):
+        stillhouse.ship("r", call, str(root))
+    wrong.write_text(told)
+    served.models["tiny:latest"] = {"system": "older"}
+    served.spoil = lambda model: model | {"template": model["template"].replace("user", "human")}
+    with pytest.raises(ArtifactError, match="otherwise than the bundle's file"):
+        stillhouse.ship("r", call, str(root))
+    assert served.models == {"tiny:latest": {"system": "older"}}

@@ -1,7 +1,7 @@
 """Prompts that people wrote, transformed by small models: a table of who says what, with intervals.
 
-Slow: about four minutes of a processor. The texts that the teacher learns from are written by rule;
-what is real are the prompts, and how often they ask for a style or name a tradition at all.
+Slow: two and a half minutes of a processor. The texts that the teacher learns from are written by
+rule; what is real are the prompts, and how often they ask for a style or name a tradition at all.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def told(tmp_path_factory):
             "teacher.scratch.config.max_position_embeddings=320",
             "teacher.scratch.tokenizer.vocab_size=3000",
             "prepare.steps.1={name: transform_by_rule, lapses: 0.5}",
+            # Few of these prompts are of a landscape at all.
+            "prepare.steps.2={name: coverage, fields: [transformation], traditions_at_least: 15}",
             "prepare.split.parts={holdout: 300, labelled: 60, unlabelled: 900, teacher: rest}",
             "finetune.length.steps=450", "label.max_new_tokens=120", "gate.enforce=false",
         ],

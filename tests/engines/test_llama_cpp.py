@@ -17,6 +17,7 @@ from stillhouse.core.errors import EngineDiedError, InputError, ModelError, Usag
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines import llama_cpp as engine_module
+from stillhouse.engines.child_process import ChildProcess
 from stillhouse.engines.llama_cpp import GgufSettings, LlamaCppEngine
 from stillhouse.models.scoring import Scoring
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
@@ -406,3 +407,13 @@ def test_the_engine_says_what_it_can_do(start, tokenizer):
 
     assert (can.text, can.own_logprobs, can.scoring, can.full_logits) == (True,) * 4
     assert can.top_logprobs == tokenizer.vocab_size
+
+
+def test_the_memory_of_a_process_is_its_own_and_not_its_parents():
+    ballast = np.ones(1 << 26)  # 512 MB here, of which the other process has nothing
+    child = ChildProcess((sys.executable, "-c", "input()"), "a waiting process", 5.0)
+    try:
+        time.sleep(0.5)
+        assert 0 < child.peak_bytes() < ballast.nbytes // 4
+    finally:
+        child.close()

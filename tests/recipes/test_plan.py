@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from stillhouse.core.errors import RecipeError
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import load_recipe
@@ -144,6 +145,16 @@ def test_each_form_that_ships_is_asked_and_gated_by_itself():
 def test_what_ships_is_timed_as_it_ships():
     found = ids("export.formats=[merged, gguf]", "evaluate.latency={}")
     assert {"speed@exported", "speed@exported-f16", "speed@exported-q8_0"} <= found.keys()
+
+
+def test_the_size_of_the_bundle_is_asked_of_what_ships_alone():
+    rules = "gate.rules=[{metric: bundle_bytes, at_most: 2.0e10}]"
+    assert "gate" not in ids(rules)
+    assert "gate@exported" in ids(rules)
+    more = "gate.rules=[{metric: bundle_bytes, at_most: 2e10}, {metric: valid_json, at_least: 0.5}]"
+    assert {"gate", "gate@exported"} <= ids(more).keys()
+    with pytest.raises(RecipeError, match=r"export\.evaluate: true"):
+        ids(rules, "export.evaluate=false")
 
 
 def test_the_students_seed_leaves_teacher_and_targets_alone():

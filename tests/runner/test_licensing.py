@@ -9,6 +9,7 @@ from tests.runner.bundles import add_ollama, artifact, change_recipe, copied
 
 from stillhouse.core.errors import RecipeError, UsageError
 from stillhouse.recipes.load import load_recipe
+from stillhouse.recipes.models import ModelSource
 from stillhouse.runner.exporting import ExportCall, export_run
 from stillhouse.runner.licensing import refuse_forbidden_weights
 
@@ -40,9 +41,9 @@ def say_of_rows(place, **summary):
     path.write_text(json.dumps(told))
 
 
-def student(hub_id, *changes):
-    loaded = load_recipe("quickstart", ["network=hub", f"student={{hub: {hub_id}}}", *changes])
-    return loaded.recipe
+def student(hub_id, accept_terms=None):
+    source = ModelSource(hub=hub_id, accept_terms=accept_terms)
+    return load_recipe("quickstart").recipe.model_copy(update={"student": source})
 
 
 def test_a_student_whose_licence_limits_it_is_refused_by_name_before_it_is_trained():
@@ -52,7 +53,7 @@ def test_a_student_whose_licence_limits_it_is_refused_by_name_before_it_is_train
     assert "start from Qwen/" in said.value.hint
     assert "Qwen/Qwen2.5-1.5B-Instruct or Qwen/Qwen3-4B" in said.value.hint
     assert "student.accept_terms: qwen-research" in said.value.hint
-    refuse_forbidden_weights(student(limited, "student.accept_terms=qwen-research"), "r.yaml")
+    refuse_forbidden_weights(student(limited, "qwen-research"), "r.yaml")
     refuse_forbidden_weights(student("Qwen/Qwen2.5-1.5B-Instruct"), "r.yaml")
     refuse_forbidden_weights(student("meta-llama/Llama-3.2-3B-Instruct"), "r.yaml")
 
@@ -65,8 +66,8 @@ def test_the_hub_gets_the_layout_that_its_users_look_for(place, hub):
     there = hub.repos["me/small"]
     assert sorted(there) == [
         ".gitattributes", "Modelfile", "README.md", "config.json", "data_card.md",
-        "generation_config.json", "model.safetensors", "tiny-F16.gguf", "tokenizer.json",
-        "tokenizer_config.json", "version_info.json",
+        "generation_config.json", "model.safetensors", "prompt.json", "tiny-F16.gguf",
+        "tokenizer.json", "tokenizer_config.json", "version_info.json",
     ]  # fmt: skip
     card = there["README.md"].decode()
     front = YAML(typ="safe").load(card.split("---")[1])

@@ -31,7 +31,20 @@ def test_an_architecture_is_asked_of_llama_cpp_alone(tmp_path, form):
         return
     with pytest.raises(RecipeError, match=r"\d+ export.formats: mistral models are not") as error:
         resolved(tmp_path, {"formats": [form]}, "mistral")
-    assert "convert_hf_to_gguf" in error.value.hint
+    assert "export.gguf.llama_cpp_dir" in error.value.hint
+    missing = {"formats": [form], "gguf": {"llama_cpp_dir": "llama.cpp"}}
+    with pytest.raises(RecipeError, match=r"llama\.cpp has no convert_hf_to_gguf\.py"):
+        resolved(tmp_path, missing, "mistral")
+    (tmp_path / "llama.cpp").mkdir()
+    (tmp_path / "llama.cpp" / "convert_hf_to_gguf.py").touch()
+    found = resolved(tmp_path, missing, "mistral")
+    assert found.locations["llama_cpp"] == str(tmp_path / "llama.cpp")
+    assert str(tmp_path) not in json.dumps(found.plan["export"].config)
+
+
+def test_int8_is_refused_for_what_torchao_passes_over(tmp_path):
+    with pytest.raises(RecipeError, match=r"gpt2 cannot be written as int8: .*Conv1D"):
+        resolved(tmp_path, {"formats": ["int8"]}, "gpt2")
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,28 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.stages.test_label_classes import AS_JSON, SMALL, VERDICTS, rows_of, start
+from tests.stages.test_label_classes import (
+    AS_JSON,
+    ROWS,
+    SMALL,
+    VERDICTS,
+    Bench,
+    rows_of,
+    start,
+)
+from tests.tokens.model_families import FAMILIES, base
+from tokenizers import AddedToken, Tokenizer
 
 from stillhouse.core.errors import ArtifactError, InputError, RecipeError
 from stillhouse.core.rows import Completion
 from stillhouse.evals.scores import read_scores
+from stillhouse.models.scratch import build_scratch, save_model
+from stillhouse.recipes.models import Scratch
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.long_answers import end_long_ones
 from stillhouse.tokens.reader import Reader
 from stillhouse.tokens.show import explain_mask
+from stillhouse.tokens.tokenizer import load_tokenizer
 from stillhouse.tokens.train import train_tokenizer
 
 pytestmark = pytest.mark.xdist_group("stages_two_readers")
@@ -235,9 +248,6 @@ def test_two_classes_that_are_one_to_the_students_tokenizer_are_refused(benches,
 
 
 def test_a_student_without_a_chat_template_is_refused_by_line(benches, tmp_path):
-    from stillhouse.models.scratch import build_scratch, save_model
-    from stillhouse.recipes.models import Scratch
-
     bench, changes = benches["other"]
     corpus = open_corpus(bench.made["prepare"])
     for name, reader in (("student", corpus), ("teacher", corpus.read_by("teacher"))):
@@ -273,10 +283,10 @@ def test_targets_cut_to_another_vocabulary_teach_another_text(tmp_path):
 
     cut_TV = sure_TV[:, : mine.vocab_size]
 
-    # A student that fits these perfectly writes what nobody said, as long as it is in bytes alone.
+    # A student that fits these perfectly writes what nobody said.
     learned = cut_TV.argmax(axis=1).astype(np.int32)
+    assert its.decode(ids) == "NOT RECOMMENDED"
     assert mine.decode(learned) != "NOT RECOMMENDED"
-    assert (cut_TV.sum(axis=1) < 1).any() or mine.decode(learned).islower()
 
 
 def test_a_mask_shows_the_same_answer_to_each_reader(benches):
@@ -292,3 +302,43 @@ def test_a_mask_shows_the_same_answer_to_each_reader(benches):
     said = ["".join(one.text for one in view.tokens if one.is_trained) for view in views]
     assert said[0] == said[1]
     assert len(views[0].tokens) > len(views[1].tokens)
+
+
+def write_family(name, folder, model_type, **config):
+    """A tiny model with the tokenizer and chat template of a family."""
+    family = next(one for one in FAMILIES if one.name == name)
+    backend = Tokenizer.from_str(base())
+    backend.add_special_tokens([AddedToken(text, special=True) for text in family.specials])
+    backend.add_tokens([AddedToken(text, special=False) for text in family.words])
+    folder.mkdir()
+    backend.save(str(folder / "tokenizer.json"))
+    named = {"eos_token": family.eos, "chat_template": family.source}
+    named |= {"bos_token": family.bos} if family.bos else {}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named))
+    sizes = SMALL["config"] | {"max_position_embeddings": 1024} | config
+    scratch = Scratch(model_type=model_type, config=sizes)
+    save_model(build_scratch(scratch, load_tokenizer(folder), seed=1), folder, folder)
+    return {"path": str(folder), "scratch": None}
+
+
+def test_a_silent_qwen_teaches_a_gpt_oss_that_writes_into_channels(tmp_path):
+    teacher = write_family("qwen3", tmp_path / "qwen3", "qwen3") | {"thinking": "off"}
+    experts = {"num_local_experts": 2, "num_experts_per_tok": 1, "sliding_window": 16}
+    student = write_family("gpt-oss", tmp_path / "gpt-oss", "gpt_oss", **experts)
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    changes = AS_JSON | {"teacher": teacher, "student": student}
+    changes["label"] = changes["label"] | {"completions": "gold", "parts": ["labelled"]}
+    changes["train"] = {"parts": ["labelled"]}
+    changes["prepare"] = changes["prepare"] | {"system": "Judge the song."}
+    bench = Bench(tmp_path, {})
+    for stage in ("collect", "prepare", "finetune", "label", "train@student"):
+        bench.made[stage], found = bench.run(stage, tmp_path / stage, changes)
+
+    corpus = open_corpus(bench.made["prepare"])
+    example = corpus.of_parts(["labelled"])[0]
+    by_student, by_teacher = corpus.encode(example), corpus.read_by("teacher").encode(example)
+    learned = by_student.text.encode()[by_student.byte_offsets[by_student.last_answer][0][0] :]
+    assert learned.decode().endswith(f"<|message|>{example.answer}<|return|>")
+    assert by_teacher.text.endswith(f"<think>\n\n</think>\n\n{example.answer}<|im_end|>\n")
+    assert len(rows_of(bench.made["label"])) == 28
+    assert found["examples"] == 24

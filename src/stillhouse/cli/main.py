@@ -6,7 +6,16 @@ import sys
 
 import typer
 
-from stillhouse.cli import commands, erasing, exporting, recipes, reports, targets
+from stillhouse.cli import (
+    commands,
+    doctor,
+    erasing,
+    exporting,
+    recipes,
+    reports,
+    starting,
+    targets,
+)
 from stillhouse.core.errors import StillhouseError
 
 EXIT_FAILED = 1
@@ -26,6 +35,8 @@ commands.add_to(app)
 reports.add_to(app)
 exporting.add_to(app)
 erasing.add_to(app)
+starting.add_to(app)
+doctor.add_to(app)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(targets.app, name="targets")
 

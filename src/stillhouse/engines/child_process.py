@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -74,6 +75,16 @@ class ChildProcess:
     def process_id(self) -> int:
         """Of the process."""
         return self._process.pid
+
+    def peak_bytes(self) -> int:
+        """The most memory that the process took so far; 0 where the system does not say.
+
+        Not of `getrusage`, where a child begins with the memory of whoever started it.
+        """
+        status = Path(f"/proc/{self._process.pid}/status")
+        lines = status.read_text().splitlines() if status.is_file() else []
+        found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
+        return found[0] if found else 0
 
     def close(self) -> None:
         """End the process; it has a moment to do it by itself."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stillhouse.core.errors import ModelError
 from stillhouse.engines.llama_cpp_binding import GgufModel, Log
 
-FILE_TYPES = {"q8_0": 7, "q4_k_m": 15}
+FILE_TYPES = {"q8_0": 7, "q4_k_m": 15, "mxfp4": 38}
 """paper: llama.h, `llama_ftype`."""
 
 

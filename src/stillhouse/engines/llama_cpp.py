@@ -122,6 +122,10 @@ class LlamaCppEngine:
             self._child.close()
         self._child = None
 
+    def peak_bytes(self) -> int:
+        """The most memory that the process took so far; 0 where nobody says."""
+        return self._child.peak_bytes() if self._child else 0
+
     def generate(self, examples: Sequence[Example], sampling: Sampling) -> Iterator[Completion]:
         """One completion per example, in the order of the examples.
 

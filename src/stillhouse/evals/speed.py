@@ -133,6 +133,14 @@ SIZE_METRICS = (
         unit="bytes",
     ),
     Metric(
+        "bundle_bytes",
+        "Size of the bundle",
+        "lower",
+        "Bytes of all files that ship together, every form and an adapter's base among them.",
+        ("bundle_bytes", COUNT),
+        unit="bytes",
+    ),
+    Metric(
         "num_parameters",
         "Parameters",
         "lower",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import ModelError
+from stillhouse.recipes.measuring import Gguf
 
 Facts = dict[str, int | float | str]
 """Key without the architecture's name -> value; whole numbers are unsigned, others float32."""
@@ -60,6 +61,9 @@ ARCHITECTURES = {
     ),
 }
 
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+"""Config keys that say how many experts a mixture has."""
+
 _NEEDED = (
     ("num_attention_heads", "hidden_size", "max_position_embeddings", "num_hidden_layers",
      "intermediate_size", "vocab_size", "rms_norm_eps"),
@@ -96,6 +100,30 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     return found
 
 
+def require_written(config: Mapping[str, Any], files: Gguf) -> None:
+    """Refuse a model that neither this nor the recipe's llama.cpp writes as GGUF.
+
+    Args:
+        config: of a model that need not be made yet; an absent key has the usual value.
+        files: what is asked for.
+
+    Raises:
+        ModelError: it is not written, or not with what is asked for.
+    """
+    kind = str(config.get("model_type"))
+    if files.llama_cpp_dir is None or kind in ARCHITECTURES:
+        require_computed(config)
+    elif files.importance:
+        raise ModelError(
+            f"the importance of columns is measured of {', '.join(ARCHITECTURES)}, not of {kind}",
+            "take export.gguf.importance out",
+        )
+    if "mxfp4" in files.weights and not any((config.get(key) or 0) > 1 for key in EXPERTS):
+        raise ModelError(
+            f"mxfp4 is of the experts of a mixture, and {kind} has none", "take q4_k_m in its place"
+        )
+
+
 def require_computed(config: Mapping[str, Any]) -> Architecture:
     """Refuse what llama.cpp does not compute, from as much of a config as there is.
 
@@ -113,7 +141,8 @@ def require_computed(config: Mapping[str, Any]) -> Architecture:
     if found is None:
         raise ModelError(
             f"{kind} models are not written as GGUF; {', '.join(ARCHITECTURES)} are",
-            "ship the format merged, and convert that with llama.cpp's convert_hf_to_gguf.py",
+            "name a folder of llama.cpp's sources as export.gguf.llama_cpp_dir, whose converter "
+            "knows more, or ship the format merged",
         )
     for key, allowed in found.requires.items():
         if key in config and config[key] not in allowed:

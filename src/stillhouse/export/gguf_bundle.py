@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 from stillhouse.core.errors import ArtifactError, ModelError
 from stillhouse.engines.gguf_examiner import GgufExaminer, quantise_gguf, require_llama_cpp
 from stillhouse.engines.gguf_head import read_gguf_head
+from stillhouse.export.converter import convert_folder
+from stillhouse.export.gguf_architectures import ARCHITECTURES
 from stillhouse.export.gguf_lora import write_gguf_adapter
 from stillhouse.export.gguf_model import GgufFacts, write_gguf
 from stillhouse.export.gguf_parity import LIMITS, check_gguf
+from stillhouse.export.gguf_write import Weights
 from stillhouse.export.importance import Importance, write_importance
 from stillhouse.export.llama_cpp_order import GgufReport
 from stillhouse.export.reference import Reference
@@ -39,6 +43,8 @@ class GgufOrder:
         student: what they must answer like.
         threads: of llama.cpp; 0 takes every processor.
         importance: of the columns of the matrices; None where all count alike.
+        llama_cpp: folder of llama.cpp, whose converter writes what is not written here; None
+            without one.
     """
 
     weights: Sequence[GgufWeights]
@@ -47,6 +53,7 @@ class GgufOrder:
     max_kl: Mapping[GgufWeights, float] = field(default_factory=dict)
     threads: int = 0
     importance: Importance | None = None
+    llama_cpp: Path | None = None
 
 
 def export_gguf(merged: Path, folder: Path, order: GgufOrder) -> tuple[GgufReport, ...]:
@@ -138,16 +145,25 @@ def require_same_base(adapter: Path, base: Path) -> None:
 
 
 def _write(merged: Path, path: Path, weights: GgufWeights, order: GgufOrder) -> None:
-    if weights != "q4_k_m":
-        write_gguf(merged, order.student.template, path, weights, order.facts)
+    if weights != "q4_k_m" and weights != "mxfp4":
+        _write_plain(merged, path, weights, order)
         return
     whole = path.with_name(f".{path.name}.f32.gguf")
     try:
-        write_gguf(merged, order.student.template, whole, "f32", order.facts)
+        _write_plain(merged, whole, "f32", order)
         means = order.importance.means() if order.importance else None
         quantise_gguf(whole, path, weights, order.threads, means)
     finally:
         whole.unlink(missing_ok=True)
+
+
+def _write_plain(merged: Path, path: Path, weights: Weights, order: GgufOrder) -> None:
+    """Without llama.cpp's own rounding; what is written here is not left to its converter."""
+    config = json.loads((merged / "config.json").read_bytes())
+    if order.llama_cpp and config.get("model_type") not in ARCHITECTURES:
+        convert_folder(merged, order.student.template, path, weights, order.llama_cpp)
+    else:
+        write_gguf(merged, order.student.template, path, weights, order.facts)
 
 
 def _checked(

@@ -51,6 +51,8 @@ def hub_card(card: str, names: Iterable[str], repo_id: str) -> str:
     uses = []
     if "model.safetensors" in names or "model.safetensors.index.json" in names:
         uses.append(_MERGED)
+    if any(name.startswith("int8/") for name in names):
+        uses.append(_INT8)
     for name in names:
         if name.endswith("adapter_config.json"):
             folder = name.rpartition("/")[0]
@@ -70,6 +72,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("REPO")
 tokenizer = AutoTokenizer.from_pretrained("REPO")
+```"""
+
+_INT8 = """Its linear layers in 8 bits, with torchao installed:
+
+```python
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("REPO", subfolder="int8")
 ```"""
 
 _PEFT = """```python

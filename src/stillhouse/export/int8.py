@@ -37,7 +37,7 @@ from stillhouse.recipes.measuring import Int8
 from stillhouse.tokens.files import copy_tokenizer
 
 _REST = "bfloat16"
-"""Of what is no linear layer. measured: 1e-5 nats a token of KL on the student of 8 layers."""
+"""Of what is no linear layer. measured: 5e-5 nats a token of KL on 100 M random weights."""
 
 
 def require_torchao() -> None:

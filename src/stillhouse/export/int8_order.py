@@ -8,6 +8,7 @@ from typing import Any
 
 from stillhouse.core.errors import ModelError
 from stillhouse.core.rows import Example
+from stillhouse.export.gguf_architectures import EXPERTS
 from stillhouse.recipes.measuring import Int8
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
@@ -19,8 +20,6 @@ INSTEAD = "take gguf with the weights q8_0 in its place, which has as many bits"
 
 _CONVOLUTIONS = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer")
 """Model types of transformers whose matrices are `Conv1D`, which is no linear layer."""
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-"""Config keys of models whose experts' matrices lie in one tensor of three dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def require_linear(config: Mapping[str, Any]) -> None:
         ModelError: names what stands in the way.
     """
     kind = str(config.get("model_type"))
-    experts = next((key for key in _EXPERTS if (config.get(key) or 0) > 1), None)
+    experts = next((key for key in EXPERTS if (config.get(key) or 0) > 1), None)
     if kind in _CONVOLUTIONS:
         why = "its matrices are Conv1D, and torchao rounds linear layers alone"
     elif experts:

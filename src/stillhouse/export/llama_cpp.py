@@ -51,6 +51,7 @@ def write_for_llama_cpp(
         dict(order.files.max_kl),
         order.threads,
         _importance(order, merged),
+        order.converter,
     )
     # Before hours of writing: what Ollama cannot be told is known from the template alone.
     told = _modelfile(order, merged) if order.modelfile else ""

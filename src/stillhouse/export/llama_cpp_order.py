@@ -49,6 +49,7 @@ class LlamaCppOrder:
     answer_schema: Mapping[str, Any] | None = None
     answer_tokens: int = 0
     learned: Sequence[Example] = ()
+    converter: Path | None = None
     licences: str = ""
 
 

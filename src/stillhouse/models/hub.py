@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, get_session, snapshot_download
+from huggingface_hub import HfApi, constants, get_session, get_token, snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
     GatedRepoError,
     HfHubHTTPError,
@@ -130,12 +130,14 @@ class HubAnswer:
         status: of its answer; 0 without one, 401 without a token that it knows.
         seconds: until it answered, or until nobody waited any longer.
         error: why there was no answer; empty with one.
+        date: its clock, as HTTP writes it; empty where it says none.
     """
 
     where: str
     status: int
     seconds: float
     error: str = ""
+    date: str = ""
 
     @property
     def is_there(self) -> bool:
@@ -164,7 +166,13 @@ def ask_hub(hub: Hub, timeout_s: float = 5.0) -> HubAnswer:
     except (HTTPError, OSError) as error:
         reason = str(error) or type(error).__name__
         return HubAnswer(where, 0, time.perf_counter() - started, reason)
-    return HubAnswer(where, said.status_code, time.perf_counter() - started)
+    date = said.headers.get("Date", "")
+    return HubAnswer(where, said.status_code, time.perf_counter() - started, date=date)
+
+
+def has_token() -> bool:
+    """Whether a token of the hub is there, in the environment or from a login."""
+    return bool(get_token())
 
 
 def resolve_revision(hub_id: str, revision: str = "", *, hub: Hub) -> str:

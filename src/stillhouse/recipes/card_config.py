@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stillhouse.recipes.facts import ModelFacts, facts_for
+from stillhouse.recipes.facts import ModelFacts, facts_for, service_terms
 from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.schema import Recipe
 
@@ -25,7 +25,7 @@ def card_of(recipe: Recipe) -> dict[str, Any]:
         | _accepted_terms("teacher", recipe.teacher)
         | _accepted_terms("student", recipe.student),
         "notices": [one.notice for _, one in sorted(terms.items()) if one.notice],
-        "texts": {name: one.url for name, one in sorted(terms.items())},
+        "texts": {name: one.url for name, one in sorted(terms.items())} | _service(recipe.teacher),
         "hub": _hub_metadata(recipe, known.get("student")),
     }
 
@@ -60,6 +60,16 @@ def _hub_metadata(recipe: Recipe, student: ModelFacts | None) -> dict[str, Any]:
 
 def _accepted_terms(name: str, source: ModelSource) -> dict[str, str]:
     return {f"{name} terms accepted": source.accept_terms} if source.accept_terms else {}
+
+
+def _service(teacher: ModelSource) -> dict[str, str]:
+    """The terms of whoever serves a teacher, where its answers are under them."""
+    kind = teacher.api.kind if teacher.api else ""
+    return (
+        {f"{kind}'s terms": service_terms(kind).url}
+        if kind and teacher.accept_terms == kind
+        else {}
+    )
 
 
 def _origin(source: ModelSource) -> str:

@@ -8,6 +8,8 @@ FOLDER = "gguf"
 """Of a bundle."""
 
 ADAPTER = "-adapter"
+CONVERTER = "convert_hf_to_gguf.py"
+"""llama.cpp's own, in the folder of its sources."""
 
 WEIGHTS_KEY = "stillhouse.weights.sha256"
 """In a file: of the model that it was made from; an adapter names the one that it belongs to."""

@@ -9,6 +9,7 @@ from typing import Any
 from stillhouse.recipes.baselines import Baseline
 from stillhouse.recipes.card_config import card_of
 from stillhouse.recipes.data_steps import PairWith
+from stillhouse.recipes.export_config import export_config
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.prompts import PromptTemplate
@@ -49,6 +50,7 @@ class Content:
         encoders: of the model of each step that names one, in the order of the steps.
         encoder_dtype: the numbers that they compute with.
         held: what is held back of the rows beside what the recipe says; mostly nothing.
+        llama_cpp: of the converter in `export.gguf.llama_cpp_dir`; empty without one.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Content:
     encoders: tuple[str, ...] = ()
     encoder_dtype: str = ""
     held: Config = field(default_factory=dict)
+    llama_cpp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +236,9 @@ class Configs:
 
     def evaluate_baseline(self, baseline: Baseline) -> Config:
         """Of an evaluation of a baseline."""
-        config = self._evaluate("holdout", self.recipe.train.parts)
         if baseline.model:
-            untaught = {"of": "student", "untaught": True, "model": self.model("student")}
-            return {**config, **untaught, **self.machine}
+            return self.evaluate_student("") | {"untaught": True, "model": self.model("student")}
+        config = self._evaluate("holdout", self.recipe.train.parts)
         return {**config, "of": "baseline", "baseline": baseline.identity()}
 
     def judge(self, judge: AnswerJudge) -> Config:
@@ -307,23 +309,9 @@ class Configs:
         }
 
     def export(self) -> Config:
-        """Of `export`; that the export is evaluated changes no byte of it."""
-        export = dump(self.recipe.export)
-        del export["evaluate"]
-        exported = {"export": export, "model_card": card_of(self.recipe), **self.machine}
-        return exported | self._held_student() | self._proved()
-
-    def _proved(self) -> Config:
-        """What forms with fewer bits are proved with; nothing where there are none."""
-        recipe = self.recipe
-        files, label = recipe.export.gguf_files, recipe.label
-        found: Config = {}
-        if label.answer_schema is not None and (files or recipe.export.int8_form):
-            tokens = recipe.evaluate.max_new_tokens or label.max_new_tokens
-            found |= {"answer_schema": label.answer_schema, "answer_tokens": tokens}
-        if files and files.importance:
-            found["importance_parts"] = list(recipe.train.parts)
-        return found
+        """Of `export`."""
+        exported = export_config(self.recipe, self.content.llama_cpp) | self.machine
+        return exported | {"model_card": card_of(self.recipe)} | self._held_student()
 
     def register(self) -> Config:
         """Of `register`."""

@@ -114,7 +114,7 @@ class Evaluate(Section):
         return tuple(name for name, one in self.fields.items() if one.kind in ("label", "labels"))
 
 
-GgufWeights = Literal["f32", "bf16", "f16", "q8_0", "q4_k_m"]
+GgufWeights = Literal["f32", "bf16", "f16", "q8_0", "q4_k_m", "mxfp4"]
 """How the matrices of a GGUF file are stored."""
 
 
@@ -122,11 +122,11 @@ class Gguf(Section):
     """Files for llama.cpp and Ollama; each is asked in llama.cpp before it ships.
 
     Attributes:
-        weights: a file each: `f32`, `bf16`, `f16`, `q8_0` (8.5 bits a weight) and `q4_k_m` (about
-            4.8).
+        weights: a file each: `f32`, `bf16`, `f16`, `q8_0` (8.5 bits a weight), `q4_k_m` (about
+            4.8) and `mxfp4` (4.25 for the experts of a mixture, 8.5 for the rest).
         max_kl: for some of them, the mean KL to the student that is accepted, in nats a token;
-            1e-5 for f32, 0.001 for 16 bits, 0.005 for q8_0 and 0.05 for q4_k_m where it is not
-            said.
+            1e-5 for f32, 0.001 for 16 bits, 0.005 for q8_0, 0.05 for q4_k_m and mxfp4 where it is
+            not said.
         examples: of the holdout on which files and student are compared.
         max_new_tokens: of the greedy answers that are compared; with `label.answer_schema` they are
             as long as the evaluation's.
@@ -151,6 +151,13 @@ class Gguf(Section):
     def _weights_are_written_once(self) -> Self:
         if len(set(self.weights)) != len(self.weights):
             raise ValueError("weights: one is there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _experts_are_converted(self) -> Self:
+        if "mxfp4" in self.weights and self.llama_cpp_dir is None:
+            raise ValueError("weights: mxfp4 is of mixtures of experts, which llama.cpp's own "
+                             "converter writes: name its folder as llama_cpp_dir")  # fmt: skip
         return self
 
     @model_validator(mode="after")

@@ -33,8 +33,8 @@ _FIXED: dict[Scale, str] = {
     (1.0, math.inf): "perplexity",
     (0.0, math.log(2.0)): "class_jsd_to_teacher jsd_to_teacher jsd_to_votes",
     _AMOUNT: """
-        bits_per_byte class_kl_to_teacher classes_covered cross_entropy entropy kl_to_teacher
-        kl_to_votes latency_mean_s
+        bits_per_byte bundle_bytes class_kl_to_teacher classes_covered cross_entropy entropy
+        kl_to_teacher kl_to_votes latency_mean_s
         latency_p50_s latency_p95_s load_s num_parameters peak_memory_bytes size_bytes
         throughput_per_minute traditions_covered
     """,

@@ -24,6 +24,9 @@ class _Need:
     add: str
 
 
+BUNDLE_BYTES = "bundle_bytes"
+"""The metric that is measured of what ships alone."""
+
 _DIVERSITY = ("distinct_", "entropy", "self_bleu", "style_reference_rate")
 _SONGS = ("christian_", "error.", "hallucination", "improve", "unjudged_claims", "worsened_share")
 _NEEDS = (
@@ -37,6 +40,7 @@ _NEEDS = (
         lambda r: r.evaluate.repeats is not None,
         "evaluate.repeats: {times: 5}",
     ),
+    _Need((BUNDLE_BYTES,), lambda r: bool(r.export.evaluated), "export.evaluate: true"),
     _Need(OF_CLASSES, lambda r: bool(r.label.classes), "label.classes: [CLASS, CLASS]"),
     _Need(("batch_",), lambda r: r.evaluate.alone > 0, "evaluate.alone: 20"),
     _Need(

@@ -6,6 +6,7 @@ reads, and the hashes of the instances before it. So a later section changes no 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from stillhouse.core.hashing import digest_value
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.gating import Gate
 from stillhouse.recipes.instance_config import Configs, Content
-from stillhouse.recipes.needed import is_of_memory
+from stillhouse.recipes.needed import BUNDLE_BYTES, is_of_memory
 from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
@@ -245,8 +246,9 @@ class _Builder:
     def _release(self, examples: dict[str, str], student: str, evaluated: dict[str, str]) -> None:
         recipe, configs = self._recipe, self._configs
         numbers, gate = {"numbers": evaluated["student"]}, {}
-        if recipe.gate:
-            gate = {"gate": self._gate(recipe.gate, "student", evaluated)}
+        before = _rules_but(recipe.gate, lambda metric: metric == BUNDLE_BYTES)
+        if before:
+            gate = {"gate": self._gate(before, "student", evaluated)}
         # The verdict changes no byte of the bundle, but a refused student must have none.
         inputs = examples | {"model": student} | gate | numbers
         exported = self._plan.add("export", configs.export(), inputs)
@@ -277,11 +279,16 @@ class _Builder:
         if not recipe.gate:
             return measured, {}
         known = evaluated | apart | {name: measured}
-        asked = recipe.gate
+        asked: Gate | None = recipe.gate
         if "gguf" in form:
-            rules = tuple(one for one in asked.rules if not is_of_memory(one.metric))
-            asked = asked.model_copy(update={"rules": rules})
+            asked = _rules_but(recipe.gate, is_of_memory)
         else:
             examples = {key: one for key, one in inputs.items() if key != "model"}
             known |= self._judge(name, examples, known)
-        return measured, {"gate": self._gate(asked, name, known)} if asked.rules else {}
+        return measured, {"gate": self._gate(asked, name, known)} if asked else {}
+
+
+def _rules_but(gate: Gate | None, is_left_out: Callable[[str], bool]) -> Gate | None:
+    """A gate without the rules on some metrics; None where no rule is left."""
+    rules = tuple(one for one in gate.rules if not is_left_out(one.metric)) if gate else ()
+    return gate.model_copy(update={"rules": rules}) if gate and rules else None

@@ -39,7 +39,7 @@ def require_held_weights(recipe: Recipe, device: str, loaded: Loaded) -> None:
     Raises:
         RecipeError: names the key, what is missing and what brings it.
     """
-    for key, package, mend in _needed_packages(recipe):
+    for key, package, mend in needed_packages(recipe):
         if package == "bitsandbytes" and device == "mps":
             raise RecipeError(
                 f"{place_of(loaded, key)}: bitsandbytes has no kernels for mps",
@@ -49,8 +49,8 @@ def require_held_weights(recipe: Recipe, device: str, loaded: Loaded) -> None:
             raise RecipeError(f"{place_of(loaded, key)} needs {package}: not installed", mend)
 
 
-def _needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    """Key, package, and what to do where it is not there."""
+def needed_packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """The packages of extras that a recipe stands on: key, package, and what brings it."""
     yield from _of_row_steps(recipe)
     for name in ("teacher", "student"):
         if getattr(recipe, name).quantization != "none":

@@ -15,6 +15,7 @@ from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.readers import Reader, known_difference, readers_of
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.guard import NetworkGuard
+from stillhouse.runner.licensing import refuse_forbidden_weights
 from stillhouse.tokens.grammar import compile_schema
 
 
@@ -43,6 +44,7 @@ def check_pairing(recipe: Recipe, origin: str) -> None:
     for reader in filter(None, (readers.student, readers.teacher)):
         _check_reader(reader, recipe, origin)
         _check_thinking(reader, recipe, origin)
+    refuse_forbidden_weights(recipe, origin)
     refuse_forbidden_terms(recipe.teacher, origin)
     for key, engine in recipe.step_engines.items():
         refuse_forbidden_terms(engine, origin, key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from stillhouse.data.decontamination import digest_evaluation, location_of_evalu
 from stillhouse.data.probe import SourceFacts
 from stillhouse.data.readers import find_file
 from stillhouse.data.rights import NOTHING_HELD, Held
+from stillhouse.evals.probe_file import ProbeFile
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import ModelFolder, open_folder
 from stillhouse.recipes.built import NotBuilt, not_built
@@ -34,14 +35,14 @@ from stillhouse.runner.encoders import FoundEncoder, dtype_of_encoders, find_enc
 from stillhouse.runner.extras import require_held_weights
 from stillhouse.runner.guard import guarded
 from stillhouse.runner.harness_tasks import find_harness_tasks
-from stillhouse.runner.licensing import refuse_forbidden_weights
+from stillhouse.runner.llama_cpp_folder import find_llama_cpp
 from stillhouse.runner.pairing import check_pairing
 from stillhouse.runner.probe_files import find_probes
 from stillhouse.runner.reading import find_readers
 from stillhouse.runner.shipping import check_models
 from stillhouse.runner.stand_ins import StandIns
-from stillhouse.runner.step_engines import find_step_engines
-from stillhouse.stages.rows import probe_held, read_settings
+from stillhouse.runner.step_engines import StepEngineFound, find_step_engines
+from stillhouse.stages.rows import Probed, probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
 
 
@@ -118,29 +119,23 @@ def resolve(
     """
     refuse_unbuilt(not_built(recipe), loaded.origin)
     check_pairing(recipe, loaded.origin)
-    refuse_forbidden_weights(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
-    prompt = _own_prompt(recipe, loaded)
-    probes = find_probes(recipe, loaded)
+    llama_cpp = find_llama_cpp(recipe, loaded)
+    prompt, probes = _own_prompt(recipe, loaded), find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
-        require_rows_file(recipe, loaded)
-        probed = probe_held(recipe.collect, base, erasures)
+        probed = _probe(recipe, loaded, erasures)
         find = _finder(recipe, base, probed.facts, with_weights, stand_ins)
         found = {"teacher": find(recipe.teacher), "student": find(recipe.student)}
         engines = find_step_engines(recipe, loaded, find.weights_of)
-        encoders = find_encoders(
-            recipe, base, find.hub, with_weights=with_weights, stand_ins=stand_ins
-        )
+        encoders = find.encoders(recipe)
     check_columns(recipe, loaded, probed.facts.rows, probes)
-    teacher, student = found["teacher"].folder, found["student"].folder
-    folders = {"teacher": teacher, "student": student}
+    folders = {name: one.folder for name, one in found.items()}
     readers = find_readers(recipe, folders, loaded)
     host = this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
     check_models(recipe, folders, loaded)
-    collection = recipe.collect.source.collection
     content = Content(
         source=probed.facts.digest,
         teacher=found["teacher"].digest,
@@ -150,22 +145,40 @@ def resolve(
         teachers=readers.teacher,
         prompt=prompt,
         harness=harness[1],
-        paired=_paired(recipe, base),
-        against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
-        probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
-        collection=content_of(collection, base) if collection else {},
         deepspeed=find_deepspeed(recipe, loaded),
         engines={name: one.content for name, one in engines.items()},
         encoders=tuple(one.content for one in encoders),
         encoder_dtype=dtype_of_encoders(recipe, compute, host) if encoders else "",
         held=probed.plan,
+        llama_cpp=llama_cpp[1],
+        **_content_of_rows(recipe, base, probes),
     )
-    locations = {"base": str(base), "hub_host": hub_host(), "harness": harness[0]}
-    locations |= _of_rows(recipe, compute, base) | _of_models(found, encoders) | readers.locations
-    locations |= {one.location: one.folder for one in engines.values() if one.folder}
-    plan = build_plan(recipe, content, compute)
-    rest = (teacher, student, plan, locations, probed.held, readers.difference)
+    locations = {"base": str(base), "hub_host": hub_host()}
+    locations |= {"harness": harness[0], "llama_cpp": llama_cpp[0]}
+    locations |= _of_rows(recipe, compute, base) | readers.locations
+    locations |= _of_models(found, encoders, engines.values())
+    models, plan = (folders["teacher"], folders["student"]), build_plan(recipe, content, compute)
+    rest = (*models, plan, locations, probed.held, readers.difference)
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest)
+
+
+def _probe(recipe: Recipe, loaded: Loaded, erasures: Erasures) -> Probed:
+    require_rows_file(recipe, loaded)
+    return probe_held(recipe.collect, loaded.base_folder, erasures)
+
+
+def _content_of_rows(recipe: Recipe, base: Path, probes: ProbeFile | None) -> dict[str, Any]:
+    """Digests of the files that rows are made, compared and asked with."""
+    collection = recipe.collect.source.collection
+    steps = recipe.prepare.decontaminations
+    return {
+        "paired": _paired(recipe, base),
+        "against": tuple(digest_evaluation(step, base) for step in steps),
+        "probes": tuple(one.model_dump(mode="json") for one in probes.probes.probes)
+        if probes
+        else (),
+        "collection": content_of(collection, base) if collection else {},
+    }
 
 
 def _finder(
@@ -188,9 +201,9 @@ def _asks_hub(recipe: Recipe, stand_ins: StandIns | None) -> bool:
 
 
 def _names_hub(recipe: Recipe) -> bool:
-    encoders = [step.encoder for step in recipe.prepare.steps if step.encoder]
-    named = [recipe.teacher, recipe.student, *recipe.step_engines.values()]
-    return any(one.hub for one in named) or any(one.hub for one in encoders)
+    encoders = any(step.encoder and step.encoder.hub for step in recipe.prepare.steps)
+    models = (recipe.teacher, recipe.student, *recipe.step_engines.values())
+    return encoders or any(one.hub for one in models)
 
 
 def _paired(recipe: Recipe, base: Path) -> tuple[tuple[tuple[str, Any], ...], ...]:
@@ -207,9 +220,14 @@ def _own_prompt(recipe: Recipe, loaded: Loaded) -> PromptTemplate | None:
     return load_prompt(loaded.base_folder / named, f"{loaded.origin} label.prompt")
 
 
-def _of_models(found: dict[str, _Found], encoders: Sequence[FoundEncoder]) -> dict[str, str]:
+def _of_models(
+    found: dict[str, _Found],
+    encoders: Sequence[FoundEncoder],
+    engines: Iterable[StepEngineFound],
+) -> dict[str, str]:
     """Where the folders of models lie; an encoder by its content."""
     folders = {name: str(one.folder.path) for name, one in found.items() if one.folder}
+    folders |= {one.location: one.folder for one in engines if one.folder}
     return folders | {f"encoder {one.content}": str(one.folder) for one in encoders}
 
 
@@ -249,10 +267,15 @@ class _Finder:
     with_weights: bool
     stand_ins: StandIns | None
 
-    @property
-    def hub(self) -> Hub:
-        """How the hub is reached."""
-        return Hub(network=self.network)
+    def encoders(self, recipe: Recipe) -> tuple[FoundEncoder, ...]:
+        """The models that steps compare texts with."""
+        return find_encoders(
+            recipe,
+            self.base,
+            Hub(network=self.network),
+            with_weights=self.with_weights,
+            stand_ins=self.stand_ins,
+        )
 
     def __call__(self, source: ModelSource) -> _Found:
         found = self._find(source)

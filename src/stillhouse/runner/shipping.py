@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from stillhouse.core.errors import InputError, ModelError, RecipeError, UsageError
-from stillhouse.export.gguf_architectures import require_computed
+from stillhouse.export.gguf_architectures import require_written
 from stillhouse.export.int8_order import require_linear
 from stillhouse.export.modelfile import quoted
 from stillhouse.models.source import ModelFolder
@@ -36,8 +36,9 @@ def _refused(
     recipe: Recipe, folders: Mapping[str, ModelFolder | None]
 ) -> Iterator[tuple[str, UsageError]]:
     config = _config(recipe, folders)
-    if recipe.export.gguf_files and config:
-        yield from error_of("export.formats", lambda: require_computed(config))
+    files = recipe.export.gguf_files
+    if files and config:
+        yield from error_of("export.formats", lambda: require_written(config, files))
     if recipe.export.int8_form and config:
         yield from error_of("export.formats", lambda: require_linear(config))
     modelfile = recipe.export.modelfile

@@ -19,6 +19,7 @@ from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.fields import require_references
 from stillhouse.evals.scores import Column, write_scores
 from stillhouse.evals.summary import SizeSummary
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.models.distance import StudentScore, score_against
 from stillhouse.models.domains import using
 from stillhouse.models.scoring import Scoring
@@ -171,6 +172,10 @@ class Candidate:
             "num_parameters": self.size.parameters,
             "size_bytes": self.size.disk_bytes or 0,
         }
+        bundle = self._request.inputs.get("model", Path()) / BUNDLE
+        if bundle.is_dir():
+            files = [path for path in bundle.rglob("*") if path.is_file()]
+            sizes["bundle_bytes"] = sum(path.stat().st_size for path in files)
         return {name: np.full(len(self._examples), float(size)) for name, size in sizes.items()}
 
     def score(self) -> dict[str, Column]:

@@ -147,6 +147,7 @@ def _for_llama_cpp(
         answer_schema=request.config.get("answer_schema"),
         answer_tokens=request.config.get("answer_tokens", 0),
         learned=_learned(request, corpus),
+        converter=Path(folder) if (folder := request.locations.get("llama_cpp")) else None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import ExitStack
 
 from stillhouse.core.protocols import Progress
@@ -18,16 +17,13 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `scores.parquet`, as of any candidate; answers side by side wait for each other."""
     config = request.config
     path = gguf_file(request.inputs["model"] / BUNDLE, config["gguf"])
+    engines: list[LlamaCppEngine] = []
     with ExitStack() as stack:
 
         def build(corpus: Corpus) -> LlamaCppEngine:
             settings = GgufSettings(threads=config["threads"])
             engine = LlamaCppEngine(path, corpus.tokenizer, corpus.template, settings=settings)
-            return stack.enter_context(engine)
+            engines.append(stack.enter_context(engine))
+            return engine
 
-        def peak_bytes() -> int:
-            stack.close()  # a process is counted when it has ended
-            # Linux counts in kilobytes.
-            return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-
-        return time_engine(request, progress, build, peak_bytes)
+        return time_engine(request, progress, build, lambda: engines[0].peak_bytes())

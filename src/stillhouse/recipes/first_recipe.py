@@ -1,0 +1,191 @@
+"""The text of a first recipe for somebody's own rows, with a comment where a choice was made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from stillhouse.recipes.facts import facts_for
+
+Answers = Literal["text", "classes", "json"]
+SCRATCH = "scratch"
+"""A teacher or student that starts from random weights."""
+
+SCHEMA_LINE = "# yaml-language-server: $schema="
+_API_KINDS = {
+    "openai": ("OPENAI_API_KEY", "api.openai.com"),
+    "anthropic": ("ANTHROPIC_API_KEY", "api.anthropic.com"),
+    "gemini": ("GEMINI_API_KEY", "generativelanguage.googleapis.com"),
+    "ollama": ("", ""),
+}
+_HUB = '"huggingface.co", "*.huggingface.co", "*.hf.co"'
+_TEACHER = "hidden_size: 192, intermediate_size: 576, num_hidden_layers: 3, num_attention_heads: 6"
+_STUDENT = "hidden_size: 128, intermediate_size: 384, num_hidden_layers: 2, num_attention_heads: 4"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a first recipe is made of.
+
+    Attributes:
+        name: of the recipe: small letters, digits, `.`, `_` and `-`.
+        file: of the rows, as the recipe writes it.
+        user: the prompt, with `{column}` places.
+        answer: the column of the answer.
+        answers: whether it is a text, one of a few classes, or a JSON object.
+        classes: all of them, where it is one of a few.
+        teacher: `scratch`, a hub id, a folder, or KIND:MODEL behind an API.
+        student: `scratch`, a hub id or a folder.
+        schema: where the JSON Schema of recipes lies, for editors; empty for no such line.
+    """
+
+    name: str
+    file: str
+    user: str
+    answer: str
+    answers: Answers = "text"
+    classes: tuple[str, ...] = ()
+    teacher: str = SCRATCH
+    student: str = SCRATCH
+    schema: str = ""
+
+    @property
+    def api(self) -> tuple[str, str] | None:
+        """Kind and model of a teacher behind an API."""
+        kind, colon, model = self.teacher.partition(":")
+        return (kind, model) if colon and kind in _API_KINDS and model else None
+
+
+def first_recipe(wishes: Wishes) -> str:
+    """The recipe's text.
+
+    Args:
+        wishes: what it is made of.
+
+    Returns:
+        YAML; valid where the wishes are.
+    """
+    parts = (_head(wishes), _models(wishes), _rows(wishes), _stages(wishes), _measures(wishes))
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _said(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _head(wishes: Wishes) -> str:
+    line = f"{SCHEMA_LINE}{wishes.schema}\n" if wishes.schema else ""
+    return f"""{line}# stillhouse check FILE tells what this costs, stillhouse run FILE does it.
+name: {_said(wishes.name)}
+network: {_network(wishes)}  # what the run may reach; nothing else is let through
+"""
+
+
+def _network(wishes: Wishes) -> str:
+    api = wishes.api
+    asks_hub = _is_hub(wishes.student) or (api is None and _is_hub(wishes.teacher))
+    host = _API_KINDS[api[0]][1] if api else ""
+    if host:
+        return f'["{host}", {_HUB}]' if asks_hub else f'["{host}"]'
+    return "hub" if asks_hub else "none"
+
+
+def _is_hub(model: str) -> bool:
+    return model != SCRATCH and model.count("/") == 1 and not model.startswith((".", "~", "/"))
+
+
+def _models(wishes: Wishes) -> str:
+    teacher = _of_api(*wishes.api) if wishes.api else _model(wishes.teacher, _TEACHER, True)
+    student = _model(wishes.student, _STUDENT, wishes.api is not None)
+    return f"\nteacher:\n{teacher}\nstudent:\n{student}\n"
+
+
+def _model(model: str, sizes: str, learns_tokenizer: bool) -> str:
+    if model == SCRATCH:
+        tokenizer = "\n    tokenizer: {vocab_size: 2000}  # learned from the rows"
+        return f"""  scratch:  # random weights: small, offline, and it knows nothing but your rows
+    model_type: qwen3
+    config: {{{sizes},
+             num_key_value_heads: 2, head_dim: 32, max_position_embeddings: 512,
+             tie_word_embeddings: true}}{tokenizer if learns_tokenizer else ""}"""
+    if not _is_hub(model):
+        return f"  path: {_said(model)}"
+    facts = facts_for(model)
+    pinned = f"\n  revision: {facts.revision}" if facts and facts.revision else ""
+    thinks = facts is not None and facts.thinking == "switchable"
+    silent = '\n  thinking: "off"' if thinks and learns_tokenizer else ""
+    return f"  hub: {_said(model)}{pinned}{silent}"
+
+
+def _of_api(kind: str, model: str) -> str:
+    key, host = _API_KINDS[kind]
+    lines = ["  api:", f"    kind: {kind}", f"    model: {_said(model)}"]
+    if key:
+        lines.append(f"    key_env: {key}  # the environment variable that holds the key")
+    if kind == "ollama":
+        lines.append("    context_tokens: 2048  # room for the longest prompt and its answer")
+    if host:
+        lines.append("    budget_usd: 5.0  # nothing is asked beyond it")
+        lines.append(f"  # accept_terms: {kind}  # say this once you have read its terms and may")
+    return "\n".join(lines)
+
+
+def _rows(wishes: Wishes) -> str:
+    form = {"classes": "label", "json": "json", "text": "text"}[wishes.answers]
+    return f"""
+collect:
+  source: {{file: {_said(wishes.file)}}}
+prepare:
+  user: {_said(wishes.user)}  # what is asked
+  answer: {_said(wishes.answer)}
+  answer_format: {form}
+  max_tokens: 512  # prompt and answer; a longer prompt is cut, an answer never
+  split: {{parts: {{labelled: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures
+"""
+
+
+def _stages(wishes: Wishes) -> str:
+    if wishes.api:
+        return """
+label: {completions: teacher, targets: none, parts: [labelled]}  # an API gives text alone
+train:
+  parts: [labelled]
+  weights: {forward_kl: 0.0, cross_entropy: 1.0}
+""" + _training(wishes.student)
+    return f"""
+finetune:  # the teacher learns your rows first
+  parts: [labelled]
+{_training(wishes.teacher)}
+label: {{parts: [labelled], completions: gold}}  # your answers, the teacher's probabilities
+train:
+  parts: [labelled]
+{_training(wishes.student)}
+  twin: {{parts: [labelled]}}  # the same student without a teacher: what it must beat
+"""
+
+
+def _training(model: str) -> str:
+    if model == SCRATCH:
+        return """  length: {epochs: 8.0, batch_size: 16}
+  optimizer: {learning_rate: 2.0e-3, warmup_steps: 20}"""
+    return """  length: {epochs: 2.0, batch_size: 4, accumulation: 4}
+  gradient_checkpointing: true
+  optimizer: {learning_rate: 2.0e-4, warmup_steps: 10}
+  lora: {rank: 16, alpha: 32.0}  # a small part of the weights learns"""
+
+
+def _measures(wishes: Wishes) -> str:
+    name = wishes.answer if wishes.answers == "json" else "answer"
+    classes = ", ".join(map(_said, wishes.classes))
+    lines = ["", "evaluate:"]
+    if wishes.answers == "classes":
+        lines.append(f"  fields: {{{name}: {{kind: label, classes: [{classes}]}}}}")
+    lines.append(f"  metrics: [{'cross_entropy' if wishes.api else 'kl_to_teacher'}, exact_match]")
+    lines += [
+        "gate:",
+        "  enforce: false  # true refuses a student that breaks a rule",
+        "  rules: [{metric: exact_match, against: teacher, at_least: -0.1, decide_by: point}]",
+        f"register: {{name: {_said(wishes.name)}}}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,36 @@
+"""The folder of llama.cpp that a recipe names: found, and digested for the plan."""
+
+from __future__ import annotations
+
+from stillhouse.core.errors import RecipeError
+from stillhouse.core.hashing import digest_file, digest_value
+from stillhouse.recipes.gguf_names import CONVERTER
+from stillhouse.recipes.load import Loaded, place_of
+from stillhouse.recipes.schema import Recipe
+
+
+def find_llama_cpp(recipe: Recipe, loaded: Loaded) -> tuple[str, str]:
+    """Where llama.cpp's converter lies, and a digest of its Python files.
+
+    Args:
+        recipe: as it is run.
+        loaded: where the recipe says so.
+
+    Returns:
+        The folder and its digest; both empty without one.
+
+    Raises:
+        RecipeError: the converter is not there.
+    """
+    named = recipe.export.gguf.llama_cpp_dir if recipe.export.gguf else None
+    if named is None:
+        return "", ""
+    folder = (loaded.base_folder / named).resolve()
+    if not (folder / CONVERTER).is_file():
+        raise RecipeError(
+            f"{place_of(loaded, 'export.gguf.llama_cpp_dir')}: {folder} has no {CONVERTER}",
+            "name the folder of llama.cpp's sources, relative to the recipe; the source "
+            "distribution of llama-cpp-python holds one as vendor/llama.cpp",
+        )
+    files = sorted([folder / CONVERTER, *folder.glob("conversion/*.py")])
+    return str(folder), digest_value([[one.name, digest_file(one)] for one in files])
