@@ -117,9 +117,7 @@ def resolve(
         NotBuiltError: it asks for something this version does not have.
         UsageError: rows or models cannot be used as the recipe says.
     """
-    refuse_unbuilt(not_built(recipe), loaded.origin)
-    check_pairing(recipe, loaded.origin)
-    refuse_forbidden_weights(recipe, loaded.origin)
+    _refuse(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
     llama_cpp = find_llama_cpp(recipe, loaded)
@@ -167,6 +165,13 @@ def resolve(
     plan = build_plan(recipe, content, compute)
     rest = (folders["teacher"], folders["student"], plan, locations, probed.held)
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest, readers.difference)
+
+
+def _refuse(recipe: Recipe, origin: str) -> None:
+    """What is known from the recipe alone."""
+    refuse_unbuilt(not_built(recipe), origin)
+    check_pairing(recipe, origin)
+    refuse_forbidden_weights(recipe, origin)
 
 
 def _named(base: Path, harness: str, llama_cpp: str) -> dict[str, str]:
