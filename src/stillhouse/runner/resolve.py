@@ -121,7 +121,6 @@ def resolve(
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
     llama_cpp = find_llama_cpp(recipe, loaded)
-    prompt = _own_prompt(recipe, loaded)
     probes = find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
         require_rows_file(recipe, loaded)
@@ -146,7 +145,7 @@ def resolve(
         tokenizer=readers.student.tokenizer,
         context=readers.student.context,
         teachers=readers.teacher,
-        prompt=prompt,
+        prompt=_own_prompt(recipe, loaded),
         harness=harness[1],
         paired=_paired(recipe, base),
         against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
