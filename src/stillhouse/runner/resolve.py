@@ -120,8 +120,7 @@ def resolve(
     _refuse(recipe, loaded.origin)
     base = loaded.base_folder
     harness = find_harness_tasks(recipe, base, loaded.origin)
-    llama_cpp = find_llama_cpp(recipe, loaded)
-    probes = find_probes(recipe, loaded)
+    llama_cpp, probes = find_llama_cpp(recipe, loaded), find_probes(recipe, loaded)
     with guarded(recipe.network, hub_host().split()):
         require_rows_file(recipe, loaded)
         probed = probe_held(recipe.collect, base, erasures)
@@ -137,7 +136,6 @@ def resolve(
     compute = resolve_compute(recipe.compute, host := this_host())
     require_held_weights(recipe, compute.device, loaded)
     check_models(recipe, folders, loaded)
-    collection = recipe.collect.source.collection
     content = Content(
         source=probed.facts.digest,
         teacher=found["teacher"].digest,
@@ -150,7 +148,7 @@ def resolve(
         paired=_paired(recipe, base),
         against=tuple(digest_evaluation(step, base) for step in recipe.prepare.decontaminations),
         probes=tuple(one.model_dump(mode="json") for one in probes.probes.probes) if probes else (),
-        collection=content_of(collection, base) if collection else {},
+        collection=_collected(recipe, base),
         deepspeed=find_deepspeed(recipe, loaded),
         engines={name: one.content for name, one in engines.items()},
         encoders=tuple(one.content for one in encoders),
@@ -164,6 +162,11 @@ def resolve(
     plan = build_plan(recipe, content, compute)
     rest = (folders["teacher"], folders["student"], plan, locations, probed.held)
     return Resolved(loaded, recipe, host, compute, probed.facts, *rest, readers.difference)
+
+
+def _collected(recipe: Recipe, base: Path) -> dict[str, Any]:
+    collection = recipe.collect.source.collection
+    return content_of(collection, base) if collection else {}
 
 
 def _refuse(recipe: Recipe, origin: str) -> None:
