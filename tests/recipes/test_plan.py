@@ -66,6 +66,10 @@ def test_what_was_learned_is_an_input_where_it_is_asked_for_and_changes_nothing_
     assert held == dict.fromkeys(evaluations, "label") | {"evaluate@twin": None}
     assert plan["evaluate@student"].config["learned"] == ["unlabelled"]
     assert plan["evaluate@twin"].config["learned"] == ["labelled"]
+    recipe = load_recipe("quickstart", [asked, "train.twin={text: labelled}"]).recipe
+    alike = build_plan(recipe, Content(source="rows"), CPU)["evaluate@twin"]
+    assert alike.inputs["learned"] == "label"
+    assert alike.config["learned"] == ["unlabelled"]
 
 
 def test_probes_count_by_what_they_are_and_not_by_their_files_name():
