@@ -105,6 +105,16 @@ def test_a_plan_needs_neither_rows_nor_hub(offline):
     assert not Path("runs").exists()
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", library_names())
+def test_every_full_recipe_is_planned_without_rows_and_hub(offline, name):
+    rows = 700 if name in WITH_FILES else 0
+    found = checked(name, rows)
+
+    assert {"train@student", "export", "register"} <= {one.key for one in found.instances}
+    assert all(one.cost.memory_bytes > 0 for one in found.instances)
+
+
 def test_more_rows_than_are_looked_at_are_scaled(offline, monkeypatch):
     for module in ("assuming._MOST_MADE", "preview._MOST_ROWS"):
         monkeypatch.setattr(f"stillhouse.runner.{module}", 200)

@@ -59,7 +59,7 @@ class PairWith(Step):
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on; the settings of the file stand beside it."""
-        return super().identity() | {"file": ""}
+        return super().identity() | ({} if self.file is None else {"file": ""})
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
