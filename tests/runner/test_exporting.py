@@ -110,17 +110,6 @@ def test_a_model_that_answers_otherwise_gets_no_name(place, store):
         assert sorted(server.models) == ["ours/tiny:v2", "tiny:latest"]
 
 
-def test_a_model_that_nobody_could_ask_gets_no_name(place, store):
-    add_ollama(place)
-    change_recipe(place, export={"gguf": {"weights": ["f16"], "max_new_tokens": 192}})
-    with serving(place, store) as server:
-        with pytest.raises(UsageError, match="no prompt of the holdout fits the 192 tokens") as error:
-            export_run(place, ExportCall("ollama", url=server.url))
-        assert "--canaries 0 asks nothing" in error.value.hint
-        assert (server.received_bytes, server.models) == (0, {})
-        assert export_run(place, ExportCall("ollama", url=server.url, canaries=0)).asked == 0
-
-
 def test_a_call_that_was_cut_goes_on(place, store):
     own = add_ollama(place)
     with serving(place, store, faults=["stream_cut", "chat_cut"]) as server:
