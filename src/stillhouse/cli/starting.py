@@ -59,8 +59,7 @@ def init(
     prompt = f"{{{looked.prompt}}}" if looked.prompt else ""
     asked = ask("What is asked? Columns stand in braces", user, prompt)
     column = ask("Which column is the answer?", answer, looked.answer)
-    guessed, classes = looked.answers(column)
-    kind = ask("Are answers text, classes or json?", answers, guessed)
+    kind = ask("Are answers text, classes or json?", answers, looked.answers(column))
     best = models_here()
     wishes = Wishes(
         name=name_of(target),
@@ -68,7 +67,7 @@ def init(
         user=asked,
         answer=column,
         answers=kind,  # type: ignore[arg-type]
-        classes=classes if kind == "classes" else (),
+        classes=looked.classes(column) if kind == "classes" else (),
         teacher=ask("Teacher: scratch, a hub id, a folder or KIND:MODEL", teacher, best[0]),
         schema=schema_for_editors(),
         student=ask("Student: scratch, a hub id or a folder", student, best[1]),
