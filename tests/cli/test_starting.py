@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -111,6 +112,14 @@ def test_questions_are_asked_and_their_guesses_can_be_taken(called, tmp_path, mo
     recipe = load_recipe("sums.yaml").recipe
     assert (recipe.name, recipe.prepare.user, recipe.prepare.answer) == ("sums", "Sum: {q}", "a")
     assert called("check", "sums.yaml")[0] == 0
+
+
+def test_where_nobody_can_answer_the_question_is_told_with_what_to_do(called, file, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, err = called("init", "--rows", file.name)
+    assert code == 2
+    assert "nobody to answer: What is asked?" in err
+    assert "--yes" in err
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,13 @@ def init(
     def ask(question: str, given: str, guess: str) -> str:
         if given or is_quiet:
             return given or guess
-        return str(typer.prompt(question, default=guess or None))
+        try:
+            return str(typer.prompt(question, default=guess or None))
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            hint = "say it with its option, or take what is guessed with --yes"
+            raise UsageError(f"there is nobody to answer: {question}", hint) from None
 
     if target.exists():
         raise UsageError(f"{target} exists", "choose another name; nothing was written")
