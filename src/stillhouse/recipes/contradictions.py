@@ -239,6 +239,12 @@ def _taught_terms(recipe: Recipe) -> str:
 def _gate(recipe: Recipe) -> Iterator[Problem]:
     if {"adapter", "gguf_adapter"} & set(recipe.export.formats) and not recipe.train.lora:
         yield Problem("export.formats", "asks for an adapter, but train.lora is not set")
+    if recipe.gate and all(rule.against == "production" for rule in recipe.gate.rules):
+        yield Problem(
+            "gate.rules",
+            "all compare with the version in production, and while there is none every student "
+            "would pass unasked: add a rule against another",
+        )
     as_json = recipe.prepare.answer_format == "json"
     for number, rule in enumerate(_rules(recipe)):
         key = f"gate.rules.{number}"
