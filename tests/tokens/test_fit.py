@@ -187,7 +187,7 @@ def test_a_template_that_refuses_is_told_once_with_whose_it_is(tiny):
         Reader("teacher", tiny, refusing, 100),
     ]
 
-    with pytest.raises(InputError, match="as the teacher reads: .*no such roles") as error:
+    with pytest.raises(InputError, match=r"as the teacher reads: .*no such roles") as error:
         fit_to_context((SYSTEM, Message("user", "the fox")), readers)
 
     assert str(error.value).count(error.value.hint) == 1
