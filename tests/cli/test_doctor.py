@@ -196,6 +196,29 @@ def test_a_model_that_is_not_in_the_cache_is_missing_where_no_hub_answers(
     assert "about 15.2 GB" in by["teacher"].text
 
 
+def test_every_file_and_model_that_a_run_would_open_is_looked_for(tmp_path):
+    (tmp_path / "small").mkdir()
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    changes = [
+        "collect.source.file=rows.jsonl",
+        "teacher={path: large}",
+        "student={path: small}",
+        "prepare.steps=[{name: pair_with, file: ways.jsonl, as: way},"
+        " {name: drop_outliers, field: prompt, by: {hub: lab/vectors}},"
+        " {name: merge_semantic_duplicates, on: prompt, by: {hub: lab/vectors}}]",
+    ]
+    (tmp_path / "mine.yaml").write_text(load_recipe("neurons").text)
+    loaded = load_recipe(str(tmp_path / "mine.yaml"), changes)
+    answer = HubAnswer("https://hub", 0, 0.1, "down")
+    found = list(examine_recipe(loaded, Hub(cache=tmp_path / "cache"), answer))
+    by = {one.about: one.state for one in found}
+
+    assert (by["rows"], by["student"], by["teacher"]) == ("ok", "ok", "missing")
+    assert (by["prepare.steps.0.file"], by["prepare.steps.1.by"]) == ("missing", "missing")
+    assert "prepare.steps.2.by" not in by  # the same model, told once
+    assert all(one.mend for one in found if one.state == "missing")
+
+
 def test_the_command_ends_with_2_when_something_is_missing(called, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

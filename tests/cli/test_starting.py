@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -58,8 +59,24 @@ def test_columns_are_guessed_whatever_the_form(file):
     assert (looked.columns, looked.prompt, looked.answer) == (
         ("id", "Frage", "category"), "Frage", "category",
     )  # fmt: skip
-    assert looked.answers("category") == ("classes", CLASSES)
-    assert looked.answers("Frage")[0] == "text"
+    assert (looked.answers("category"), looked.classes("category")) == ("classes", CLASSES)
+    assert looked.answers("Frage") == "text"
+
+
+def test_every_class_of_the_file_is_named_also_one_that_comes_late(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"q {i},{'late' if i > 2100 else 'ab'[i % 2]}" for i in range(2300)]
+    Path("rows.csv").write_text("\n".join(["question,label", *lines]))
+    assert called("init", "--rows", "rows.csv", "--yes")[0] == 0
+    assert load_recipe("recipe.yaml").recipe.evaluate.fields["answer"].classes == ("a", "b", "late")
+
+
+def test_classes_that_are_said_to_be_some_are_taken_however_many(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [json.dumps({"question": f"q {i}", "label": i % 40}) for i in range(80)]
+    Path("rows.jsonl").write_text("\n".join(lines))
+    assert called("init", "--rows", "rows.jsonl", "--answers", "classes", "--yes")[0] == 0
+    assert len(load_recipe("recipe.yaml").recipe.evaluate.fields["answer"].classes) == 40
 
 
 def test_a_recipe_is_written_that_check_accepts(called, file):
@@ -97,6 +114,14 @@ def test_questions_are_asked_and_their_guesses_can_be_taken(called, tmp_path, mo
     assert called("check", "sums.yaml")[0] == 0
 
 
+def test_where_nobody_can_answer_the_question_is_told_with_what_to_do(called, file, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, err = called("init", "--rows", file.name)
+    assert code == 2
+    assert "nobody to answer: What is asked?" in err
+    assert "--yes" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -109,6 +134,13 @@ def test_questions_are_asked_and_their_guesses_can_be_taken(called, tmp_path, mo
         (["--rows", "two.csv", "--answer", "b", "--user", "{c}", "--yes"], 'no column "c"'),
         (["--rows", "two.csv", "--answer", "b", "--user", "hello", "--yes"], "names no column"),
         (["--rows", "two.csv", "--answer", "b", "--user", "{b}", "--yes"], "which is the answer"),
+        (
+            ["--rows", "two.csv", "--answer", "b", "--answers", "classes", "--yes"],
+            "1 different ones",
+        ),
+        (["--rows", "two.csv", "--answer", "b", "--teacher", "opnai:x", "--yes"], '"openai"?'),
+        (["--rows", "two.csv", "--answer", "b", "--teacher", "openai:", "--yes"], "no model"),
+        (["--rows", "two.csv", "--answer", "b", "--student", "openai:x", "--yes"], "be trained"),
         (["deep/er.yaml", "--rows", "two.csv", "--answer", "b", "--yes"], "no folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -156,7 +188,7 @@ def test_answers_in_json_are_measured_as_json(tmp_path):
     file = tmp_path / "rows.jsonl"
     line = {"text": "a", "answer": {"verdict": "yes"}}
     file.write_text(json.dumps(line) + "\n")
-    assert look_at(file).answers("answer") == ("json", ())
+    assert look_at(file).answers("answer") == "json"
 
 
 def test_a_model_is_taken_that_the_machine_can_train():

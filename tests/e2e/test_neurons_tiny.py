@@ -26,7 +26,8 @@ def test_each_domain_comes_nearer_to_the_teacher_and_passes_its_own_rule(tiny):
     summary = json.loads((bundle / "kd_summary.json").read_bytes())
     assert set(summary["domains"]) == set(DOMAINS)
     for own in summary["domains"].values():
-        assert own["after"]["kl_to_teacher"] < own["before"]["kl_to_teacher"]
+        # Whoever has learned nothing would break the rule of its domain.
+        assert own["after"]["kl_to_teacher"] < 0.2 < own["before"]["kl_to_teacher"]
     asked = [rule["text"] for rule in tiny.summary("gate")["verdict"]["rules"]]
     assert all(any(f"domain is {name} " in text for text in asked) for name in DOMAINS)
     assert tiny.holds_every_verdict()

@@ -37,7 +37,8 @@ def test_a_card_without_numbers_has_no_empty_table():
 
 
 def test_a_card_names_the_files_that_are_there():
-    names = ["gguf/a-F16.gguf", "gguf/a-Q8_0.gguf", "gguf/a-adapter.gguf", "gguf/Modelfile"]
+    names = ["gguf/a-F16.gguf", "gguf/a-Q8_0.gguf", "gguf/a-adapter.gguf", "gguf/Modelfile",
+             "gguf/a-imatrix.gguf"]  # fmt: skip
     facts = replace(
         FACTS,
         ollama="songs:v2",
@@ -49,6 +50,7 @@ def test_a_card_names_the_files_that_are_there():
 
     assert "llama-server -m gguf/a-F16.gguf --jinja\nllama-server -m gguf/a-Q8_0.gguf" in card
     assert "--lora gguf/a-adapter.gguf" in card
+    assert "imatrix" not in card  # no model, so that nobody can ask it
     assert "ollama create songs:v2 -f Modelfile" in card
     assert "- Built with Llama" in card
     front = YAML(typ="safe").load(card.split("---")[1])

@@ -34,7 +34,7 @@ def test_what_is_looked_for_lies_at_the_root(names, there):
 def test_the_card_names_each_form_where_it_lies_there():
     card = "# small\n\n## Measured\n\n| a | b |\n\n## Use\n\n`merged/` is a folder\n"
     names = ["config.json", "model.safetensors", "adapter/adapter_config.json", "a-F16.gguf",
-             "a-adapter.gguf", "int8/config.json", "Modelfile"]  # fmt: skip
+             "a-adapter.gguf", "a-imatrix.gguf", "int8/config.json", "Modelfile"]  # fmt: skip
 
     told = hub_card(card, names, "me/small")
 
@@ -44,5 +44,6 @@ def test_the_card_names_each_form_where_it_lies_there():
     assert 'from_pretrained("me/small", subfolder="int8")' in told
     assert "--hf-repo me/small --hf-file a-F16.gguf" in told
     assert "--lora a-adapter.gguf" in told
+    assert "imatrix" not in told
     assert "ollama create my-student -f Modelfile" in told
     assert "REPO" not in told

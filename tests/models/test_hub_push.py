@@ -57,6 +57,17 @@ def test_a_repository_holds_the_files_of_one_commit(files):
     assert TOKEN not in repr(to(hub))
 
 
+def test_what_is_meant_to_be_private_goes_to_no_public_repository(files):
+    with WritableHub() as hub:
+        push_files(to(hub), {"README.md": files["README.md"]}, "small v-1")
+        with pytest.raises(UsageError, match="me/small is there already, and public"):
+            push_files(to(hub, is_private=True), files, "small v-2")
+        assert hub.commits["me/small"] == ["initial commit", "small v-1"]
+        hub.private.add("me/small")
+        push_files(to(hub, is_private=True), files, "small v-2")
+        assert hub.commits["me/small"][-1] == "small v-2"
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "says", "mend"),
     [

@@ -62,7 +62,8 @@ class WritableHub(AioServer):
         return web.json_response(url)
 
     async def _info(self, _request, repo_id):
-        return web.json_response({"id": repo_id, "sha": self._sha(repo_id), "siblings": []})
+        told = {"id": repo_id, "sha": self._sha(repo_id), "private": repo_id in self.private}
+        return web.json_response(told | {"siblings": []})
 
     _revision = _info
 

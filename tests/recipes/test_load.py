@@ -131,6 +131,10 @@ def test_every_problem_is_told_at_once(write):
             "gate={rules: [{metric: exact_match, against: baseline, at_least: 0}]}",
             "gate.rules.0: the baseline is the twin",
         ),
+        (
+            "gate={rules: [{metric: exact_match, against: production, at_least: 0}]}",
+            "gate.rules: all compare with the version in production",
+        ),
         ("gate={rules: [{metric: valid_json, at_least: 0}]}", "answer_format: json alone"),
         (
             "gate={rules: [{metric: latency_p95_s, at_most: 1}]}",

@@ -66,6 +66,10 @@ def test_what_was_learned_is_an_input_where_it_is_asked_for_and_changes_nothing_
     assert held == dict.fromkeys(evaluations, "label") | {"evaluate@twin": None}
     assert plan["evaluate@student"].config["learned"] == ["unlabelled"]
     assert plan["evaluate@twin"].config["learned"] == ["labelled"]
+    recipe = load_recipe("quickstart", [asked, "train.twin={text: labelled}"]).recipe
+    alike = build_plan(recipe, Content(source="rows"), CPU)["evaluate@twin"]
+    assert alike.inputs["learned"] == "label"
+    assert alike.config["learned"] == ["unlabelled"]
 
 
 def test_probes_count_by_what_they_are_and_not_by_their_files_name():
@@ -155,6 +159,12 @@ def test_the_size_of_the_bundle_is_asked_of_what_ships_alone():
     assert {"gate", "gate@exported"} <= ids(more).keys()
     with pytest.raises(RecipeError, match=r"export\.evaluate: true"):
         ids(rules, "export.evaluate=false")
+    compared = "gate.rules=[{metric: bundle_bytes, against: teacher, at_most: 0}]"
+    with pytest.raises(RecipeError, match=r"gate\.rules\.0: .*the teacher has none to compare"):
+        ids(compared)
+    early = "finetune.gate={rules: [{metric: bundle_bytes, at_most: 2e10}]}"
+    with pytest.raises(RecipeError, match="bundle_bytes is measured of finished candidates"):
+        ids("prepare.split.parts.validation=100", early)
 
 
 def test_the_students_seed_leaves_teacher_and_targets_alone():

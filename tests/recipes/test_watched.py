@@ -92,3 +92,4 @@ def test_names_against_the_teacher_are_known_as_such():
     assert not any(map(is_of_teacher, ("exact_match", "cross_entropy", "accuracy.verdict")))
     assert is_watched("macro_f1.verdict")
     assert not is_watched("harness.mmlu.acc")
+    assert not is_watched("bundle_bytes")

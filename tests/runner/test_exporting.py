@@ -110,6 +110,17 @@ def test_a_model_that_answers_otherwise_gets_no_name(place, store):
         assert sorted(server.models) == ["ours/tiny:v2", "tiny:latest"]
 
 
+def test_a_model_that_nobody_could_ask_gets_no_name(place, store):
+    add_ollama(place)
+    change_recipe(place, export={"gguf": {"weights": ["f16"], "max_new_tokens": 192}})
+    with serving(place, store) as server:
+        with pytest.raises(UsageError, match="no prompt of the holdout fits the 192") as error:
+            export_run(place, ExportCall("ollama", url=server.url))
+        assert "--canaries 0 asks nothing" in error.value.hint
+        assert (server.received_bytes, server.models) == (0, {})
+        assert export_run(place, ExportCall("ollama", url=server.url, canaries=0)).asked == 0
+
+
 def test_a_call_that_was_cut_goes_on(place, store):
     own = add_ollama(place)
     with serving(place, store, faults=["stream_cut", "chat_cut"]) as server:
@@ -143,6 +154,7 @@ def test_only_what_a_gate_passed_leaves(place, tmp_path):
         spoil_gate(place, key, True)
     assert not (tmp_path / "out").exists()
     assert export_run(place, call).files == len(BUNDLE)
+    assert shipped(place)[0]["gates"] == ["gate", "gate@exported"]
 
 
 def test_a_recipe_without_a_gate_needs_the_word_for_it(place, tmp_path):
@@ -154,7 +166,7 @@ def test_a_recipe_without_a_gate_needs_the_word_for_it(place, tmp_path):
         export_run(place, ExportCall(str(tmp_path / "out")))
     assert "--without-gate" in error.value.hint
     export_run(place, ExportCall(str(tmp_path / "out"), is_ungated=True))
-    assert shipped(place)[0]["to"] == "folder"
+    assert [(one["to"], one["gates"]) for one in shipped(place)] == [("folder", [])]
 
 
 def test_other_bytes_than_those_that_were_gated_do_not_leave(place, store, tmp_path):

@@ -4,7 +4,7 @@ import importlib.util
 import json
 
 import pytest
-from tests.e2e.families import write_models, write_recipe
+from tests.e2e.families import CONTEXT, write_models, write_recipe
 from tests.e2e.test_held_weights import changed
 
 from stillhouse.core.errors import ModelError, RecipeError
@@ -87,6 +87,23 @@ def test_an_adapter_on_what_is_not_there_is_refused_before_anything_runs(lora, s
         return
     with pytest.raises(RecipeError, match=said):
         resolved(recipe)
+
+
+def test_a_student_of_layers_holds_what_its_teacher_holds_also_by_a_template_of_its_own(recipe):
+    own = {"template": {"user": "Question: {content}\n"}}
+    changed(
+        recipe,
+        student={"layers_of_teacher": [0, 1], **own},
+        train__weights={"cross_entropy": 1.0, "forward_kl": 0.0},
+        label={"max_new_tokens": 16, "parts": ["labelled"], "targets": "none"},
+    )
+
+    found = resolved(recipe)
+
+    assert found.difference == "student.template is not teacher.template"
+    prepare = found.plan["prepare"].config
+    assert (prepare["context"], prepare["teacher"]["context"]) == (CONTEXT, CONTEXT)
+    assert found.plan["label"].config["max_tokens"] == CONTEXT
 
 
 def test_a_student_of_layers_is_priced_by_them(recipe):

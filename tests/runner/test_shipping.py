@@ -42,6 +42,25 @@ def test_an_architecture_is_asked_of_llama_cpp_alone(tmp_path, form):
     assert str(tmp_path) not in json.dumps(found.plan["export"].config)
 
 
+def test_an_export_is_of_all_the_code_that_its_converter_runs(tmp_path):
+    written = {"formats": ["gguf"], "gguf": {"llama_cpp_dir": "llama.cpp"}}
+    names = ("convert_hf_to_gguf.py", "conversion/base.py", "gguf-py/gguf/quants.py")
+    for name in names:
+        (tmp_path / "llama.cpp" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "llama.cpp" / name).touch()
+
+    def planned():
+        return resolved(tmp_path, written, "mistral").plan["export"].artifact_id
+
+    found = [planned()]
+    (tmp_path / "llama.cpp" / "README.md").write_text("other words")
+    assert planned() == found[0]
+    for name in names:
+        (tmp_path / "llama.cpp" / name).write_text("# other code\n")
+        found.append(planned())
+    assert len(set(found)) == 1 + len(names)
+
+
 def test_int8_is_refused_for_what_torchao_passes_over(tmp_path):
     with pytest.raises(RecipeError, match=r"gpt2 cannot be written as int8: .*Conv1D"):
         resolved(tmp_path, {"formats": ["int8"]}, "gpt2")

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tokens.model_families import CONVERSATIONS, FAMILIES, open_family
 
+from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
 from stillhouse.tokens.fit import Misfit, _may_start, fit_to_context
@@ -177,3 +178,16 @@ def test_a_conversation_is_cut_as_little_as_lets_every_reader_read_it(tiny, text
         return
     assert together.num_cut_chars == fitting[0]
     assert together.cut_for == tuple(one.name for one in readers if not fits(0, one))
+
+
+def test_a_template_that_refuses_is_told_once_with_whose_it_is(tiny):
+    refusing = ChatTemplate("{{ raise_exception('no such roles') }}")
+    readers = [
+        Reader("student", tiny, ChatTemplate.of(tiny), 100),
+        Reader("teacher", tiny, refusing, 100),
+    ]
+
+    with pytest.raises(InputError, match=r"as the teacher reads: .*no such roles") as error:
+        fit_to_context((SYSTEM, Message("user", "the fox")), readers)
+
+    assert str(error.value).count(error.value.hint) == 1

@@ -47,7 +47,13 @@ def init(
     def ask(question: str, given: str, guess: str) -> str:
         if given or is_quiet:
             return given or guess
-        return str(typer.prompt(question, default=guess or None))
+        try:
+            return str(typer.prompt(question, default=guess or None))
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            hint = "say it with its option, or take what is guessed with --yes"
+            raise UsageError(f"there is nobody to answer: {question}", hint) from None
 
     if target.exists():
         raise UsageError(f"{target} exists", "choose another name; nothing was written")
@@ -59,8 +65,7 @@ def init(
     prompt = f"{{{looked.prompt}}}" if looked.prompt else ""
     asked = ask("What is asked? Columns stand in braces", user, prompt)
     column = ask("Which column is the answer?", answer, looked.answer)
-    guessed, classes = looked.answers(column)
-    kind = ask("Are answers text, classes or json?", answers, guessed)
+    kind = ask("Are answers text, classes or json?", answers, looked.answers(column))
     best = models_here()
     wishes = Wishes(
         name=name_of(target),
@@ -68,7 +73,7 @@ def init(
         user=asked,
         answer=column,
         answers=kind,  # type: ignore[arg-type]
-        classes=classes if kind == "classes" else (),
+        classes=looked.classes(column) if kind == "classes" else (),
         teacher=ask("Teacher: scratch, a hub id, a folder or KIND:MODEL", teacher, best[0]),
         schema=schema_for_editors(),
         student=ask("Student: scratch, a hub id or a folder", student, best[1]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from stillhouse.recipes.gguf_names import FOLDER, is_adapter, is_student
+
 _PYTHON, _BASH = "```python\n{}\n```", "```bash\n{}\n```"
 
 
@@ -54,14 +56,14 @@ def _adapter(_: Sequence[str]) -> str:
 
 
 def _gguf(names: Sequence[str]) -> str:
-    whole = [one for one in _files(names) if not _is_adapter(one)]
+    whole = filter(is_student, _files(names))
     calls = _BASH.format("\n".join(f"llama-server -m {name} --jinja" for name in whole))
     told = "`gguf/` holds the whole student for llama.cpp, a file for each kind of weights"
     return f"{told}:\n\n{calls}"
 
 
 def _gguf_adapter(names: Sequence[str]) -> str:
-    own = next(filter(_is_adapter, _files(names)), "")
+    own = next(filter(is_adapter, _files(names)), "")
     call = _BASH.format(f"llama-server -m base.gguf --lora {own} --jinja")
     return (
         f"`{own}` is the adapter for llama.cpp, to be put on the model that the student started "
@@ -100,8 +102,4 @@ _OF: dict[str, Callable[[Sequence[str]], str]] = {
 
 
 def _files(names: Sequence[str]) -> list[str]:
-    return [one for one in names if one.startswith("gguf/") and one.endswith(".gguf")]
-
-
-def _is_adapter(name: str) -> bool:
-    return name.endswith("-adapter.gguf")
+    return [one for one in names if one.startswith(f"{FOLDER}/")]

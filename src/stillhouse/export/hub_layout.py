@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from stillhouse.export.bundle_files import BundleFile
 from stillhouse.export.model_card import README, USE
+from stillhouse.recipes.gguf_names import is_adapter, is_student
 
 _AT_ROOT = ("merged/", "gguf/")
 _ADAPTER, _BASE = "adapter/", "base/"
@@ -57,9 +58,9 @@ def hub_card(card: str, names: Iterable[str], repo_id: str) -> str:
         if name.endswith("adapter_config.json"):
             folder = name.rpartition("/")[0]
             uses.append(_PEFT.format(into=f', subfolder="{folder}"' if folder else ""))
-        elif name.endswith("-adapter.gguf"):
+        elif is_adapter(name):
             uses.append(_GGUF_ADAPTER.replace("FILE", name))
-        elif name.endswith(".gguf"):
+        elif is_student(name):
             uses.append(_GGUF.replace("FILE", name))
         elif name == "Modelfile":
             uses.append(_MODELFILE)

@@ -30,7 +30,7 @@ class Repository:
 
     Attributes:
         repo_id: `owner/name`.
-        is_private: where it is made anew.
+        is_private: is made private where it is not there; a public one that is there is refused.
         token: None for the one of `hf auth login`.
         endpoint: address of the hub; empty takes the environment's (HF_ENDPOINT).
     """
@@ -84,7 +84,8 @@ def push_files(repository: Repository, files: Mapping[str, Upload], message: str
         The commit; the last one where nothing had to be changed.
 
     Raises:
-        UsageError: no such id, or no right to write there.
+        UsageError: no such id, no right to write there, or a public repository where a private one
+            is asked for.
         ArtifactError: the hub holds other bytes than were sent.
         StillhouseError: the hub refuses, has a fault, or the connection was cut; what was there
             before is there still.
@@ -93,6 +94,11 @@ def push_files(repository: Repository, files: Mapping[str, Upload], message: str
     repo_id = repository.repo_id
     with _clear_errors(repository):
         url = api.create_repo(repo_id, private=repository.is_private, exist_ok=True)
+        if repository.is_private and not api.repo_info(repo_id).private:
+            raise UsageError(
+                f"{repo_id} is there already, and public: everybody would see what is sent",
+                "make it private in its settings on the hub first, or take another name",
+            )
         stale = tuple(sorted(set(api.list_repo_files(repo_id)) - set(files) - {_KEPT}))
         operations = [CommitOperationDelete(path_in_repo=name) for name in stale] + [
             CommitOperationAdd(

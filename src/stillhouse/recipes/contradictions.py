@@ -14,7 +14,7 @@ from stillhouse.recipes.held_weights import weight_problems
 from stillhouse.recipes.measuring import CLASS
 from stillhouse.recipes.metric_names import is_measured
 from stillhouse.recipes.modes import find_mode_problems
-from stillhouse.recipes.needed import lacking_setting
+from stillhouse.recipes.needed import BUNDLE_BYTES, lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.readers import known_difference, reader_problems
@@ -24,7 +24,7 @@ from stillhouse.recipes.training import OPTION_TERMS, Validation
 from stillhouse.recipes.watched import LOGIT_METRICS, misnamed
 
 JSON_METRICS = ("valid_json", "field_accuracy")
-_OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", HARNESS_METRICS)
+_OF_FINISHED = ("latency_", "throughput_", "load_s", "peak_memory_", BUNDLE_BYTES, HARNESS_METRICS)
 
 
 def find_contradictions(recipe: Recipe) -> list[Problem]:
@@ -239,12 +239,22 @@ def _taught_terms(recipe: Recipe) -> str:
 def _gate(recipe: Recipe) -> Iterator[Problem]:
     if {"adapter", "gguf_adapter"} & set(recipe.export.formats) and not recipe.train.lora:
         yield Problem("export.formats", "asks for an adapter, but train.lora is not set")
+    if recipe.gate and all(rule.against == "production" for rule in recipe.gate.rules):
+        yield Problem(
+            "gate.rules",
+            "all compare with the version in production, and while there is none every student "
+            "would pass unasked: add a rule against another",
+        )
     as_json = recipe.prepare.answer_format == "json"
     for number, rule in enumerate(_rules(recipe)):
         key = f"gate.rules.{number}"
         if rule.against == "baseline" and not recipe.train.twin:
             yield Problem(key, "the baseline is the twin, and there is no train.twin")
         yield from _unknown_candidate(recipe, rule, key)
+        if rule.metric == BUNDLE_BYTES and rule.against not in ("absolute", "production"):
+            yield Problem(
+                key, f"{rule.metric} is of what ships alone: the {rule.against} has none to compare"
+            )
         if not as_json and rule.metric.startswith(JSON_METRICS):
             yield Problem(key, f"{rule.metric} is measured for prepare.answer_format: json alone")
 
@@ -263,7 +273,7 @@ def _not_measured(recipe: Recipe) -> Iterator[Problem]:
                 key, f"{name} is measured only where the recipe asks for it: add {lacking}"
             )
     for place, rule in enumerate(early):
-        # It is timed, compared with nobody, and asked no public tasks.
+        # It is not timed, not shipped, and asked no public tasks.
         if rule.metric.startswith(_OF_FINISHED):
             yield Problem(
                 f"finetune.gate.rules.{place}", f"{rule.metric} is measured of finished candidates"

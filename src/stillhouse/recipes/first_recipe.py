@@ -13,7 +13,7 @@ SCRATCH = "scratch"
 """A teacher or student that starts from random weights."""
 
 SCHEMA_LINE = "# yaml-language-server: $schema="
-_API_KINDS = {
+API_KINDS = {
     "openai": ("OPENAI_API_KEY", "api.openai.com"),
     "anthropic": ("ANTHROPIC_API_KEY", "api.anthropic.com"),
     "gemini": ("GEMINI_API_KEY", "generativelanguage.googleapis.com"),
@@ -54,7 +54,7 @@ class Wishes:
     def api(self) -> tuple[str, str] | None:
         """Kind and model of a teacher behind an API."""
         kind, colon, model = self.teacher.partition(":")
-        return (kind, model) if colon and kind in _API_KINDS and model else None
+        return (kind, model) if colon and kind in API_KINDS and model else None
 
 
 def first_recipe(wishes: Wishes) -> str:
@@ -85,7 +85,7 @@ network: {_network(wishes)}  # what the run may reach; nothing else is let throu
 def _network(wishes: Wishes) -> str:
     api = wishes.api
     asks_hub = _is_hub(wishes.student) or (api is None and _is_hub(wishes.teacher))
-    host = _API_KINDS[api[0]][1] if api else ""
+    host = API_KINDS[api[0]][1] if api else ""
     if host:
         return f'["{host}", {_HUB}]' if asks_hub else f'["{host}"]'
     return "hub" if asks_hub else "none"
@@ -119,7 +119,7 @@ def _model(model: str, sizes: str, learns_tokenizer: bool) -> str:
 
 
 def _of_api(kind: str, model: str) -> str:
-    key, host = _API_KINDS[kind]
+    key, host = API_KINDS[kind]
     lines = ["  api:", f"    kind: {kind}", f"    model: {_said(model)}"]
     if key:
         lines.append(f"    key_env: {key}  # the environment variable that holds the key")

@@ -7,7 +7,7 @@ from pathlib import Path
 FOLDER = "gguf"
 """Of a bundle."""
 
-ADAPTER = "-adapter"
+_ADAPTER, _IMPORTANCE, _FILE = "-adapter", "-imatrix", ".gguf"
 CONVERTER = "convert_hf_to_gguf.py"
 """llama.cpp's own, in the folder of its sources."""
 
@@ -22,17 +22,27 @@ def file_name(name: str, weights: str) -> str:
 
 def adapter_name(name: str) -> str:
     """Of an adapter's file."""
-    return f"{name}{ADAPTER}.gguf"
+    return f"{name}{_ADAPTER}{_FILE}"
 
 
 def importance_name(name: str) -> str:
     """Of the file with the importance of the matrices' columns."""
-    return f"{name}-imatrix.gguf"
+    return f"{name}{_IMPORTANCE}{_FILE}"
 
 
 def file_ending(weights: str) -> str:
     """What the name of a whole student's file ends in."""
-    return f"-{weights.upper()}.gguf"
+    return f"-{weights.upper()}{_FILE}"
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a file is called as an adapter's."""
+    return name.endswith(_ADAPTER + _FILE)
+
+
+def is_student(name: str) -> bool:
+    """Whether a file is called as a whole student's, which can be asked as it is."""
+    return name.endswith(_FILE) and not name.endswith((_ADAPTER + _FILE, _IMPORTANCE + _FILE))
 
 
 def gguf_file(bundle: Path, weights: str) -> Path:

@@ -233,8 +233,10 @@ class _Builder:
         return found
 
     def _evaluate_student(self, name: str, inputs: dict[str, str]) -> str:
-        # A twin learns the rows' own answers, which lie with the examples.
-        learned = {} if name == "twin" else self._learned
+        # The rows' own answers, which most twins learn, lie with the examples.
+        twin = self._recipe.train.twin
+        is_gold = name == "twin" and twin is not None and twin.text == "gold"
+        learned = {} if is_gold else self._learned
         config = self._configs.evaluate_student(name)
         return self._plan.add("evaluate", config, inputs | learned, variant=name)
 

@@ -29,7 +29,8 @@ _OF_TEACHER = (
 _OF_FINISHED = (
     *OF_CLASSES,
     "acceptance_", "adaptive_ece", "auroc_confidence", "batch_", "bits_per_byte", "brier",
-    "classes_", "context_", "ece", "embedding_", "entropy_", "expected_acceptance", "flip_rate.",
+    "bundle_bytes", "classes_", "context_", "ece", "embedding_", "entropy_", "expected_acceptance",
+    "flip_rate.",
     "harness.", "improve",
     "judge_", "kl_to_votes", "jsd_to_votes", "latency_", "load_s", "majority_", "memorised_rate",
     "near_copy_rate", "num_parameters", "paraphrase_", "peak_memory_", "probe.", "repeat_",

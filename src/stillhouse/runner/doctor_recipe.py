@@ -1,4 +1,4 @@
-"""What a recipe needs of this machine: packages, its rows, keys, and models in the cache."""
+"""What a recipe needs of this machine: packages, its files, keys, and models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from stillhouse.core.errors import InputError, ModelError, StillhouseError
 from stillhouse.data.readers import find_file
 from stillhouse.engines.keys import find_keys
+from stillhouse.models.encode import ENCODER_FILES
 from stillhouse.models.hub import Hub, HubAnswer, fetch_model
+from stillhouse.recipes.encoders import Encoder
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.models import ModelSource
+from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.doctor import Finding
 from stillhouse.runner.extras import TRAIN, needed_packages
@@ -33,10 +36,12 @@ def examine_recipe(loaded: Loaded, hub: Hub, answer: HubAnswer) -> Iterator[Find
     """
     recipe = loaded.recipe
     yield from _packages(recipe)
-    yield from _rows(loaded)
+    yield from _files(loaded)
     yield from _keys(loaded)
-    for name, source in (("teacher", recipe.teacher), ("student", recipe.student)):
-        if source.hub:
+    for name, source in _models(recipe).items():
+        if source.path:
+            yield _folder(name, source.path, loaded)
+        elif source.hub:
             yield _model(name, source, hub, answer, recipe)
 
 
@@ -50,17 +55,24 @@ def _packages(recipe: Recipe) -> Iterator[Finding]:
             yield Finding(key, "missing", f"{package} is not installed", mend)
 
 
-def _rows(loaded: Loaded) -> Iterator[Finding]:
-    source = loaded.recipe.collect.source
-    if not source.file:
-        return
+def _files(loaded: Loaded) -> Iterator[Finding]:
+    """The rows, and what steps read beside them."""
+    mend = f"stillhouse check {loaded.origin} says what it must hold"
+    if loaded.recipe.collect.source.file:
+        yield _file("rows", loaded.recipe.collect.source, loaded, mend)
+    for number, step in enumerate(loaded.recipe.prepare.steps):
+        file = getattr(step, "file", None)
+        if file:
+            mend = "a relative path starts from the recipe's folder"
+            yield _file(f"prepare.steps.{number}.file", Source(file=file), loaded, mend)
+
+
+def _file(name: str, source: Source, loaded: Loaded, mend: str) -> Finding:
     try:
         path = find_file(source, loaded.base_folder)
     except InputError as error:
-        mend = f"stillhouse check {loaded.origin} says what it must hold"
-        yield Finding("rows", "missing", error.message, mend)
-        return
-    yield Finding("rows", "ok", f"{path}, {path.stat().st_size / 1e6:,.1f} MB")
+        return Finding(name, "missing", error.message, mend)
+    return Finding(name, "ok", f"{path}, {path.stat().st_size / 1e6:,.1f} MB")
 
 
 def _keys(loaded: Loaded) -> Iterator[Finding]:
@@ -71,13 +83,41 @@ def _keys(loaded: Loaded) -> Iterator[Finding]:
             yield Finding(key, "missing", error.message, error.hint)
 
 
-def _model(name: str, source: ModelSource, hub: Hub, answer: HubAnswer, recipe: Recipe) -> Finding:
+def _models(recipe: Recipe) -> dict[str, ModelSource | Encoder]:
+    """Every model of this machine or the hub that a run loads, each once, by its first key."""
+    named: list[tuple[str, ModelSource | Encoder]] = [
+        ("teacher", recipe.teacher),
+        ("student", recipe.student),
+        *recipe.step_engines.items(),
+    ]
+    named += [
+        (f"prepare.steps.{number}.by", step.encoder)
+        for number, step in enumerate(recipe.prepare.steps)
+        if step.encoder
+    ]
+    # From the last to the first, so that the first key stays.
+    keys = {(one.path, one.hub, one.revision): key for key, one in reversed(named)}
+    return {key: one for key, one in named if keys[one.path, one.hub, one.revision] == key}
+
+
+def _folder(name: str, path: str, loaded: Loaded) -> Finding:
+    folder = (loaded.base_folder / path).resolve()
+    if folder.is_dir():
+        return Finding(name, "ok", f"{folder} is there")
+    mend = "a relative path starts from the recipe's folder; hub: takes a model from the hub"
+    return Finding(name, "missing", f"there is no folder {folder}", mend)
+
+
+def _model(
+    name: str, source: ModelSource | Encoder, hub: Hub, answer: HubAnswer, recipe: Recipe
+) -> Finding:
     assert source.hub is not None
     facts = facts_for(source.hub)
     revision = source.revision or (facts.revision if facts else None) or ""
     here = Hub(network=False, endpoint=hub.endpoint, cache=hub.cache)
+    more = ENCODER_FILES if isinstance(source, Encoder) else ()
     try:
-        fetch_model(source.hub, revision, weights=True, hub=here)
+        fetch_model(source.hub, revision, weights=True, hub=here, more=more)
     except ModelError:
         size = f", about {facts.parameters * _BYTES[facts.stored_as] / 1e9:.1f} GB" if facts else ""
         if answer.is_there and recipe.network != "none":

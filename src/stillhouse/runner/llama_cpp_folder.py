@@ -8,9 +8,12 @@ from stillhouse.recipes.gguf_names import CONVERTER
 from stillhouse.recipes.load import Loaded, place_of
 from stillhouse.recipes.schema import Recipe
 
+_IMPORTED = ("conversion", "gguf-py/gguf")
+"""Folders beside the converter that it reads code from; the second one rounds and lays out."""
+
 
 def find_llama_cpp(recipe: Recipe, loaded: Loaded) -> tuple[str, str]:
-    """Where llama.cpp's converter lies, and a digest of its Python files.
+    """Where llama.cpp's converter lies, and a digest of the code that it runs.
 
     Args:
         recipe: as it is run.
@@ -32,5 +35,7 @@ def find_llama_cpp(recipe: Recipe, loaded: Loaded) -> tuple[str, str]:
             "name the folder of llama.cpp's sources, relative to the recipe; the source "
             "distribution of llama-cpp-python holds one as vendor/llama.cpp",
         )
-    files = sorted([folder / CONVERTER, *folder.glob("conversion/*.py")])
-    return str(folder), digest_value([[one.name, digest_file(one)] for one in files])
+    files = [folder / CONVERTER]
+    files += sorted(one for name in _IMPORTED for one in (folder / name).rglob("*.py"))
+    told = [[one.relative_to(folder).as_posix(), digest_file(one)] for one in files]
+    return str(folder), digest_value(told)

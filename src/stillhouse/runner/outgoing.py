@@ -54,9 +54,10 @@ class Outgoing:
         return self.place.store.path(found.artifact_id)
 
     def tell(self, to: str, **values: Any) -> None:
-        """Note in the run's events that it went out, and where to."""
-        names = {"version": self.version, "artifact": self.export.artifact_id}
-        self.place.folder.append_event("shipped", to=to, **{**names, **values})
+        """Note in the run's events that it went out, where to, and which gates passed it."""
+        what = {"version": self.version, "artifact": self.export.artifact_id}
+        noted: dict[str, Any] = {**what, "gates": list(self.gates), **values}
+        self.place.folder.append_event("shipped", to=to, **noted)
 
 
 def recipe_of(place: Place) -> Recipe:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from stillhouse.core.errors import RecipeError
 from stillhouse.models.source import ModelFolder, context_tokens, tokenizer_difference
 from stillhouse.recipes.load import Loaded, place_of
-from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.readers import (
     Reader,
     ReaderContent,
@@ -66,7 +65,7 @@ def find_readers(recipe: Recipe, folders: Folders, loaded: Loaded) -> FoundReade
     _refuse_a_longer_student(recipe, folders, loaded)
     readers = readers_of(recipe, differ=bool(difference))
     own = {"student": readers.student} | ({"teacher": readers.teacher} if readers.teacher else {})
-    contexts = {name: _context(getattr(recipe, name), folders[name]) for name in folders}
+    contexts = {name: _context(recipe, folders, name) for name in folders}
     if len(own) == 1:
         # Whatever one of both cannot hold is read by neither.
         contexts["student"] = min((one for one in contexts.values() if one), default=0)
@@ -98,17 +97,18 @@ def _digest(reader: Reader, folders: Folders, recipe: Recipe, loaded: Loaded) ->
     return digest_tokenizer(folder.path)
 
 
-def _context(source: ModelSource, folder: ModelFolder | None) -> int:
-    """Tokens that a model can hold; 0 where it names no limit."""
+def _context(recipe: Recipe, folders: Folders, name: str) -> int:
+    """Tokens that teacher or student can hold; 0 where it names no limit."""
+    source, folder = getattr(recipe, name), folders[name]
+    if source.layers_of_teacher:
+        return _context(recipe, folders, "teacher")
     scratch = source.scratch.config if source.scratch else {}
     return context_tokens(folder.config if folder else scratch) or 0
 
 
 def _refuse_a_longer_student(recipe: Recipe, folders: Folders, loaded: Loaded) -> None:
     """A student that can hold more than its teacher would be cut to it without being asked."""
-    of_teacher, of_student = (
-        _context(getattr(recipe, name), folders[name]) for name in ("teacher", "student")
-    )
+    of_teacher, of_student = (_context(recipe, folders, name) for name in ("teacher", "student"))
     most = recipe.prepare.max_tokens
     if 0 < of_teacher < of_student and (most is None or most > of_teacher):
         raise RecipeError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import islice
@@ -16,13 +17,14 @@ from stillhouse.core.rows import Row
 from stillhouse.data.nearest import did_you_mean, some_of
 from stillhouse.data.readers import read_rows
 from stillhouse.recipes.compute import Host, this_host
-from stillhouse.recipes.first_recipe import SCRATCH, Answers, Wishes, first_recipe
+from stillhouse.recipes.first_recipe import API_KINDS, SCRATCH, Answers, Wishes, first_recipe
 from stillhouse.recipes.load import load_recipe
 from stillhouse.recipes.rows import Source
 
 _LOOKED_AT = 2000
 _MOST_CLASSES, _ROWS_A_CLASS, _CLASS_CHARS = 30, 5, 60
 """assumption: a column of few short values that come back is a class."""
+_MOST_NAMED = 1000  # assumption: as many as somebody who says so may mean
 _ASKED = (
     "prompt",
     "question",
@@ -46,31 +48,53 @@ class Looked:
     """What a file of rows shows.
 
     Attributes:
+        file: where it lies.
         columns: of its first rows, in their order.
         prompt: the column that is asked, if one looks so.
         answer: the column of the answer, if one looks so.
         num_rows: that were looked at.
+        rows: those.
     """
 
+    file: Path
     columns: tuple[str, ...]
     prompt: str
     answer: str
     num_rows: int
     rows: tuple[Row, ...]
 
-    def answers(self, column: str) -> tuple[Answers, tuple[str, ...]]:
-        """What a column's answers are, and the classes where they are some."""
+    def classes(self, column: str) -> tuple[str, ...]:
+        """Every value of a column in the whole file, sorted.
+
+        Args:
+            column: its name.
+
+        Returns:
+            At most one more than a recipe is written for.
+        """
+        found: set[str] = set()
+        for row in _rows_of(self.file):
+            value = row.fields.get(column)
+            if value is not None and value != "":
+                found.add(value if isinstance(value, str) else json.dumps(value))
+            if len(found) > _MOST_NAMED:
+                break
+        return tuple(sorted(found))
+
+    def answers(self, column: str) -> Answers:
+        """What a column's answers look like."""
         values = [row.fields.get(column) for row in self.rows]
         known = [value for value in values if value is not None and value != ""]
         if any(isinstance(value, dict) for value in known):
-            return "json", ()
+            return "json"
         # A number of a CSV is a text already; one of JSON is written as JSON writes it.
-        texts = sorted({str(value) for value in known})
+        texts = {str(value) for value in known}
         few = 2 <= len(texts) <= _MOST_CLASSES and len(known) >= _ROWS_A_CLASS * len(texts)
         is_text = all(isinstance(value, str) for value in known)
         if few and is_text and max(map(len, texts)) <= _CLASS_CHARS:
-            return "classes", tuple(texts)
-        return "text", ()
+            # A value that first comes late in the file is a class as well.
+            return "classes" if len(self.classes(column)) <= _MOST_CLASSES else "text"
+        return "text"
 
 
 def look_at(file: Path) -> Looked:
@@ -85,14 +109,14 @@ def look_at(file: Path) -> Looked:
     Raises:
         InputError: the file cannot be read, or holds no rows.
     """
-    rows = tuple(islice(read_rows(Source(file=str(file.resolve())), Path.cwd()), _LOOKED_AT))
+    rows = tuple(islice(_rows_of(file), _LOOKED_AT))
     if not rows:
         raise InputError(f"{file} holds no rows", "a first line of names needs rows below it")
     columns = tuple(dict.fromkeys(name for row in rows for name in row.fields))
     answer = _named(columns, _ANSWERS) or ""
     others = [name for name in columns if name != answer]
     prompt = _named(others, _ASKED) or _longest(others, rows)
-    return Looked(columns, prompt, answer, len(rows), rows)
+    return Looked(file, columns, prompt, answer, len(rows), rows)
 
 
 def models_for(host: Host) -> tuple[str, str]:
@@ -140,11 +164,27 @@ def name_of(file: Path) -> str:
     return plain[:64] or "mine"
 
 
+def _rows_of(file: Path) -> Iterator[Row]:
+    return read_rows(Source(file=str(file.resolve())), Path.cwd())
+
+
 def _refuse(wishes: Wishes, looked: Looked, target: Path) -> None:
     if target.exists():
         raise UsageError(f"{target} exists", "choose another name; nothing was written")
     if not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}", "make it first")
+    _refuse_columns(wishes, looked)
+    if wishes.answers == "classes" and not 2 <= len(wishes.classes) <= _MOST_NAMED:
+        many = f"more than {_MOST_NAMED:,}" if wishes.classes[1:] else str(len(wishes.classes))
+        raise UsageError(
+            f"classes: the column {wishes.answer} holds {many} different ones",
+            "--answers text learns them as texts",
+        )
+    for name in ("teacher", "student"):
+        _refuse_model(name, wishes, target.parent)
+
+
+def _refuse_columns(wishes: Wishes, looked: Looked) -> None:
     if not wishes.answer:
         raise UsageError(
             "no column looks like the answer",
@@ -168,6 +208,21 @@ def _refuse(wishes: Wishes, looked: Looked, target: Path) -> None:
             f"the prompt shows {wishes.answer}, which is the answer",
             "a student would learn to copy it: leave it out of --user",
         )
+
+
+def _refuse_model(name: str, wishes: Wishes, folder: Path) -> None:
+    """Refuse KIND:MODEL with a kind that there is not, or for a student."""
+    model: str = getattr(wishes, name)
+    kind, colon, rest = model.partition(":")
+    is_api = name == "teacher" and wishes.api is not None
+    if not colon or is_api or (folder / model).exists():
+        return
+    if name == "student":
+        said, mend = "is no model that can be trained", "give scratch, a hub id or a folder"
+    else:
+        said = "names no model" if not rest else f"{kind} is no API{did_you_mean(kind, API_KINDS)}"
+        mend = f"write KIND:MODEL, where KIND is {', '.join(API_KINDS)}"
+    raise UsageError(f"--{name} {model}: {said}", mend)
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:

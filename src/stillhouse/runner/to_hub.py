@@ -25,7 +25,7 @@ class HubCall:
 
     Attributes:
         repo_id: `owner/name`.
-        is_private: where the repository is made anew.
+        is_private: only into a private repository; one that is made anew is private.
     """
 
     repo_id: str

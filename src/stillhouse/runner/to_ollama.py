@@ -97,7 +97,7 @@ def ship_to_ollama(
         What was made.
 
     Raises:
-        UsageError: the bundle has no Modelfile, or the name is none.
+        UsageError: the bundle has no Modelfile, the name is none, or no prompt fits its context.
         ArtifactError: the base there is not the one that was trained on, or the model does not
             answer as the bundle does; nothing has got the name then.
         StillhouseError: the server cannot be reached, or refuses; a second call goes on.
@@ -216,6 +216,13 @@ def _canaries(out: Outgoing, parts: ModelfileParts, number: int) -> list[Example
             found.append(example)
         if len(found) == number:
             break
+    if not found:
+        raise UsageError(
+            f"no prompt of the holdout fits the {context} tokens of num_ctx with room for an "
+            f"answer of {_max_new_tokens(out)}, so that nobody would ask the model anything",
+            "raise export.modelfile.num_ctx or lower export.gguf.max_new_tokens, and run it again; "
+            "--canaries 0 asks nothing",
+        )
     return found
 
 

@@ -85,7 +85,8 @@ def _source(source: dict[str, Any], config: dict[str, Any]) -> str:
 
 def _consent(rights: Rights) -> Iterator[str]:
     if rights.asks_consent:
-        yield "each row needed consent; a row without it was left out"
+        is_kept = "missing_consent" in rights.let_through
+        yield f"each row needed consent; a row without it was {'kept' if is_kept else 'left out'}"
     if rights.hash_fields:
         yield f"hashed before anything was written: {', '.join(rights.hash_fields)}"
     if rights.keep_days:

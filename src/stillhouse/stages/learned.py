@@ -1,9 +1,9 @@
 """What a candidate's answers have word for word from the texts that were learned.
 
 The student, what ships, the teacher and every baseline are held against the answers that the
-student learned, so that their numbers compare; the twin and a teacher before its gate are held
-against the rows' own answers, which they learned. Of JSON answers the texts alone count, because
-all share their keys.
+student learned, so that their numbers compare; a teacher before its gate, and a twin that learned
+them, are held against the rows' own answers. Of JSON answers the texts alone count, because all
+share their keys.
 """
 
 from __future__ import annotations

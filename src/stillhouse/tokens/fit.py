@@ -152,7 +152,8 @@ def _fit_all(turns: tuple[Message, ...], rulers: Sequence[_Ruler]) -> Fitted | M
         except InputError as error:
             if len(rulers) == 1:
                 raise
-            raise InputError(f"as the {ruler.reader.name} reads: {error}", error.hint) from error
+            told = f"as the {ruler.reader.name} reads: {error.message}"
+            raise InputError(told, error.hint) from error
         if fitted is None:
             return Misfit(ruler.reader)
         found.append(fitted)
