@@ -19,7 +19,7 @@ from stillhouse.tasks.prompts.rows import PRESETS, sparks
 from stillhouse.tasks.sample_rows import sample_rows
 
 ENGINE = {"api": {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}}
-WORDS = [word for name, texts in sparks().items() if name != "films"
+WORDS = [word for name, texts in sparks().items() if name not in ("films", "styles")
          for text in texts for word in text.split()]  # fmt: skip
 
 

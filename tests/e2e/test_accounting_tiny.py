@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import stillhouse
 from stillhouse.data.storage import read_completions
 
-pytestmark = pytest.mark.xdist_group("accounting-tiny")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("accounting-tiny")]
 FILES = (
     "fitb_rephrased.csv", "converted_mcq.csv", "SOAP_QA.csv", "discarded_rows.csv",
     "exact_duplicate_qa_pairs.csv", "same_question_diff_answers.csv",

@@ -14,7 +14,7 @@ from stillhouse.data.storage import read_completions, read_rows_file
 from stillhouse.data.style_references import has_style_reference
 from stillhouse.stages.corpus import MEASURED_ROWS, open_corpus
 
-pytestmark = pytest.mark.xdist_group("prompt-transform-tiny")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("prompt-transform-tiny")]
 FIGURES = ("kl_to_teacher", "style_reference_rate", "traditions_covered", "entropy", "distinct_2",
            "context_spread", "cross_entropy", "agreement")  # fmt: skip
 

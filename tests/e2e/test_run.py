@@ -9,6 +9,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tests.report.browser import inspect_page
 
@@ -19,6 +20,7 @@ from stillhouse.data.storage import read_completions, read_examples, read_rows_f
 from stillhouse.registry.versions import Registry
 from stillhouse.report.content import RunReport
 from stillhouse.stages.corpus import open_corpus
+from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
 from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.targets.read import TargetReader
 
@@ -225,18 +227,18 @@ def test_the_registered_version_holds_the_bundle_byte_by_byte(tiny_run, manifest
     assert version.verdict == manifests["gate@exported"].summary["verdict"]
 
 
-def test_what_ships_is_bit_by_bit_what_was_trained_and_measured(manifests):
+def test_what_ships_is_bit_by_bit_what_was_trained_and_measured(manifests, folders):
     trained, shipped = (
         {entry.path: entry.sha256 for entry in manifests[key].files}
         for key in ("train@student", "export")
     )
     name = "model.safetensors"
     assert shipped[f"bundle/merged/{name}"] == trained[f"model/{name}"]
-    measured, loaded = (
-        {entry.path: entry.sha256 for entry in manifests[f"evaluate@{who}"].files}
-        for who in ("student", "exported")
-    )
-    assert measured == loaded
+    measured, loaded = (folders[f"evaluate@{who}"] for who in ("student", "exported"))
+    assert (measured / COMPLETIONS).read_bytes() == (loaded / COMPLETIONS).read_bytes()
+    scores, of_bundle = (pq.read_table(folder / SCORES) for folder in (measured, loaded))
+    assert set(of_bundle.column_names) - set(scores.column_names) == {"bundle_bytes"}
+    assert of_bundle.select(scores.column_names).equals(scores)
 
 
 def test_two_runs_in_two_folders_make_the_same_bytes(manifests, watched_run):

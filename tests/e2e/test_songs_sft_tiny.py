@@ -10,7 +10,7 @@ from tests.e2e.profiles import run_tiny
 from stillhouse.tasks.songs.analyzer import FineTunedGPTOSSAnalyzer
 from stillhouse.tasks.songs.rows import generate_rows
 
-pytestmark = pytest.mark.xdist_group("songs-sft-tiny")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("songs-sft-tiny")]
 OF_A_VERSION = {"version", "training_date", "base_model", "training_data_size",
                 "validation_metrics", "christian_accuracy", "secular_improvement"}  # fmt: skip
 

@@ -71,6 +71,7 @@ def check(hub, tmp_path):
     return run
 
 
+@pytest.mark.long
 def test_the_plan_needs_no_file_and_tells_memory_time_money_and_licence(check):
     said = check()
 
@@ -93,6 +94,7 @@ def test_the_founding_prompt_is_kept_word_for_word(shared_file):
     assert f'"""{prompts["1"]}"""' in found[0].read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_slips_of_the_founding_plan_are_told_by_name(check):
     founding = YAML(typ="safe").load(PROMPTS)["versions"]["1"]
     served = "{formats: [adapter, gguf_adapter, modelfile], modelfile: {name: m, base: 'qwen3:4b'}}"

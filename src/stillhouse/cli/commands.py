@@ -138,7 +138,7 @@ def mask(
     profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
-    """Print one example token by token, with what is trained on, as each model reads it."""
+    """Print one example token by token, as each model reads it and learns it."""
     from stillhouse.cli.show import show_mask
     from stillhouse.runner.opening import open_recipe
     from stillhouse.runner.preview import find_mask

@@ -28,7 +28,7 @@ def doctor(
     profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
-    """Look at packages, machine, folders and hub; exit 2 when something needed is missing."""
+    """Look at packages, machine, folders and hub; exit 2 when something lacks."""
     from functools import partial
     from pathlib import Path
 
