@@ -11,7 +11,7 @@ import stillhouse
 from stillhouse.tasks.songs.analyzer import Analyzer, GPTOSSChristianAnalyzer
 from stillhouse.tasks.songs.rows import generate_rows
 
-pytestmark = pytest.mark.xdist_group("songs-tiny")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("songs-tiny")]
 
 
 @pytest.fixture(scope="module")
