@@ -18,7 +18,7 @@ Smoke = Annotated[
 ]
 Profile = Annotated[
     str,
-    typer.Option("--profile", help="Of a built-in recipe: full, or tiny to see it in a minute."),
+    typer.Option("--profile", help="Of a built-in recipe: full, or tiny to see it in minutes."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 

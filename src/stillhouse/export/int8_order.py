@@ -16,7 +16,10 @@ from stillhouse.tokens.tokenizer import TextTokenizer
 INT8 = "int8"
 """The format's name, and its folder's."""
 
-INSTEAD = "take gguf with the weights q8_0 in its place, which has as many bits"
+INSTEAD = (
+    "take gguf with the weights q8_0 in its place, which has as many bits; experts need "
+    "export.gguf.llama_cpp_dir for it"
+)
 
 _CONVOLUTIONS = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer")
 """Model types of transformers whose matrices are `Conv1D`, which is no linear layer."""
