@@ -9,26 +9,18 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from tests.export.card_facts import FACTS
 from tests.models.tiny_models import build, save
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stillhouse.core.errors import ArtifactError, NotBuiltError, UsageError
 from stillhouse.export.bundle import Student, export_student
 from stillhouse.export.merge import merge_student, write_adapter
-from stillhouse.export.model_card import CardFacts
 from stillhouse.export.parity import check_merge, check_reload
 from stillhouse.models.load import load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
 
-FACTS = CardFacts(
-    name="tiny-songs",
-    recipe="songs",
-    teacher="org/teacher",
-    base="org/base",
-    metrics={"exact match": "0.91 (0.89 to 0.93)", "a|b": "1"},
-    licences={"teacher weights": "apache-2.0"},
-)
 PROBES = [np.arange(5, 25, dtype=np.int32), np.arange(40, 47, dtype=np.int32)]
 BOTH = ("merged", "adapter")
 

@@ -3,19 +3,11 @@
 from dataclasses import replace
 
 from ruamel.yaml import YAML
+from tests.export.card_facts import FACTS
 
 from stillhouse.core.rows import StepCount
 from stillhouse.export.data_card import DataFacts, data_card
 from stillhouse.export.model_card import CardFacts, model_card
-
-FACTS = CardFacts(
-    name="tiny-songs",
-    recipe="songs",
-    teacher="org/teacher",
-    base="org/base",
-    metrics={"exact match": "0.91 (0.89 to 0.93)", "a|b": "1"},
-    licences={"teacher weights": "apache-2.0"},
-)
 
 
 def test_the_card_says_what_it_was_told():
