@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,12 +39,18 @@ class Whoami:
             def do_GET(self):
                 outer.asked.append((self.path, self.headers.get("authorization", "")))
                 time.sleep(delay_s)
-                self.send_response(status)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
+                with suppress(ConnectionError):  # who asked may have gone
+                    self.send_response(status)
+                    self.send_header("Content-Length", "2")
+                    self.end_headers()
+                    self.wfile.write(b"{}")
+
+            def finish(self):
+                with suppress(ConnectionError):
+                    super().finish()
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = False  # the end waits for them: no word in a later test
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self):
