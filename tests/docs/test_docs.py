@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from ruamel.yaml import YAML
 from tests.targets.importing.data_sets import write_captured, write_conversations
 
@@ -108,7 +109,10 @@ def test_every_command_of_a_page_works(
     shutil.copytree(tokenizer_folder, tmp_path / "teacher")
     write_captured(tmp_path / "captured", load_tokenizer(tokenizer_folder))
     write_conversations(tmp_path / "evolkit", load_tokenizer(tokenizer_folder))
+    _write_questions(tmp_path / "questions.csv")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("typer.prompt", lambda _, default: default or "questions.csv")
     stand_in = pages.StandIn(tiny_recipe, tiny_run.name, tmp_path / "runs")
     for command in commands:
         expected = _expected_code(command, page)
@@ -117,6 +121,13 @@ def test_every_command_of_a_page_works(
             main()
         said = capsys.readouterr()
         assert (ended.value.code or 0) in expected, f"{command}\n{said.out}\n{said.err}"
+
+
+def _write_questions(file):
+    """Rows of somebody's own, whose recipe `init` writes."""
+    kinds = ("card", "fee", "transfer")
+    lines = [f"what about my {kinds[i % 3]} number {i}?,{kinds[i % 3]}" for i in range(60)]
+    file.write_text("\n".join(["text,category", *lines]) + "\n")
 
 
 def _expected_code(command, page):
