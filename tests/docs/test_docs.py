@@ -32,6 +32,7 @@ def _load(name, path):
 pages = _load("stillhouse_docs_pages", Path(__file__).with_name("pages.py"))
 sys.path.insert(0, str(pages.DOCS))  # as when the script is run
 generate = _load("stillhouse_docs_generate", pages.DOCS / "generate.py")
+pictures = _load("stillhouse_docs_pictures", pages.DOCS / "pictures.py")
 PAGES = pages.pages()
 COMMANDS = [command for page in PAGES for command in pages.commands_of(page)]
 
@@ -66,6 +67,19 @@ def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page):
         if not target.exists() or (place and place not in pages.anchors_of(target)):
             broken.append(link)
     assert broken == []
+
+
+def test_every_picture_is_small_is_shown_and_is_told_in_words():
+    there = sorted((pages.DOCS / "pictures").iterdir())
+    shown = [
+        (words, (page.parent / path).resolve())
+        for page in PAGES
+        for words, path in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text("utf-8"))
+    ]
+    assert sorted(path for _, path in shown) == there
+    assert {path.stem for path in there} == {one.name for one in pictures.PICTURES}
+    assert all(len(words) > 20 for words, _ in shown)
+    assert max(path.stat().st_size for path in there) <= pictures.MOST_BYTES
 
 
 def test_the_site_names_every_page_once():
