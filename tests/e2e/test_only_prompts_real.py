@@ -30,13 +30,15 @@ teacher:
   scratch:
     model_type: qwen3
     config: {hidden_size: 192, intermediate_size: 576, num_hidden_layers: 2, num_attention_heads: 6,
-             num_key_value_heads: 6, head_dim: 32, max_position_embeddings: 192, tie_word_embeddings: true}
+             num_key_value_heads: 6, head_dim: 32, max_position_embeddings: 192,
+             tie_word_embeddings: true}
     tokenizer: {vocab_size: 2000}
 student:
   scratch:
     model_type: qwen3
     config: {hidden_size: 128, intermediate_size: 384, num_hidden_layers: 2, num_attention_heads: 4,
-             num_key_value_heads: 4, head_dim: 32, max_position_embeddings: 192, tie_word_embeddings: true}
+             num_key_value_heads: 4, head_dim: 32, max_position_embeddings: 192,
+             tie_word_embeddings: true}
 collect: {source: {file: questions.csv}}
 prepare:
   user: "{text}"
