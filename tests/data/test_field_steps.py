@@ -1,6 +1,7 @@
 """Rows get what they lack: from a file by their names, from an engine, on another scale."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -86,6 +87,16 @@ def test_a_row_of_which_the_file_says_nothing_may_go_on_without(joined):
     assert count.notes == {UNMATCHED: 2}
     (table,) = step.tell(kept).values()
     assert table["rows that are kept without one"] == 2
+
+
+def test_rows_that_stand_in_for_others_can_be_looked_at(joined):
+    rows = [row(n, title=f"Stand-in {n}", artist="Nobody 1") for n in range(5)]
+
+    taken, _, _ = run_step(replace(joined(SAID), takes_any=True), rows)
+    asked, _, _ = run_step(replace(joined(SAID, unmatched="keep"), takes_any=True), rows)
+
+    assert [one.fields["analysis"] for one in taken[:2]] == [{"score": 90}, {"score": 40}]
+    assert not any("analysis" in one.fields for one in asked)
 
 
 def test_a_file_may_call_its_fields_otherwise(joined):

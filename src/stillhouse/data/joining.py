@@ -29,8 +29,10 @@ class JoinStep:
     Attributes:
         wanted: the settings, with where the file lies.
         digest: of the file's content.
-        takes_any: rows that stand in for others have no names: each gets the record whose turn
-            it is, so that a recipe can be looked at before its rows are there.
+        takes_any: rows that stand in for others have no names. Where they would end, each gets
+            the record whose turn it is, so that a recipe can be looked at before its rows are
+            there; where they may go on without, they do, as if whoever is asked next was asked
+            about all of them.
     """
 
     wanted: Join
@@ -53,7 +55,7 @@ class JoinStep:
                 "take it under another name: take: {other: " + taken + "}",
             )
         found = records.get(_name(row, self.wanted.reads))
-        if found is None and self.takes_any:
+        if found is None and self.takes_any and self.wanted.unmatched == "drop":
             found = list(records.values())[place % len(records)]
         if found is not None:
             return Keep(replace(row, fields=row.fields | dict(found)))
