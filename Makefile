@@ -51,6 +51,7 @@ check: $(VENV)/.dev ## lint, types, layers and the tests that need no torch
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini benchmarks
 	$(BIN)/pydoclint -q src
 	$(BIN)/lint-imports
 	$(PYTEST) -m "not long and not gpu" tests/core tests/recipes tests/store tests/tokens tests/targets tests/data tests/evals tests/report tests/house

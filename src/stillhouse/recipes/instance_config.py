@@ -15,10 +15,9 @@ from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.readers import ReaderContent, reader_config
 from stillhouse.recipes.rights import Rights
-from stillhouse.recipes.row_step import Step
+from stillhouse.recipes.row_step import FileStep, Step
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.step_engine import EngineContent
-from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.recipes.training import LossOptions, Training
 from stillhouse.recipes.watched import metrics_without_teacher, stopping_without_teacher
 
@@ -42,7 +41,7 @@ class Content:
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
-        against: of the file that each `decontaminate` step names.
+        against: of the file that each step names which reads one, such as `decontaminate`.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         collection: the plan of a collection, and what is asked for or read from files.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
@@ -113,7 +112,7 @@ class Configs:
         for variant, _, step in prepare.variants:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
             config: Config = {"step": step.identity()} | ({"paired": settings} if settings else {})
-            config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
+            config |= {"against": next(against)} if isinstance(step, FileStep) else {}
             if step.encoder:
                 # A folder by its content, not by its name.
                 config["step"] |= {"by": {"path": next(encoders)}}

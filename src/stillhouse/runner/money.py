@@ -158,7 +158,7 @@ def with_step_engines(cost: Cost, recipe: Recipe, instance: Instance, seen: Prev
             cost = replace(cost, seconds=cost.seconds + seconds)
             continue
         sampling = Sampling(engine.max_new_tokens, engine.temperature)
-        found = forecast_asking(engine.api, asked, sampling)
+        found = forecast_asking(engine.api, asked, sampling, Demands(step.answers_fit))
         calls = int(found.calls * seen.scale)
         cost = replace(
             cost,
