@@ -176,7 +176,8 @@ def _assume(
             _write(folder / "settings.jsonl", settings(_SETTINGS))
             step = step.model_copy(update={"file": str(folder / "settings.jsonl")})
         if isinstance(step, Join) and not (loaded.base_folder / step.file).exists():
-            notes.append(f"a record for each row in the place of {step.file}")
+            of = "each row" if step.unmatched == "drop" else "no row"
+            notes.append(f"a record of {of} in the place of {step.file}")
             path = folder / f"joined-{len(steps)}.jsonl"
             _write(path, _records(recipe, step, _read(rows)))
             step = step.model_copy(update={"file": str(path)})
@@ -190,8 +191,13 @@ def _assume(
 def _records(
     recipe: Recipe, step: Join, rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """What a file that is joined would say of rows."""
+    """What a file that is joined would say of rows.
+
+    Of none of them where they go on without: then whoever is asked for the rest is asked most.
+    """
     columns = recipe.collect.columns
+    if step.unmatched == "keep":
+        rows = [{columns.get(name, name): "nobody" for name in step.reads}]
     for number, row in enumerate(rows):
         # A dotted path is found as one key too.
         named = {path: row[columns.get(name, name)] for name, path in pairs_of(step.on)}
