@@ -135,6 +135,21 @@ def test_a_wrong_answer_is_asked_again_with_its_mend(called, tmp_path, monkeypat
         assert mend in err
 
 
+def test_a_teacher_that_knows_no_answer_is_asked_again(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("q\nwhat\n")
+    said = ["rows.csv", "{q}", "none", "text", "scratch", "ollama:llama3.2:3b", "scratch"]
+    left = iter(said)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(left))
+
+    code, _, err = called("init", "asked.yaml")
+
+    assert (code, list(left)) == (0, [])
+    assert "a teacher of random weights knows none" in err
+    assert "nobody but the teacher answers" in err
+    assert load_recipe("asked.yaml").recipe.evaluate.reference == "teacher"
+
+
 @pytest.mark.parametrize(
     ("encoding", "written"),
     [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-32", "utf-32"),

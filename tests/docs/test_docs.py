@@ -1,6 +1,7 @@
 """The documentation is true: generated pages are fresh, links lead somewhere, commands work."""
 
 import importlib.util
+import json
 import re
 import shutil
 import sys
@@ -123,7 +124,7 @@ def test_every_command_of_a_page_works(
     shutil.copytree(tokenizer_folder, tmp_path / "teacher")
     write_captured(tmp_path / "captured", load_tokenizer(tokenizer_folder))
     write_conversations(tmp_path / "evolkit", load_tokenizer(tokenizer_folder))
-    _write_questions(tmp_path / "questions.csv")
+    _write_rows(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("typer.prompt", lambda _, default: default or "questions.csv")
@@ -137,11 +138,14 @@ def test_every_command_of_a_page_works(
         assert (ended.value.code or 0) in expected, f"{command}\n{said.out}\n{said.err}"
 
 
-def _write_questions(file):
-    """Rows of somebody's own, whose recipe `init` writes."""
+def _write_rows(folder):
+    """Rows of somebody's own, whose recipe `init` writes: with answers, and prompts alone."""
     kinds = ("card", "fee", "transfer")
-    lines = [f"what about my {kinds[i % 3]} number {i}?,{kinds[i % 3]}" for i in range(60)]
-    file.write_text("\n".join(["text,category", *lines]) + "\n")
+    said = [(f"what about my {kinds[i % 3]} number {i}?", kinds[i % 3]) for i in range(60)]
+    lines = ["text,category", *map(",".join, said)]
+    (folder / "questions.csv").write_text("\n".join(lines) + "\n")
+    prompts = [json.dumps({"prompt": text}) for text, _ in said]
+    (folder / "prompts.jsonl").write_text("\n".join(prompts) + "\n")
 
 
 def _expected_code(command, page):

@@ -17,10 +17,11 @@ from stillhouse.cli.tables import folded_table, in_bytes, in_count, in_time, in_
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
 from stillhouse.evals.metrics import in_reading_order
+from stillhouse.evals.without_right import TEACHERS_ANSWERS, reference_in_words
 from stillhouse.recipes.built import NotBuilt
 from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
-from stillhouse.runner.check import CheckReport, InstanceCheck
+from stillhouse.runner.check_report import CheckReport, InstanceCheck
 from stillhouse.runner.inspect import RunStatus
 from stillhouse.runner.ledger import LedgerView
 from stillhouse.store.spending import BudgetSpending
@@ -82,6 +83,9 @@ def _put_metrics(status: RunStatus) -> None:
         for way, names in sorted(better.items()):
             _put(textwrap.fill(f"{way} is better: {', '.join(names)}", width,
                                subsequent_indent="  ", break_on_hyphens=False))  # fmt: skip
+    told = next((s.summary for s in status.stages if s.key == "evaluate@teacher"), {})
+    if told.get("reference") == "teacher":
+        _put(reference_in_words(told["examples"], told["left_out"]))
 
 
 def _interval(metric: dict[str, Any] | None) -> str:
@@ -122,6 +126,8 @@ def show_verdict(verdict: Verdict, *, as_json: bool) -> None:
         return
     said = f"gate: {verdict.candidate} {'passed' if verdict.passed else 'refused'}"
     waits = verdict.num_not_asked
+    if verdict.reference == "teacher":
+        said += f" against {TEACHERS_ANSWERS}"
     _put(f"{said}; {waits} of {len(verdict.rules)} rules not asked" if waits else said)
     for rule in verdict.rules:
         _put(f"  {rule.decision:<15} {rule.text}: {rule.reason}")
@@ -190,6 +196,7 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
         yield f"answers longer than max_new_tokens: {in_count(long)} of {in_count(answers)}"
     yield from map(_length_and_size, filter(_is_training, found.instances))
     yield from (f"take care: {caution}" for caution in found.cautions)
+    yield from (f"corrected: {line}" for line in found.corrected)
     yield from (f"waits: {line}" for line in found.waiting)
     yield from (f"assumed: {line}" for line in found.assumed)
     if found.terms:

@@ -39,7 +39,9 @@ def init(
     user: Annotated[
         str, typer.Option("--user", help="The prompt, with columns in braces: {question}.")
     ] = "",
-    answer: Annotated[str, typer.Option("--answer", help="The column of the answer.")] = "",
+    answer: Annotated[
+        str, typer.Option("--answer", help="The column of the answer; none for prompts alone.")
+    ] = "",
     answers: Annotated[
         Literal["", "text", "classes", "json"], typer.Option("--answers", help="What answers are.")
     ] = "",
@@ -167,7 +169,9 @@ def _asked(asking: _Asking, said: InitCall, looked: Looked, target: Path) -> Ini
             "What is asked? Columns stand in braces", user, looked.prompt,
             lambda prompt: starting.refuse_prompt(prompt, "", looked),
         )  # fmt: skip
-        answer = asking.ask("Which column is the answer?", answer, looked.answer, refuse_answer)
+        question = "Which column is the answer? none: rows hold only prompts"
+        guess = looked.answer or starting.NO_ANSWER
+        answer = asking.ask(question, answer, guess, refuse_answer)
         answers = asking.ask(  # type: ignore[assignment]
             "Are answers text, classes (one of a few) or json?", answers, looked.answers(answer),
             lambda kind: starting.refuse_answers(kind, answer, looked),
@@ -176,7 +180,7 @@ def _asked(asking: _Asking, said: InitCall, looked: Looked, target: Path) -> Ini
     sys.stderr.write(_SCRATCH)
     teacher = asking.ask(
         "Teacher: scratch, a hub id, a folder or KIND:MODEL", said.teacher, best[0],
-        lambda model: starting.refuse_model("teacher", model, target.parent),
+        lambda model: starting.refuse_teacher(model, answer, looked, target.parent),
     )  # fmt: skip
     student = asking.ask(
         "Student: scratch, a hub id or a folder", said.student, best[1],
@@ -200,6 +204,8 @@ def _tell_wishes(wishes: Wishes, looked: Looked) -> None:
     """What the recipe asks and learns, and what to know of the rows."""
     if wishes.conversation:
         told = f'conversations in "{wishes.conversation}": the last answer of each is learned'
+    elif wishes.is_prompts_only:
+        told = f"{wishes.user!r} is asked, and nobody but the teacher answers"
     else:
         form = {"classes": f"one of {len(wishes.classes)} classes", "json": "JSON"}
         kind = form.get(wishes.answers, "text")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stillhouse.recipes.facts import facts_for
+from stillhouse.recipes.first_prompts import measures_of_prompts, stages_of_prompts
 
 Answers = Literal["text", "classes", "json"]
 Shape = Literal["template", "messages", "sharegpt"]
@@ -39,7 +40,7 @@ class Wishes:
         name: of the recipe: small letters, digits, `.`, `_` and `-`.
         file: of the rows, as the recipe writes it.
         user: the prompt, with `{column}` places; empty for conversations.
-        answer: the column of the answer; empty for conversations.
+        answer: the column of the answer; empty for conversations, and where rows hold only prompts.
         answers: whether it is a text, one of a few classes, or a JSON object.
         classes: all of them, where it is one of a few.
         teacher: `scratch`, a hub id, a folder, or KIND:MODEL behind an API.
@@ -65,6 +66,11 @@ class Wishes:
     conversation: str = ""
     reading: tuple[tuple[str, str], ...] = ()
     num_rows: int = 0
+
+    @property
+    def is_prompts_only(self) -> bool:
+        """Whether nobody but the teacher answers."""
+        return not (self.answer or self.conversation)
 
     @property
     def api(self) -> tuple[str, str] | None:
@@ -150,12 +156,13 @@ def _of_api(kind: str, model: str) -> str:
 def _rows(wishes: Wishes) -> str:
     form = {"classes": "label", "json": "json", "text": "text"}[wishes.answers]
     more = "".join(f", {key}: {_said(value)}" for key, value in wishes.reading)
+    answer = f"\n  answer: {_said(wishes.answer)}" if wishes.answer else ""
+    part = "unlabelled" if wishes.is_prompts_only else "labelled"
     if wishes.conversation:
         prompt = f"""  shape: {wishes.shape}  # the last turn of the assistant is the answer
   conversation: {_said(wishes.conversation)}"""
     else:
-        prompt = f"""  user: {_said(wishes.user)}  # what is asked
-  answer: {_said(wishes.answer)}"""
+        prompt = f"  user: {_said(wishes.user)}  # what is asked{answer}"
     return f"""
 collect:
   source: {{file: {_said(wishes.file)}{more}}}
@@ -163,20 +170,22 @@ prepare:
 {prompt}
   answer_format: {form}
   max_tokens: 512  # prompt and answer; a longer prompt is cut, an answer never
-  split: {{parts: {_parts(wishes.num_rows)}
+  split: {{parts: {_parts(part, wishes.num_rows)}
 """
 
 
-def _parts(num_rows: int) -> str:
+def _parts(part: str, num_rows: int) -> str:
     if num_rows < _MANY:
-        return "{labelled: rest, validation: 0.1, holdout: 0.15}}  # the holdout measures"
+        return f"{{{part}: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures"
     if num_rows < _VERY_MANY:
-        return "{labelled: rest, validation: 500, holdout: 1000}}  # the holdout measures"
-    return """{labelled: 16000, validation: 500, holdout: 1000}}
-  # 16,000 rows are a first look: labelled: rest learns from all that the holdout leaves"""
+        return f"{{{part}: rest, validation: 500, holdout: 1000}}}}  # the holdout measures"
+    return f"""{{{part}: 16000, validation: 500, holdout: 1000}}}}
+  # 16,000 rows are a first look: {part}: rest learns from all that the holdout leaves"""
 
 
 def _stages(wishes: Wishes) -> str:
+    if wishes.is_prompts_only:
+        return stages_of_prompts(_training(wishes.student), is_api=wishes.api is not None)
     if wishes.api:
         return """
 label: {completions: teacher, targets: none, parts: [labelled]}  # an API gives text alone
@@ -207,6 +216,10 @@ def _training(model: str) -> str:
 
 
 def _measures(wishes: Wishes) -> str:
+    if wishes.is_prompts_only:
+        is_json = wishes.answers == "json"
+        lines = measures_of_prompts(is_api=wishes.api is not None, is_json=is_json)
+        return "\n".join(["", *lines, f"register: {{name: {_said(wishes.name)}}}"])
     name = wishes.answer if wishes.answers == "json" else "answer"
     lines = ["", "evaluate:"]
     if wishes.answers == "classes":

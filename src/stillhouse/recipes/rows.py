@@ -14,9 +14,8 @@ from stillhouse.recipes.production_log import ProductionLog
 from stillhouse.recipes.rewording import Augment
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_checks import DUPLICATES
-from stillhouse.recipes.row_step import Step
+from stillhouse.recipes.row_step import FileStep, Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
-from stillhouse.recipes.text_steps import Decontaminate
 
 
 class SampleRows(Section):
@@ -94,6 +93,8 @@ class Collect(Section):
         source: where the rows come from.
         columns: our name to a dotted path in the record (`choices.text.0`); empty keeps all.
         limit: read at most that many rows.
+        planned_rows: how many the file is to have: a built-in recipe whose file is not there yet is
+            planned with so many assumed ones; changes no hash.
         log: the rows are an application's own log: which of them are kept.
         rights: what the rows may be used for, and whom they are about. `rights` and `log` name
             fields as they are read, before `columns`. A collection's songs are asked for their
@@ -103,6 +104,7 @@ class Collect(Section):
     source: Source
     columns: dict[str, str] = Field(default_factory=dict)
     limit: Count | None = None
+    planned_rows: Count | None = None
     log: ProductionLog | None = None
     rights: Rights = Rights()
 
@@ -326,9 +328,9 @@ class Prepare(Section):
         return tuple(step for step in self.steps if isinstance(step, PairWith))
 
     @property
-    def decontaminations(self) -> tuple[Decontaminate, ...]:
-        """The steps of the name decontaminate."""
-        return tuple(step for step in self.steps if isinstance(step, Decontaminate))
+    def with_files(self) -> tuple[FileStep, ...]:
+        """The steps that read a file of the user's, in their order."""
+        return tuple(step for step in self.steps if isinstance(step, FileStep))
 
     @property
     def step_names(self) -> tuple[str, ...]:

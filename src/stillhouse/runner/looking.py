@@ -118,7 +118,7 @@ class Looked:
 
         Args:
             asked: the prompt, with columns in braces.
-            answer: the column of the answer.
+            answer: the column of the answer; empty where there is none.
 
         Yields:
             One sentence for each.
@@ -129,6 +129,8 @@ class Looked:
             yield f"no model will see: {some_of(unused)}; put what it needs into the prompt"
         if self.num_rows < _FEW:
             yield f"{self.num_rows} rows are few: the holdout is a seventh of them and tells little"
+        if not answer:
+            return
         known = self._known(answer)
         if any(isinstance(value, list) for value in known):
             kept = ", ".join(f"{name}: {name}" for name in dict.fromkeys(places_of(asked)))

@@ -24,6 +24,8 @@ from stillhouse.runner.looking import MOST_NAMED, Looked, look_at, places_of
 
 SCHEMA_FILE = "stillhouse.schema.json"
 DEFAULT_TARGET = "recipe.yaml"
+NO_ANSWER = "none"
+"""Said in place of a column where rows hold only prompts."""
 _PAIRS = ((80e9, "Qwen/Qwen3-8B", "Qwen/Qwen3-4B"), (20e9, "Qwen/Qwen3-4B", "Qwen/Qwen3-0.6B"))
 """Free memory of a GPU, and a teacher and a student of one tokenizer that train in it with LoRA.
 assumption: at 512 tokens with gradient checkpointing; `check` tells the exact need."""
@@ -47,7 +49,7 @@ class InitCall:
 
     Attributes:
         user: the prompt, with columns in braces.
-        answer: the column of the answer.
+        answer: the column of the answer; `none` where rows hold only prompts.
         answers: whether it is a text, one of a few classes, or a JSON object.
         teacher: `scratch`, a hub id, a folder, or KIND:MODEL behind an API.
         student: `scratch`, a hub id or a folder.
@@ -72,6 +74,7 @@ def wishes_of(said: InitCall, looked: Looked, target: Path) -> Wishes:
         Wishes that may still be refused.
     """
     column = said.answer or looked.answer
+    column = "" if is_no_answer(column, looked) else column
     is_columns = not looked.conversation
     kind = said.answers or (looked.answers(column) if is_columns else "text")
     best = models_here()
@@ -158,7 +161,7 @@ def _refuse(wishes: Wishes, looked: Looked, target: Path) -> None:
         refuse_answer(wishes.answer, looked)
         refuse_prompt(wishes.user, wishes.answer, looked)
         refuse_answers(wishes.answers, wishes.answer, looked)
-    refuse_model("teacher", wishes.teacher, target.parent)
+    refuse_teacher(wishes.teacher, wishes.answer, looked, target.parent)
     refuse_model("student", wishes.student, target.parent)
 
 
@@ -187,19 +190,29 @@ def refuse_prompt(user: str, answer: str, looked: Looked) -> None:
         )
 
 
+def is_no_answer(answer: str, looked: Looked) -> bool:
+    """Whether somebody says, or nobody guesses otherwise, that rows hold only prompts."""
+    return not answer or (answer == NO_ANSWER and answer not in looked.columns)
+
+
 def refuse_answer(answer: str, looked: Looked) -> None:
-    """Raise a `UsageError` where no column is the answer."""
-    if answer:
-        return _refuse_column(answer, looked)
+    """Raise a `UsageError` where the answer's column is not there; rows may hold only prompts."""
+    if not is_no_answer(answer, looked):
+        _refuse_column(answer, looked)
+
+
+def _nobody_answers(looked: Looked) -> UsageError:
+    said = "no column looks like the answer, and a teacher of random weights knows none"
     if any(name.strip().lstrip("-").isdigit() for name in looked.columns):
-        raise UsageError(
-            "no column looks like the answer, and the first line looks like a row",
+        return UsageError(
+            f"{said}; the first line looks like a row",
             f"write a line of names above it; it was read as {some_of(looked.columns)}",
         )
-    raise UsageError(
-        "no column looks like the answer",
-        f"name it with --answer; the columns are {some_of(looked.columns)}. Rows without an answer "
-        "can be learned from, but without some that have one nothing can be measured",
+    return UsageError(
+        said,
+        f"name the column with --answer; the columns are {some_of(looked.columns)}. Where rows "
+        "hold only prompts, name a teacher that answers them: --teacher a hub id, a folder, or "
+        "KIND:MODEL such as ollama:llama3.2:3b",
     )
 
 
@@ -218,6 +231,23 @@ def refuse_answers(answers: str, answer: str, looked: Looked) -> None:
             f"classes: the column {answer} holds {many} different ones",
             "--answers text learns them as texts",
         )
+
+
+def refuse_teacher(model: str, answer: str, looked: Looked, folder: Path) -> None:
+    """Raise a `UsageError` for a teacher as `refuse_model`, or for one that cannot answer prompts.
+
+    Args:
+        model: as of `refuse_model`.
+        answer: the column of the answer, `none` or empty.
+        looked: the file of the rows.
+        folder: the recipe's.
+
+    Raises:
+        UsageError: rows hold only prompts, and a teacher of random weights would answer them.
+    """
+    refuse_model("teacher", model, folder)
+    if model == SCRATCH and not looked.conversation and is_no_answer(answer, looked):
+        raise _nobody_answers(looked)
 
 
 def refuse_model(name: str, model: str, folder: Path) -> None:
