@@ -122,9 +122,10 @@ class StandIn:
             if words[0] in ("check", "mask") and _is_first_recipe(Path(name)):
                 return words
             words[place] = str(self._recipe)
-            if "--profile" in words:  # a file has none
-                at = words.index("--profile")
-                del words[at : at + 2]
+            for option in ("--profile", "--rows"):  # a file has none, and these rows are there
+                if option in words:
+                    at = words.index(option)
+                    del words[at : at + 2]
         place = _argument(words, _TAKES_RUN)
         if place is not None and not (self._runs / words[place]).exists():
             # A folder that an earlier command of the page made keeps its name.
