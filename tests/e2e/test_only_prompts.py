@@ -279,7 +279,8 @@ def test_one_measured_row_is_enough_for_a_run_that_decides_nothing(home, tmp_pat
     ]
     (home / "odd.jsonl").write_text("\n".join([*rows[:30], *odd]))
     changes = ("collect.source.file=odd.jsonl",
-               "prepare.split.parts={holdout: 1, unlabelled: rest}", "train.validation={}", "gate.enforce=false", "evaluate.slices=[]",
+               "prepare.split.parts={holdout: 1, unlabelled: rest}", "train.validation={}",
+               "gate.enforce=false", "evaluate.slices=[]",
                "evaluate.latency=null")  # fmt: skip
 
     found = done(tmp_path, home / "recipe.yaml", *changes)
