@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 import stillhouse
 from stillhouse.cli.show import show_run
 from stillhouse.cli.starting import init
-from stillhouse.core.errors import RecipeError, UsageError
+from stillhouse.core.errors import InputError, RecipeError, UsageError
 from stillhouse.data.storage import read_completions, read_examples
 from stillhouse.evals.scores import read_scores
 from stillhouse.recipes.load import load_recipe
@@ -268,6 +268,40 @@ def test_a_teacher_behind_an_api_answers_the_measured_prompts_too(tmp_path, key)
     assert set(told["metrics"]) <= {"agreement", "unreadable.answer"}
     assert student["metrics"].keys() >= {"agreement", "cross_entropy", "bleu.answer"}
     assert not student["metrics"].keys() & {"kl_to_teacher", "top1_agreement", "exact_match"}
+
+
+@pytest.mark.long
+def test_one_measured_row_is_enough_for_a_run_that_decides_nothing(home, tmp_path, in_this_process):
+    rows = (home / "prompts.jsonl").read_text().splitlines()
+    odd = [
+        json.dumps({"message": text})
+        for text in ("", "  ", "\u4f60\u597d gr\u00fc\u00df \U0001f600")
+    ]
+    (home / "odd.jsonl").write_text("\n".join([*rows[:30], *odd]))
+    changes = ("collect.source.file=odd.jsonl",
+               "prepare.split.parts={holdout: 1, unlabelled: rest}", "train.validation={}",
+               "gate.enforce=false", "evaluate.slices=[]",
+               "evaluate.latency=null")  # fmt: skip
+
+    found = done(tmp_path, home / "recipe.yaml", *changes)
+
+    assert found.summary("evaluate@student")["examples"] == 1
+    assert found.summary("prepare")["parts"] == {"holdout": 1, "unlabelled": 30}
+    (rule,) = found.summary("gate")["verdict"]["rules"]
+    assert rule["decision"] == "not enough data"
+
+
+@pytest.mark.long
+def test_a_teacher_that_ends_no_answer_is_told_of_with_the_way_out(home, tmp_path, in_this_process):
+    with pytest.raises(InputError, match=r"no answer to 20 measured rows.*: 20 cut") as refused:
+        done(tmp_path, home / "recipe.yaml", "evaluate.max_new_tokens=2")
+    assert "evaluate.max_new_tokens" in refused.value.hint
+
+
+@pytest.mark.long
+def test_two_rows_a_part_go_through_the_whole_chain(home, tmp_path, in_this_process):
+    call = stillhouse.Call(runs=str(tmp_path), smoke=2)
+    assert stillhouse.run(str(home / "recipe.yaml"), call).state == "passed"
 
 
 @pytest.mark.long

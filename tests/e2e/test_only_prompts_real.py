@@ -43,7 +43,7 @@ collect: {source: {file: questions.csv}}
 prepare:
   user: "{text}"
   answer: category
-  split: {parts: {teacher: 2500, unlabelled: rest, holdout: 600}}
+  split: {parts: {teacher: 2400, unlabelled: rest, holdout: 600}}
 finetune:
   parts: [teacher]
   length: {steps: 400, batch_size: 32}
