@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -248,7 +249,12 @@ def test_many_rows_give_a_first_look_and_not_a_day(called, tmp_path, monkeypatch
     Path("rows.csv").write_text("\n".join(["q,a", *lines]))
     assert called("init", "--rows", "rows.csv", "--answer", "a", "--yes")[0] == 0
     recipe = load_recipe("recipe.yaml").recipe
-    assert recipe.prepare.split.parts == {"labelled": 16000, "validation": 500, "holdout": 1000}
+    shares = recipe.prepare.split.parts
+    assert {name: round(share * 31_000, -2) for name, share in shares.items()} == {
+        "labelled": 16_000, "validation": 500, "holdout": 1000,
+    }  # fmt: skip
+    told = called("check", "recipe.yaml")[1]  # which looks at 20,000 of the rows
+    assert re.search(r"examples: holdout 1,0\d\d|examples: holdout 99\d", told), told
     assert recipe.train.length.num_steps(16000) == 1000
 
 

@@ -50,7 +50,7 @@ class Wishes:
         shape: of the rows.
         conversation: the column that holds the conversation; empty for plain columns.
         reading: further keys of `collect.source`, such as its encoding.
-        num_rows: of the file, at least.
+        num_rows: of the file.
     """
 
     name: str
@@ -175,11 +175,14 @@ prepare:
 
 
 def _parts(part: str, num_rows: int) -> str:
+    """Shares of the rows, not counts, which `check` could not scale up from its look at some."""
     if num_rows < _MANY:
         return f"{{{part}: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures"
+    learned, validation, holdout = (f"{many / num_rows:.4g}" for many in (16_000, 500, 1000))
+    measured = f"validation: {validation}, holdout: {holdout}"
     if num_rows < _VERY_MANY:
-        return f"{{{part}: rest, validation: 500, holdout: 1000}}}}  # the holdout measures"
-    return f"""{{{part}: 16000, validation: 500, holdout: 1000}}}}
+        return f"{{{part}: rest, {measured}}}}}  # the holdout measures: 1,000 rows"
+    return f"""{{{part}: {learned}, {measured}}}}}
   # 16,000 rows are a first look: {part}: rest learns from all that the holdout leaves"""
 
 

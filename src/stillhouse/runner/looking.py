@@ -26,7 +26,6 @@ _LOOKED_AT = 2000
 _MOST_CLASSES, _ROWS_A_CLASS, _CLASS_CHARS = 100, 5, 60
 """assumption: a column of few short values that come back is a class."""
 MOST_NAMED = 1000  # assumption: as many as somebody who says so may mean
-_MOST_COUNTED = 50_000  # assumption: beyond it a first recipe is the same however many there are
 _FEW = 100  # assumption: of 15 answers one is 7 points, which no interval can tell apart
 _TOGETHER = (("instruction", "input"), ("context", "question"), ("passage", "question"),
              ("premise", "hypothesis"))  # fmt: skip
@@ -78,8 +77,8 @@ class Looked:
 
     @cached_property
     def num_rows(self) -> int:
-        """Rows of the whole file; at most one more than a recipe changes with."""
-        return sum(1 for _ in islice(_rows_of(self.source), _MOST_COUNTED + 1))
+        """Rows of the whole file, read to its end."""
+        return sum(1 for _ in _rows_of(self.source))
 
     def classes(self, column: str) -> tuple[str, ...]:
         """Every value of a column in the whole file, sorted.
