@@ -231,7 +231,8 @@ def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, dict
         raise InputError(
             f"there is no example {number} with an answer"
             + (f" in the part {part!r}" if part else ""),
-            f"there are {len(known)}, counted from 0",
+            f"there are {len(known)}, counted from 0"
+            + ("; rows that hold only prompts get theirs when the teacher labels" * (not known)),
         )
     messages = known[number].messages()
     views = {
