@@ -239,7 +239,8 @@ class _Run:
                 find_keys(api.key_names, self.resolved.loaded.base_folder)
 
     def _start_servers(self, stack: ExitStack, waiting: list[Instance]) -> None:
-        kinds = {entry_of(item.stage, item.config).needs_torch for item in waiting}
+        entries = {entry_of(item.stage, item.config): None for item in waiting}
+        kinds = {entry.needs_torch for entry in entries}
         if True in kinds:
             require_train()
         if any(item.stage == "harness" for item in waiting):
@@ -255,6 +256,7 @@ class _Run:
                 threads=self.resolved.compute.threads,
                 card=self.resolved.compute.card,
                 preload=heavy,
+                modules=[entry.module for entry in entries if entry.needs_torch == heavy],
                 is_offline=self.resolved.recipe.network == "none",
             )
             self._servers[heavy] = stack.enter_context(server)
