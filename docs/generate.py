@@ -111,9 +111,15 @@ def recipe_page() -> str:
         "with the key and the reason, before anything starts."
     )
     lines = ["| key | why |", "|---|---|"]
-    lines += [f"| `{row.key}` | {row.what} |" for row in built._TABLE]
+    lines += [f"| `{row.key}` | {_why(row.what)} |" for row in built._TABLE]
     parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _why(what: str) -> str:
+    """A reason without a list of all metrics, which have a page of their own."""
+    before, word, _ = what.partition("; measured are ")
+    return f"{before}; [these](metrics.md) are" if word else what
 
 
 def recipe_schema_text() -> str:

@@ -18,6 +18,7 @@ from stillhouse.core.protocols import Progress, no_progress
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
 from stillhouse.recipes.built_in import library_names, profiles_of
+from stillhouse.recipes.first_recipe import Wishes
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.schema import Recipe
 from stillhouse.report.comparison import Leaderboard, RunComparison
@@ -28,9 +29,11 @@ from stillhouse.runner.check import check_recipe
 from stillhouse.runner.check_report import CheckReport
 from stillhouse.runner.comparing import compare_runs
 from stillhouse.runner.comparing import leaderboard as rank_runs
+from stillhouse.runner.doctor import Examination
 from stillhouse.runner.erasing import ErasureReport
 from stillhouse.runner.erasing import erase as erase_rows
 from stillhouse.runner.events import OnEvent, ignore
+from stillhouse.runner.examining import DoctorCall, examine_all
 from stillhouse.runner.explaining import Explanation, explain_row
 from stillhouse.runner.exporting import ExportCall as ExportCall
 from stillhouse.runner.exporting import Shipment, export_run
@@ -51,6 +54,8 @@ from stillhouse.runner.pages import gather_report, write_run_report
 from stillhouse.runner.preview import find_mask
 from stillhouse.runner.resolve import resolve
 from stillhouse.runner.run import Place, execute
+from stillhouse.runner.starting import DEFAULT_TARGET, write_guessed
+from stillhouse.runner.starting import InitCall as InitCall
 from stillhouse.runner.stores import (
     StoredExample,
     StoreView,
@@ -63,6 +68,8 @@ from stillhouse.runner.stores import (
 from stillhouse.store.erasures import SOURCE, SUBJECT
 from stillhouse.targets.importing.store import ImportedStore
 from stillhouse.tokens.show import MaskView
+
+_NOTHING_SAID = InitCall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,42 @@ def check(recipe: str, call: Call = Call(), *, rows: int = 0, probe: bool = Fals
     """
     loaded, effective, place = _open(recipe, call)
     return check_recipe(loaded, effective, place, num_rows=rows, is_probing=probe)
+
+
+def doctor(recipe: str = "", call: Call = Call(), *, server: str = "") -> Examination:
+    """What this machine has, and what a recipe or a server lacks; `is_fit` says whether it may run.
+
+    Args:
+        recipe: a file, or a built-in recipe's name; empty for the machine alone.
+        call: overrides, profile and place.
+        server: the address of a model server to ask; empty for none.
+
+    Returns:
+        The findings.
+
+    Raises:
+        UsageError: the recipe cannot be loaded.
+    """
+    told = DoctorCall(recipe, tuple(call.overrides), call.profile, server, call.runs)
+    return examine_all(told)
+
+
+def init(rows: str, target: str = DEFAULT_TARGET, said: InitCall = _NOTHING_SAID) -> Wishes:
+    """Write a recipe for somebody's rows, with a guess wherever nothing is said.
+
+    Args:
+        rows: their file.
+        target: the recipe to write; its JSON Schema for editors comes to lie beside it.
+        said: what is not to be guessed.
+
+    Returns:
+        What the recipe was made of.
+
+    Raises:
+        UsageError: the rows cannot be read, the target is there, or a guess is needed and there is
+            none.
+    """
+    return write_guessed(rows, target, said)
 
 
 def status(run_name: str, runs: str = DEFAULT_ROOT) -> RunStatus:

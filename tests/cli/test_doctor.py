@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -11,14 +12,20 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from aiohttp import web
 from huggingface_hub import constants
+from tests.engines.fakes.aio_server import AioServer
+from tests.engines.fakes.ollama_store import OllamaStore
 
+import stillhouse
+from stillhouse.engines.served import ask_served
 from stillhouse.models import hub as hub_module
 from stillhouse.models.hub import Hub, HubAnswer, ask_hub
 from stillhouse.recipes.load import load_recipe
 from stillhouse.runner import doctor, installed
 from stillhouse.runner.doctor import examine
 from stillhouse.runner.doctor_recipe import examine_recipe
+from stillhouse.runner.doctor_servers import examine_endpoints
 
 TOKEN = "hf_secretsecretsecret"
 
@@ -258,3 +265,104 @@ def test_the_examination_imports_no_torch(tmp_path):
         text=True,
     )
     assert done.stderr.endswith("set()\n"), done.stderr
+
+
+def servers(tmp_path, *changes):
+    """What is found of the servers that a first recipe with a teacher behind them names."""
+    (tmp_path / "rows.csv").write_text("q,a\n" + "what,yes\n" * 30)
+    stillhouse.init(
+        str(tmp_path / "rows.csv"),
+        str(tmp_path / "mine.yaml"),
+        stillhouse.InitCall(answer="a", teacher="ollama:llama3.2:3b", student="scratch"),
+    )
+    loaded = load_recipe(str(tmp_path / "mine.yaml"), changes)
+    return {one.about: one for one in examine_endpoints(loaded.recipe)}
+
+
+@pytest.mark.parametrize(
+    ("there", "state", "words"),
+    [
+        (["llama3.2:3b"], "ok", "is up and has llama3.2:3b"),
+        (["llama3.2:1b"], "missing", 'has no llama3.2:3b (did you mean "llama3.2:1b"?)'),
+        ([], "missing", "has no llama3.2:3b"),
+    ],
+)
+def test_ollama_says_whether_it_has_the_model(tmp_path, there, state, words):
+    with OllamaStore(tmp_path, infos={name: {} for name in there}) as server:
+        found = servers(tmp_path, f"teacher.api.base_url={server.url}")
+
+    [one] = found.values()
+    assert (one.about, one.state) == ("teacher.api server", state)
+    assert words in one.text
+    assert ("ollama pull llama3.2:3b" in one.mend) == (state == "missing")
+    assert server.calls == [("GET", "/api/tags")]
+
+
+def test_a_model_without_a_tag_is_the_latest(tmp_path):
+    with OllamaStore(tmp_path, infos={"mine:latest": {}}) as server:
+        assert ask_served("ollama", server.url).has("mine")
+        assert not ask_served("ollama", server.url).has("mine:small")
+
+
+class Vllm(AioServer):
+    """A server with the OpenAI API that lists one model, or fails."""
+
+    async def handle(self, request):
+        if self.takes("slow"):
+            await asyncio.sleep(1.0)
+        if self.takes("key"):
+            return web.json_response({"error": {"code": "invalid_api_key"}}, status=401)
+        if self.takes("page"):
+            return web.Response(text="<html>welcome</html>")
+        if request.path != "/v1/models":
+            return web.json_response({"detail": "Not Found"}, status=404)
+        listed = [{"id": "Qwen/Qwen3-4B", "object": "model", "max_model_len": 4096}]
+        return web.json_response({"object": "list", "data": listed})
+
+
+@pytest.mark.parametrize(
+    ("model", "fault", "state", "words"),
+    [
+        ("Qwen/Qwen3-4B", [], "ok", "is up and has Qwen/Qwen3-4B"),
+        ("Qwen/Qwen3-8B", [], "missing", 'did you mean "Qwen/Qwen3-4B"?'),
+        ("Qwen/Qwen3-4B", ["key"], "note", "wants a key before it tells its models"),
+        ("Qwen/Qwen3-4B", ["page"], "note", "lists no models (html)"),
+    ],
+)
+def test_a_server_with_the_openai_api_says_which_models_it_has(
+    tmp_path, model, fault, state, words
+):
+    with Vllm(fault) as server:
+        api = f"teacher.api={{kind: openai, model: {model}, base_url: '{server.url}/v1'}}"
+        [one] = servers(tmp_path, api).values()
+    assert (one.state, words in one.text) == (state, True), one
+
+
+def test_a_server_that_is_not_there_is_missing_and_one_that_is_slow_is_not_waited_for(tmp_path):
+    [one] = servers(tmp_path, "teacher.api.base_url=http://127.0.0.1:9").values()
+    assert (one.state, "nobody answers" in one.text) == ("missing", True)
+    assert one.mend == "ollama serve, or write another teacher.api.base_url"
+    with Vllm(["slow"]) as server:
+        assert ask_served("openai", f"{server.url}/v1", 0.1).failure == "timeout"
+
+
+def test_a_provider_at_its_own_address_is_not_asked(tmp_path):
+    assert servers(tmp_path, "teacher.api={kind: openai, model: gpt-5}") == {}
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1"])
+def test_any_server_that_a_person_names_is_asked(called, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with Vllm() as server:
+        code, out, _ = called("doctor", "--server", server.url + path)
+    assert (code, f"{server.url}/v1 is up (openai) and has Qwen/Qwen3-4B" in out) == (0, True)
+
+
+def test_ollama_is_known_by_its_answer_and_silence_ends_with_2(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with OllamaStore(tmp_path, infos={"a:latest": {}, "b:1": {}}) as server:
+        found = stillhouse.doctor(server=server.url)
+    assert found.findings[-1].text == f"{server.url} is up (ollama) and has a:latest, b:1"
+    assert called("doctor", "--server", "http://127.0.0.1:9")[0] == 2

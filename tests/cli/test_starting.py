@@ -13,15 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
+import stillhouse
 from stillhouse.core.errors import InputError, UsageError
 from stillhouse.recipes.built import not_built
 from stillhouse.recipes.built_in import library_names
 from stillhouse.recipes.cards import Card
 from stillhouse.recipes.compute import Host
-from stillhouse.recipes.first_recipe import SCHEMA_LINE, Wishes
+from stillhouse.recipes.first_recipe import SCHEMA_LINE, Wishes, first_recipe
 from stillhouse.recipes.load import load_recipe, read_recipe_text
+from stillhouse.runner.looking import encoding_of, look_at
 from stillhouse.runner.starting import (
-    look_at,
+    SCHEMA_FILE,
     models_for,
     name_of,
     schema_for_editors,
@@ -57,7 +59,7 @@ def file(request, tmp_path, monkeypatch):
 def test_columns_are_guessed_whatever_the_form(file):
     looked = look_at(file)
     assert (looked.columns, looked.prompt, looked.answer) == (
-        ("id", "Frage", "category"), "Frage", "category",
+        ("id", "Frage", "category"), "{Frage}", "category",
     )  # fmt: skip
     assert (looked.answers("category"), looked.classes("category")) == ("classes", CLASSES)
     assert looked.answers("Frage") == "text"
@@ -86,7 +88,10 @@ def test_a_recipe_is_written_that_check_accepts(called, file):
     assert not_built(loaded.recipe) == []
     assert loaded.recipe.prepare.user == "{Frage}"
     assert loaded.recipe.evaluate.fields["answer"].classes == CLASSES
-    assert loaded.text.startswith(SCHEMA_LINE)
+    assert loaded.recipe.name == "rows"
+    assert loaded.text.startswith(f"{SCHEMA_LINE}{SCHEMA_FILE}\n")
+    assert Path(SCHEMA_FILE).read_text() == schema_for_editors()
+    assert str(Path.cwd()) not in loaded.text
     code, out, err = called("check", "recipe.yaml")
     assert (code, err) == (0, "")
     assert "examples: holdout 9, labelled 45, validation 6" in out
@@ -112,6 +117,148 @@ def test_questions_are_asked_and_their_guesses_can_be_taken(called, tmp_path, mo
     recipe = load_recipe("sums.yaml").recipe
     assert (recipe.name, recipe.prepare.user, recipe.prepare.answer) == ("sums", "Sum: {q}", "a")
     assert called("check", "sums.yaml")[0] == 0
+
+
+def test_a_wrong_answer_is_asked_again_with_its_mend(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("".join(f"{line}\n" for line in ("q,a", *["what,yes"] * 30)))
+    said = ["none.csv", "rows.csv", "{p}", "{q}", "q", "a", "class", "text", "opnai:x", "scratch",
+            "quen", "scratch"]  # fmt: skip
+    left = iter(said)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(left))
+
+    code, _, err = called("init", "sums.yaml")
+
+    assert (code, list(left)) == (0, [])
+    for mend in ("no file", 'no column "p"', "which is the answer", 'did you mean "classes"?',
+                 'did you mean "openai"?', "a hub id is OWNER/NAME"):  # fmt: skip
+        assert mend in err
+
+
+def test_a_teacher_that_knows_no_answer_is_asked_again(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("q\nwhat\n")
+    said = ["rows.csv", "{q}", "none", "text", "scratch", "ollama:llama3.2:3b", "scratch"]
+    left = iter(said)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(left))
+
+    code, _, err = called("init", "asked.yaml")
+
+    assert (code, list(left)) == (0, [])
+    assert "a teacher of random weights knows none" in err
+    assert "nobody but the teacher answers" in err
+    assert load_recipe("asked.yaml").recipe.evaluate.reference == "teacher"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-32", "utf-32"),
+     ("cp1252", "cp1252")],
+)  # fmt: skip
+def test_the_encoding_is_found_out_told_and_written(
+    called, tmp_path, monkeypatch, encoding, written
+):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"Wo ist die größte Filiale {i}?,{'Straße' if i % 2 else 'Karte'}" for i in range(40)]
+    Path("rows.csv").write_text("\n".join(["text,label", *lines]), encoding=encoding)
+
+    code, _, err = called("init", "--rows", "rows.csv", "--yes")
+
+    assert (code, encoding_of(Path("rows.csv"))) == (0, written)
+    assert load_recipe("recipe.yaml").recipe.collect.source.encoding == written
+    assert (f'read as {written}, which gives words such as "größte"' in err) == (written != "utf-8")
+    assert called("check", "recipe.yaml")[0] == 0
+
+
+def test_an_encoding_that_is_said_is_taken(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_bytes("text,label\nсъешь ещё,да\n".encode("cp1251"))
+    assert called("init", "--rows", "rows.csv", "--reading", "encoding=cp1251", "--yes")[0] == 0
+    assert load_recipe("recipe.yaml").recipe.collect.source.encoding == "cp1251"
+    code, _, err = called("init", "x.yaml", "--rows", "rows.csv", "--reading", "enc=a", "--yes")
+    assert (code, "--reading enc: no such key" in err) == (2, True)
+
+
+def test_a_list_inside_of_a_file_is_named_in_the_words_of_the_command(
+    called, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.json").write_text(json.dumps({"data": [{"question": "a", "answer": "b"}] * 30}))
+    code, _, err = called("init", "--rows", "rows.json", "--yes")
+    assert (code, "name one with --reading records=; lists stand at: data" in err) == (2, True)
+    assert called("init", "--rows", "rows.json", "--reading", "records=data", "--yes")[0] == 0
+    assert load_recipe("recipe.yaml").recipe.collect.source.records == "data"
+
+
+@pytest.mark.parametrize(
+    ("shape", "column", "keys", "roles"),
+    [
+        ("messages", "messages", ("role", "content"), ("user", "assistant")),
+        ("messages", "talk", ("role", "content"), ("user", "assistant")),
+        ("sharegpt", "conversations", ("from", "value"), ("human", "gpt")),
+    ],
+)
+def test_conversations_are_known_by_their_turns(
+    called, tmp_path, monkeypatch, shape, column, keys, roles
+):
+    monkeypatch.chdir(tmp_path)
+    turns = [[dict(zip(keys, (role, f"{role} {i}"), strict=True)) for role in roles]
+             for i in range(40)]  # fmt: skip
+    Path("rows.jsonl").write_text("".join(json.dumps({column: one}) + "\n" for one in turns))
+
+    assert called("init", "--rows", "rows.jsonl", "--yes")[0] == 0
+
+    prepare = load_recipe("recipe.yaml").recipe.prepare
+    assert (prepare.shape, prepare.conversation) == (shape, column)
+    assert "examples: holdout 6, labelled 30, validation 4" in called("check", "recipe.yaml")[1]
+
+
+def test_columns_that_belong_together_are_asked_together(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"instruction": "a", "input": "b", "output": "c"}) + "\n")
+    assert look_at(file).prompt == "{instruction}\n{input}"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"question": "a", "answer": ["b", "c"]}], "collect.columns: {question: question, answer"),
+        ([{"question": "a", "answer": "b"}, {"question": "c"}], 'have no "answer" at all'),
+        ([{"question": "a", "answer": "b"}, {"question": "c", "answer": ""}], "and are left out"),
+        ([{"question": "a", "answer": "b", "options": "x"}], "no model will see: options"),
+        ([{"question": "a", "answer": "b"}], "1 rows are few"),
+    ],
+)
+def test_what_is_doubtful_about_rows_is_told(called, tmp_path, monkeypatch, rows, said):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _, err = called("init", "--rows", "rows.jsonl", "--yes")
+    assert (code, said in err) == (0, True), err
+
+
+def test_a_first_line_that_is_no_line_of_names_is_told(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.tsv").write_text("0\tblue berries\n1\tthe rain\n")
+    assert "write a line of names above it" in called("init", "--rows", "rows.tsv", "--yes")[2]
+
+
+def test_many_rows_give_a_first_look_and_not_a_day(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"question {i},answer {i}" for i in range(31_000)]
+    Path("rows.csv").write_text("\n".join(["q,a", *lines]))
+    assert called("init", "--rows", "rows.csv", "--answer", "a", "--yes")[0] == 0
+    recipe = load_recipe("recipe.yaml").recipe
+    assert recipe.prepare.split.parts == {"labelled": 16000, "validation": 500, "holdout": 1000}
+    assert recipe.train.length.num_steps(16000) == 1000
+
+
+def test_many_classes_stand_in_lines_that_an_editor_shows_whole(tmp_path):
+    classes = tuple(f"a class of some length {i}" for i in range(40))
+    text = first_recipe(Wishes("m", "rows.csv", "{q}", "a", "classes", classes))
+    target = tmp_path / "m.yaml"
+    target.write_text(text)
+    assert load_recipe(str(target)).recipe.evaluate.fields["answer"].classes == classes
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_where_nobody_can_answer_the_question_is_told_with_what_to_do(called, file, monkeypatch):
@@ -215,9 +362,26 @@ def test_a_file_of_another_form_is_refused(tmp_path):
         look_at(tmp_path / "rows.xyz")
 
 
+def test_the_schema_can_be_had_for_a_recipe_that_is_there(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(SCHEMA_FILE).write_text("of an older version")
+    code, out, err = called("recipe", "schema")
+    assert (code, out) == (0, f"{SCHEMA_FILE}\n")
+    assert err.endswith(f"{SCHEMA_LINE}{SCHEMA_FILE}\n")
+    assert Path(SCHEMA_FILE).read_text() == schema_for_editors()
+
+
+def test_python_writes_the_same_recipe(called, file):
+    assert called("init", "cli.yaml", "--rows", file.name, "--yes")[0] == 0
+    wishes = stillhouse.init(file.name, "api.yaml")
+    assert wishes.classes == CLASSES
+    texts = [Path(name).read_text() for name in ("cli.yaml", "api.yaml")]
+    assert texts[0].replace('"cli"', '"api"') == texts[1]
+
+
 @pytest.mark.parametrize("name", library_names())
 def test_the_schema_for_editors_takes_every_built_in_recipe(name):
-    schema = json.loads(Path(schema_for_editors()).read_text())
+    schema = json.loads(schema_for_editors())
     plain = YAML(typ="safe", pure=True).load(read_recipe_text(name)[0])
     jsonschema.validate(plain, schema)
     wrong = plain | {"trian": {}}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stillhouse.recipes.built import not_built
 from stillhouse.recipes.built_in import library_names
+from stillhouse.recipes.first_recipe import SCHEMA_LINE
 from stillhouse.recipes.load import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,10 @@ def commands_of(page):
     return found
 
 
+def _is_first_recipe(file):
+    return file.is_file() and file.read_text(encoding="utf-8").startswith(SCHEMA_LINE)
+
+
 class StandIn:
     """The tiny recipe and its finished run in the place of what a page names.
 
@@ -103,7 +108,8 @@ class StandIn:
         """The words to run instead; a recipe that this version refuses keeps its name.
 
         The tiny recipe is a file, which has no profile. A smoke run becomes its check, which reads
-        all of its options and shrinks the recipe.
+        all of its options and shrinks the recipe. One that `init` wrote before on the page is
+        looked at as it is.
         """
         words = list(command.words)
         if words[0] == "run" and "--smoke" in words:
@@ -113,10 +119,13 @@ class StandIn:
             name = words[place]
             if name in library_names() and not_built(load_recipe(name).recipe):
                 return words
+            if words[0] in ("check", "mask") and _is_first_recipe(Path(name)):
+                return words
             words[place] = str(self._recipe)
-            if "--profile" in words:  # a file has none
-                at = words.index("--profile")
-                del words[at : at + 2]
+            for option in ("--profile", "--rows"):  # a file has none, and these rows are there
+                if option in words:
+                    at = words.index(option)
+                    del words[at : at + 2]
         place = _argument(words, _TAKES_RUN)
         if place is not None and not (self._runs / words[place]).exists():
             # A folder that an earlier command of the page made keeps its name.

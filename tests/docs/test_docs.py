@@ -1,12 +1,14 @@
 """The documentation is true: generated pages are fresh, links lead somewhere, commands work."""
 
 import importlib.util
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from ruamel.yaml import YAML
 from tests.targets.importing.data_sets import write_captured, write_conversations
 
@@ -31,6 +33,7 @@ def _load(name, path):
 pages = _load("stillhouse_docs_pages", Path(__file__).with_name("pages.py"))
 sys.path.insert(0, str(pages.DOCS))  # as when the script is run
 generate = _load("stillhouse_docs_generate", pages.DOCS / "generate.py")
+pictures = _load("stillhouse_docs_pictures", pages.DOCS / "pictures.py")
 PAGES = pages.pages()
 COMMANDS = [command for page in PAGES for command in pages.commands_of(page)]
 
@@ -65,6 +68,19 @@ def test_every_link_leads_to_a_page_and_a_heading_that_are_there(page):
         if not target.exists() or (place and place not in pages.anchors_of(target)):
             broken.append(link)
     assert broken == []
+
+
+def test_every_picture_is_small_is_shown_and_is_told_in_words():
+    there = sorted((pages.DOCS / "pictures").iterdir())
+    shown = [
+        (words, (page.parent / path).resolve())
+        for page in PAGES
+        for words, path in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text("utf-8"))
+    ]
+    assert sorted(path for _, path in shown) == there
+    assert {path.stem for path in there} == {one.name for one in pictures.PICTURES}
+    assert all(len(words) > 20 for words, _ in shown)
+    assert max(path.stat().st_size for path in there) <= pictures.MOST_BYTES
 
 
 def test_the_site_names_every_page_once():
@@ -108,7 +124,10 @@ def test_every_command_of_a_page_works(
     shutil.copytree(tokenizer_folder, tmp_path / "teacher")
     write_captured(tmp_path / "captured", load_tokenizer(tokenizer_folder))
     write_conversations(tmp_path / "evolkit", load_tokenizer(tokenizer_folder))
+    _write_rows(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("typer.prompt", lambda _, default: default or "questions.csv")
     stand_in = pages.StandIn(tiny_recipe, tiny_run.name, tmp_path / "runs")
     for command in commands:
         expected = _expected_code(command, page)
@@ -117,6 +136,16 @@ def test_every_command_of_a_page_works(
             main()
         said = capsys.readouterr()
         assert (ended.value.code or 0) in expected, f"{command}\n{said.out}\n{said.err}"
+
+
+def _write_rows(folder):
+    """Rows of somebody's own, whose recipe `init` writes: with answers, and prompts alone."""
+    kinds = ("card", "fee", "transfer")
+    said = [(f"what about my {kinds[i % 3]} number {i}?", kinds[i % 3]) for i in range(60)]
+    lines = ["text,category", *map(",".join, said)]
+    (folder / "questions.csv").write_text("\n".join(lines) + "\n")
+    prompts = [json.dumps({"prompt": text}) for text, _ in said]
+    (folder / "prompts.jsonl").write_text("\n".join(prompts) + "\n")
 
 
 def _expected_code(command, page):

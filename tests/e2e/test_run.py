@@ -241,6 +241,24 @@ def test_what_ships_is_bit_by_bit_what_was_trained_and_measured(manifests, folde
     assert of_bundle.select(scores.column_names).equals(scores)
 
 
+def test_the_code_of_the_card_answers_as_the_bundle_was_measured(
+    status, folders, monkeypatch, capsys
+):
+    bundle = Path(status.bundle)
+    [example, *_] = open_corpus(folders["prepare"]).of_parts(["holdout"])
+    answers = read_completions(folders["evaluate@exported"] / COMPLETIONS)
+    measured = next(one.text for one in answers if one.example_id == example.example_id)
+    code = re.search(r"```python\n(.*?)```", (bundle / "README.md").read_text(), re.S).group(1)
+    most = json.loads((bundle / "prompt.json").read_text())["room_for_answer"]
+    told = {'"..."': repr(example.prompt[0].content), "tokens=256": f"tokens={most}"}
+    assert all(one in code for one in told)
+    monkeypatch.chdir(bundle)
+
+    exec(re.sub("|".join(map(re.escape, told)), lambda found: told[found.group()], code), {})
+
+    assert capsys.readouterr().out == f"{measured}\n"
+
+
 def test_two_runs_in_two_folders_make_the_same_bytes(manifests, watched_run):
     theirs = ArtifactStore(watched_run.root / "artifacts")
 

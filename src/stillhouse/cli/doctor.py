@@ -24,24 +24,18 @@ def doctor(
         str, typer.Argument(help="Also look at what this recipe needs; a file or a name.")
     ] = "",
     overrides: Overrides = None,
+    server: Annotated[
+        str,
+        typer.Option(help="Also ask a model server, such as http://127.0.0.1:11434, what it has."),
+    ] = "",
     runs: RunsRoot = "runs",
     profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
     """Look at packages, machine, folders and hub; exit 2 when something lacks."""
-    from functools import partial
-    from pathlib import Path
+    from stillhouse.runner.examining import DoctorCall, examine_all
 
-    from stillhouse.models.hub import Hub
-    from stillhouse.recipes.load import load_recipe
-    from stillhouse.runner.doctor import examine
-    from stillhouse.runner.doctor_recipe import examine_recipe
-
-    hub = Hub()
-    more = None
-    if recipe:
-        more = partial(examine_recipe, load_recipe(recipe, overrides or (), profile), hub)
-    found = examine(Path(runs), hub, more)
+    found = examine_all(DoctorCall(recipe, tuple(overrides or ()), profile, server, runs))
     if as_json:
         sys.stdout.write(json.dumps(found.as_json(), indent=1, ensure_ascii=False) + "\n")
     else:

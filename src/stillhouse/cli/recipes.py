@@ -88,3 +88,14 @@ def copy_recipe(
         raise UsageError(f"there is no folder {path.parent}", "make it first")
     write_atomic(path, text.encode())
     sys.stdout.write(f"{path}\n")
+
+
+@app.command("schema")
+def schema() -> None:
+    """Write the JSON Schema of recipes here, for editors that complete and check."""
+    from stillhouse.recipes.first_recipe import SCHEMA_LINE
+    from stillhouse.runner.starting import SCHEMA_FILE, write_schema
+
+    write_schema(Path(SCHEMA_FILE))
+    sys.stdout.write(f"{SCHEMA_FILE}\n")
+    sys.stderr.write(f"a recipe beside it begins with: {SCHEMA_LINE}{SCHEMA_FILE}\n")

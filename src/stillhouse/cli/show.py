@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from stillhouse.cli.tables import in_bytes, in_count, in_time, in_usd, table
+from stillhouse.cli.tables import folded_table, in_bytes, in_count, in_time, in_usd, table
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
 from stillhouse.evals.metrics import in_reading_order
@@ -53,6 +55,8 @@ def show_run(status: RunStatus, *, as_json: bool) -> None:
             show_verdict(Verdict.model_validate(stage.summary["verdict"]), as_json=False)
         if "version_id" in stage.summary:
             _put(f"version: {stage.summary['version_id']}")
+    if status.bundle:
+        _put(f"student: {status.bundle}")
     _put(f"report: {status.report}")
     for line in status.waiting:
         _put(f"waits: {line}")
@@ -66,12 +70,19 @@ def _put_metrics(status: RunStatus) -> None:
     }
     if not measured:
         return
-    rows = []
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    rows: list[list[str]] = []
+    better: dict[str, list[str]] = {}
     for name in in_reading_order(name for metrics in measured.values() for name in metrics):
         first = next(metrics[name] for metrics in measured.values() if name in metrics)
         cells = [_interval(metrics.get(name)) for metrics in measured.values()]
-        rows.append([f"{name} ({first['better']} is better)", *cells])
-    _put(table(["", *measured], rows))
+        better.setdefault(first["better"], []).append(name)
+        rows.append([name if width else f"{name} ({first['better']} is better)", *cells])
+    _put(folded_table(["", *measured], rows, width))
+    if width:
+        for way, names in sorted(better.items()):
+            _put(textwrap.fill(f"{way} is better: {', '.join(names)}", width,
+                               subsequent_indent="  ", break_on_hyphens=False))  # fmt: skip
     told = next((s.summary for s in status.stages if s.key == "evaluate@teacher"), {})
     if told.get("reference") == "teacher":
         _put(reference_in_words(told["examples"], told["left_out"]))

@@ -18,6 +18,40 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """The same for a terminal: columns that do not fit beside the first go into a table below.
+
+    Args:
+        header: names of the columns.
+        rows: cells, as many as the header.
+        width: of the terminal in characters; 0 folds nothing.
+
+    Returns:
+        One table, or several with the same first column and an empty line between.
+    """
+    whole = table(header, rows)
+    if not width or max(map(len, whole.splitlines())) <= width:
+        return whole
+    parts: list[list[int]] = []
+    for column in range(1, len(header)):
+        wider = [0, *(parts[-1] if parts else ()), column]
+        if parts and _width(header, rows, wider) <= width:
+            parts[-1].append(column)
+        else:
+            parts.append([column])
+    return "\n\n".join(table(*_picked(header, rows, [0, *part])) for part in parts)
+
+
+def _picked(
+    header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int]
+) -> tuple[list[str], list[list[str]]]:
+    return [header[one] for one in columns], [[row[one] for one in columns] for row in rows]
+
+
+def _width(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int]) -> int:
+    return max(map(len, table(*_picked(header, rows, columns)).splitlines()))
+
+
 def in_bytes(size: float | None) -> str:
     """A size for people: 512 KB, 1.5 GB."""
     if size is None:

@@ -28,13 +28,23 @@ def uses(formats: Sequence[str], names: Iterable[str], ollama: str = "") -> str:
     return "\n\n".join(told)
 
 
+_ASKED = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("merged")
+tokenizer = AutoTokenizer.from_pretrained("merged")
+messages = [{"role": "user", "content": "..."}]
+prompt = tokenizer.apply_chat_template(
+    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**prompt, max_new_tokens=256, do_sample=False)
+print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))"""
+
+
 def _merged(_: Sequence[str]) -> str:
-    call = _PYTHON.format(
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        'model = AutoModelForCausalLM.from_pretrained("merged")\n'
-        'tokenizer = AutoTokenizer.from_pretrained("merged")'
+    return (
+        "`merged/` is an ordinary model folder, for transformers and vLLM; `prompt.json` says what "
+        f"its prompts were made of:\n\n{_PYTHON.format(_ASKED)}"
     )
-    return f"`merged/` is an ordinary model folder, for transformers and vLLM:\n\n{call}"
 
 
 def _int8(_: Sequence[str]) -> str:

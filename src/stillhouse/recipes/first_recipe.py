@@ -10,6 +10,8 @@ from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.first_prompts import measures_of_prompts, stages_of_prompts
 
 Answers = Literal["text", "classes", "json"]
+Shape = Literal["template", "messages", "sharegpt"]
+"""Of the rows: columns that make up a prompt, or conversations."""
 SCRATCH = "scratch"
 """A teacher or student that starts from random weights."""
 
@@ -20,8 +22,13 @@ API_KINDS = {
     "gemini": ("GEMINI_API_KEY", "generativelanguage.googleapis.com"),
     "ollama": ("", ""),
 }
+_LINE = 100
 _HUB = '"huggingface.co", "*.huggingface.co", "*.hf.co"'
 _TEACHER = "hidden_size: 192, intermediate_size: 576, num_hidden_layers: 3, num_attention_heads: 6"
+_MANY, _VERY_MANY = 6_000, 30_000
+"""Rows from which on the holdout is a number, and from which on a part is learned from.
+assumption: a first result within some minutes on a processor is worth more than all rows."""
+_MOST_STEPS = 1000  # assumption: as above; measured: 0.1 to 0.3 s each on two cores
 _STUDENT = "hidden_size: 128, intermediate_size: 384, num_hidden_layers: 2, num_attention_heads: 4"
 
 
@@ -32,24 +39,38 @@ class Wishes:
     Attributes:
         name: of the recipe: small letters, digits, `.`, `_` and `-`.
         file: of the rows, as the recipe writes it.
-        user: the prompt, with `{column}` places.
-        answer: the column of the answer; empty where rows hold only prompts.
+        user: the prompt, with `{column}` places; empty for conversations.
+        answer: the column of the answer; empty for conversations, and where rows hold only prompts.
         answers: whether it is a text, one of a few classes, or a JSON object.
         classes: all of them, where it is one of a few.
         teacher: `scratch`, a hub id, a folder, or KIND:MODEL behind an API.
         student: `scratch`, a hub id or a folder.
-        schema: where the JSON Schema of recipes lies, for editors; empty for no such line.
+        schema: where the JSON Schema of recipes lies, for editors, from the recipe's folder on;
+            empty for no such line.
+        shape: of the rows.
+        conversation: the column that holds the conversation; empty for plain columns.
+        reading: further keys of `collect.source`, such as its encoding.
+        num_rows: of the file, at least.
     """
 
     name: str
     file: str
-    user: str
-    answer: str
+    user: str = ""
+    answer: str = ""
     answers: Answers = "text"
     classes: tuple[str, ...] = ()
     teacher: str = SCRATCH
     student: str = SCRATCH
     schema: str = ""
+    shape: Shape = "template"
+    conversation: str = ""
+    reading: tuple[tuple[str, str], ...] = ()
+    num_rows: int = 0
+
+    @property
+    def is_prompts_only(self) -> bool:
+        """Whether nobody but the teacher answers."""
+        return not (self.answer or self.conversation)
 
     @property
     def api(self) -> tuple[str, str] | None:
@@ -134,21 +155,36 @@ def _of_api(kind: str, model: str) -> str:
 
 def _rows(wishes: Wishes) -> str:
     form = {"classes": "label", "json": "json", "text": "text"}[wishes.answers]
-    answer = f"  answer: {_said(wishes.answer)}\n" if wishes.answer else ""
-    part = "labelled" if wishes.answer else "unlabelled"
+    more = "".join(f", {key}: {_said(value)}" for key, value in wishes.reading)
+    answer = f"\n  answer: {_said(wishes.answer)}" if wishes.answer else ""
+    part = "unlabelled" if wishes.is_prompts_only else "labelled"
+    if wishes.conversation:
+        prompt = f"""  shape: {wishes.shape}  # the last turn of the assistant is the answer
+  conversation: {_said(wishes.conversation)}"""
+    else:
+        prompt = f"  user: {_said(wishes.user)}  # what is asked{answer}"
     return f"""
 collect:
-  source: {{file: {_said(wishes.file)}}}
+  source: {{file: {_said(wishes.file)}{more}}}
 prepare:
-  user: {_said(wishes.user)}  # what is asked
-{answer}  answer_format: {form}
+{prompt}
+  answer_format: {form}
   max_tokens: 512  # prompt and answer; a longer prompt is cut, an answer never
-  split: {{parts: {{{part}: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures
+  split: {{parts: {_parts(part, wishes.num_rows)}
 """
 
 
+def _parts(part: str, num_rows: int) -> str:
+    if num_rows < _MANY:
+        return f"{{{part}: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures"
+    if num_rows < _VERY_MANY:
+        return f"{{{part}: rest, validation: 500, holdout: 1000}}}}  # the holdout measures"
+    return f"""{{{part}: 16000, validation: 500, holdout: 1000}}}}
+  # 16,000 rows are a first look: {part}: rest learns from all that the holdout leaves"""
+
+
 def _stages(wishes: Wishes) -> str:
-    if not wishes.answer:
+    if wishes.is_prompts_only:
         return stages_of_prompts(_training(wishes.student), is_api=wishes.api is not None)
     if wishes.api:
         return """
@@ -171,8 +207,8 @@ train:
 
 def _training(model: str) -> str:
     if model == SCRATCH:
-        return """  length: {epochs: 8.0, batch_size: 16}
-  optimizer: {learning_rate: 2.0e-3, warmup_steps: 20}"""
+        return f"""  length: {{epochs: 8.0, most_steps: {_MOST_STEPS}, batch_size: 16}}
+  optimizer: {{learning_rate: 2.0e-3, warmup_steps: 20}}"""
     return """  length: {epochs: 2.0, batch_size: 4, accumulation: 4}
   gradient_checkpointing: true
   optimizer: {learning_rate: 2.0e-4, warmup_steps: 10}
@@ -180,15 +216,14 @@ def _training(model: str) -> str:
 
 
 def _measures(wishes: Wishes) -> str:
-    if not wishes.answer:
+    if wishes.is_prompts_only:
         is_json = wishes.answers == "json"
         lines = measures_of_prompts(is_api=wishes.api is not None, is_json=is_json)
         return "\n".join(["", *lines, f"register: {{name: {_said(wishes.name)}}}"])
     name = wishes.answer if wishes.answers == "json" else "answer"
-    classes = ", ".join(map(_said, wishes.classes))
     lines = ["", "evaluate:"]
     if wishes.answers == "classes":
-        lines.append(f"  fields: {{{name}: {{kind: label, classes: [{classes}]}}}}")
+        lines.append(_classes(name, wishes.classes))
     lines.append(f"  metrics: [{'cross_entropy' if wishes.api else 'kl_to_teacher'}, exact_match]")
     lines += [
         "gate:",
@@ -197,3 +232,18 @@ def _measures(wishes: Wishes) -> str:
         f"register: {{name: {_said(wishes.name)}}}",
     ]
     return "\n".join(lines)
+
+
+def _classes(name: str, classes: tuple[str, ...]) -> str:
+    """The field of an answer that is one of a few, in lines that an editor shows whole."""
+    named = ", ".join(map(_said, classes))
+    whole = f"  fields: {{{name}: {{kind: label, classes: [{named}]}}}}"
+    if len(whole) <= _LINE:
+        return whole
+    lines, indent = [""], " " * 14
+    for one in map(_said, classes):
+        if len(indent + lines[-1] + one) >= _LINE:
+            lines.append("")
+        lines[-1] += f"{one}, "
+    inner = f"\n{indent}".join(line.rstrip() for line in lines).rstrip(",")
+    return f"  fields:\n    {name}:\n      kind: label\n      classes: [{inner}]"

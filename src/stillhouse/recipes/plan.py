@@ -29,7 +29,7 @@ STAGE_VERSIONS = {
     "judge": 1,
     "harness": 1,
     "gate": 4,
-    "export": 5,
+    "export": 6,
     "register": 3,
 }
 """Raised when a stage's code changes what it writes, so that old artifacts are not reused."""

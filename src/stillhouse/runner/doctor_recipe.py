@@ -17,6 +17,7 @@ from stillhouse.recipes.models import ModelSource
 from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.doctor import Finding
+from stillhouse.runner.doctor_servers import examine_endpoints
 from stillhouse.runner.extras import TRAIN, needed_packages
 
 _BYTES = {"float32": 4.0, "bfloat16": 2.0, "mxfp4": 0.53, "nf4": 0.53}
@@ -38,6 +39,7 @@ def examine_recipe(loaded: Loaded, hub: Hub, answer: HubAnswer) -> Iterator[Find
     yield from _packages(recipe)
     yield from _files(loaded)
     yield from _keys(loaded)
+    yield from examine_endpoints(recipe)
     for name, source in _models(recipe).items():
         if source.path:
             yield _folder(name, source.path, loaded)

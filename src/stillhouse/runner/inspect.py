@@ -7,6 +7,7 @@ from typing import Any
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.gates import Verdict
+from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.recipes.waiting import waiting
 from stillhouse.runner.run import Place
 from stillhouse.stages.gate import ask_gate
@@ -36,6 +37,7 @@ class RunStatus:
         report: its page; empty while there is none.
         stages: in the order of work.
         waiting: what its recipe says for services that are not there yet.
+        bundle: the folder of the student that ships; empty while there is none.
     """
 
     name: str
@@ -45,6 +47,7 @@ class RunStatus:
     report: str
     stages: tuple[StageStatus, ...]
     waiting: tuple[str, ...] = ()
+    bundle: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -80,6 +83,8 @@ def read_status(place: Place) -> RunStatus:
                 manifest.summary if manifest else {},
             )
         )
+    shipped = (one.artifact_id for one in stages if one.key == "export" and one.is_done)
+    bundle = next((str(place.store.path(name) / BUNDLE) for name in shipped), "")
     report = str(place.folder.report) if place.folder.report.exists() else ""
     return RunStatus(
         record.name,
@@ -89,6 +94,7 @@ def read_status(place: Place) -> RunStatus:
         report,
         tuple(stages),
         waiting(record.recipe),
+        bundle,
     )
 
 
