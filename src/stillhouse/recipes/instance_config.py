@@ -261,6 +261,8 @@ class Configs:
             "answer_schema": recipe.label.answer_schema,
             "part": part,
             **self._named(),
+            # What is asked where the whole answer is the class has not changed, nor has its name.
+            **({"class_read_in": "own answer"} if recipe.label.class_field else {}),
         }
 
     def _named(self) -> Config:
