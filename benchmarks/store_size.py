@@ -122,7 +122,7 @@ def _entropy(teacher: Any, rows: list[Any]) -> float:
 
     scoring = Scoring(teacher.config.vocab_size, 1, num_draws=1)
     scored = score_batch(teacher, [(str(at), row) for at, row in enumerate(rows)], scoring)
-    return float(np.concatenate([one.draws.entropy for one in scored]).mean())
+    return float(np.concatenate([one.draws.entropy for one in scored if one.draws]).mean())
 
 
 def _store(teacher: Any, rows: list[Any], vocab: int, codec: dict[str, Any]) -> dict[str, Any]:

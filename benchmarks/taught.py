@@ -82,7 +82,7 @@ class Lesson:
     @classmethod
     def read(cls, spec: dict[str, Any]) -> Lesson:
         """The lesson that a child was told."""
-        paths = {
+        paths: dict[str, Any] = {
             name: Path(spec[name]) if spec[name] else None
             for name in ("corpus", "tokenizer", "cache")
         }
@@ -148,7 +148,7 @@ class Lesson:
 def _row(ids: NDArray[np.int32], offsets: NDArray[np.int32]) -> EncodedConversation:
     is_trained = np.arange(len(ids)) >= max(1, len(ids) // 2)
     digest = digest_ids(ids)
-    return EncodedConversation(ids, is_trained, offsets, "", digest, digest_ids(ids[is_trained]), 0)
+    return EncodedConversation(ids, is_trained, offsets, "", digest, digest_ids(ids[is_trained]))
 
 
 def _documents(folder: Path) -> Iterator[str]:

@@ -84,7 +84,9 @@ class Classified:
             return LookedFor(near | self._near_votes(named, own_NC), {})
         own_NC = self._read(engine, named)
         near = self._near_teacher(own_NC, score_written_classes)
-        columns = near | self._near_votes(named, own_NC) | self._calibrated(named, own_NC)
+        columns = near | self._near_votes(named, own_NC)
+        if not self.answers.by_teacher:
+            columns |= self._calibrated(named, own_NC)
         return LookedFor(columns, _without_teacher(near))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class _GgufCandidate(Candidate):
         """End llama.cpp's process."""
         self._engine.close()
 
-    def confidence(self, said: list[Completion], right: Column) -> dict[str, Column]:
+    def confidence(self, said: Sequence[Completion], right: Column) -> dict[str, Column]:
         """How likely it found its own tokens."""
         return score_own_confidence(self.settings, said, right)
 
