@@ -19,9 +19,10 @@ from stillhouse.core.sampling import Sampling
 from stillhouse.core.targets import ClassTargets
 from stillhouse.engines.transformers import TransformersEngine
 from stillhouse.evals.classes import score_classes
+from stillhouse.evals.scores import Scores
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.classified import Classified, read_logprobs, write_logprobs
-from stillhouse.stages.comparing import Answers
+from stillhouse.stages.comparing import Answers, summarise
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.evaluate_files import CLASSES
@@ -240,6 +241,17 @@ def test_the_field_is_calibrated_by_the_class_that_was_written(songs, look_at):
     np.testing.assert_allclose(found["confidence:verdict"], [0.5, 0.5, 1.0, 0.0])
     assert found["correct:verdict"].tolist() == [1, 0, 0, 0]
     assert found["confidence_asked:verdict"].tolist() == [1, 1, 1, 0]
+
+
+def test_the_report_hears_of_the_fields_own_calibration(songs, look_at):
+    answers = answers_to(songs[:3], ['{"verdict": "good"}', '{"verdict": "good"}', "no JSON"])
+    columns = look_at(Telling(), answers).columns
+
+    (told,) = summarise(answers, Scores(answers.measured.ids, columns))["calibration"]
+
+    assert (told["of"], told["title"]) == ("verdict", "The class under verdict")
+    assert told["error"] == pytest.approx(1 / 3)  # half sure of two, of which one is right
+    assert [(one["n"], one["accuracy"]) for one in told["bins"]] == [(2, 0.5), (1, 0.0)]
 
 
 def test_an_answer_in_which_a_longer_class_would_not_fit_is_unread(songs, look_at):
