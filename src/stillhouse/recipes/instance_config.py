@@ -281,8 +281,7 @@ class Configs:
             "answer_schema": recipe.label.answer_schema,
             "part": part,
             **self._named(),
-            # What is asked where the whole answer is the class has not changed, nor has its name.
-            **({"class_read_in": "own answer"} if recipe.label.class_field else {}),
+            **({"class_read_in": "own answer"} if recipe.label.class_field else {}),  # else as ever
         }
 
     def _named(self) -> Config:
