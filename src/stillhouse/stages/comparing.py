@@ -37,6 +37,10 @@ from stillhouse.stages.further import further_columns
 from stillhouse.stages.measured import Measured, read_answers, texts_of
 from stillhouse.stages.slices import cut_by_slices
 
+BY_CLASS = (
+    "the probability of the class that was written, among all classes; an answer that names none "
+    "counts as sure and wrong"
+)
 _ON_SLICES = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy")
 """What is told of each part where the recipe names no metrics."""
 _NEARNESS = ("bleu", "chrf", "rouge_l", "mae", "rmse")
@@ -256,15 +260,27 @@ def _on_teachers(metric: MetricSummary) -> MetricSummary:
 
 
 def _calibration(scores: Scores, level: float, note: str) -> tuple[CalibrationSummary, ...]:
-    if not scores.has("confidence"):
-        return ()
-    confidence, correct = scores.column("confidence"), scores.column("correct")
-    bins = reliability(confidence, correct, level=level)
+    found = []
+    if scores.has("confidence"):
+        columns = scores.column("confidence"), scores.column("correct")
+        found.append(_reliability(*columns, level, ("answer", "Whole answers", note)))
+    for name, asked in scores.columns.items():
+        kind, _, field = name.partition(":")
+        if kind == "confidence_asked":
+            sure, right = (scores.column(f"{of}:{field}") for of in ("confidence", "correct"))
+            told = (field, f"The class under {field}", BY_CLASS)
+            found.append(_reliability(sure[asked > 0], right[asked > 0], level, told))
+    return tuple(found)
+
+
+def _reliability(
+    confidence: Column, correct: Column, level: float, told: tuple[str, str, str]
+) -> CalibrationSummary:
+    of, title, note = told
     columns_N2 = np.stack([confidence, correct], axis=1)
-    error = float(expected_calibration_error(columns_N2, np.ones((1, len(scores))))[0])
-    return (
-        CalibrationSummary(of="answer", title="Whole answers", bins=bins, error=error, note=note),
-    )
+    error = float(expected_calibration_error(columns_N2, np.ones((1, len(confidence))))[0])
+    bins = reliability(confidence, correct, level=level)
+    return CalibrationSummary(of=of, title=title, bins=bins, error=error, note=note)
 
 
 def summarise_metrics(
