@@ -21,9 +21,11 @@ from transformers import AutoModelForCausalLM
 
 import stillhouse
 from stillhouse.cli.show import show_run
-from stillhouse.core.errors import RecipeError
+from stillhouse.cli.starting import init
+from stillhouse.core.errors import InputError, RecipeError, UsageError
 from stillhouse.data.storage import read_completions, read_examples
 from stillhouse.evals.scores import read_scores
+from stillhouse.recipes.load import load_recipe
 from stillhouse.recipes.reference_problems import needs_gold
 from stillhouse.recipes.rows import SampleRows
 from stillhouse.stages.corpus import EXAMPLES, open_corpus
@@ -269,6 +271,40 @@ def test_a_teacher_behind_an_api_answers_the_measured_prompts_too(tmp_path, key)
 
 
 @pytest.mark.long
+def test_one_measured_row_is_enough_for_a_run_that_decides_nothing(home, tmp_path, in_this_process):
+    rows = (home / "prompts.jsonl").read_text().splitlines()
+    odd = [
+        json.dumps({"message": text})
+        for text in ("", "  ", "\u4f60\u597d gr\u00fc\u00df \U0001f600")
+    ]
+    (home / "odd.jsonl").write_text("\n".join([*rows[:30], *odd]))
+    changes = ("collect.source.file=odd.jsonl",
+               "prepare.split.parts={holdout: 1, unlabelled: rest}", "train.validation={}",
+               "gate.enforce=false", "evaluate.slices=[]",
+               "evaluate.latency=null")  # fmt: skip
+
+    found = done(tmp_path, home / "recipe.yaml", *changes)
+
+    assert found.summary("evaluate@student")["examples"] == 1
+    assert found.summary("prepare")["parts"] == {"holdout": 1, "unlabelled": 30}
+    (rule,) = found.summary("gate")["verdict"]["rules"]
+    assert rule["decision"] == "not enough data"
+
+
+@pytest.mark.long
+def test_a_teacher_that_ends_no_answer_is_told_of_with_the_way_out(home, tmp_path, in_this_process):
+    with pytest.raises(InputError, match=r"no answer to 20 measured rows.*: 20 cut") as refused:
+        done(tmp_path, home / "recipe.yaml", "evaluate.max_new_tokens=2")
+    assert "evaluate.max_new_tokens" in refused.value.hint
+
+
+@pytest.mark.long
+def test_two_rows_a_part_go_through_the_whole_chain(home, tmp_path, in_this_process):
+    call = stillhouse.Call(runs=str(tmp_path), smoke=2)
+    assert stillhouse.run(str(home / "recipe.yaml"), call).state == "passed"
+
+
+@pytest.mark.long
 def test_a_run_that_is_killed_where_the_teacher_answers_ends_with_the_same_bytes(home, tmp_path):
     whole, words = tmp_path / "whole", ("--set", SHORT, "--set", "evaluate.latency=null")
     assert run("run", home / "recipe.yaml", *words, "--runs", whole).returncode == 0
@@ -281,3 +317,30 @@ def test_a_run_that_is_killed_where_the_teacher_answers_ends_with_the_same_bytes
                     and (again / "artifacts" / one[1]).is_dir()]  # fmt: skip
         assert run(*arguments).returncode == 0
         assert differing(again, contents(whole)) == []
+
+
+def test_init_writes_a_recipe_for_prompts_alone_that_runs(home, tmp_path, in_this_process, capsys):
+    shutil.copy(home / "prompts.jsonl", tmp_path / "asked.jsonl")
+    target = tmp_path / "mine.yaml"
+    init(target, rows=str(tmp_path / "asked.jsonl"), teacher=str(home / "teacher"), is_quiet=True)
+    assert load_recipe(str(target)).recipe.evaluate.reference == "teacher"
+
+    # The tiny teacher holds 192 tokens, and its student shall not learn for long.
+    short = ("prepare.max_tokens=160", "label.max_new_tokens=40", "label.cut_at_most=1.0",
+             "compute.threads=1", "train.length={steps: 3, batch_size: 8}")  # fmt: skip
+    found = done(tmp_path / "runs", target, *short)
+
+    assert found.status.state == "passed"
+    metrics = found.summary("evaluate@student")["metrics"]
+    assert metrics.keys() >= {"kl_to_teacher", "agreement", "rouge_l.answer"}
+
+
+def test_init_wants_a_teacher_that_can_answer_prompts_alone(home, tmp_path, capsys):
+    asked = {"rows": str(home / "prompts.jsonl"), "is_quiet": True}
+    with pytest.raises(UsageError, match="random weights") as refused:
+        init(tmp_path / "m.yaml", teacher="scratch", **asked)
+    assert "--teacher a hub id, a folder, or KIND:MODEL" in refused.value.hint
+
+    init(tmp_path / "m.yaml", teacher="openai:gpt-5", **asked)
+    recipe = load_recipe(str(tmp_path / "m.yaml")).recipe
+    assert recipe.evaluate.metrics == ("cross_entropy", "agreement")

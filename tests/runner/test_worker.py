@@ -24,7 +24,10 @@ def serving(folder, modules=()):
 
 
 def environment_of(process):
-    told = (process / "environ").read_bytes().decode().split("\0")
+    # It is empty for a moment after a program was put in a process's place.
+    while not (raw := (process / "environ").read_bytes()):
+        time.sleep(0.001)
+    told = raw.decode().split("\0")
     return dict(one.split("=", 1) for one in told if one)
 
 

@@ -89,6 +89,7 @@ class Configs:
     def collect(self) -> Config:
         """Of `collect`."""
         section = dump(self.recipe.collect)
+        del section["planned_rows"]
         section["source"]["file"] = bool(section["source"]["file"])
         # Where nothing is asked of the rows, nothing is named anew.
         for name, value in (("log", None), ("rights", dump(Rights()))):
@@ -266,7 +267,9 @@ class Configs:
         for apart in ("latency", "baselines", "judge", "harness", "reference"):
             del evaluate[apart]  # has instances of its own, or is named below
         # A file by its content, not by its name; without one nothing is named anew.
-        asked: Config = {"probes": list(self.content.probes)} if evaluate.pop("probes") else {}
+        # `probed` is raised when what is measured of probes changes, which few recipes have.
+        probed = {"probes": list(self.content.probes), "probed": 2}
+        asked: Config = probed if evaluate.pop("probes") else {}
         asked |= {"learned": list(learned)} if "memorised" in recipe.evaluate.measures else {}
         # Before it labels, the teacher is held to the rows' own answers.
         asked |= self.reference() if part == "holdout" else {}

@@ -27,6 +27,7 @@ from stillhouse.runner.collecting import require_collectable
 from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_gguf, require_harness, require_train
 from stillhouse.runner.pages import write_run_report
+from stillhouse.runner.references import require_prepared
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
@@ -222,6 +223,8 @@ class _Run:
                     self.tell(Event("reused", instance.key, {"artifact": instance.artifact_id}))
                 else:
                     manifest = self._make(instance)
+                if instance.stage == "prepare" and waiting:
+                    require_prepared(self.resolved.recipe, self.store.path(instance.artifact_id))
                 if instance.stage == "gate":
                     self._obey(manifest)
 
