@@ -108,6 +108,7 @@ def test_every_command_of_a_page_works(
     shutil.copytree(tokenizer_folder, tmp_path / "teacher")
     write_captured(tmp_path / "captured", load_tokenizer(tokenizer_folder))
     write_conversations(tmp_path / "evolkit", load_tokenizer(tokenizer_folder))
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why is the sky blue?"}\n' * 20)
     monkeypatch.chdir(tmp_path)
     stand_in = pages.StandIn(tiny_recipe, tiny_run.name, tmp_path / "runs")
     for command in commands:
