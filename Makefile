@@ -68,7 +68,7 @@ PEERS := benchmarks/.peers
 BENCH_PYTHON = $(firstword $(wildcard $(PEERS)/bin/python) $(BIN)/python)
 BENCHMARKS := loss_speed loss_memory kd_tax end_to_end store_size store_speed quality_per_byte \
 	human_votes class_level streamed_rows rows_at_scale planner gpt2_compression near_duplicates \
-	outliers export_sizes gpu/qwen3_8b
+	outliers export_sizes stage_processes gpu/qwen3_8b
 
 bench: $(VENV)/.dev ## run every benchmark in its quick form, one line of JSON each
 	@for name in $(BENCHMARKS); do $(BENCH_PYTHON) benchmarks/$$name.py --quick || exit 1; done

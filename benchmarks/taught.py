@@ -39,15 +39,6 @@ _MEDIAN, _SIGMA, _SHORTEST, _LONGEST = 240, 0.6, 32, 512
 _BATCH = 8
 
 
-def add_options(options: argparse.ArgumentParser) -> None:
-    """Where text, tokenizer and kept teachers are."""
-    options.add_argument("--corpus", type=Path, help="folder with .txt, .md or .jsonl files")
-    options.add_argument("--tokenizer", type=Path, help="folder of a Hugging Face tokenizer")
-    options.add_argument(
-        "--cache", type=Path, default=Path(__file__).parent / ".cache", help="of taught teachers"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """Who is taught, on what, for how long.

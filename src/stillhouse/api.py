@@ -23,8 +23,9 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.report.comparison import Leaderboard, RunComparison
 from stillhouse.report.content import RunReport
 from stillhouse.runner.chat_files import USUAL, write_run_chat
-from stillhouse.runner.check import CheckReport, check_recipe
 from stillhouse.runner.check import check as check_costs
+from stillhouse.runner.check import check_recipe
+from stillhouse.runner.check_report import CheckReport
 from stillhouse.runner.comparing import compare_runs
 from stillhouse.runner.comparing import leaderboard as rank_runs
 from stillhouse.runner.erasing import ErasureReport
@@ -103,7 +104,7 @@ def run(
     loaded, effective, place = _open(recipe, call)
     resolved = resolve(loaded, effective, place.erasures, with_weights=True)
     if not place.holds_all(resolved.plan):
-        check_costs(resolved, place).refuse_what_cannot_fit()
+        check_costs(resolved, place).refuse_what_stands_in_the_way()
     execute(resolved, place, from_stage=from_stage, on_event=on_event)
     return read_status(place)
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+from ruamel.yaml import YAML
 from tests.data.collect.servers import Behaviour as Manner
 from tests.data.collect.servers import SongServer
 from tests.data.collect.songs_on_trial import TrueSong
@@ -120,3 +121,36 @@ def annotator(verse):
     behaviour = Behaviour(say=say, fault_share=0.15, faults=FAULTS, retry_after="0.01")
     with FakeOpenAI(behaviour) as server:
         yield server, after
+
+
+def write_files(folder, verse, plans):
+    """Plans, lists, queries, what is known before, and what people say of everything."""
+    before = ""
+    for name, plan in plans.items():
+        YAML().dump(plan | {"after": before}, folder / f"{name}.yaml")
+        before = str(folder / f"{name}.yaml")
+    curated = [
+        {"title": one.title, "artist": one.artist, "lyrics": one.lyrics, "genre": one.genre,
+         "christian_confidence": 1.0, "themes": ["Worship"]}
+        for one in verse.songs["curated"]
+    ]  # fmt: skip
+    write(folder / "curated.jsonl", curated)
+    for name in ("lrclib", "genius", "musixmatch"):
+        more = verse.songs["archive"][:30] if name == "lrclib" else ()
+        (folder / f"{name}.csv").write_text(queries(verse.songs[name], more))
+    known = [one for name in ("curated", "archive") for one in verse.songs[name][::3]]
+    unheard = [{"title": f"Unheard {n}", "artist": "Nobody", "analysis": None} for n in range(7)]
+    write(folder / "known.jsonl", [*(record(verse, one) for one in known), *unheard])
+    everything = [one for name in sorted(verse.songs) for one in verse.songs[name]]
+    write(folder / "people.jsonl", [record(verse, one, 100) for one in everything])
+
+
+def record(verse, song, scale=1):
+    said = verse.said[song.title]
+    said = said | {"score": round(said["score"] * scale, 2)}
+    # As people type it: nobody keeps to capitals and blanks.
+    return {"title": song.title.upper(), "artist": f" {song.artist}  ", "analysis": said}
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))

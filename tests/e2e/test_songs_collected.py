@@ -17,7 +17,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 from tests.conftest import SHARED_DATA
-from tests.e2e.collected_verse import FAULTS, annotator, providers, queries, real_verse, wrong
+from tests.e2e.collected_verse import (
+    FAULTS,
+    annotator,
+    providers,
+    real_verse,
+    write_files,
+    wrong,
+)
 from tests.e2e.conftest import _InThisProcess as InThisProcess
 from tests.faults.killed_runs import COMMAND, ENVIRONMENT
 
@@ -55,7 +62,7 @@ PLAN_A = {
 }
 PLAN_B = {
     "name": "verse_b",
-    "songs": {"at_least": 1470, "at_most": 2000},
+    "songs": {"at_least": 1470, "at_most": 1480},
     "labels": {"christian": {"at_least": 200}},
     "quality": {"artists_at_least": 100, "christian_confidence_at_least": CONFIDENCE},
 }
@@ -64,6 +71,8 @@ KEYS = {
     "MUSIXMATCH_KEY": "planted-token",
     "ANNOTATOR_KEY": "sk-planted-annotator-0123456789",
 }
+REFERRED = ("prepare.steps", "prepare.reference")
+"""What is said otherwise by a run that is measured by scores of the other scale."""
 CONCURRENCY = 8
 KILLED_AFTER = 400
 MEASURED = (
@@ -218,40 +227,8 @@ def chain(shared_file, tmp_path_factory):
     ):
         for name, key in KEYS.items():
             patch.setenv(name, key)
-        write_files(folder, verse)
+        write_files(folder, verse, {"plan_a": PLAN_A, "plan_b": PLAN_B})
         yield Chain(verse, folder, songs, judge, after)
-
-
-def write_files(folder, verse):
-    """Plans, lists, queries, what is known before, and what people say of everything."""
-    plan_a = folder / "plan_a.yaml"
-    YAML().dump(PLAN_A, plan_a)
-    YAML().dump(PLAN_B | {"after": str(plan_a)}, folder / "plan_b.yaml")
-    curated = [
-        {"title": one.title, "artist": one.artist, "lyrics": one.lyrics, "genre": one.genre,
-         "christian_confidence": 1.0, "themes": ["Worship"]}
-        for one in verse.songs["curated"]
-    ]  # fmt: skip
-    write(folder / "curated.jsonl", curated)
-    for name in ("lrclib", "genius", "musixmatch"):
-        more = verse.songs["archive"][:30] if name == "lrclib" else ()
-        (folder / f"{name}.csv").write_text(queries(verse.songs[name], more))
-    known = [one for name in ("curated", "archive") for one in verse.songs[name][::3]]
-    unheard = [{"title": f"Unheard {n}", "artist": "Nobody", "analysis": None} for n in range(7)]
-    write(folder / "known.jsonl", [*(record(verse, one) for one in known), *unheard])
-    everything = [one for name in sorted(verse.songs) for one in verse.songs[name]]
-    write(folder / "people.jsonl", [record(verse, one, 100) for one in everything])
-
-
-def record(verse, song, scale=1):
-    said = verse.said[song.title]
-    said = said | {"score": round(said["score"] * scale, 2)}
-    # As people type it: nobody keeps to capitals and blanks.
-    return {"title": song.title.upper(), "artist": f" {song.artist}  ", "analysis": said}
-
-
-def write(path, records):
-    path.write_text("".join(json.dumps(one) + "\n" for one in records))
 
 
 @pytest.fixture(scope="module")
@@ -343,14 +320,20 @@ def test_scores_come_onto_the_scale_that_they_are_measured_on(chain, finished):
     learned = {row.fields["analysis"]["score"] for row in read_shards(folders["step@join-2"])}
     assert (said, learned) == ({0.6, 0.9}, {60, 90})
     call = chain.call("plan_b")
-    place = next(n for n, one in enumerate(call.overrides) if one.startswith("prepare.steps="))
-    steps = json.loads(call.overrides[place].partition("=")[2])
-    steps = [one for one in steps if one["name"] != "rescale"]
-    undeclared = [*call.overrides, f"prepare.steps={json.dumps(steps)}"]
-    undeclared += ["prepare.reference=analysis"]
-    calls = len(chain.judge.calls)
+    (told,) = (one for one in call.overrides if one.startswith("prepare.steps="))
+    steps = [one for one in json.loads(told.partition("=")[2]) if one["name"] != "rescale"]
+    kept = [one for one in call.overrides if one.partition("=")[0] not in REFERRED]
+    undeclared = [*kept, f"prepare.steps={json.dumps(steps)}", "prepare.reference=analysis"]
+    calls, started = len(chain.judge.calls), []
     with pytest.raises(InputError, match=r"score goes from 0 to 100, and no reference is above"):
-        stillhouse.run("songs-sft", replace(call, overrides=undeclared, name="undeclared"))
+        stillhouse.run(
+            "songs-sft",
+            replace(call, overrides=undeclared, name="undeclared"),
+            on_event=lambda event: (
+                started.append(event.instance) if event.kind == "start" else None
+            ),
+        )
+    assert started[-1] == "prepare"  # before anything is learned
     assert len(chain.judge.calls) == calls
 
 

@@ -56,7 +56,7 @@ def test_every_recipe_of_the_how_to_is_tested_here():
 )
 def test_check_reads_the_real_file_and_fits(tmp_path, name, parts):
     found = stillhouse.check(str(HOW_TO / f"{name}.yaml"), call(name, tmp_path))
-    found.refuse_what_cannot_fit()
+    found.refuse_what_stands_in_the_way()
     assert found.parts == parts
     assert found.cut_prompts == 0
 

@@ -9,6 +9,8 @@ import pytest
 from huggingface_hub import constants
 from tests.models.fake_hub import FakeHub
 
+import stillhouse
+from stillhouse.cli.show import show_check
 from stillhouse.core.errors import HubUnreachableError, InputError, ModelError, UsageError
 from stillhouse.data.assumed_rows import assumed_rows
 from stillhouse.recipes.built_in import library_names
@@ -50,7 +52,7 @@ def test_a_missing_file_is_told_with_what_it_must_hold(offline, name):
         assert need.column in needs
         assert need.column in json.loads(example.partition("JSON: ")[2])
     assert f"stillhouse recipe copy {name}" in said
-    assert f"stillhouse check {name} --rows 5000" in said
+    assert said.endswith(f"`stillhouse check {name}` tells the cost before")
 
 
 def test_a_file_of_ones_own_is_not_told_to_be_copied(offline):
@@ -61,7 +63,7 @@ def test_a_file_of_ones_own_is_not_told_to_be_copied(offline):
     with pytest.raises(InputError) as error:
         require_rows_file(loaded.recipe, loaded)
     assert "recipe copy" not in str(error.value)
-    assert "stillhouse check mine.yaml --rows 5000" in str(error.value)
+    assert "stillhouse check mine.yaml --rows 6000" in str(error.value)
 
 
 def test_columns_are_named_as_the_file_has_them():
@@ -91,8 +93,45 @@ def test_an_example_row_fits_what_is_measured(name):
         assert {row[recipe.prepare.domain_field] for row in rows} <= set(recipe.domains)
 
 
+def test_a_built_in_recipe_is_planned_as_shipped_and_then_told_what_it_waits_for(offline, capsys):
+    found = checked("neurons", 0)
+
+    assert sum(found.parts.values()) == load_recipe("neurons").recipe.collect.planned_rows == 600
+    assert found.assumed[0].startswith("600 rows in the place of data/neurons.jsonl")
+    show_check(found, as_json=False)
+    plan = capsys.readouterr().out
+    for word in ("train@student", "assumed: 600 rows", "corrected: student.hub: Qwen/Qwen2.5-1.5B"):
+        assert word in plan
+    with pytest.raises(UsageError, match=r"no file .*neurons\.jsonl") as error:
+        found.refuse_what_stands_in_the_way()
+    assert error.value.exit_code == 2
+    assert "each of its rows holds: prompt" in error.value.message
+    assert "stillhouse recipe copy neurons" in error.value.hint
+
+
+def test_a_run_never_takes_assumed_rows(offline):
+    with pytest.raises(InputError, match="no file"):
+        stillhouse.run("neurons", stillhouse.Call(runs="runs"))
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change"),
+    [
+        ("mine.yaml", "collect.limit=9"),
+        ("neurons", "collect.source.file=data/neuron.jsonl"),
+        ("neurons", "collect={source: {file: data/neuron.jsonl}, planned_rows: 9}"),
+    ],
+)
+def test_a_file_of_ones_own_that_is_not_there_is_an_error_at_once(offline, recipe, change):
+    Path("mine.yaml").write_text(load_recipe("neurons").text)
+    with pytest.raises(InputError, match=r"no file .*data/neurons?\.jsonl"):
+        checked(recipe, 0, change)
+
+
 def test_a_plan_needs_neither_rows_nor_hub(offline):
     found = checked("neurons", 300)
+    assert not found.missing
 
     assert found.parts == {"holdout": 30, "unlabelled": 240, "validation": 30}
     label = next(one for one in found.instances if one.key == "label")
@@ -108,16 +147,38 @@ def test_a_plan_needs_neither_rows_nor_hub(offline):
 @pytest.mark.long
 @pytest.mark.parametrize("name", library_names())
 def test_every_full_recipe_is_planned_without_rows_and_hub(offline, name):
-    rows = 700 if name in WITH_FILES else 0
-    found = checked(name, rows)
+    found = checked(name, 0)
 
+    assert bool(found.missing) == (name in WITH_FILES)
+    assert bool(found.corrected) == (name != "quickstart")
     assert {"train@student", "export", "register"} <= {one.key for one in found.instances}
     assert all(one.cost.memory_bytes > 0 for one in found.instances)
 
 
+def test_a_file_that_is_joined_is_assumed_and_whoever_annotates_is_priced_for_all(offline):
+    api = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1",
+           "price": {"input": "1", "output": "2"}}  # fmt: skip
+    join = {"name": "join", "file": "a.jsonl", "on": ["title", "artist"], "take": ["analysis"]}
+    annotate = {
+        "name": "annotate", "as": "analysis", "fields": ["title", "lyrics"], "task": "Judge it.",
+        "answer_schema": load_recipe("songs-sft").recipe.label.answer_schema,
+        "engine": {"api": api},
+    }  # fmt: skip
+
+    joined = checked("songs-sft", 300, f"prepare.steps={json.dumps([join])}")
+    asked = checked(
+        "songs-sft", 300, f"prepare.steps={json.dumps([join | {'unmatched': 'keep'}, annotate])}"
+    )
+
+    assert "a record of each row in the place of a.jsonl" in joined.assumed
+    assert "a record of no row in the place of a.jsonl" in asked.assumed
+    costs = {one.key: one.cost for one in asked.instances}
+    assert costs["step@annotate"].calls == 300
+    assert 0 < costs["step@annotate"].likely_usd < costs["step@annotate"].most_usd
+
+
 def test_more_rows_than_are_looked_at_are_scaled(offline, monkeypatch):
-    for module in ("assuming._MOST_MADE", "preview._MOST_ROWS"):
-        monkeypatch.setattr(f"stillhouse.runner.{module}", 200)
+    monkeypatch.setattr("stillhouse.runner.assuming._MOST_MADE", 200)
     few, many = (checked("neurons", rows) for rows in (200, 600))
 
     tokens = [
@@ -126,6 +187,9 @@ def test_more_rows_than_are_looked_at_are_scaled(offline, monkeypatch):
     ]
     assert many.parts["unlabelled"] == 3 * few.parts["unlabelled"] == 480
     assert tokens[1] == pytest.approx(3 * tokens[0], rel=0.01)
+    parts = "prepare.split.parts={unlabelled: rest, validation: 60, holdout: 30}"
+    counted = checked("neurons", 600, parts).parts
+    assert counted == {"unlabelled": 510, "validation": 60, "holdout": 30}
 
 
 def test_a_model_that_nobody_knows_is_refused_where_the_hub_is_not_there(offline):

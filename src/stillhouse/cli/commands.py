@@ -55,7 +55,7 @@ def run(
     place = open_place(effective, runs, name, smoke=smoke)
     resolved = resolve(loaded, effective, place.erasures, with_weights=True)
     if not place.holds_all(resolved.plan):
-        check_costs(resolved, place).refuse_what_cannot_fit()
+        check_costs(resolved, place).refuse_what_stands_in_the_way()
     try:
         with ProgressView() as view:
             execute(resolved, place, from_stage=from_stage, on_event=view)
@@ -100,7 +100,7 @@ def check(
     place = open_place(effective, runs, name, smoke=smoke)
     found = check_recipe(loaded, effective, place, num_rows=rows, is_probing=is_probing)
     show_check(found, as_json=as_json)
-    found.refuse_what_cannot_fit()
+    found.refuse_what_stands_in_the_way()
 
 
 def status(run_name: RunName, runs: RunsRoot = "runs", as_json: AsJson = False) -> None:

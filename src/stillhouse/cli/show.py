@@ -19,7 +19,7 @@ from stillhouse.evals.without_right import TEACHERS_ANSWERS, reference_in_words
 from stillhouse.recipes.built import NotBuilt
 from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
-from stillhouse.runner.check import CheckReport, InstanceCheck
+from stillhouse.runner.check_report import CheckReport, InstanceCheck
 from stillhouse.runner.inspect import RunStatus
 from stillhouse.runner.ledger import LedgerView
 from stillhouse.store.spending import BudgetSpending
@@ -185,6 +185,7 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
         yield f"answers longer than max_new_tokens: {in_count(long)} of {in_count(answers)}"
     yield from map(_length_and_size, filter(_is_training, found.instances))
     yield from (f"take care: {caution}" for caution in found.cautions)
+    yield from (f"corrected: {line}" for line in found.corrected)
     yield from (f"waits: {line}" for line in found.waiting)
     yield from (f"assumed: {line}" for line in found.assumed)
     if found.terms:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from stillhouse.recipes.corrections import taken_back
 from stillhouse.recipes.facts import facts_for
 from stillhouse.recipes.schema import Recipe
 
@@ -40,6 +41,7 @@ def cautions(recipe: Recipe) -> tuple[str, ...]:
         *_many_keys(recipe),
         *_many_epochs(recipe),
         *_reference(recipe),
+        *taken_back(recipe),
     )
 
 

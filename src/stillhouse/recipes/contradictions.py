@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from stillhouse.recipes.class_contradictions import find_class_contradictions
 from stillhouse.recipes.collection_problems import collection_problems
+from stillhouse.recipes.corrections import correction_problems
 from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.gating import Rule
 from stillhouse.recipes.harness import METRICS as HARNESS_METRICS
@@ -54,6 +55,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_teacher_gate(recipe),
         *_network(recipe),
         *collection_problems(recipe),
+        *correction_problems(recipe),
     ]
 
 

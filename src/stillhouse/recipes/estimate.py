@@ -177,6 +177,11 @@ class Cost:
     steps: int = 0
     epochs: float = 0.0
 
+    @property
+    def needed_bytes(self) -> int:
+        """Of the peak in the machine's memory, without pages that the system takes back."""
+        return self.memory_bytes - self.parts.get("file", 0)
+
 
 def training_cost(  # noqa: PLR0913 - what learns, from what, where, beside what
     sizes: Sizes,

@@ -150,6 +150,32 @@ def nearest_ids(model_id: str, limit: int = 3) -> list[str]:
     return [names[name] for name in close]
 
 
+def smaller_students(student_id: str, teacher_id: str, limit: int = 2) -> list[str]:
+    """Listed ids of fewer weights than a student that read as its teacher does, largest first.
+
+    Args:
+        student_id: of the student.
+        teacher_id: of the teacher; one that is not listed is taken to read as the student does.
+        limit: how many.
+
+    Returns:
+        Only weights that may be trained and handed on; empty for a student that is not listed.
+    """
+    student, teacher = facts_for(student_id), facts_for(teacher_id)
+    if student is None:
+        return []
+    reads = (teacher or student).shape.tokenizer
+    found = [
+        one
+        for one in known_models()
+        if one.shape.tokenizer == reads
+        and one.parameters < student.parameters / 2
+        and one.terms.weights == "yes"
+        and one.stored_as in ("float32", "bfloat16")
+    ]
+    return [one.id for one in sorted(found, key=lambda one: -one.parameters)[:limit]]
+
+
 def refuse_known_bad(model_id: str) -> None:
     """Refuse an id that is known not to exist on the hub; any other id passes.
 

@@ -89,6 +89,7 @@ class Configs:
     def collect(self) -> Config:
         """Of `collect`."""
         section = dump(self.recipe.collect)
+        del section["planned_rows"]
         section["source"]["file"] = bool(section["source"]["file"])
         # Where nothing is asked of the rows, nothing is named anew.
         for name, value in (("log", None), ("rights", dump(Rights()))):

@@ -93,6 +93,8 @@ class Collect(Section):
         source: where the rows come from.
         columns: our name to a dotted path in the record (`choices.text.0`); empty keeps all.
         limit: read at most that many rows.
+        planned_rows: how many the file is to have: a built-in recipe whose file is not there yet is
+            planned with so many assumed ones; changes no hash.
         log: the rows are an application's own log: which of them are kept.
         rights: what the rows may be used for, and whom they are about. `rights` and `log` name
             fields as they are read, before `columns`. A collection's songs are asked for their
@@ -102,6 +104,7 @@ class Collect(Section):
     source: Source
     columns: dict[str, str] = Field(default_factory=dict)
     limit: Count | None = None
+    planned_rows: Count | None = None
     log: ProductionLog | None = None
     rights: Rights = Rights()
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from stillhouse.recipes.correction import Correction
 from stillhouse.recipes.domains import Domains
 from stillhouse.recipes.endpoints import ApiEndpoint
 from stillhouse.recipes.gating import Gate
@@ -25,6 +26,8 @@ class Recipe(Section):
         version: of the recipe language.
         name: of the run, and of the bundle's card; small letters, digits, `.`, `_` and `-`.
         description: one line for people; changes no hash.
+        corrections: where this recipe departs from the document that it builds, and why; `check`
+            tells each, and changes no hash by it.
         network: `none`, `hub`, or the hosts that may be reached; enforced in every process.
         teacher: the model that is imitated.
         student: the model that learns.
@@ -39,6 +42,7 @@ class Recipe(Section):
     version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     description: str = ""
+    corrections: tuple[Correction, ...] = ()
     network: Literal["none", "hub"] | tuple[str, ...] = "none"
     compute: Compute = Compute()
     teacher: ModelSource

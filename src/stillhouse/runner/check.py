@@ -4,157 +4,32 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from stillhouse.core.errors import ArtifactError, CapacityError
-from stillhouse.core.rows import Example
+from stillhouse.core.errors import ArtifactError
 from stillhouse.data.split import NEAR_LEARNED
-from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
-from stillhouse.recipes.compute import ResolvedCompute
-from stillhouse.recipes.estimate import Cost
+from stillhouse.recipes.corrections import corrected
+from stillhouse.recipes.facts import smaller_students
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.waiting import waiting
 from stillhouse.runner.assuming import planned
+from stillhouse.runner.check_report import CheckReport, InstanceCheck
 from stillhouse.runner.collecting import notes_of
 from stillhouse.runner.extras import GGUF_MEND, missing_for_gguf
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.probing import probe, rates_of
+from stillhouse.runner.references import require_measurable
 from stillhouse.runner.resolve import Resolved, resolve
 from stillhouse.runner.run import Place, refuse_early
-from stillhouse.runner.savings import Saving, savings
+from stillhouse.runner.savings import Free, Way, savings, way_to_fit
 from stillhouse.runner.shipped_texts import check_texts
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceCheck:
-    """One line of the plan.
-
-    Attributes:
-        key: the instance.
-        artifact_id: what it makes.
-        is_done: its artifact is there; it will be reused.
-        cost: of making it, whether or not it is done.
-        savings: what would lower its peak, where that does not fit this machine.
-    """
-
-    key: str
-    artifact_id: str
-    is_done: bool
-    cost: Cost
-    savings: tuple[Saving, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What a run would do.
-
-    Attributes:
-        name: of the run.
-        instances: in the order of work.
-        parts: examples of each part.
-        dropped: reason to rows, in what was looked at.
-        noted: what steps noted of rows that go on, and of how many, likewise.
-        cautions: what the run would do that is worth a thought.
-        waiting: what the recipe says for services that are not there yet.
-        cut_prompts: prompts that were cut to the context, likewise.
-        long_answers: gold answers that are longer than a model may write, and how many were looked
-            at.
-        terms: what the teacher's terms say of training on its answers; empty if not known.
-        likely_usd: of what is still to be asked of a teacher behind an API.
-        most_usd: of the same, if every prompt and every answer is as long as it may be.
-        budget_usd: what may be spent; None without a cap, or without such a teacher.
-        memory_bytes: the highest peak of what is still to do, in the machine's memory.
-        device_bytes: the highest peak in the memory of a CUDA device.
-        disk_bytes: of what is still to do, with the largest need of a working stage.
-        seconds: of what is still to do.
-        free_memory_bytes: of this machine.
-        free_device_bytes: of the CUDA device in use; 0 without one.
-        free_disk_bytes: where the run's files go.
-        is_probed: seconds are from a probe of this machine, else from one look at it.
-        assumed: what could not be looked at, and what was taken in its place.
-    """
-
-    name: str
-    instances: tuple[InstanceCheck, ...]
-    parts: dict[str, int]
-    dropped: dict[str, int]
-    noted: dict[str, int]
-    cut_prompts: int
-    long_answers: tuple[int, int]
-    compute: ResolvedCompute
-    cautions: tuple[str, ...]
-    waiting: tuple[str, ...]
-    terms: str
-    likely_usd: float
-    most_usd: float
-    budget_usd: float | None
-    memory_bytes: int
-    device_bytes: int
-    disk_bytes: int
-    seconds: float
-    free_memory_bytes: int
-    free_device_bytes: int
-    free_disk_bytes: int
-    is_probed: bool
-    assumed: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    @property
-    def largest(self) -> InstanceCheck | None:
-        """Of what is still to do, the instance of the highest peak of which parts are known."""
-        todo = (item for item in self.instances if item.cost.parts and not item.is_done)
-        return max(todo, key=lambda item: sum(item.cost.parts.values()), default=None)
-
-    def refuse_what_cannot_fit(self) -> None:
-        """Raise when the machine is too small.
-
-        Raises:
-            CapacityError: names the instance, what it needs and what there is, what most of it
-                is, and what would lower it.
-        """
-        for item in self.instances:
-            if not item.is_done:
-                self._refuse(item)
-        if self.disk_bytes > self.free_disk_bytes:
-            raise CapacityError(
-                f"the run needs about {_size(self.disk_bytes)} of disk, there are "
-                f"{_size(self.free_disk_bytes)}",
-                "choose another disk with --runs",
-            )
-
-    def _refuse(self, item: InstanceCheck) -> None:
-        cost = item.cost
-        short = []
-        if cost.memory_bytes > self.free_memory_bytes:
-            short.append(
-                f"about {_size(cost.memory_bytes)} of memory, this machine has "
-                f"{_size(self.free_memory_bytes)}"
-            )
-        if cost.device_bytes > self.free_device_bytes:
-            short.append(
-                f"about {_size(cost.device_bytes)} of the memory of {self.compute.name}, which has "
-                f"{_size(self.free_device_bytes)} free"
-            )
-        if not short:
-            return
-        most = next(iter(cost.parts.items()), None)
-        told = f"; most of it, {_size(most[1])}, is {most[0]}" if most else ""
-        saved = [f"--set {one.change} saves {_size(one.saved_bytes)}" for one in item.savings]
-        raise CapacityError(
-            f"{item.key} needs {' and '.join(short)}{told}",
-            "; ".join([*saved, "so does a smaller model, or a smaller prepare.max_tokens"]),
-        )
 
 
 def check_recipe(
@@ -177,12 +52,15 @@ def check_recipe(
     """
     with planned(loaded, recipe, num_rows) as plan:
         resolved = resolve(loaded, plan.recipe, place.erasures, stand_ins=plan.stand_ins)
-        if num_rows:
+        if plan.num_rows:
             seen = resolved.source
-            size = seen.num_bytes * num_rows // max(1, seen.num_rows)
-            resolved.source = replace(seen, num_rows=num_rows, num_bytes=size)
+            size = seen.num_bytes * plan.num_rows // max(1, seen.num_rows)
+            resolved.source = replace(seen, num_rows=plan.num_rows, num_bytes=size)
+            resolved.is_assumed = True
         found = check(resolved, place, is_probing=is_probing)
-        return replace(found, assumed=(*plan.notes, *plan.stand_ins.notes))
+        missing = (plan.missing.message, plan.missing.hint) if plan.missing else ()
+        assumed = (*plan.notes, *plan.stand_ins.notes)
+        return replace(found, assumed=assumed, missing=missing)
 
 
 def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> CheckReport:
@@ -201,15 +79,16 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
     """
     refuse_early(resolved, place)
     seen = preview(resolved)
-    _require_references(resolved.recipe, seen.examples)
+    require_measurable(resolved.recipe, seen.examples)
     check_texts(resolved.recipe, seen, resolved.loaded)
     compute, host = resolved.compute, resolved.host
     rates = (probe if is_probing else rates_of)(place.root, compute)
     card = host.card(compute.card or 0) if compute.device == "cuda" else None
-    free = _Free(host.memory_bytes, card.free_bytes if card else 0)
+    free = Free(host.memory_bytes, card.free_bytes if card else 0)
     pricer = Pricer(resolved, seen, rates)
     items = tuple(_item(one, place, pricer, free) for one in resolved.plan.instances)
     todo = [item.cost for item in items if not item.is_done]
+    way = _way(resolved, pricer, items, free)
     parts: dict[str, int] = {}
     for example in seen.examples:
         parts[example.part] = parts.get(example.part, 0) + 1
@@ -236,7 +115,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
         budget_usd=_budget(resolved.recipe),
-        memory_bytes=max((cost.memory_bytes for cost in todo), default=0),
+        memory_bytes=max((cost.needed_bytes for cost in todo), default=0),
         device_bytes=max((cost.device_bytes for cost in todo), default=0),
         disk_bytes=sum(cost.disk_bytes for cost in todo)
         + max((cost.scratch_bytes for cost in todo), default=0),
@@ -245,7 +124,26 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         free_device_bytes=free.device_bytes,
         free_disk_bytes=_free_disk(place.root),
         is_probed=rates.is_probed,
+        corrected=tuple(corrected(resolved.recipe)),
+        way=way,
+        smaller=_smaller(resolved.recipe) if way else (),
     )
+
+
+def _way(
+    resolved: Resolved, pricer: Pricer, items: Sequence[InstanceCheck], free: Free
+) -> Way | None:
+    if all(item.is_done or free.holds(item.cost) for item in items):
+        return None
+    waiting_for = {item.key for item in items if not item.is_done}
+    todo = [one for one in resolved.plan.instances if one.key in waiting_for]
+    return way_to_fit(pricer, todo, free)
+
+
+def _smaller(recipe: Recipe) -> tuple[str, ...]:
+    if recipe.domains or not recipe.student.hub:
+        return ()
+    return tuple(smaller_students(recipe.student.hub, recipe.teacher.hub or ""))
 
 
 def _of_leaks(seen: Preview) -> Iterator[str]:
@@ -271,23 +169,14 @@ def _of_llama_cpp(recipe: Recipe) -> Iterator[str]:
         yield f"{', '.join(missing)} is not installed, without which run refuses: {GGUF_MEND}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Free:
-    """Memory that a run may take, of the machine and of its CUDA device."""
-
-    memory_bytes: int
-    device_bytes: int
-
-
-def _item(instance: Instance, place: Place, pricer: Pricer, free: _Free) -> InstanceCheck:
+def _item(instance: Instance, place: Place, pricer: Pricer, free: Free) -> InstanceCheck:
     cost = pricer.price(instance)
-    fits = cost.memory_bytes <= free.memory_bytes and cost.device_bytes <= free.device_bytes
     return InstanceCheck(
         instance.key,
         instance.artifact_id,
         _is_done(place, instance.artifact_id),
         cost,
-        () if fits else savings(pricer, instance),
+        () if free.holds(cost) else savings(pricer, instance),
     )
 
 
@@ -300,15 +189,6 @@ def _of_optimizers(recipe: Recipe, seen: Preview) -> Iterator[str]:
         if training:
             examples = seen.count(training.parts, 0.0).examples * samples
             yield from optimizer_cautions(name, training, training.length.num_steps(examples))
-
-
-def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:
-    references = [
-        item.reference or item.answer for item in examples if item.part == "holdout" and item.answer
-    ]
-    if references:
-        as_objects = recipe.prepare.answer_format == "json"
-        require_references(recipe.evaluate.fields, references, as_objects=as_objects)
 
 
 def _most_written(recipe: Recipe) -> int:
@@ -338,10 +218,3 @@ def _terms(resolved: Resolved) -> str:
 def _free_disk(root: Path) -> int:
     existing = next(path for path in (root, *root.resolve().parents) if path.exists())
     return shutil.disk_usage(existing).free
-
-
-def _size(size: float) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size:.0f} bytes"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Row, StepCount
@@ -31,6 +31,7 @@ from stillhouse.tokens.show import MaskView, explain_mask
 
 _MOST_ROWS = 20_000
 _MOST_ENCODED = 400
+_Counted = TypeVar("_Counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Preview:
         dropped: reason to number of rows.
         noted: what the steps noted of rows, and of how many.
         asked: what the steps of the rows ask, by key of the instance and of the engine below it.
+        counted: what was counted already, by reader: a plan asks for the same counts many times.
     """
 
     examples: list[Example]
@@ -54,6 +56,7 @@ class Preview:
     dropped: dict[str, int]
     noted: dict[str, int]
     asked: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+    counted: dict[str, dict[Hashable, Any]] = field(default_factory=dict, compare=False)
 
     @property
     def reader(self) -> Reader:
@@ -66,7 +69,17 @@ class Preview:
 
     def count(self, parts: Iterable[str], answer_tokens: float, domain: str = "") -> Corpus:
         """Token counts of some parts, of one domain or all; no answer counts `answer_tokens`."""
-        wanted = set(parts)
+        wanted = frozenset(parts)
+        key = (wanted, answer_tokens, domain)
+        return self._once(key, lambda: self._count(wanted, answer_tokens, domain))
+
+    def _once(self, key: Hashable, count: Callable[[], _Counted]) -> _Counted:
+        found = self.counted.setdefault(self.reader.name, {})
+        if key not in found:
+            found[key] = count()
+        return cast(_Counted, found[key])
+
+    def _count(self, wanted: frozenset[str], answer_tokens: float, domain: str) -> Corpus:
         chosen = [
             example
             for example in self.examples
@@ -89,6 +102,9 @@ class Preview:
 
     def answer_tokens(self) -> tuple[float, float]:
         """Mean and longest trained tokens of the examples with an answer; 0 when none has one."""
+        return self._once("answers", self._answer_tokens)
+
+    def _answer_tokens(self) -> tuple[float, float]:
         known = [example for example in self.examples if example.answer is not None]
         looked_at = known[:: max(1, len(known) // _MOST_ENCODED)]
         if not looked_at:
@@ -128,7 +144,8 @@ def preview(resolved: Resolved) -> Preview:
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
-    scale = max(1.0, total / max(1, num_read)) if num_read == _MOST_ROWS else 1.0
+    is_part = num_read == _MOST_ROWS or resolved.is_assumed
+    scale = max(1.0, total / max(1, num_read)) if is_part else 1.0
     counts += made.counts
     reasons, noted = _ended(counts), _notes(counts)
     return Preview(made.examples, made.readers, scale, made.num_cut, reasons, noted, asked)

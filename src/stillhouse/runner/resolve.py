@@ -62,6 +62,7 @@ class Resolved:
         locations: where contents lie on this machine.
         held: what is held back of the rows beside what the recipe says.
         difference: in what teacher and student read differently; empty where they read alike.
+        is_assumed: the rows are made up, each for several where there are to be many.
     """
 
     loaded: Loaded
@@ -75,6 +76,7 @@ class Resolved:
     locations: dict[str, str] = field(default_factory=dict)
     held: Held = NOTHING_HELD
     difference: str = ""
+    is_assumed: bool = False
 
     def recipe_text(self) -> str:
         """The recipe's file, with what the call changed as comments on top."""
