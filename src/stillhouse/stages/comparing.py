@@ -19,7 +19,7 @@ from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.calibration import expected_calibration_error
 from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.field_agreement import score_field_agreement
-from stillhouse.evals.fields import note_fields, score_fields
+from stillhouse.evals.fields import compare_fields, note_fields, score_fields
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import metrics_of
 from stillhouse.evals.reliability import reliability
@@ -83,7 +83,8 @@ class Answers:
         compare = score_objects if self.as_objects else score_texts
         references = self.measured.references()
         columns = compare(self.texts, references)
-        columns |= score_fields(
+        of_fields = compare_fields if self.by_teacher else score_fields
+        columns |= of_fields(
             self.settings.fields, self.texts, references, as_objects=self.as_objects
         )
         if self.by_teacher:

@@ -103,8 +103,10 @@ def _answered(
     """A candidate and its answers to what is measured."""
     measured = measured_of(request, corpus)
     candidate = kind(request, corpus, measured.examples)
-    # Asked before a model answers, which may take hours.
-    _require(request, candidate, measured)
+    if measured.reference == "gold":
+        # Asked before a model answers, which may take hours.
+        as_objects = request.config["answer_format"] == "json"
+        require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
     return candidate, candidate.answers(measured, candidate.complete(progress))
 
 
@@ -115,14 +117,8 @@ def _as_reference(
     asked = find_asked(corpus, request.inputs["examples"])
     candidate = kind(request, corpus, asked.examples)
     settled = settle(request, corpus, asked, candidate.complete(progress))
-    _require(request, candidate, settled.measured)
     candidate.narrow(settled.measured.examples)
     return candidate, candidate.answers(settled.measured, settled.said), settled.left_out
-
-
-def _require(request: StageRequest, candidate: Candidate, measured: Measured) -> None:
-    as_objects = request.config["answer_format"] == "json"
-    require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
 
 
 def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
