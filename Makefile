@@ -12,7 +12,7 @@ TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check fix gpu bench peers docs clean
+.PHONY: help setup demo test test-long coverage check fix gpu bench peers docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -44,10 +44,14 @@ test: $(VENV)/.dev ## install what is needed and run the tests
 test-long: $(VENV)/.gguf ## the slow proofs: kills, many seeds, real data, llama.cpp, public tasks
 	$(TEST_ENV) $(BIN)/python -m pytest -m long -s
 
+coverage: $(VENV)/.dev ## the tests of `make test`, and which lines and branches they run
+	$(PYTEST) -m "not long and not gpu" --cov --cov-report=term:skip-covered
+
 check: $(VENV)/.dev ## lint, types, layers and the tests that need no torch
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini benchmarks
 	$(BIN)/pydoclint -q src
 	$(BIN)/lint-imports
 	$(PYTEST) -m "not long and not gpu" tests/core tests/recipes tests/store tests/tokens tests/targets tests/data tests/evals tests/report tests/house
@@ -64,7 +68,7 @@ PEERS := benchmarks/.peers
 BENCH_PYTHON = $(firstword $(wildcard $(PEERS)/bin/python) $(BIN)/python)
 BENCHMARKS := loss_speed loss_memory kd_tax end_to_end store_size store_speed quality_per_byte \
 	human_votes class_level streamed_rows rows_at_scale planner gpt2_compression near_duplicates \
-	outliers export_sizes gpu/qwen3_8b
+	outliers export_sizes stage_processes gpu/qwen3_8b
 
 bench: $(VENV)/.dev ## run every benchmark in its quick form, one line of JSON each
 	@for name in $(BENCHMARKS); do $(BENCH_PYTHON) benchmarks/$$name.py --quick || exit 1; done

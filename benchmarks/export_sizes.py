@@ -17,10 +17,8 @@ import numpy as np
 
 import stillhouse
 from measure import Goal, Turns, child_spec, in_turn, parser, print_line, spread
-from stillhouse.export.gguf_parity import LIMITS
 
 GGUF = ("f16", "q8_0", "q4_k_m")
-MAX_KL = {"int8": LIMITS["q8_0"], **{name: LIMITS[name] for name in GGUF}}
 WIDE = (
     "student.scratch.config={hidden_size: 256, intermediate_size: 768, num_hidden_layers: 8, "
     "num_attention_heads: 8, num_key_value_heads: 4, head_dim: 32, max_position_embeddings: 192, "
@@ -47,6 +45,9 @@ def main() -> None:
     options.add_argument("--tokens", type=int, default=96, help="that are written for a prompt")
     options.add_argument("--runs", help="a folder that keeps the runs; a temporary one if absent")
     told = options.parse_args()
+    from stillhouse.export.gguf_parity import LIMITS
+
+    most_kl = {"int8": LIMITS["q8_0"], **{name: LIMITS[name] for name in GGUF}}
     students = {"quickstart": (*STUDENTS["quickstart"], *QUICK)} if told.quick else STUDENTS
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(told.runs or scratch).resolve()
@@ -56,8 +57,8 @@ def main() -> None:
     goals = {}
     for name, forms in figures.items():
         for form, found in forms.items():
-            if form in MAX_KL:
-                goals[f"{name}, {form}: KL"] = Goal(found["mean_kl"], at_most=MAX_KL[form])
+            if form in most_kl:
+                goals[f"{name}, {form}: KL"] = Goal(found["mean_kl"], at_most=most_kl[form])
             if "gate" in found:
                 goals[f"{name}, {form}: gate"] = Goal(float(found["gate"]), at_least=1.0)
     print_line("export_sizes", {"students": figures}, goals, told.quick)

@@ -14,7 +14,7 @@ from measure import Goal, Turns, child_spec, in_turn, parser, print_line, ratio,
 from stillhouse.recipes.sizes import sizes_of
 
 _GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "bos_token_id": 50256, "eos_token_id": 50256}
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2-large": _GPT2 | {"n_embd": 1280, "n_layer": 36, "n_head": 20},
     "distilgpt2": _GPT2 | {"n_embd": 768, "n_layer": 6, "n_head": 12},
 }

@@ -170,7 +170,7 @@ def child(spec: dict[str, Any]) -> None:
     if name in ("products", "head"):
         with_teacher = name == "products"
         run = variants.products(problem, kind == "bf16", with_teacher=with_teacher)
-        ready = {"flops": variants.flops(problem, with_teacher=with_teacher)}
+        ready: dict[str, float] = {"flops": variants.flops(problem, with_teacher=with_teacher)}
     else:
         step = variants.fastest(problem, variants.VARIANTS[name](problem, kind == "bf16"))
         ready = {"error": variants.gradient_error(name, kind == "bf16", CHECKED_VOCAB)}

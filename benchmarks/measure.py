@@ -53,6 +53,15 @@ def parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
     return made
 
 
+def add_lesson(options: argparse.ArgumentParser) -> None:
+    """The options of a benchmark that teaches a teacher: where text, tokenizer and teachers are."""
+    options.add_argument("--corpus", type=Path, help="folder with .txt, .md or .jsonl files")
+    options.add_argument("--tokenizer", type=Path, help="folder of a Hugging Face tokenizer")
+    options.add_argument(
+        "--cache", type=Path, default=Path(__file__).parent / ".cache", help="of taught teachers"
+    )
+
+
 def has(package: str) -> bool:
     """Whether a package is installed beside us."""
     return _version(package) is not None

@@ -38,7 +38,7 @@ SMALL = QWEN3 | {
     "head_dim": 48,
 }
 GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "bos_token_id": 1, "eos_token_id": 2}
-MODELS = {"qwen3": QWEN3, "gpt2": GPT2, "small": SMALL}
+MODELS: dict[str, dict[str, Any]] = {"qwen3": QWEN3, "gpt2": GPT2, "small": SMALL}
 LORA = Lora(rank=16)
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
-from measure import Child, Goal, Turns, child_spec, parser, print_line, spread
+from measure import Child, Goal, Turns, add_lesson, child_spec, parser, print_line, spread
 
 STORES: dict[str, dict[str, Any]] = {
     "top 12": {"codec": "top_k", "top_k": 12},
@@ -35,12 +35,12 @@ BATCHES = {"small": (2, 1e-3), "large": (16, 4e-3)}
 
 def main() -> None:
     """Train a student from every form, seed and size of batch."""
-    from taught import Lesson, add_options
-
     options = parser(__doc__, repeats=3)
-    add_options(options)
+    add_lesson(options)
     options.add_argument("--rows", type=int, default=500, help="that each student sees")
     told = options.parse_args()
+    from taught import Lesson
+
     sizes = {"vocab": 2048, "layers": 4, "hidden": 256, "seconds": 240}
     rows, seeds, forms, batches = told.rows, told.repeats, list(FORMS), list(BATCHES)
     if told.quick:

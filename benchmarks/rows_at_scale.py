@@ -177,16 +177,18 @@ def child(spec: dict[str, Any]) -> None:
 
 def ours(folder: Path, workers: int) -> dict[str, Any]:
     """The stages `collect`, `step@clean` and `step@merge_near_duplicates`."""
+    from stillhouse.core.hashing import digest_file
     from stillhouse.recipes.data_steps import MergeNearDuplicates
     from stillhouse.recipes.rows import Clean, Collect, Source
     from stillhouse.stages import collect, step
 
     rows = Collect(source=Source(file="rows.jsonl"))
     plain = rows.model_dump(mode="json", by_alias=True)
+    digest = digest_file(folder / "rows.jsonl")
     locations = {"base": str(folder), "source": "rows.jsonl"}
     merge = MergeNearDuplicates(on="text", group_words=GROUP_WORDS)
     work = [
-        Work("collect", {"collect": plain}, collect.run),
+        Work("collect", {"collect": plain, "content": digest}, collect.run),
         Work("clean", {"clean": Clean().model_dump(mode="json")}, step.run),
         Work("merge", {"step": merge.model_dump(mode="json")}, step.run),
     ]

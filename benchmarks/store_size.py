@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from measure import Child, Goal, Turns, child_spec, parser, print_line
+from measure import Child, Goal, Turns, add_lesson, child_spec, parser, print_line
 
 CODECS = {
     "top_k 64": {"codec": "top_k", "top_k": 64},
@@ -27,10 +27,8 @@ _IDS_AND_COUNTS = ("ids", "kind", "draws", "count")
 
 def main() -> None:
     """Teach, score, store in each codec, read back."""
-    from taught import Lesson, add_options
-
     options = parser(__doc__, repeats=1)
-    add_options(options)
+    add_lesson(options)
     options.add_argument("--tokens", type=int, default=60_000, help="of scored text")
     options.add_argument(
         "--entropy",
@@ -40,6 +38,8 @@ def main() -> None:
         "leave it far less sure than a real one, and what is stored depends on that; 0 leaves it",
     )
     told = options.parse_args()
+    from taught import Lesson
+
     sizes = {"vocab": 8192, "layers": 8, "hidden": 512, "seconds": 120}
     if told.quick:
         sizes = {"vocab": 2048, "layers": 2, "hidden": 128, "seconds": 10}
@@ -122,7 +122,7 @@ def _entropy(teacher: Any, rows: list[Any]) -> float:
 
     scoring = Scoring(teacher.config.vocab_size, 1, num_draws=1)
     scored = score_batch(teacher, [(str(at), row) for at, row in enumerate(rows)], scoring)
-    return float(np.concatenate([one.draws.entropy for one in scored]).mean())
+    return float(np.concatenate([one.draws.entropy for one in scored if one.draws]).mean())
 
 
 def _store(teacher: Any, rows: list[Any], vocab: int, codec: dict[str, Any]) -> dict[str, Any]:

@@ -13,20 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measure import Child, Goal, Turns, child_spec, parser, print_line, ratio, spread
+from measure import Child, Goal, Turns, add_lesson, child_spec, parser, print_line, ratio, spread
 
 SIDE_BY_SIDE = 8
 
 
 def main() -> None:
     """Teach, then let the four measured things take turns."""
-    from taught import Lesson, add_options
-
     options = parser(__doc__, repeats=5)
-    add_options(options)
+    add_lesson(options)
     options.add_argument("--tokens", type=int, default=16_000, help="of scored text")
     options.add_argument("--batch", type=int, default=4)
     told = options.parse_args()
+    from taught import Lesson
+
     sizes = {"vocab": 8192, "layers": 8, "hidden": 512, "seconds": 120}
     tokens, repeats = told.tokens, told.repeats
     if told.quick:

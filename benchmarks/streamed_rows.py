@@ -113,7 +113,7 @@ def child(spec: dict[str, Any]) -> None:
             turns.report()
             continue
         if what == "memory":
-            train.write_examples = lambda _, examples: list(examples)
+            train.write_examples = lambda _, examples: list(examples)  # type: ignore[assignment, return-value]
         turns.report(**_train(train.run, folder, config))
 
 
@@ -141,7 +141,7 @@ def _make(folder: Path, rows: int) -> None:
     """What `prepare` and `label` would have written: examples, answers and targets."""
     from stillhouse.core.rows import Completion
     from stillhouse.data.storage import write_completions, write_examples
-    from stillhouse.stages.corpus import EXAMPLES, open_corpus, save_corpus
+    from stillhouse.stages.corpus import EXAMPLES, open_corpus, save_template
     from stillhouse.stages.label_files import COMPLETIONS, TARGETS
     from stillhouse.targets.header import TargetHeader
     from stillhouse.targets.write import TargetWriter
@@ -150,7 +150,7 @@ def _make(folder: Path, rows: int) -> None:
     prepared, labels = folder / "prepared", folder / "labels"
     prepared.mkdir()
     train_tokenizer([" ".join(WORDS), *ANSWERS] * 20, 400, prepared / "tokenizer", 128)
-    save_corpus(prepared, (), {"user": "{content}\n", "assistant": "{content}", "system": ""})
+    save_template(prepared, {"user": "{content}\n", "assistant": "{content}", "system": ""})
     write_examples(prepared / EXAMPLES, _examples(rows))
     corpus = open_corpus(prepared)
     written = (

@@ -39,15 +39,6 @@ _MEDIAN, _SIGMA, _SHORTEST, _LONGEST = 240, 0.6, 32, 512
 _BATCH = 8
 
 
-def add_options(options: argparse.ArgumentParser) -> None:
-    """Where text, tokenizer and kept teachers are."""
-    options.add_argument("--corpus", type=Path, help="folder with .txt, .md or .jsonl files")
-    options.add_argument("--tokenizer", type=Path, help="folder of a Hugging Face tokenizer")
-    options.add_argument(
-        "--cache", type=Path, default=Path(__file__).parent / ".cache", help="of taught teachers"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """Who is taught, on what, for how long.
@@ -82,7 +73,7 @@ class Lesson:
     @classmethod
     def read(cls, spec: dict[str, Any]) -> Lesson:
         """The lesson that a child was told."""
-        paths = {
+        paths: dict[str, Any] = {
             name: Path(spec[name]) if spec[name] else None
             for name in ("corpus", "tokenizer", "cache")
         }
@@ -148,7 +139,7 @@ class Lesson:
 def _row(ids: NDArray[np.int32], offsets: NDArray[np.int32]) -> EncodedConversation:
     is_trained = np.arange(len(ids)) >= max(1, len(ids) // 2)
     digest = digest_ids(ids)
-    return EncodedConversation(ids, is_trained, offsets, "", digest, digest_ids(ids[is_trained]), 0)
+    return EncodedConversation(ids, is_trained, offsets, "", digest, digest_ids(ids[is_trained]))
 
 
 def _documents(folder: Path) -> Iterator[str]:

@@ -85,7 +85,6 @@ def _row(ids: NDArray[np.int32]) -> EncodedConversation:
         text="",
         view_digest=digest,
         completion_digest=digest,
-        seams_split=0,
     )
 
 

@@ -168,7 +168,8 @@ def _model(shape: dict[str, Any]) -> Any:
         tie_word_embeddings=shape["tied"],
         dtype=torch.bfloat16,
     )
-    return Qwen3ForCausalLM(config).to(torch.bfloat16)
+    model: Any = Qwen3ForCausalLM(config)
+    return model.to(torch.bfloat16)
 
 
 def _loss(

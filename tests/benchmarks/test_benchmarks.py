@@ -65,7 +65,7 @@ def test_a_goal_that_was_not_measured_is_neither_kept_nor_missed():
 @pytest.mark.long
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
 def test_the_quick_form_prints_one_line(path, tmp_path):
-    has_cache = "add_options(options)" in path.read_text(encoding="utf-8")
+    has_cache = "add_lesson(options)" in path.read_text(encoding="utf-8")
     cache = ("--cache", str(tmp_path)) if has_cache else ()
     line = line_of(run(path, "--quick", *cache, timeout=600))
     assert line.keys() == KEYS

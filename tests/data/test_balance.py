@@ -31,6 +31,7 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.field_steps import Rescale
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 from stillhouse.recipes.row_checks import ReportDuplicates, Require
 from stillhouse.recipes.rows import Clean
@@ -167,6 +168,7 @@ SETTINGS = (
     ScrubPersonal(),
     DropStyleReferences(),
     FindInstructions(drop=True),
+    Rescale(field="answer", scale=(0.0, 9.0)),
 )
 REAL = (
     CleanStep(Clean()),

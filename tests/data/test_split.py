@@ -332,3 +332,39 @@ def test_rounded_shares_add_up_both_ways_and_are_off_by_less_than_one(data):
     for size, line in zip(rows, table, strict=True):
         for part, cell in zip(columns, line, strict=True):
             assert abs(cell - size * part / sum(rows)) < 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes, st.integers(0, 60), st.integers(0, 120), st.integers(0, 9))
+def test_rows_without_an_answer_are_measured_where_the_teacher_answers(
+    parts, answered, unanswered, seed
+):
+    drafts = [draft(index, "a" if index < answered else None)
+              for index in range(answered + unanswered)]  # fmt: skip
+    learned = sum(size for name, size in parts.items() if name in ("teacher", "labelled"))
+    split = Split(parts=parts, seed=seed)
+    if sum(parts.values()) > len(drafts) or learned > answered:
+        with pytest.raises(InputError):
+            assign_parts(drafts, split, "teacher")
+        return
+
+    found = {row: part for row, (part, _) in assign_parts(drafts, split, "teacher").items()}
+
+    assert Counter(part for part in found.values() if part) == parts
+    gold = [one for one in drafts if found[one.row_id] in ("teacher", "labelled")]
+    assert all(one.answer for one in gold)
+
+
+def test_the_holdout_of_a_mixed_file_is_drawn_from_all_rows_alike():
+    drafts = [draft(index, "a" if index < 500 else None) for index in range(1000)]
+    split = Split(parts={"holdout": 400, "unlabelled": "rest"})
+
+    found = assign_parts(drafts, split, "teacher")
+    held = [one for one in drafts if found[one.row_id][0] == "holdout"]
+
+    # Of 400 drawn from 500 and 500, 200 have an answer; three deviations are 23.
+    assert len(held) == 400
+    assert abs(sum(one.answer is not None for one in held) - 200) < 24
+    outcomes = SplitStep(split, "teacher").process(drafts)
+    noted = [one for one in outcomes if any("not looked at" in note for note in one.notes)]
+    assert len(noted) == sum(one.answer is not None for one in held)

@@ -14,11 +14,12 @@ from stillhouse.core.rows import Drop, Keep, Row
 from stillhouse.data.account import run_step
 from stillhouse.data.columns import select_columns
 from stillhouse.data.conversations import build_shaper
-from stillhouse.data.decontamination import Evaluation, digest_evaluation
+from stillhouse.data.decontamination import Evaluation
 from stillhouse.data.instructions import find_orders
 from stillhouse.data.personal import scrub
 from stillhouse.data.readers import read_rows
 from stillhouse.data.row_steps import Aids, build_row_step
+from stillhouse.data.step_files import digest_step_file
 from stillhouse.data.style_references import find_style_references
 from stillhouse.data.words import words_of
 from stillhouse.recipes.data_steps import DropWhere, PairWith
@@ -167,7 +168,7 @@ def against(tmp_path):
         lines = "".join(json.dumps({"q": text, "id": "n"}) + "\n" for text in texts)
         (tmp_path / "eval.jsonl").write_text(lines)
         wanted = Decontaminate(file=str(tmp_path / "eval.jsonl"), of=("q",), **settings)
-        digest = digest_evaluation(wanted, tmp_path)
+        digest = digest_step_file(wanted, tmp_path)
         return lambda *rows: judge(wanted, *rows, against=digest)
 
     return build

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,14 @@ def test_every_test_of_a_row_is_there():
             if name not in _tests_of(file):
                 missing.append((row.name, test))
     assert missing == []
+
+
+def test_every_file_that_took_the_place_of_a_guide_s_test_is_there():
+    page = (ROOT / "docs" / "how-to" / "songs.md").read_text(encoding="utf-8")
+    part = page.partition("## The guide's own tests")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z0-9_]+/[a-z0-9_/.]*)`", part)
+    assert len(named) >= 20
+    assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
 
 
 @cache

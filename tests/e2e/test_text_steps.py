@@ -10,9 +10,9 @@ import stillhouse
 from stillhouse.api import Call
 from stillhouse.core.errors import InputError, RecipeError
 from stillhouse.core.protocols import no_progress
-from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.readers import read_rows
 from stillhouse.data.shards import COLLECTED, read_rows_of
+from stillhouse.data.step_files import digest_step_file, location_of_step_file
 from stillhouse.data.storage import write_rows
 from stillhouse.recipes.rows import Prepare, Source
 from stillhouse.recipes.text_steps import Decontaminate
@@ -79,7 +79,7 @@ def test_the_stage_ends_what_stands_in_the_evaluation(recipe, tmp_path):
     rows = list(read_rows(Source(file="rows.jsonl"), tmp_path))
     write_rows(tmp_path / "collected" / COLLECTED, rows)
     wanted = Decontaminate(file="eval.jsonl", of=("q",), words=6)
-    digest = digest_evaluation(wanted, tmp_path)
+    digest = digest_step_file(wanted, tmp_path)
     request = StageRequest(
         stage="step",
         variant="decontaminate",
@@ -88,7 +88,7 @@ def test_the_stage_ends_what_stands_in_the_evaluation(recipe, tmp_path):
         inputs={"rows": tmp_path / "collected"},
         out=tmp_path / "out",
         scratch=tmp_path / "scratch",
-        locations={location_of_evaluation(digest): str(tmp_path / "eval.jsonl")},
+        locations={location_of_step_file(digest): str(tmp_path / "eval.jsonl")},
     )
     request.out.mkdir()
     request.scratch.mkdir()

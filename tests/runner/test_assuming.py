@@ -146,6 +146,28 @@ def test_every_full_recipe_is_planned_without_rows_and_hub(offline, name):
     assert all(one.cost.memory_bytes > 0 for one in found.instances)
 
 
+def test_a_file_that_is_joined_is_assumed_and_whoever_annotates_is_priced_for_all(offline):
+    api = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1",
+           "price": {"input": "1", "output": "2"}}  # fmt: skip
+    join = {"name": "join", "file": "a.jsonl", "on": ["title", "artist"], "take": ["analysis"]}
+    annotate = {
+        "name": "annotate", "as": "analysis", "fields": ["title", "lyrics"], "task": "Judge it.",
+        "answer_schema": load_recipe("songs-sft").recipe.label.answer_schema,
+        "engine": {"api": api},
+    }  # fmt: skip
+
+    joined = checked("songs-sft", 300, f"prepare.steps={json.dumps([join])}")
+    asked = checked(
+        "songs-sft", 300, f"prepare.steps={json.dumps([join | {'unmatched': 'keep'}, annotate])}"
+    )
+
+    assert "a record of each row in the place of a.jsonl" in joined.assumed
+    assert "a record of no row in the place of a.jsonl" in asked.assumed
+    costs = {one.key: one.cost for one in asked.instances}
+    assert costs["step@annotate"].calls == 300
+    assert 0 < costs["step@annotate"].likely_usd < costs["step@annotate"].most_usd
+
+
 def test_more_rows_than_are_looked_at_are_scaled(offline, monkeypatch):
     monkeypatch.setattr("stillhouse.runner.assuming._MOST_MADE", 200)
     few, many = (checked("neurons", rows) for rows in (200, 600))

@@ -155,6 +155,9 @@ def test_only_what_a_gate_passed_leaves(place, tmp_path):
     assert not (tmp_path / "out").exists()
     assert export_run(place, call).files == len(BUNDLE)
     assert shipped(place)[0]["gates"] == ["gate", "gate@exported"]
+    numbered = [export_run(place, ExportCall(str(tmp_path / "songs-v{n}"))) for _ in range(2)]
+    assert [one.folder for one in numbered] == [str(tmp_path / "songs-v1")] * 2
+    assert [one.is_new for one in numbered] == [True, False]
 
 
 def test_a_recipe_without_a_gate_needs_the_word_for_it(place, tmp_path):

@@ -220,7 +220,7 @@ def test_answers_to_one_prompt_are_compared_as_an_audit_compares_them(looked):
     whole = score_spread([own])
     for name in ("spread", "spread_pairs"):
         assert found.columns[name].sum() == pytest.approx(whole[name].sum())
-    assert "drawn one by one" in found.notes["context_spread"]
+    assert "drawn whole" in found.notes["context_spread"]
 
 
 def test_a_file_of_probes_that_is_not_there_is_named_with_the_recipes_line(recipe):

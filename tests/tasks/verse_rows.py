@@ -20,7 +20,7 @@ LONGEST_LINE = 60
 """Of a line of verse; prose between the songs has longer ones."""
 
 
-def verse_rows(shared_file):
+def verse_rows(shared_file, words=(FEWEST_WORDS, MOST_WORDS)):
     """Rows with `book`, `lyrics`, `licence`, `analysis`, its verdict alone as `judged`, and `song`.
 
     `song` names what stays together. The lines of the sentiment set tell no poem: three that
@@ -30,16 +30,16 @@ def verse_rows(shared_file):
     for number, (_, row) in enumerate(hymns(shared_file)):
         told = _of_hymn(row)
         for verse in row["verses"]:
-            yield from _pieces(f"hymn {number}", "hymnal", verse, told)
+            yield from _pieces(f"hymn {number}", "hymnal", verse, told, words)
     other = {"verdict": "ACCEPTABLE", "themes": [], "scripture_references": []}
     for number, song in enumerate(songs(shared_file)):
         for stanza in _stanzas(song.lyrics):
-            yield from _pieces(f"song {number}", "abolition", stanza, other)
+            yield from _pieces(f"song {number}", "abolition", stanza, other, words)
     path = shared_file("songs/poem_sentiment_train.tsv")
     with path.open(encoding="utf-8", newline="") as stream:
         lines = [row[1] for row in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)]
     for at in range(0, len(lines), 3):
-        yield from _pieces(f"lines {at}", "poems", "\n".join(lines[at : at + 3]), other)
+        yield from _pieces(f"lines {at}", "poems", "\n".join(lines[at : at + 3]), other, words)
 
 
 def _of_hymn(row):
@@ -61,12 +61,13 @@ def _stanzas(lyrics):
             yield block
 
 
-def _pieces(song, book, text, told):
+def _pieces(song, book, text, told, bounds):
+    fewest, most = bounds
     words = re.findall(r"[a-z]+(?:'[a-z]+)*", text.lower())
-    number = ceil(len(words) / MOST_WORDS)
+    number = ceil(len(words) / most)
     for at in range(number):
         piece = words[at * len(words) // number : (at + 1) * len(words) // number]
-        if len(piece) >= FEWEST_WORDS:
+        if len(piece) >= fewest:
             yield {
                 "song": song,
                 "book": book,

@@ -16,7 +16,7 @@ from stillhouse.core.rows import Message
 from stillhouse.tokens.encode import encode_conversation, encode_prompt
 from stillhouse.tokens.show import explain_mask
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate, build_template
-from stillhouse.tokens.tokenizer import digest_ids, load_tokenizer
+from stillhouse.tokens.tokenizer import TextTokenizer, digest_ids, load_tokenizer
 
 ROLE = attrgetter("role")
 SAYING = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
@@ -91,6 +91,35 @@ def test_line_breaks_that_merge_only_in_the_prompt_are_a_seam(tiny):
 
     first = int(np.argmax(encoded.is_trained))
     assert encoded.ids[:first].tolist() == encode_prompt(messages[:1], template, tiny).tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(SAYING, SAYING), min_size=1, max_size=4))
+def test_whoever_was_encoded_before_changes_nothing(tiny_folder, tiny, plain, said):
+    alone = load_tokenizer(tiny_folder)
+    for question, answer in [*said, (said[-1][0], "yes"), (said[-1][0], "no")]:
+        turns = (Message("user", question), Message("assistant", answer))
+        alone.encode_opening("forget")
+        one, other = (encode_conversation(turns, plain, by) for by in (alone, tiny))
+        assert one.ids.tolist() == other.ids.tolist()
+        assert one.byte_offsets.tolist() == other.byte_offsets.tolist()
+        assert (one.is_trained.tolist(), one.seams) == (other.is_trained.tolist(), other.seams)
+
+
+def test_the_prompt_of_several_answers_is_encoded_once(tiny, monkeypatch):
+    asked = []
+
+    def encode(self, text, real=TextTokenizer.encode):
+        asked.append(text)
+        return real(self, text)
+
+    monkeypatch.setattr(TextTokenizer, "encode", encode)
+
+    for answer in ("yes", "no", "maybe"):
+        turns = (Message("user", "is it so?"), Message("assistant", answer))
+        assert encode_conversation(turns, ChatTemplate.of(tiny), tiny).seams == ()
+
+    assert len(asked) == 4
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-v0.1", "t5-small"])

@@ -21,7 +21,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="ollama, hub:OWNER/NAME, or a folder, which gets a copy of the bundle.",
+            help="ollama, hub:OWNER/NAME, or a folder, which gets a copy of the bundle; {n} in its "
+            "name is the next number: ./models/songs-v{n}.",
             metavar="WHERE",
         ),
     ],

@@ -15,6 +15,7 @@ from stillhouse.cli.tables import in_bytes, in_count, in_time, in_usd, table
 from stillhouse.core.rows import Example
 from stillhouse.evals.gates import Verdict
 from stillhouse.evals.metrics import in_reading_order
+from stillhouse.evals.without_right import TEACHERS_ANSWERS, reference_in_words
 from stillhouse.recipes.built import NotBuilt
 from stillhouse.recipes.estimate import Cost
 from stillhouse.recipes.schema import Recipe
@@ -71,6 +72,9 @@ def _put_metrics(status: RunStatus) -> None:
         cells = [_interval(metrics.get(name)) for metrics in measured.values()]
         rows.append([f"{name} ({first['better']} is better)", *cells])
     _put(table(["", *measured], rows))
+    told = next((s.summary for s in status.stages if s.key == "evaluate@teacher"), {})
+    if told.get("reference") == "teacher":
+        _put(reference_in_words(told["examples"], told["left_out"]))
 
 
 def _interval(metric: dict[str, Any] | None) -> str:
@@ -111,6 +115,8 @@ def show_verdict(verdict: Verdict, *, as_json: bool) -> None:
         return
     said = f"gate: {verdict.candidate} {'passed' if verdict.passed else 'refused'}"
     waits = verdict.num_not_asked
+    if verdict.reference == "teacher":
+        said += f" against {TEACHERS_ANSWERS}"
     _put(f"{said}; {waits} of {len(verdict.rules)} rules not asked" if waits else said)
     for rule in verdict.rules:
         _put(f"  {rule.decision:<15} {rule.text}: {rule.reason}")

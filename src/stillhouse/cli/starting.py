@@ -20,7 +20,9 @@ def init(
     user: Annotated[
         str, typer.Option("--user", help="The prompt, with columns in braces: {question}.")
     ] = "",
-    answer: Annotated[str, typer.Option("--answer", help="The column of the answer.")] = "",
+    answer: Annotated[
+        str, typer.Option("--answer", help="The column of the answer; none for prompts alone.")
+    ] = "",
     answers: Annotated[
         Literal["", "text", "classes", "json"], typer.Option("--answers", help="What answers are.")
     ] = "",
@@ -37,6 +39,7 @@ def init(
     from stillhouse.core.errors import UsageError
     from stillhouse.recipes.first_recipe import Wishes
     from stillhouse.runner.starting import (
+        NO_ANSWER,
         look_at,
         models_here,
         name_of,
@@ -64,7 +67,12 @@ def init(
     sys.stderr.write(f"{file}: columns {', '.join(looked.columns)}\n")
     prompt = f"{{{looked.prompt}}}" if looked.prompt else ""
     asked = ask("What is asked? Columns stand in braces", user, prompt)
-    column = ask("Which column is the answer?", answer, looked.answer)
+    column = ask(
+        "Which column is the answer? none: rows hold only prompts",
+        answer,
+        looked.answer or NO_ANSWER,
+    )
+    column = "" if column == NO_ANSWER and column not in looked.columns else column
     kind = ask("Are answers text, classes or json?", answers, looked.answers(column))
     best = models_here()
     wishes = Wishes(

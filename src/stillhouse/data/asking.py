@@ -66,6 +66,7 @@ OWN_PROMPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "augment": ("formal", "casual", "general"),
         "write_prompts": ("write_prompt",),
         "translate": ("translate",),
+        "annotate": ("annotate",),
     }
 )
 """What a step asks with where the recipe names no prompt."""

@@ -8,10 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.hashing import digest_file
 from stillhouse.core.rows import Drop, Keep, Outcome, Row
 from stillhouse.data.overlap import SharedRuns
-from stillhouse.data.readers import find_file, read_rows, require_unchanged
+from stillhouse.data.readers import read_rows, require_unchanged
 from stillhouse.data.row_texts import texts_of
 from stillhouse.data.words import words_of
 from stillhouse.recipes.rows import Source
@@ -80,27 +79,6 @@ class DecontaminateStep:
             if evidence:
                 return Drop(row, IN_EVALUATION, f"{field}: {evidence}")
         return Keep(row)
-
-
-def digest_evaluation(wanted: Decontaminate, base: Path) -> str:
-    """The digest of the file that the step names.
-
-    Args:
-        wanted: the recipe's settings.
-        base: what the file's path is relative to.
-
-    Returns:
-        Another one when its content changes.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    return digest_file(find_file(Source(file=wanted.file), base))
-
-
-def location_of_evaluation(digest: str) -> str:
-    """The name under which a run knows where the file of that content lies."""
-    return f"evaluation {digest}"
 
 
 @lru_cache(maxsize=4)  # a process works on many shards; an evaluation is read and sorted once

@@ -57,6 +57,34 @@ def _find_in_list(value: list[Any], keys: list[str]) -> Any:
     return _find(value[index], keys[1:]) if -len(value) <= index < len(value) else MISSING
 
 
+def put(value: Any, path: str, new: Any) -> Any:
+    """A value with another one at a dotted path; nothing is edited in place.
+
+    Args:
+        value: a JSON value in which `find` finds the path.
+        path: as in `find`.
+        new: what stands there then.
+
+    Returns:
+        A copy along the path; all beside it is shared.
+    """
+    return _put(value, path.split("."), new)
+
+
+def _put(value: Any, keys: list[str], new: Any) -> Any:
+    if not keys:
+        return new
+    if isinstance(value, list):
+        items = list(value)
+        items[int(keys[0])] = _put(items[int(keys[0])], keys[1:], new)
+        return items
+    for end in range(len(keys), 0, -1):
+        key, rest = ".".join(keys[:end]), keys[end:]
+        if key in value and _find(value[key], rest) is not MISSING:
+            return value | {key: _put(value[key], rest, new)}
+    raise KeyError(".".join(keys))
+
+
 def paths_of(value: Any, prefix: str = "") -> Iterator[str]:
     """Every dotted path in a value, the first few items of each list; parents before children."""
     items: list[tuple[str, Any]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stillhouse.core.errors import InputError
@@ -14,11 +14,12 @@ from stillhouse.data.augment import AugmentStep, CheckVersionsStep, as_rows
 from stillhouse.data.conversations import NO_DOMAINS, build_shaper
 from stillhouse.data.domains import DomainStep
 from stillhouse.data.drafts import Draft, drafts_of
-from stillhouse.data.shares import UNLABELLED
+from stillhouse.data.shares import TAKES_UNANSWERED, UNLABELLED
 from stillhouse.data.split import SplitStep
 from stillhouse.data.steps import CleanStep, DedupStep, DropStep, ShapeStep
 from stillhouse.data.votes import Votes, votes_of
 from stillhouse.recipes.domains import Domain
+from stillhouse.recipes.measuring import Reference
 from stillhouse.recipes.rows import Prepare
 
 
@@ -53,6 +54,7 @@ def prepare_rows(
     prepare: Prepare,
     domains: Mapping[str, Domain] = NO_DOMAINS,
     engines: Mapping[str, AskedEngine] = NO_ENGINES,
+    reference: Reference = "gold",
 ) -> Prepared:
     """Examples of the rows, dealt out to the parts.
 
@@ -61,10 +63,12 @@ def prepare_rows(
         prepare: the recipe's section.
         domains: of the recipe, by name.
         engines: that write versions of training rows, by their key below the step `augment`.
+        reference: whose answers the holdout is measured against.
 
     Returns:
         Examples, dropped rows and counts. Only validation and holdout carry the reference;
-        unlabelled carries neither answer nor reference, even where the row has them.
+        unlabelled carries neither answer nor reference, even where the row has them, and neither
+        does a holdout that is measured against the teacher.
 
     Raises:
         InputError: rows that do not fit the recipe, or not enough of them.
@@ -74,7 +78,7 @@ def prepare_rows(
     _check_ids_differ(collected)
     current, dropped, counts = collected, list[Ended](), list[StepCount]()
     made, known = list[Row](), {row.row_id for row in collected}
-    for step in build_steps(prepare, domains, engines):
+    for step in build_steps(prepare, domains, engines, reference):
         if not current:
             raise _nothing_left(len(collected), dropped)
         try:
@@ -88,7 +92,8 @@ def prepare_rows(
     check_balance(counts, len(collected), len(current))
     drafts = drafts_of(current)
     measured = [draft for draft in drafts if draft.part in MEASURED]
-    examples = [_example(draft) for draft in drafts]
+    hidden = (UNLABELLED,) if reference == "gold" else (UNLABELLED, "holdout")
+    examples = [_example(draft, hidden) for draft in drafts]
     votes = _votes(drafts, prepare.votes)
     cuttable = {draft.row_id: draft.cuttable for draft in drafts if draft.cuttable}
     versions = as_rows(drafts)
@@ -99,6 +104,7 @@ def build_steps(
     prepare: Prepare,
     domains: Mapping[str, Domain] = NO_DOMAINS,
     engines: Mapping[str, AskedEngine] = NO_ENGINES,
+    reference: Reference = "gold",
 ) -> list[Step]:
     """The steps of a recipe's `prepare`, in order.
 
@@ -106,6 +112,7 @@ def build_steps(
         prepare: the recipe's section.
         domains: as in `prepare_rows`.
         engines: as in `prepare_rows`.
+        reference: as in `prepare_rows`.
 
     Returns:
         clean, domains where the recipe has some, shape, drop, dedup, split, and the versions of
@@ -116,13 +123,14 @@ def build_steps(
     """
     dealt = [DomainStep(prepare.domain_field or "", tuple(domains))] if domains else []
     shape = build_shaper(prepare, domains)
+    needs_answer = not set(TAKES_UNANSWERED[reference]) & set(prepare.split.parts)
     return [
         *([] if prepare.clean.is_off else [CleanStep(prepare.clean)]),
         *dealt,
         ShapeStep(shape),
-        DropStep(prepare.drop, needs_answer=UNLABELLED not in prepare.split.parts),
+        DropStep(prepare.drop, needs_answer),
         DedupStep(prepare.drop),
-        SplitStep(prepare.split),
+        SplitStep(prepare.split, reference),
         *_versions(prepare, shape, engines),
     ]
 
@@ -151,14 +159,14 @@ def _votes(drafts: Sequence[Draft], field: str | None) -> dict[str, Votes]:
     return kept
 
 
-def _example(draft: Draft) -> Example:
-    is_unlabelled = draft.part == UNLABELLED
+def _example(draft: Draft, hidden: Collection[str]) -> Example:
+    is_hidden = draft.part in hidden
     return Example(
         example_id=draft.row_id,
         part=draft.part,
         prompt=draft.prompt,
-        answer=None if is_unlabelled else draft.answer,
-        reference=draft.reference if draft.part in MEASURED else None,
+        answer=None if is_hidden else draft.answer,
+        reference=draft.reference if draft.part in MEASURED and not is_hidden else None,
         group=draft.group,
         domain=draft.domain,
     )

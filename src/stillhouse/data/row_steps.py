@@ -9,10 +9,12 @@ from typing import Any
 from stillhouse.core.errors import InputError, NotBuiltError
 from stillhouse.core.rows import StepCount
 from stillhouse.data.account import Step
+from stillhouse.data.annotating import AnnotateStep
 from stillhouse.data.asking import AskedEngine
 from stillhouse.data.convert import ConvertBlanksStep, ConvertChoicesStep, DropWhereStep
 from stillhouse.data.decontamination import DecontaminateStep
 from stillhouse.data.duplicate_classes import ReportDuplicatesStep
+from stillhouse.data.joining import JoinStep
 from stillhouse.data.merging import MergeStep
 from stillhouse.data.option_match import Embed
 from stillhouse.data.outlier_judge import OutlierJudge
@@ -21,6 +23,7 @@ from stillhouse.data.pairing import PairStep, Setting
 from stillhouse.data.prompt_writing import WritePromptsStep
 from stillhouse.data.rephrase import RephraseStep
 from stillhouse.data.require import RequireStep
+from stillhouse.data.rescaling import RescaleStep
 from stillhouse.data.semantic import MergeSemanticStep
 from stillhouse.data.text_checks import InstructionStep, ScrubStep, StyleStep
 from stillhouse.data.tfidf import tfidf
@@ -33,6 +36,7 @@ from stillhouse.recipes.data_steps import (
     MergeNearDuplicates,
     PairWith,
 )
+from stillhouse.recipes.field_steps import Annotate, Join, Rescale
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 from stillhouse.recipes.prompt_steps import Translate, WritePrompts
 from stillhouse.recipes.rewording import Rephrase
@@ -51,7 +55,7 @@ class Aids:
 
     Attributes:
         paired: what a `pair_with` step pairs with.
-        against: digest of the file that a `decontaminate` step names.
+        against: digest of the file that the step names, as `decontaminate` does.
         encode: the model that compares texts; None where the settings name none.
         engines: that it asks, by their key below it; a step that has none keeps to its rule.
     """
@@ -72,6 +76,7 @@ _PLAIN: dict[type, Callable[[Any], Step]] = {
     ScrubPersonal: ScrubStep,
     DropStyleReferences: StyleStep,
     FindInstructions: InstructionStep,
+    Rescale: RescaleStep,
 }
 """Steps that need their settings and nothing else."""
 
@@ -86,6 +91,7 @@ _ASKING: dict[type, Callable[[Any, Aids], Step]] = {
     Rephrase: lambda wanted, aids: RephraseStep(wanted, [*aids.engines.values()], aids.encode),
     WritePrompts: lambda wanted, aids: WritePromptsStep(wanted, [*aids.engines.values()]),
     Translate: lambda wanted, aids: TranslateStep(wanted, [*aids.engines.values()]),
+    Annotate: lambda wanted, aids: AnnotateStep(wanted, aids.engines["engine"]),
 }
 """Steps that may ask engines."""
 
@@ -112,6 +118,8 @@ def build_row_step(wanted: DataStep, aids: Aids = NO_AIDS) -> Step:
     match wanted:
         case PairWith():
             return PairStep(wanted, aids.paired)
+        case Join():
+            return JoinStep(wanted, aids.against)
         case Decontaminate():
             return DecontaminateStep(wanted, aids.against)
         case MergeSemanticDuplicates():

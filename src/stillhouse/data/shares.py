@@ -8,23 +8,35 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from stillhouse.core.errors import InputError
+from stillhouse.core.rows import MEASURED
+from stillhouse.recipes.measuring import Reference
 from stillhouse.recipes.rows import PartSize
 
 Cell = tuple[int, int]
 UNLABELLED = "unlabelled"
-"""The one part that takes rows without an answer."""
+"""The one part that takes rows without an answer where gold answers are measured against."""
+
+TAKES_UNANSWERED: Mapping[Reference, tuple[str, ...]] = {
+    "gold": (UNLABELLED,),
+    "teacher": (UNLABELLED, *MEASURED),
+}
+"""The parts that take rows without an answer, by whose answers are measured against."""
 
 
 def resolve_sizes(
-    parts: Mapping[str, PartSize], num_answered: int, num_unanswered: int = 0
+    parts: Mapping[str, PartSize],
+    num_answered: int,
+    num_unanswered: int = 0,
+    takers: Sequence[str] = TAKES_UNANSWERED["gold"],
 ) -> dict[str, int]:
     """The number of rows of each part.
 
     Args:
-        parts: a count, a fraction, or `rest`: of all rows for `unlabelled`, else of those with an
-            answer.
+        parts: a count, a fraction, or `rest`: of all rows for a part that takes rows without an
+            answer, else of those with one.
         num_answered: rows with an answer.
-        num_unanswered: rows without one; only `unlabelled` can use them, and takes them first.
+        num_unanswered: rows without one; only `takers` can use them, and take them first.
+        takers: the parts that take rows without an answer.
 
     Returns:
         Counts that the rows suffice for; fractions are rounded so that their sum is right
@@ -38,13 +50,13 @@ def resolve_sizes(
     sizes |= _round_shares_of(
         {
             # str() gives the decimal that was written, so that 0.7 + 0.2 + 0.1 is exactly 1.
-            name: Fraction(str(size)) * (num_rows if name == UNLABELLED else num_answered)
+            name: Fraction(str(size)) * (num_rows if name in takers else num_answered)
             for name, size in parts.items()
             if isinstance(size, float)
         }
     )
     needed = sum(sizes.values())
-    num_filled = min(sizes.get(UNLABELLED, 0), num_unanswered)
+    num_filled = min(sum(sizes.get(name, 0) for name in takers), num_unanswered)
     if needed > num_rows:
         stated = ", ".join(f"{name} {sizes[name]:,}" for name in parts if name in sizes)
         raise InputError(
@@ -52,15 +64,30 @@ def resolve_sizes(
             "make the counts smaller, write fractions, or collect more rows",
         )
     if needed - num_filled > num_answered:
-        others = {name: size for name, size in sizes.items() if name != UNLABELLED}
+        others = {name: size for name, size in sizes.items() if name not in takers}
         stated = ", ".join(f"{name} {size:,}" for name, size in others.items())
         raise InputError(
             f"prepare.split.parts need {sum(others.values()):,} rows with an answer ({stated}), "
             f"but {num_answered:,} have one",
-            f"make those parts smaller; only {UNLABELLED} takes rows without an answer",
+            f"make those parts smaller; {only(takers)} without an answer{_way(takers)}",
         )
-    usable = num_rows if parts.get(UNLABELLED) == "rest" else num_answered + num_filled
+    takes_rest = any(parts.get(name) == "rest" for name in takers)
+    usable = num_rows if takes_rest else num_answered + num_filled
     return {name: sizes.get(name, usable - needed) for name in parts}
+
+
+def only(takers: Sequence[str]) -> str:
+    """That no other parts take rows, as words before "without an answer"."""
+    *others, last = takers
+    if not others:
+        return f"only the part {last} takes rows"
+    return f"only the parts {', '.join(others)} and {last} take rows"
+
+
+def _way(takers: Sequence[str]) -> str:
+    if "holdout" in takers:
+        return ""
+    return "; with evaluate.reference: teacher the measured parts do too"
 
 
 def _round_shares_of(exact: Mapping[str, Fraction]) -> dict[str, int]:

@@ -7,7 +7,7 @@ nor on fields that the recipe does not name.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -18,11 +18,13 @@ from stillhouse.data.drafts import Draft, drafts_of
 from stillhouse.data.groups import group_drafts
 from stillhouse.data.leaks import near_groups, near_learned, shared_with_measured
 from stillhouse.data.paths import value_at
-from stillhouse.data.shares import UNLABELLED, resolve_sizes, round_shares
+from stillhouse.data.shares import TAKES_UNANSWERED, UNLABELLED, only, resolve_sizes, round_shares
 from stillhouse.recipes import rows as recipe
+from stillhouse.recipes.measuring import Reference
 
 NEAR_LEARNED = "measured, and a near copy is learned"
 SHARES_WORDS = "shares words with a measured row"
+OWN_NOT_LOOKED_AT = "measured by the teacher's answer, and its own is not looked at"
 
 _NOWHERE = ""
 # What is measured on comes first: it keeps its size best when groups are large.
@@ -34,6 +36,7 @@ class SplitStep:
     """Deals whole groups out to the parts; what no part takes ends here."""
 
     settings: recipe.Split
+    reference: Reference = "gold"
     name: str = "split"
     version: int = 2
     kind: str = "whole"
@@ -41,7 +44,7 @@ class SplitStep:
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep each row with its part and group; drop what no part takes."""
         drafts = drafts_of(batch)
-        found = assign_parts(drafts, self.settings)
+        found = assign_parts(drafts, self.settings, self.reference)
         part_of = {row_id: part for row_id, (part, _) in found.items()}
         words = self.settings.shared_words
         shared = shared_with_measured(drafts, part_of, words) if words else {}
@@ -50,17 +53,23 @@ class SplitStep:
         return [
             Drop(draft, SHARES_WORDS, shared[draft.row_id])
             if draft.row_id in shared
-            else _outcome(draft, *found.get(draft.row_id, (_NOWHERE, "")), draft.row_id in leaked)
+            else self._outcome(draft, found.get(draft.row_id, (_NOWHERE, "")), leaked)
             for draft in drafts
         ]
 
-
-def _outcome(draft: Draft, part: str, group: str, is_leaked: bool) -> Outcome:
-    if draft.answer is None and part != UNLABELLED:
-        return Drop(draft, "no answer", f"only the part {UNLABELLED} takes rows without an answer")
-    if part == _NOWHERE:
-        return Drop(draft, "not in any part")
-    return Keep(replace(draft, part=part, group=group), (NEAR_LEARNED,) if is_leaked else ())
+    def _outcome(self, draft: Draft, place: tuple[str, str], leaked: Collection[str]) -> Outcome:
+        part, group = place
+        takers = TAKES_UNANSWERED[self.reference]
+        if draft.answer is None and part not in takers:
+            return Drop(draft, "no answer", f"{only(takers)} without an answer")
+        if part == _NOWHERE:
+            return Drop(draft, "not in any part")
+        is_hidden = self.reference == "teacher" and part == "holdout" and draft.answer is not None
+        notes = (
+            *((NEAR_LEARNED,) if draft.row_id in leaked else ()),
+            *((OWN_NOT_LOOKED_AT,) if is_hidden else ()),
+        )
+        return Keep(replace(draft, part=part, group=group), notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +89,15 @@ class Unit:
     has_answer: bool
 
 
-def assign_parts(drafts: Sequence[Draft], settings: recipe.Split) -> dict[str, tuple[str, str]]:
+def assign_parts(
+    drafts: Sequence[Draft], settings: recipe.Split, reference: Reference = "gold"
+) -> dict[str, tuple[str, str]]:
     """The part and the group of each row that a part may take.
 
     Args:
         drafts: rows with prompts and answers.
         settings: sizes, groups, strata, seed.
+        reference: whose answers are measured against; the teacher answers every measured row.
 
     Returns:
         Row id to (part, group); the part is empty for a row that no part takes.
@@ -93,17 +105,18 @@ def assign_parts(drafts: Sequence[Draft], settings: recipe.Split) -> dict[str, t
     Raises:
         InputError: not enough rows, or a part that would stay empty.
     """
-    takes_unanswered = UNLABELLED in settings.parts
+    takes_unanswered = any(part in settings.parts for part in TAKES_UNANSWERED[reference])
     usable = [draft for draft in drafts if takes_unanswered or draft.answer is not None]
     if not usable:
         raise InputError(
             f"none of {len(drafts):,} rows has an answer, so the part holdout stays empty",
-            "name the field that holds the answer in prepare.answer",
+            "name the field that holds the answer in prepare.answer; rows that hold only prompts "
+            "are measured with evaluate.reference: teacher",
         )
     near = near_groups(usable, settings.near_duplicates) if settings.near_duplicates else {}
     group_of = group_drafts(usable, settings.group_by, near)
     units = _units(usable, group_of, settings.stratify_by)
-    part_of = _deal_all(units, settings)
+    part_of = _deal_all(units, settings, TAKES_UNANSWERED[reference])
     _check_no_part_is_empty(units, part_of, settings)
     return {row_id: (part_of[group], group) for row_id, group in group_of.items()}
 
@@ -131,16 +144,40 @@ def _stratum(draft: Draft, stratify_by: str | None) -> str:
     return f"{draft.domain}\n{value}" if draft.domain else value
 
 
-def _deal_all(units: Sequence[Unit], settings: recipe.Split) -> dict[str, str]:
+def _deal_all(
+    units: Sequence[Unit], settings: recipe.Split, takers: Sequence[str]
+) -> dict[str, str]:
     answered = [unit for unit in units if unit.has_answer]
     bound = [unit for unit in units if not unit.has_answer]
     num_unanswered = sum(unit.num_rows for unit in bound)
-    sizes = resolve_sizes(settings.parts, sum(unit.num_rows for unit in answered), num_unanswered)
+    num_answered = sum(unit.num_rows for unit in answered)
+    sizes = resolve_sizes(settings.parts, num_answered, num_unanswered, takers)
+    if "holdout" in takers:
+        return _deal_to_all(units, sizes, takers, settings.seed)
     # Rows without an answer fill `unlabelled` first: nothing else can use them.
     num_bound = min(sizes.get(UNLABELLED, 0), num_unanswered)
     part_of = deal(bound, {UNLABELLED: num_bound}, settings.seed)
     left = sizes | {UNLABELLED: sizes.get(UNLABELLED, 0) - num_bound}
     return part_of | deal(answered, left, settings.seed)
+
+
+def _deal_to_all(
+    units: Sequence[Unit], sizes: Mapping[str, int], takers: Sequence[str], seed: int
+) -> dict[str, str]:
+    """Where measured rows need no answer: those that need one first, all others from what is left.
+
+    So the holdout is drawn from all rows alike, but for those that gold answers are learned from.
+    """
+    learned = {part: size for part, size in sizes.items() if part not in takers}
+    dealt = deal([unit for unit in units if unit.has_answer], learned, seed)
+    part_of = {name: part for name, part in dealt.items() if part}
+    left = [unit for unit in units if unit.name not in part_of]
+    # A large group may have given more than was asked for.
+    room, others = sum(unit.num_rows for unit in left), {}
+    for part in (one for one in _ORDER if one in takers):
+        others[part] = min(sizes.get(part, 0), room)
+        room -= others[part]
+    return part_of | deal(left, others, seed)
 
 
 def deal(units: Sequence[Unit], sizes: Mapping[str, int], seed: int) -> dict[str, str]:

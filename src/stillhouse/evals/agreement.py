@@ -35,7 +35,9 @@ def acceptance_length(sums: Sums) -> NDArray[np.float64]:
 
 
 _DRAFTS = "Leviathan, Kalman & Matias 2023, arXiv:2211.17192"
-_GOLD = "on the holdout's own answers"
+HOLDOUTS_OWN = "the holdout's own answers"
+"""The text that tokens are scored on, where the rows' answers are measured against."""
+_GOLD = f"on {HOLDOUTS_OWN}"
 
 AGREEMENT_METRICS = (
     Metric(

@@ -27,6 +27,7 @@ from stillhouse.evals.proportions import (
 from stillhouse.evals.scores import COUNT, Scores
 from stillhouse.evals.slices import Slice, on_slice, slice_names
 from stillhouse.recipes.gating import Gate, Rule
+from stillhouse.recipes.measuring import Reference
 from stillhouse.recipes.metric_names import misfit_with
 
 Decision = Literal["pass", "fail", "not enough data", "not asked"]
@@ -76,6 +77,7 @@ class Verdict(BaseModel):
         passed: every rule that was asked passed.
         rules: in the order of the recipe.
         fallback: what to use where it did not pass.
+        reference: whose answers the numbers are measured against.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,6 +86,7 @@ class Verdict(BaseModel):
     passed: bool
     rules: tuple[RuleVerdict, ...]
     fallback: str
+    reference: Reference = "gold"
 
     @property
     def reasons(self) -> list[str]:

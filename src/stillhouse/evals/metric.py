@@ -41,6 +41,8 @@ class Metric:
         source: of the definition: a paper with its section, or a library.
         possible: where examples together cannot give the whole scale: what they can give. One of
             three shares is the largest, and never below a third.
+        together: the column that says which examples are drawn together, because they are not
+            independent, such as answers to one prompt; where scores lack it each is drawn alone.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Metric:
     source: str = ""
     scale: tuple[float, float] | None = None
     possible: tuple[float, float] | None = None
+    together: str = ""
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -68,8 +71,17 @@ class Metric:
         return scale or (-math.inf, math.inf)
 
     def columns(self, scores: Scores) -> NDArray[np.float64]:
-        """(N, S), the columns that it needs."""
-        return np.stack([scores.column(name) for name in self.needs], axis=1)
+        """(N, S), the columns that it needs; those that are drawn together on their first row."""
+        columns_NS = np.stack([scores.column(name) for name in self.needs], axis=1)
+        if not self.together or not scores.has(self.together):
+            return columns_NS
+        _, first, group = np.unique(
+            scores.column(self.together), return_index=True, return_inverse=True
+        )
+        # A row of zeros tells nothing, so that resampling draws whole groups.
+        summed_NS = np.zeros_like(columns_NS)
+        np.add.at(summed_NS, first[group], columns_NS)
+        return summed_NS
 
     def num_counted(self, scores: Scores) -> int:
         """How many units the number rests on."""

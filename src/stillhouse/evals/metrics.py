@@ -19,8 +19,13 @@ from stillhouse.evals import (
     self_bleu,
     spread,
     styles,
+    without_right,
 )
-from stillhouse.evals.agreement import AGREEMENT_METRICS, FIELD_AGREEMENT_METRICS
+from stillhouse.evals.agreement import (
+    AGREEMENT_METRICS,
+    FIELD_AGREEMENT_METRICS,
+    HOLDOUTS_OWN,
+)
 from stillhouse.evals.alike import CONSISTENCY_METRICS, FIELD_CONSISTENCY_METRICS
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
 from stillhouse.evals.calibration import CALIBRATION_METRICS
@@ -53,7 +58,7 @@ def _in_bits(sums: Sums) -> NDArray[np.float64]:
     return found
 
 
-_GOLD = "the holdout's own answers"
+_GOLD = HOLDOUTS_OWN
 
 FIXED = (
     Metric(
@@ -151,6 +156,7 @@ FIXED = (
         source="JSON Schema 2020-12; jsonschema",
     ),
     *AGREEMENT_METRICS,
+    *without_right.METRICS,
     *CALIBRATION_METRICS,
     *CLASS_METRICS,
     *VOTE_METRICS,

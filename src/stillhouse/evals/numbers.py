@@ -98,7 +98,8 @@ def require_scale(name: str, kind: AnswerKind, wanted: Sequence[float | None]) -
         raise InputError(
             f"evaluate.fields.{name} goes from {low:g} to {high:g}, and no reference is above "
             f"{largest:g}: they look like fractions of 1",
-            f"declare low: 0 and high: 1, or bring the references onto the scale to {high:g}",
+            f"declare low: 0 and high: 1, or bring them onto the scale: prepare.steps "
+            f"{{name: rescale, field: ..., scale: [0, 1], to: [{low:g}, {high:g}]}}",
         )
 
 

@@ -37,7 +37,10 @@ class TieGroups:
 
     def sums(self, values_RN: Floats) -> Floats:
         """(R, G) the values of each group together."""
-        summed: Floats = np.add.reduceat(values_RN[:, self.order_N], self.starts_G, axis=1)
+        ordered_RN = values_RN[:, self.order_N]
+        if len(self.starts_G) == len(self.order_N):  # no two rows share a value
+            return ordered_RN
+        summed: Floats = np.add.reduceat(ordered_RN, self.starts_G, axis=1)
         return summed
 
     def mid_ranks(self, weights_RN: Floats) -> Floats:

@@ -12,6 +12,9 @@ from stillhouse.data.words import words_of
 from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.scores import Column
 
+PROMPT = "spread_prompt"
+"""The column that says which answers are to one prompt."""
+
 
 def score_spread(answers: Sequence[Sequence[str]]) -> dict[str, Column]:
     """The columns of the spread, one prompt an example.
@@ -41,7 +44,8 @@ def spread_of_answers(texts: Sequence[str], prompts: Sequence[str]) -> dict[str,
         prompts: what each is an answer to; answers to one prompt are pairs.
 
     Returns:
-        As `score_spread`; their sums are the same, whatever the order.
+        As `score_spread`, with the same sums, whatever the order; and `spread_prompt`: (N,) a
+        number for each prompt, whose answers are drawn together.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for place, prompt in enumerate(prompts):
@@ -53,7 +57,9 @@ def spread_of_answers(texts: Sequence[str], prompts: Sequence[str]) -> dict[str,
             half = _distance(words[one], words[other]) / 2.0
             spread[[one, other]] += half
             pairs[[one, other]] += 0.5
-    return {"spread": spread, "spread_pairs": pairs}
+    places = {prompt: float(place) for place, prompt in enumerate(members)}
+    codes = np.array([places[prompt] for prompt in prompts])
+    return {"spread": spread, "spread_pairs": pairs, PROMPT: codes}
 
 
 def _distance(one: set[str], other: set[str]) -> float:
@@ -72,5 +78,6 @@ METRICS = (
         counted="spread_pairs",
         scale=SHARE,
         source="Jaccard 1901, as a distance",
+        together=PROMPT,
     ),
 )

@@ -12,6 +12,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from stillhouse.recipes.measuring import Reference
+
 ENOUGH_FOR_A_SLICE = 30
 """assumption: below this n an interval of a fraction is wider than most differences of slices."""
 
@@ -143,6 +145,9 @@ class EvaluationSummary(_Record):
         calibration: one entry for each thing said with a probability.
         size: of the candidate; None for a teacher behind an API.
         production: the version that is measured as `production`, such as `tickets@3`.
+        reference: whose answers it is measured against.
+        left_out: reason to the number of rows that nobody is measured on, because the teacher gave
+            no answer to measure against.
     """
 
     examples: int
@@ -152,6 +157,8 @@ class EvaluationSummary(_Record):
     calibration: tuple[CalibrationSummary, ...] = ()
     size: SizeSummary | None = None
     production: str = ""
+    reference: Reference = "gold"
+    left_out: dict[str, int] = {}
 
 
 class Speed(_Record):

@@ -26,6 +26,7 @@ class VersionFacts:
         base_model: hub id or description of what the student started from.
         training_data_size: examples that it learned from.
         validation_metrics: metric -> its value with `low` and `high`.
+        measured_against: whose answers: `gold` or `teacher`; told where they are the teacher's.
     """
 
     version: str
@@ -33,6 +34,7 @@ class VersionFacts:
     base_model: str
     training_data_size: int
     validation_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    measured_against: str = "gold"
 
 
 def version_info(
@@ -51,6 +53,8 @@ def version_info(
     metrics = {name: dict(values) for name, values in sorted(facts.validation_metrics.items())}
     named = {name: metrics.get(metric, {}).get("value") for name, metric in _NAMED.items()}
     told = asdict(facts) | {"validation_metrics": metrics} | named
+    if facts.measured_against == "gold":
+        del told["measured_against"]
     proved: dict[str, Any] = {"gguf": [asdict(one) for one in gguf]} if gguf else {}
     return told | proved | ({"int8": asdict(int8)} if int8 else {})
 

@@ -35,6 +35,34 @@ def refuse_schema(schema: Mapping[str, Any]) -> None:
                 raise ValueError(f"refers to {reference!r}, which is no place in the schema itself")
 
 
+def object_of_schema(schema: Mapping[str, Any], number: int = 0) -> dict[str, Any]:
+    """An object with every property of a schema, to stand in for an answer.
+
+    Args:
+        schema: of an object.
+        number: the words of an `enum` go round with it.
+
+    Returns:
+        Of the right types; patterns and lengths are not looked at.
+    """
+    properties = schema.get("properties", {})
+    return {name: value_of_schema(inner, number) for name, inner in properties.items()}
+
+
+def value_of_schema(schema: Mapping[str, Any], number: int) -> Any:
+    """A value of a property's type; only what a required field of such an answer may be."""
+    if schema.get("enum"):
+        return schema["enum"][number % len(schema["enum"])]
+    empty: dict[str, Any] = {
+        "number": 0.0,
+        "integer": 0,
+        "boolean": True,
+        "array": [],
+        "object": {},
+    }
+    return empty.get(str(schema.get("type")), f"value {number + 1}")
+
+
 def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, Mapping):
         yield value

@@ -40,8 +40,18 @@ def cautions(recipe: Recipe) -> tuple[str, ...]:
         *_small_terms(recipe),
         *_many_keys(recipe),
         *_many_epochs(recipe),
+        *_reference(recipe),
         *taken_back(recipe),
     )
+
+
+def _reference(recipe: Recipe) -> Iterator[str]:
+    if recipe.evaluate.reference == "teacher":
+        yield (
+            "evaluate.reference: teacher: every row of the holdout is measured against the "
+            "teacher's answer, right or wrong, also one that has an answer of its own; what says "
+            "that an answer is right (exact match, accuracy, calibration) is not measured"
+        )
 
 
 def _temperature(recipe: Recipe) -> Iterator[str]:

@@ -19,6 +19,7 @@ from stillhouse.recipes.needed import BUNDLE_BYTES, lacking_setting
 from stillhouse.recipes.optimizer_problems import optimizer_problems
 from stillhouse.recipes.problem import Problem
 from stillhouse.recipes.readers import known_difference, reader_problems
+from stillhouse.recipes.reference_problems import reference_problems
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.shared_base import domain_problems
 from stillhouse.recipes.training import OPTION_TERMS, Validation
@@ -47,6 +48,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *reader_problems(recipe, known_difference(recipe)),
         *_fields(recipe),
         *_not_measured(recipe),
+        *reference_problems(recipe),
         *_gate(recipe),
         *_slices(recipe),
         *_harness(recipe),
@@ -82,10 +84,11 @@ def _parts_without_answers(recipe: Recipe) -> Iterator[Problem]:
     gold = ("train.twin.parts",) if twin and twin.text == "gold" else ()
     for key in ("finetune.parts", *gold):
         if "unlabelled" in used[key]:
+            way = " or write train.twin.text: labelled" if key in gold else ""
             yield Problem(
                 key,
                 "the answers of the part 'unlabelled' are hidden, and this learns gold answers: "
-                "name a part that has them",
+                f"name a part that has them{',' if way else ''}{way}",
             )
     if recipe.train.mode == "on_policy":
         return

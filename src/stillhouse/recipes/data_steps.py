@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from stillhouse.recipes.annotations import CheckAnnotations
 from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.encoders import Encoder
+from stillhouse.recipes.field_steps import Annotate, Join, Rescale
 from stillhouse.recipes.meaning_steps import DropOutliers, MergeSemanticDuplicates
 from stillhouse.recipes.prompt_steps import TransformByRule, Translate, WritePrompts
 from stillhouse.recipes.rewording import Augment, Rephrase
@@ -173,6 +174,9 @@ _AnyStep = (
     | Require
     | ReportDuplicates
     | DropWhere
+    | Join
+    | Annotate
+    | Rescale
     | ConvertBlanks
     | ConvertChoices
     | DropOutliers

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stillhouse.recipes.facts import facts_for
+from stillhouse.recipes.first_prompts import measures_of_prompts, stages_of_prompts
 
 Answers = Literal["text", "classes", "json"]
 SCRATCH = "scratch"
@@ -32,7 +33,7 @@ class Wishes:
         name: of the recipe: small letters, digits, `.`, `_` and `-`.
         file: of the rows, as the recipe writes it.
         user: the prompt, with `{column}` places.
-        answer: the column of the answer.
+        answer: the column of the answer; empty where rows hold only prompts.
         answers: whether it is a text, one of a few classes, or a JSON object.
         classes: all of them, where it is one of a few.
         teacher: `scratch`, a hub id, a folder, or KIND:MODEL behind an API.
@@ -133,19 +134,22 @@ def _of_api(kind: str, model: str) -> str:
 
 def _rows(wishes: Wishes) -> str:
     form = {"classes": "label", "json": "json", "text": "text"}[wishes.answers]
+    answer = f"  answer: {_said(wishes.answer)}\n" if wishes.answer else ""
+    part = "labelled" if wishes.answer else "unlabelled"
     return f"""
 collect:
   source: {{file: {_said(wishes.file)}}}
 prepare:
   user: {_said(wishes.user)}  # what is asked
-  answer: {_said(wishes.answer)}
-  answer_format: {form}
+{answer}  answer_format: {form}
   max_tokens: 512  # prompt and answer; a longer prompt is cut, an answer never
-  split: {{parts: {{labelled: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures
+  split: {{parts: {{{part}: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures
 """
 
 
 def _stages(wishes: Wishes) -> str:
+    if not wishes.answer:
+        return stages_of_prompts(_training(wishes.student), is_api=wishes.api is not None)
     if wishes.api:
         return """
 label: {completions: teacher, targets: none, parts: [labelled]}  # an API gives text alone
@@ -176,6 +180,10 @@ def _training(model: str) -> str:
 
 
 def _measures(wishes: Wishes) -> str:
+    if not wishes.answer:
+        is_json = wishes.answers == "json"
+        lines = measures_of_prompts(is_api=wishes.api is not None, is_json=is_json)
+        return "\n".join(["", *lines, f"register: {{name: {_said(wishes.name)}}}"])
     name = wishes.answer if wishes.answers == "json" else "answer"
     classes = ", ".join(map(_said, wishes.classes))
     lines = ["", "evaluate:"]

@@ -15,12 +15,11 @@ from stillhouse.recipes.judging import AnswerJudge
 from stillhouse.recipes.prompts import PromptTemplate
 from stillhouse.recipes.readers import ReaderContent, reader_config
 from stillhouse.recipes.rights import Rights
-from stillhouse.recipes.row_step import Step
+from stillhouse.recipes.row_step import FileStep, Step
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.step_engine import EngineContent
-from stillhouse.recipes.text_steps import Decontaminate
-from stillhouse.recipes.training import EarlyStopping, LossOptions, Train, Training
-from stillhouse.recipes.watched import is_of_teacher
+from stillhouse.recipes.training import LossOptions, Training
+from stillhouse.recipes.watched import metrics_without_teacher, stopping_without_teacher
 
 Config = dict[str, Any]
 
@@ -42,7 +41,7 @@ class Content:
         prompt: the teacher's own prompt; None where it sees the examples' prompts.
         harness: of the recipe's own task files.
         paired: the settings of each `pair_with` step, as name and value.
-        against: of the file that each `decontaminate` step names.
+        against: of the file that each step names which reads one, such as `decontaminate`.
         probes: those of the file that `evaluate.probes` names, as JSON values.
         collection: the plan of a collection, and what is asked for or read from files.
         deepspeed: `finetune` and `train` -> the DeepSpeed configuration that each names.
@@ -114,7 +113,7 @@ class Configs:
         for variant, _, step in prepare.variants:
             settings = [list(one) for one in next(paired)] if isinstance(step, PairWith) else []
             config: Config = {"step": step.identity()} | ({"paired": settings} if settings else {})
-            config |= {"against": next(against)} if isinstance(step, Decontaminate) else {}
+            config |= {"against": next(against)} if isinstance(step, FileStep) else {}
             if step.encoder:
                 # A folder by its content, not by its name.
                 config["step"] |= {"by": {"path": next(encoders)}}
@@ -149,6 +148,7 @@ class Configs:
                 recipe.label.max_new_tokens, recipe.evaluate.max_new_tokens or 0
             ),
             "asked_parts": sorted(relabelled | {"holdout"}),
+            **self.reference(),
             **({"domains": _domains(recipe)} if recipe.domains else {}),
         }
 
@@ -164,13 +164,20 @@ class Configs:
         """Of `label`: the prompt by its content, a judge by what shapes its judgement."""
         label = self.recipe.label
         judges = [dump(judge) | {"api": judge.api.identity()} for judge in label.judges]
-        # What the student cannot read whole is not learned.
-        whole = {"max_tokens": self._most_tokens()} if self.content.teachers else {}
         return {
             "label": dump(label) | {"prompt": None, "judges": judges},
             **self.teacher(),
-            **whole,
+            **self._whole(),
         }
+
+    def reference(self) -> Config:
+        """Whose answers are measured against; of gold ones nothing is named anew."""
+        reference = self.recipe.evaluate.reference
+        return {"reference": reference} if reference != "gold" else {}
+
+    def _whole(self) -> Config:
+        """Up to where a student that reads otherwise reads answers whole."""
+        return {"max_tokens": self._most_tokens()} if self.content.teachers else {}
 
     def student(self) -> Config:
         """Of the student's training; a live teacher is a part of it."""
@@ -184,12 +191,14 @@ class Configs:
             return {}
         recipe = self.recipe
         evaluate = dump(recipe.evaluate)
+        by_teacher = self.reference() if training is recipe.train else {}
         asked = {
+            **by_teacher,
             "evaluate": {name: evaluate[name] for name in _EXAMINED},
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
             "answer_format": recipe.prepare.answer_format,
             "answer_schema": recipe.label.answer_schema,
-            "asks_teacher": recipe.label.completions == "teacher",
+            "asks_teacher": bool(by_teacher) or recipe.label.completions == "teacher",
         }
         return {"examined": asked}
 
@@ -207,10 +216,12 @@ class Configs:
             "parts": list(train.twin_parts),
             "kd_temperature": 1.0,
             "t2_scaling": True,
-            "validation": dump(train.validation) | {"metrics": _without_teacher(train)},
-            "early_stopping": train.early_stopping and _twins_stopping(train.early_stopping),
+            "validation": dump(train.validation) | {"metrics": metrics_without_teacher(train)},
+            "early_stopping": train.early_stopping
+            and dump(stopping_without_teacher(train.early_stopping)),
         }
-        student = self._learner() | self._examined(train)
+        has_heard = train.twin.text == "labelled" or not self.reference()
+        student = self._learner() | (self._examined(train) if has_heard else {})
         return student | {
             "training": student["training"] | own,
             "student_parts": [] if train.length.steps else list(train.parts),
@@ -221,11 +232,15 @@ class Configs:
     def evaluate_teacher(self, part: str = "holdout") -> Config:
         """Of an evaluation of the teacher, who is held to what labels are held to."""
         # As the labels are asked for: some providers take no temperature but their own.
-        asking = {"temperature": self.recipe.label.temperature} if self.recipe.teacher.api else {}
+        api, temperature = self.recipe.teacher.api, self.recipe.label.temperature
+        asking: Config = {"temperature": temperature} if api else {}
         finetune = self.recipe.finetune
         # Before it labels there is nothing to learn from it, so that its own lessons count.
         own = finetune.parts if finetune and part != "holdout" else ()
         config = self._evaluate(part, own or self.recipe.train.parts)
+        if "reference" in config:
+            # Held to what labels are held to.
+            asking |= {"reject": list(self.recipe.label.reject), **self._whole()}
         return {**config, **asking, "of": "teacher", **self.teacher()}
 
     def evaluate_student(self, name: str) -> Config:
@@ -244,16 +259,20 @@ class Configs:
 
     def judge(self, judge: AnswerJudge) -> Config:
         """Of the judgements on a candidate."""
-        return {"judge": judge.identity()}
+        return {"judge": judge.identity(), **self.reference()}
 
     def _evaluate(self, part: str, learned: Sequence[str]) -> Config:
         recipe = self.recipe
         evaluate = dump(recipe.evaluate)
-        for apart in ("latency", "baselines", "judge", "harness"):
-            del evaluate[apart]  # has instances of its own
+        for apart in ("latency", "baselines", "judge", "harness", "reference"):
+            del evaluate[apart]  # has instances of its own, or is named below
         # A file by its content, not by its name; without one nothing is named anew.
-        asked: Config = {"probes": list(self.content.probes)} if evaluate.pop("probes") else {}
+        # `probed` is raised when what is measured of probes changes, which few recipes have.
+        probed = {"probes": list(self.content.probes), "probed": 2}
+        asked: Config = probed if evaluate.pop("probes") else {}
         asked |= {"learned": list(learned)} if "memorised" in recipe.evaluate.measures else {}
+        # Before it labels, the teacher is held to the rows' own answers.
+        asked |= self.reference() if part == "holdout" else {}
         return {
             **asked,
             "evaluate": evaluate,
@@ -276,6 +295,7 @@ class Configs:
         recipe = self.recipe
         is_teacher = of == "teacher"
         return {
+            **self.reference(),
             "latency": dump(recipe.evaluate.latency),
             "max_new_tokens": recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens,
             "batch_size": recipe.evaluate.batch_size,
@@ -302,6 +322,7 @@ class Configs:
         """Of a gate that is asked about a candidate."""
         settings = self.recipe.evaluate
         return {
+            **(self.reference() if candidate != "finetuned" else {}),
             "gate": dump(gate),
             "candidate": candidate,
             "draws": settings.draws,
@@ -365,16 +386,6 @@ class Configs:
     def _held_student(self) -> Config:
         """The student where it is held in a way of its own; without one nothing is named anew."""
         return {"model": self.model("student")} if self.recipe.student.held else {}
-
-
-def _without_teacher(train: Train) -> list[str]:
-    """The metrics of a training's validation that need no teacher."""
-    return [name for name in train.validation.metrics if not is_of_teacher(name)]
-
-
-def _twins_stopping(stopping: EarlyStopping) -> Config:
-    metric = "loss" if is_of_teacher(stopping.metric) else stopping.metric
-    return dump(stopping) | {"metric": metric}
 
 
 def _domains(recipe: Recipe) -> list[list[Any]]:

@@ -15,6 +15,9 @@ from stillhouse.recipes.section import Count, Fraction, NotNegative, Section, Se
 LENGTH, CLASS = "length", "class"
 """Slices that are no column of the rows: by the prompt's length, and by what is right."""
 
+Reference = Literal["gold", "teacher"]
+"""Whose answers candidates are measured against."""
+
 
 class Latency(Section):
     """How fast candidates are on the machine of the run, asked one request at a time.
@@ -46,6 +49,9 @@ class Evaluate(Section):
     """What is measured on the holdout.
 
     Attributes:
+        reference: whose answers are measured against. `gold` are the rows' own. With `teacher` rows
+            that hold only prompts are measured too: against what the teacher says to them, never
+            under the name of a metric that says what is right.
         top_k: teacher entries a token for the held-out KL; exact when it covers the vocabulary,
             else a lower bound (the tail counts as one bucket).
         confidence: of the bootstrap intervals.
@@ -79,6 +85,7 @@ class Evaluate(Section):
             rows, `length` of the prompt, `class` of the reference.
     """
 
+    reference: Reference = "gold"
     top_k: Count = 1024
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     draws: int = Field(default=2000, ge=100)

@@ -15,10 +15,11 @@ from stillhouse.recipes.trainable import trainable_parameters
 from stillhouse.recipes.trained_shapes import optimizer_bytes, trained_shapes
 from stillhouse.recipes.training import Galore, Training
 
-HEAVY_BYTES, LIGHT_BYTES = 400 << 20, 40 << 20
-"""measured: peak of an idle process forked with torch, transformers and PEFT, and without: 391 MB,
-and 439 where bitsandbytes is installed, which they import. A process that is not forked, as under
-`torchrun`, has read these libraries' files itself: 572 MB, some of which can be taken back."""
+HEAVY_BYTES, LIGHT_BYTES = 400 << 20, 85 << 20
+"""measured: peak of an idle process forked with torch, transformers and PEFT: 391 MB, and 439
+where bitsandbytes is installed, which they import; with what reads and writes rows alone: 88 MB. A
+process that is not forked, as under `torchrun`, has read these libraries' files itself: 572 MB,
+some of which can be taken back."""
 
 CONTEXT_BYTES = 500 << 20
 """assumption: what a CUDA device holds before the first tensor: its context and libraries."""

@@ -20,9 +20,10 @@ _FIXED: dict[Scale, str] = {
         class_agreement classes_entropy classes_min_share classes_named classes_top_share
         context_fidelity_missing context_spread
         distinct_1 distinct_2 ece ece_to_votes exact_match
-        field_accuracy hallucination_rate improved_share judge_consistency judge_first_share
-        judge_missing majority_accuracy memorised_rate near_copy_rate paraphrase_consistency
-        paraphrase_pairs repeat_equality schema_valid score_verdict_agreement self_bleu
+        field_accuracy field_agreement hallucination_rate improved_share judge_consistency
+        judge_first_share judge_missing majority_accuracy memorised_rate near_copy_rate
+        paraphrase_consistency paraphrase_pairs repeat_equality schema_valid
+        score_verdict_agreement self_bleu
         style_reference_rate top1_agreement traditions_entropy traditions_min_share
         traditions_named traditions_top_share unjudged_claims valid_json win_rate worsened_share
     """,

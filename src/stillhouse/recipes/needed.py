@@ -66,6 +66,11 @@ _NEEDS = (
     _Need(
         ("harness.",), lambda r: r.evaluate.harness is not None, "evaluate.harness: {tasks: [TASK]}"
     ),
+    _Need(
+        ("field_agreement",),
+        lambda r: r.evaluate.reference == "teacher" and r.prepare.answer_format == "json",
+        "evaluate.reference: teacher, and prepare.answer_format: json",
+    ),
     _Need(("schema_valid",), lambda r: r.label.answer_schema is not None, "label.answer_schema"),
     _Need(
         _DIVERSITY, lambda r: "diversity" in r.evaluate.measures, "evaluate.measures: [diversity]"

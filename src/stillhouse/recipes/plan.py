@@ -134,6 +134,8 @@ class _Builder:
         self._plan = Plan()
         # What answers are held against, where the recipe asks what was learned by heart.
         self._learned: dict[str, str] = {}
+        # Whose answers are measured against, where that is the teacher.
+        self._reference: dict[str, str] = {}
 
     def build(self) -> Plan:
         add, configs = self._plan.add, self._configs
@@ -183,6 +185,8 @@ class _Builder:
                 "evaluate", config, examples | own | self._learned, variant="teacher"
             )
         }
+        if self._configs.reference():
+            self._reference = {"teacher": evaluated["teacher"]}
         if not self._recipe.teacher.api:
             evaluated |= self._apart("teacher", "teacher", examples | own)
         for name, model in students.items():
@@ -214,7 +218,7 @@ class _Builder:
         if not is_compared and not judge.rubrics:
             return {}
         other = {"other": evaluated[judge.against]} if is_compared and judge.against else {}
-        inputs = examples | {"own": evaluated[name]} | other
+        inputs = examples | {"own": evaluated[name]} | other | self._reference
         key = self._plan.add("judge", self._configs.judge(judge), inputs, variant=name)
         return {f"{JUDGED_OF}{name}": key}
 
@@ -225,7 +229,8 @@ class _Builder:
         settings, add, form = self._recipe.evaluate, self._plan.add, form or {}
         found = {}
         if settings.latency:
-            key = add("speed", self._configs.speed(of) | form, inputs, variant=name)
+            timed = inputs | self._reference
+            key = add("speed", self._configs.speed(of) | form, timed, variant=name)
             found[f"{SPEED_OF}{name}"] = key
         if settings.harness and "gguf" not in form:
             key = add("harness", self._configs.harness(of) | form, inputs, variant=name)

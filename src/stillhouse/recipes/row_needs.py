@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stillhouse.recipes.answer_schema import value_of_schema
 from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.measuring import CLASS, LENGTH
 from stillhouse.recipes.schema import Recipe
@@ -69,9 +70,10 @@ def example_row(recipe: Recipe, number: int = 0) -> dict[str, Any]:
     row: dict[str, Any] = {one.name: f"{one.name} {number + 1}" for one in row_needs(recipe)}
     if prepare.shape in _USUAL:
         row[prepare.conversation or _USUAL[prepare.shape]] = _conversation(prepare.shape)
+    made = {name for step in prepare.steps for name in step.makes}
     for name in (prepare.answer, prepare.reference):
-        if name:
-            row[name] = _answer(recipe, number)
+        if name and name not in made:
+            row[name] = example_answer(recipe, number)
     if prepare.domain_field:
         names = list(recipe.domains)
         row[prepare.domain_field] = names[number % len(names)]
@@ -128,7 +130,16 @@ def _conversation(shape: str) -> list[dict[str, str]]:
     return [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]
 
 
-def _answer(recipe: Recipe, number: int) -> Any:
+def example_answer(recipe: Recipe, number: int = 0) -> Any:
+    """An answer as the recipe wants it.
+
+    Args:
+        recipe: as it is run.
+        number: classes and the like go round with it.
+
+    Returns:
+        Text, or an object with the fields that are measured.
+    """
     classes, fields = recipe.label.classes or (), recipe.evaluate.fields
     if recipe.prepare.answer_format != "json":
         kind = fields.get("answer")
@@ -137,7 +148,7 @@ def _answer(recipe: Recipe, number: int) -> Any:
     found = {name: _value(name, kind, number) for name, kind in fields.items()}
     schema = recipe.label.answer_schema or {}
     for name in schema.get("required", ()):
-        found.setdefault(name, _of_schema(schema.get("properties", {}).get(name, {}), number))
+        found.setdefault(name, value_of_schema(schema.get("properties", {}).get(name, {}), number))
     if recipe.label.class_field and classes:
         found[recipe.label.class_field] = classes[number % len(classes)]
     return found or {"field": "value"}
@@ -151,17 +162,3 @@ def _value(name: str, kind: AnswerKind, number: int) -> Any:
     if kind.kind == "labels":
         return [known[number % len(known)]]
     return known[number % len(known)] if kind.kind == "label" else f"{name} {number + 1}"
-
-
-def _of_schema(schema: dict[str, Any], number: int) -> Any:
-    """A value of a property's type; only what a required field of such an answer may be."""
-    if schema.get("enum"):
-        return schema["enum"][number % len(schema["enum"])]
-    empty: dict[str, Any] = {
-        "number": 0.0,
-        "integer": 0,
-        "boolean": True,
-        "array": [],
-        "object": {},
-    }
-    return empty.get(str(schema.get("type")), f"value {number + 1}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -46,6 +47,11 @@ class Step(Section):
         """Who is asked, by the key below the step: `engine`, `engines.0` or `engines.formal`."""
         return {}
 
+    @property
+    def answers_fit(self) -> dict[str, Any] | None:
+        """The JSON Schema that its engines' answers must fit; None for any text."""
+        return None
+
     def identity(self) -> dict[str, Any]:
         """What the step's result depends on, as JSON values by the keys of the recipe."""
         plain: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
@@ -58,6 +64,20 @@ class Step(Section):
             else:
                 plain[key] = engine.identity()
         return plain
+
+
+class FileStep(Step):
+    """One step that reads a file of the user's, which counts by its content.
+
+    Attributes:
+        file: JSONL, CSV, ...; relative to the recipe.
+    """
+
+    file: str
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on: of the file its form; its content stands beside it."""
+        return super().identity() | {"file": PurePath(self.file).suffix}
 
 
 class AskingStep(Step):

@@ -14,9 +14,8 @@ from stillhouse.recipes.production_log import ProductionLog
 from stillhouse.recipes.rewording import Augment
 from stillhouse.recipes.rights import Rights
 from stillhouse.recipes.row_checks import DUPLICATES
-from stillhouse.recipes.row_step import Step
+from stillhouse.recipes.row_step import FileStep, Step
 from stillhouse.recipes.section import Count, Fraction, Section, Seed
-from stillhouse.recipes.text_steps import Decontaminate
 
 
 class SampleRows(Section):
@@ -329,9 +328,9 @@ class Prepare(Section):
         return tuple(step for step in self.steps if isinstance(step, PairWith))
 
     @property
-    def decontaminations(self) -> tuple[Decontaminate, ...]:
-        """The steps of the name decontaminate."""
-        return tuple(step for step in self.steps if isinstance(step, Decontaminate))
+    def with_files(self) -> tuple[FileStep, ...]:
+        """The steps that read a file of the user's, in their order."""
+        return tuple(step for step in self.steps if isinstance(step, FileStep))
 
     @property
     def step_names(self) -> tuple[str, ...]:

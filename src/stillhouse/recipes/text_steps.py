@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from stillhouse.recipes.row_step import Step
+from stillhouse.recipes.row_step import FileStep, Step
 from stillhouse.recipes.section import Count
 
 PersonalKind = Literal["email", "phone", "iban", "card", "ip", "login", "device", "name"]
@@ -53,7 +52,7 @@ class DropStyleReferences(Step):
         return self.fields
 
 
-class Decontaminate(Step):
+class Decontaminate(FileStep):
     """Drop the rows that share a long run of words with the rows of an evaluation.
 
     Words are compared without case and punctuation. An evaluation text of fewer words counts when
@@ -68,7 +67,6 @@ class Decontaminate(Step):
     """
 
     name: Literal["decontaminate"] = "decontaminate"
-    file: str
     of: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     words: Count = 13
@@ -77,10 +75,6 @@ class Decontaminate(Step):
     def reads(self) -> tuple[str, ...]:
         """Fields that it has nothing to do without."""
         return self.fields
-
-    def identity(self) -> dict[str, Any]:
-        """What the result depends on: of the file its form; its content stands beside it."""
-        return super().identity() | {"file": PurePath(self.file).suffix}
 
 
 class FindInstructions(Step):

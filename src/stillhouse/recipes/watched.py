@@ -6,7 +6,7 @@ import difflib
 
 from stillhouse.recipes.labels import Label
 from stillhouse.recipes.metric_names import FIXED, OF_CLASSES, is_measured
-from stillhouse.recipes.training import LossWeights, Train, Training
+from stillhouse.recipes.training import EarlyStopping, LossWeights, Train, Training
 
 LOGIT_METRICS = (
     "kl_to_teacher",
@@ -42,6 +42,17 @@ _OF_FINISHED = (
 def is_of_teacher(metric: str) -> bool:
     """Whether a metric or a loss term is measured against the teacher."""
     return metric.startswith(_OF_TEACHER)
+
+
+def metrics_without_teacher(train: Train) -> list[str]:
+    """The metrics of a training's validation that need no teacher."""
+    return [name for name in train.validation.metrics if not is_of_teacher(name)]
+
+
+def stopping_without_teacher(stopping: EarlyStopping) -> EarlyStopping:
+    """The same, by the loss where it would stop by a metric that needs a teacher."""
+    metric = "loss" if is_of_teacher(stopping.metric) else stopping.metric
+    return stopping.model_copy(update={"metric": metric})
 
 
 def is_watched(metric: str) -> bool:

@@ -152,12 +152,17 @@ class RuleRow(Content):
 
 
 class GateView(Content):
-    """The verdict on one candidate; `passed` is None when there was not enough data."""
+    """The verdict on one candidate; `passed` is None when there was not enough data.
+
+    Attributes:
+        reference: what it is measured against, in words; empty for gold answers.
+    """
 
     passed: bool | None
     candidate: Text
     rules: tuple[RuleRow, ...]
     fallback: Text = ""
+    reference: Text = ""
 
     @property
     def num_not_asked(self) -> int:
@@ -181,6 +186,7 @@ class RunReport(Content):
     Attributes:
         format: of this data; see `FORMAT`.
         headline: what came out, in one sentence.
+        reference: what is measured against, in words; empty for gold answers.
         candidates: the models that were measured.
         curves: losses over steps.
         metrics: the one that counts most first; it gives the page's key numbers.
@@ -208,6 +214,7 @@ class RunReport(Content):
     description: Text = ""
     run_state: RunState
     headline: Text
+    reference: Text = ""
     candidates: tuple[CandidateRow, ...] = ()
     stages: tuple[StageRow, ...] = ()
     curves: tuple[Curve, ...] = ()

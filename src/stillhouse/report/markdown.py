@@ -66,6 +66,8 @@ def render_markdown(content: RunReport) -> str:
     if content.description:
         parts.append(markdown_text(content.description))
     parts.append(f"**{badge_of(content).words}.** {markdown_text(content.headline)}")
+    if content.reference:
+        parts.append(markdown_text(content.reference))
     for anchor, words in contents_of(content):
         if anchor in _SECTIONS:
             parts += [f"## {words}", *_SECTIONS[anchor](content)]
@@ -95,7 +97,8 @@ def _gate(content: RunReport) -> Iterator[str]:
         words = {True: "passes", False: "is refused", None: "had not enough data to pass"}
         instead = f"; use {markdown_text(gate.fallback)} instead" if not gate.passed else ""
         waits = f"; {gate.num_not_asked} of its rules not asked" if gate.num_not_asked else ""
-        yield f"{markdown_text(gate.candidate)} {words[gate.passed]}{waits}{instead}."
+        against = f", against {gate.reference}" if gate.reference else ""
+        yield f"{markdown_text(gate.candidate)} {words[gate.passed]}{against}{waits}{instead}."
         rows = [
             (
                 markdown_text(rule.text),

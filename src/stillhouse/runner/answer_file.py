@@ -89,7 +89,9 @@ def _scored(facts: RunFacts) -> dict[str, _Scored]:
 def _measured(scores: Scores) -> dict[str, Column]:
     """Of each answer: whether it is the reference, BLEU-4, the mean distance to the teacher."""
     columns = scores.columns
-    found = {"exact_match": columns["exact"]}
+    # Without gold answers it is told whether it is the teacher's.
+    named = {"exact_match": "exact"} if "exact" in columns else {"agreement": "agreement"}
+    found = {name: columns[column] for name, column in named.items()}
     for name in columns:
         if name.startswith(_BLEU):
             field = name.removeprefix(_BLEU)

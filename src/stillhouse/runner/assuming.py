@@ -15,9 +15,10 @@ from stillhouse.core.files import write_atomic
 from stillhouse.data.assumed_rows import assumed_rows, lengths_in_words, settings
 from stillhouse.data.readers import find_file
 from stillhouse.recipes.built_in import library_names
-from stillhouse.recipes.data_steps import PairWith
+from stillhouse.recipes.data_steps import DataStep, PairWith
+from stillhouse.recipes.field_steps import Join, pairs_of
 from stillhouse.recipes.load import Loaded
-from stillhouse.recipes.row_needs import example_row, row_needs
+from stillhouse.recipes.row_needs import example_answer, example_row, row_needs
 from stillhouse.recipes.rows import Source, Split
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.stand_ins import StandIns
@@ -167,18 +168,45 @@ def _assume(
     rows, made = folder / "rows.jsonl", min(num_rows, _MOST_MADE)
     _write(rows, assumed_rows(recipe, made))
     notes = [f"{num_rows:,} rows in the place of {named}: {lengths_in_words(recipe)}"]
-    steps = []
+    steps: list[DataStep] = []
     for step in recipe.prepare.steps:
         named_file = step.file if isinstance(step, PairWith) else None
         if named_file and not (loaded.base_folder / named_file).exists():
             notes.append(f"{_SETTINGS} settings in the place of {named_file}")
             _write(folder / "settings.jsonl", settings(_SETTINGS))
             step = step.model_copy(update={"file": str(folder / "settings.jsonl")})
+        if isinstance(step, Join) and not (loaded.base_folder / step.file).exists():
+            of = "each row" if step.unmatched == "drop" else "no row"
+            notes.append(f"a record of {of} in the place of {step.file}")
+            path = folder / f"joined-{len(steps)}.jsonl"
+            _write(path, _records(recipe, step, _read(rows)))
+            step = step.model_copy(update={"file": str(path)})
         steps.append(step)
     collect = recipe.collect.model_copy(update={"source": Source(file=str(rows))})
     split = _of_share(recipe.prepare.split, made / num_rows)
     prepare = recipe.prepare.model_copy(update={"steps": tuple(steps), "split": split})
     return recipe.model_copy(update={"collect": collect, "prepare": prepare}), tuple(notes)
+
+
+def _records(
+    recipe: Recipe, step: Join, rows: Iterable[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """What a file that is joined would say of rows.
+
+    Of none of them where they go on without: then whoever is asked for the rest is asked most.
+    """
+    columns = recipe.collect.columns
+    if step.unmatched == "keep":
+        rows = [{columns.get(name, name): "nobody" for name in step.reads}]
+    for number, row in enumerate(rows):
+        # A dotted path is found as one key too.
+        named = {path: row[columns.get(name, name)] for name, path in pairs_of(step.on)}
+        yield named | {path: example_answer(recipe, number) for _, path in pairs_of(step.take)}
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as stream:
+        yield from map(json.loads, stream)
 
 
 def _of_share(split: Split, share: float) -> Split:

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.core.errors import ArtifactError, UsageError
-from stillhouse.core.rows import Example
 from stillhouse.data.split import NEAR_LEARNED
-from stillhouse.evals.fields import require_references
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.corrections import corrected
 from stillhouse.recipes.facts import facts_for, smaller_students
@@ -28,6 +26,7 @@ from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
 from stillhouse.runner.probing import probe, rates_of
+from stillhouse.runner.references import require_measurable
 from stillhouse.runner.resolve import Resolved, resolve
 from stillhouse.runner.run import Place, refuse_early
 from stillhouse.runner.savings import Free, Way, savings, way_to_fit
@@ -96,7 +95,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
     """
     refuse_early(resolved, place)
     seen = preview(resolved)
-    _require_references(resolved.recipe, seen.examples)
+    require_measurable(resolved.recipe, seen.examples)
     check_texts(resolved.recipe, seen, resolved.loaded)
     compute, host = resolved.compute, resolved.host
     rates = (probe if is_probing else rates_of)(place.root, compute)
@@ -207,15 +206,6 @@ def _of_optimizers(recipe: Recipe, seen: Preview) -> Iterator[str]:
         if training:
             examples = seen.count(training.parts, 0.0).examples * samples
             yield from optimizer_cautions(name, training, training.length.num_steps(examples))
-
-
-def _require_references(recipe: Recipe, examples: Sequence[Example]) -> None:
-    references = [
-        item.reference or item.answer for item in examples if item.part == "holdout" and item.answer
-    ]
-    if references:
-        as_objects = recipe.prepare.answer_format == "json"
-        require_references(recipe.evaluate.fields, references, as_objects=as_objects)
 
 
 def _most_written(recipe: Recipe) -> int:

@@ -216,9 +216,9 @@ def _steps(facts: RunFacts) -> list[tuple[str, Account]]:
     folder = facts.folder_of("prepare")
     assert folder is not None
     told = {CHECK_VERSIONS: partial(_checked, folder)}
-    return stored + [
-        (step.name, told.get(step.name, step.process)) for step in build_steps(prepare, domains)
-    ]
+    reference = prepared.config.get("reference", "gold")
+    steps = build_steps(prepare, domains, reference=reference)
+    return stored + [(step.name, told.get(step.name, step.process)) for step in steps]
 
 
 def _checked(folder: Path, versions: Sequence[Row]) -> list[Outcome]:

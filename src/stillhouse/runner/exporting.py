@@ -9,6 +9,7 @@ from typing import Any
 
 from stillhouse.core.errors import UsageError
 from stillhouse.export.bundle_files import copy_bundle
+from stillhouse.export.numbered import NUMBER, copy_numbered
 from stillhouse.runner.outgoing import Outgoing, open_outgoing, recipe_of
 from stillhouse.runner.run import Place
 from stillhouse.runner.to_hub import HubCall, HubShipment, ship_to_hub
@@ -28,7 +29,8 @@ class ExportCall:
     """Where a student goes.
 
     Attributes:
-        to: `ollama`, `hub:OWNER/NAME`, or a folder that is not there yet.
+        to: `ollama`, `hub:OWNER/NAME`, or a folder that is not there yet; `{n}` in its name is the
+            next free number.
         name: of the model in Ollama; the Modelfile's when empty.
         url: where Ollama listens.
         canaries: prompts that Ollama is asked before the model gets its name.
@@ -107,8 +109,11 @@ def _to_folder(out: Outgoing, to: str) -> FolderShipment:
             f"--to {to!r} is none of the places that are known",
             f"ollama, hub:OWNER/NAME, or a folder as ./{to or 'my-student'}",
         )
-    is_new = copy_bundle(out.files, Path(to))
+    if NUMBER in to:
+        folder, is_new = copy_numbered(out.files, Path(to))
+    else:
+        folder, is_new = Path(to), copy_bundle(out.files, Path(to))
     size = sum(one.num_bytes for one in out.files)
-    shipment = FolderShipment(to, len(out.files), size, is_new, out.version)
-    out.tell("folder", files=len(out.files))
+    shipment = FolderShipment(str(folder), len(out.files), size, is_new, out.version)
+    out.tell("folder", files=len(out.files), name=folder.name)
     return shipment

@@ -63,7 +63,7 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
         examples = [one for one in seen.examples if one.part in parts and is_asked(one, label)]
     else:
         length = recipe.evaluate.max_new_tokens
-        examples = [one for one in seen.examples if one.part == "holdout" and one.answer]
+        examples = _measured(recipe, seen)
         repeats = _askings(recipe.evaluate, len(examples) * seen.scale)
     sampling = Sampling(length or label.max_new_tokens, label.temperature)
     plain = instance.config.get("prompt")
@@ -86,6 +86,12 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
         likely_usd=float(found.likely_usd) * scale,
         most_usd=float(found.most_usd) * scale,
     )
+
+
+def _measured(recipe: Recipe, seen: Preview) -> list[Example]:
+    """The rows that candidates are asked; without gold answers all that the teacher answers."""
+    by_teacher = recipe.evaluate.reference == "teacher"
+    return [one for one in seen.examples if one.part == "holdout" and (one.answer or by_teacher)]
 
 
 def _askings(settings: Evaluate, size: float) -> float:
@@ -152,7 +158,7 @@ def with_step_engines(cost: Cost, recipe: Recipe, instance: Instance, seen: Prev
             cost = replace(cost, seconds=cost.seconds + seconds)
             continue
         sampling = Sampling(engine.max_new_tokens, engine.temperature)
-        found = forecast_asking(engine.api, asked, sampling)
+        found = forecast_asking(engine.api, asked, sampling, Demands(step.answers_fit))
         calls = int(found.calls * seen.scale)
         cost = replace(
             cost,
@@ -182,7 +188,7 @@ def judging_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
     answer = "x" * (
         _BYTES_A_TOKEN * (recipe.evaluate.max_new_tokens or recipe.label.max_new_tokens)
     )
-    holdout = [one for one in seen.examples if one.part == "holdout" and one.answer]
+    holdout = _measured(recipe, seen)
     times = 2 * ("other" in instance.inputs) + len(judge.rubrics)
     questions = [
         replace(one, prompt=(*one.prompt, Message("user", answer + answer))) for one in holdout

@@ -92,7 +92,8 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
             section["length"]["batch_size"] = min(rows, section["length"]["batch_size"])
             section |= {"early_stopping": None, "validation": {}}
     if not recipe.teacher.api:
-        plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
+        if recipe.evaluate.reference == "gold":
+            plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
         # A teacher of two steps seldom ends an answer.
         plain["label"]["cut_at_most"] = 1.0
         _train_on_gold_too(plain)

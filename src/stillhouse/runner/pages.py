@@ -12,6 +12,7 @@ from typing import Any
 
 from stillhouse.core.hashing import digest_value
 from stillhouse.evals.gates import Verdict
+from stillhouse.evals.without_right import TEACHERS_ANSWERS, reference_in_words
 from stillhouse.recipes.plan import EXPORTED
 from stillhouse.report.content import (
     CountTable,
@@ -38,7 +39,7 @@ from stillhouse.store.artifacts import ArtifactStore
 from stillhouse.store.runs import RunFolder, RunInstance
 
 NUM_EXAMPLES = 20
-_HEADLINE = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy")
+_HEADLINE = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy", "agreement")
 
 
 def write_run_report(folder: RunFolder, store: ArtifactStore) -> Path:
@@ -73,6 +74,7 @@ def gather_report(folder: RunFolder, store: ArtifactStore) -> RunReport:
         description=facts.record.recipe["description"],
         run_state=run_state(facts.record.state),
         headline=_headline(facts, metrics),
+        reference=_reference(facts),
         candidates=candidates(facts),
         stages=tuple(_stage(facts, item) for item in facts.record.instances),
         curves=tuple(training_curves(facts)),
@@ -102,6 +104,14 @@ def _row_tables(facts: RunFacts) -> Iterator[CountTable]:
     for _, manifest in facts.of_stage("step"):
         for title, numbers in manifest.summary.get("tables", {}).items():
             yield CountTable(title=title, numbers=numbers)
+
+
+def _reference(facts: RunFacts) -> str:
+    """What is measured against, where that is the teacher; empty for gold answers."""
+    told = facts.evaluations.get(TEACHER)
+    if told is None or told.reference == "gold":
+        return ""
+    return reference_in_words(told.examples, told.left_out)
 
 
 def _licences(facts: RunFacts) -> str:
@@ -202,6 +212,7 @@ def _gate_view(verdict: Verdict) -> GateView:
             for rule in verdict.rules
         ),
         fallback=verdict.fallback,
+        reference=TEACHERS_ANSWERS if verdict.reference == "teacher" else "",
     )
 
 

@@ -13,6 +13,7 @@ from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example, Row, StepCount
 from stillhouse.data.account import run_step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
+from stillhouse.data.joining import JoinStep
 from stillhouse.data.outlier_judge import OutlierJudge, likely_suspects
 from stillhouse.data.row_steps import require_rows
 from stillhouse.recipes.estimate import Corpus
@@ -137,7 +138,9 @@ def preview(resolved: Resolved) -> Preview:
     with tempfile.TemporaryDirectory() as folder:
         num_read = len(rows)
         asked: dict[tuple[str, str], list[Example]] = {}
-        rows, counts = _do_steps(rows, resolved.plan, resolved.locations, asked)
+        are_there = recipe.collect.source.collection is None
+        where = resolved.locations
+        rows, counts = _do_steps(rows, resolved.plan, where, asked, are_there=are_there)
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
     total = recipe.collect.limit or resolved.source.num_rows
@@ -189,8 +192,13 @@ def _do_steps(
     plan: Plan,
     where: Mapping[str, str],
     asked: dict[tuple[str, str], list[Example]],
+    *,
+    are_there: bool,
 ) -> tuple[list[Row], list[StepCount]]:
-    """What the named steps make of rows, by rule where they would ask, and the counts of each."""
+    """What the named steps make of rows, by rule where they would ask, and the counts of each.
+
+    Rows that are not there yet have no names that a file could know.
+    """
     counts: list[StepCount] = []
     for instance in plan.instances:
         if instance.stage != "step":
@@ -201,7 +209,10 @@ def _do_steps(
             for engine in engines.values():
                 OutlierJudge(engine)(likely_suspects(settings, rows))
         if not _compares_meanings(instance.config):
-            rows, _, count = run_step(step_of(instance.config, where, engines=engines), rows)
+            step = step_of(instance.config, where, engines=engines)
+            if isinstance(step, JoinStep):
+                step = replace(step, takes_any=not are_there)
+            rows, _, count = run_step(step, rows)
             require_rows(count)
             counts.append(count)
     return rows, counts
@@ -237,7 +248,8 @@ def find_mask(resolved: Resolved, part: str, number: int) -> tuple[Example, dict
         raise InputError(
             f"there is no example {number} with an answer"
             + (f" in the part {part!r}" if part else ""),
-            f"there are {len(known)}, counted from 0",
+            f"there are {len(known)}, counted from 0"
+            + ("; rows that hold only prompts get theirs when the teacher labels" * (not known)),
         )
     messages = known[number].messages()
     views = {

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import HubUnreachableError, ModelError, NotBuiltError
-from stillhouse.data.decontamination import digest_evaluation, location_of_evaluation
 from stillhouse.data.probe import SourceFacts
 from stillhouse.data.readers import find_file
 from stillhouse.data.rights import NOTHING_HELD, Held
+from stillhouse.data.step_files import digest_step_file, location_of_step_file
 from stillhouse.evals.probe_file import ProbeFile
 from stillhouse.models.hub import Hub, fetch_model
 from stillhouse.models.source import ModelFolder, open_folder
@@ -174,10 +174,10 @@ def _probe(recipe: Recipe, loaded: Loaded, erasures: Erasures) -> Probed:
 def _content_of_rows(recipe: Recipe, base: Path, probes: ProbeFile | None) -> dict[str, Any]:
     """Digests of the files that rows are made, compared and asked with."""
     collection = recipe.collect.source.collection
-    steps = recipe.prepare.decontaminations
+    steps = recipe.prepare.with_files
     return {
         "paired": _paired(recipe, base),
-        "against": tuple(digest_evaluation(step, base) for step in steps),
+        "against": tuple(digest_step_file(step, base) for step in steps),
         "probes": tuple(one.model_dump(mode="json") for one in probes.probes.probes)
         if probes
         else (),
@@ -238,10 +238,10 @@ def _of_models(
 def _of_rows(recipe: Recipe, compute: ResolvedCompute, base: Path) -> dict[str, str]:
     """Where rows and what they are held against lie, and who works on them."""
     against = {
-        location_of_evaluation(digest_evaluation(step, base)): str(
+        location_of_step_file(digest_step_file(step, base)): str(
             find_file(Source(file=step.file), base).resolve()
         )
-        for step in recipe.prepare.decontaminations
+        for step in recipe.prepare.with_files
     }
     by = {"rows_by": recipe.compute.rows, "rows_workers": str(compute.threads)}
     ray = {"ray": recipe.compute.ray} if recipe.compute.ray else {}

@@ -27,6 +27,7 @@ from stillhouse.runner.collecting import require_collectable
 from stillhouse.runner.events import Event, OnEvent, ignore
 from stillhouse.runner.extras import require_gguf, require_harness, require_train
 from stillhouse.runner.pages import write_run_report
+from stillhouse.runner.references import require_prepared
 from stillhouse.runner.resolve import Resolved
 from stillhouse.runner.row_files import write_row_files
 from stillhouse.runner.trackers import tracker_request
@@ -222,6 +223,8 @@ class _Run:
                     self.tell(Event("reused", instance.key, {"artifact": instance.artifact_id}))
                 else:
                     manifest = self._make(instance)
+                if instance.stage == "prepare" and waiting:
+                    require_prepared(self.resolved.recipe, self.store.path(instance.artifact_id))
                 if instance.stage == "gate":
                     self._obey(manifest)
 
@@ -236,7 +239,8 @@ class _Run:
                 find_keys(api.key_names, self.resolved.loaded.base_folder)
 
     def _start_servers(self, stack: ExitStack, waiting: list[Instance]) -> None:
-        kinds = {entry_of(item.stage, item.config).needs_torch for item in waiting}
+        entries = {entry_of(item.stage, item.config): None for item in waiting}
+        kinds = {entry.needs_torch for entry in entries}
         if True in kinds:
             require_train()
         if any(item.stage == "harness" for item in waiting):
@@ -252,6 +256,7 @@ class _Run:
                 threads=self.resolved.compute.threads,
                 card=self.resolved.compute.card,
                 preload=heavy,
+                modules=[entry.module for entry in entries if entry.needs_torch == heavy],
                 is_offline=self.resolved.recipe.network == "none",
             )
             self._servers[heavy] = stack.enter_context(server)

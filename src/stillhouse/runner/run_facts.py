@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,22 @@ class RunFacts:
         return read_examples(folder / EXAMPLES) if folder else []
 
     @property
+    def is_by_teacher(self) -> bool:
+        """Whether the teacher's answers are measured against."""
+        return bool(self.record.recipe["evaluate"].get("reference") == "teacher")
+
+    @property
     def holdout(self) -> list[Example]:
-        """The examples that are measured."""
-        return [one for one in self.examples if one.part == HOLDOUT and one.answer is not None]
+        """The examples that are measured, with the answers that they are measured against."""
+        measured = [one for one in self.examples if one.part == HOLDOUT]
+        if not self.is_by_teacher:
+            return [one for one in measured if one.answer is not None]
+        said = self.completions.get(TEACHER, {})
+        return [
+            replace(one, answer=said[one.example_id].text)
+            for one in measured
+            if one.example_id in said
+        ]
 
     @cached_property
     def holdout_digest(self) -> str:

@@ -7,6 +7,7 @@ child ends when its parent's end of the pipe closes, so no stage outlives a kill
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -28,12 +30,16 @@ _EVENTS_A_SECOND = 10.0
 _SECONDS_A_LOOK = 0.2
 
 
-def serve(preload: bool) -> None:
-    """Fork one child for each request until standard input closes."""
+def serve(preload: bool, modules: Sequence[str] = ()) -> None:
+    """Fork one child for each request until standard input closes.
+
+    Args:
+        preload: import torch, and every stage that needs it.
+        modules: of the stages that will be asked for; imported once here, not in every child.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = _claim_stdout()
-    if preload:
-        _preload()
+    _preload(preload, modules)
     # readline, not iteration: a child must find its lifeline unread in the pipe.
     while line := _read_line():
         child = os.fork()
@@ -48,8 +54,8 @@ def serve(preload: bool) -> None:
         _send(events, {"event": "exit", "code": _exit_code(status), "peak_bytes": peak})
 
 
-def _preload() -> None:
-    """Do the heavy imports; end with the command that asked for them, should it be killed."""
+def _preload(heavy: bool, modules: Sequence[str]) -> None:
+    """Do the imports; end with the command that asked for them, should it be killed."""
     is_done = threading.Event()
     # A hang-up is seen also where the command died before this process came so far.
     lifeline = select.poll()
@@ -64,7 +70,10 @@ def _preload() -> None:
     watcher.start()
     # What is not installed is told by the first stage that needs it.
     with contextlib.suppress(ModuleNotFoundError):
-        import_heavy()
+        if heavy:
+            import_heavy()
+        for module in modules:
+            importlib.import_module(module)
     is_done.set()
     watcher.join()
 
@@ -156,6 +165,6 @@ class _Reporter:
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):
-        serve(preload="--preload" in sys.argv)
+        serve("--preload" in sys.argv, [word for word in sys.argv[1:] if not word.startswith("-")])
     # Nothing is left to be written; taking torch down in order would take a second.
     os._exit(0)

@@ -38,6 +38,8 @@ _ASKED = (
 )
 _ANSWERS = ("answer", "completion", "output", "response", "label", "category", "class", "target",
             "annotation", "analysis", "summary", "verdict", "intent")  # fmt: skip
+NO_ANSWER = "none"
+"""Said in place of a column where rows hold only prompts."""
 _PAIRS = ((80e9, "Qwen/Qwen3-8B", "Qwen/Qwen3-4B"), (20e9, "Qwen/Qwen3-4B", "Qwen/Qwen3-0.6B"))
 """Free memory of a GPU, and a teacher and a student of one tokenizer that train in it with LoRA.
 assumption: at 512 tokens with gradient checkpointing; `check` tells the exact need."""
@@ -185,11 +187,12 @@ def _refuse(wishes: Wishes, looked: Looked, target: Path) -> None:
 
 
 def _refuse_columns(wishes: Wishes, looked: Looked) -> None:
-    if not wishes.answer:
+    if not wishes.answer and wishes.teacher == SCRATCH:
         raise UsageError(
-            "no column looks like the answer",
-            f"name it with --answer; there are {some_of(looked.columns)}. Rows without an answer "
-            "can be learned from, but without some that have one nothing can be measured",
+            "no column looks like the answer, and a teacher of random weights knows none",
+            f"name the column with --answer; there are {some_of(looked.columns)}. Where rows hold "
+            "only prompts, name a teacher that answers them: --teacher a hub id, a folder, or "
+            "KIND:MODEL such as ollama:llama3.2:3b",
         )
     named = re.findall(r"{([^{}]+)}", wishes.user)
     if not named:
@@ -197,7 +200,7 @@ def _refuse_columns(wishes: Wishes, looked: Looked) -> None:
             f"the prompt {wishes.user!r} names no column",
             f"write one in braces, such as {{{looked.prompt or looked.columns[0]}}}",
         )
-    for column in (*named, wishes.answer):
+    for column in (*named, *filter(None, [wishes.answer])):
         if column not in looked.columns:
             raise UsageError(
                 f'the rows have no column "{column}"{did_you_mean(column, looked.columns)}',

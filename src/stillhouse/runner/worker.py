@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,14 @@ from stillhouse.stages.contract import StageRequest
 
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE",
             "HF_HUB_DISABLE_XET")  # fmt: skip
+
+_LOOKS = "1000"
+"""How often a thread of OpenMP looks for work before it sleeps, in GNU's runtime.
+
+Its own 300,000 looks take some milliseconds of a core: where another process wants that core, the
+thread that has the work waits for the one that looks, at every product.
+measured: docs/performance.md, a training with two threads on two cores that others share.
+"""
 
 OnProgress = Callable[[dict[str, Any]], None]
 
@@ -47,34 +55,33 @@ class StageServer:
         threads: for every numeric library, from the start.
         card: number of the one CUDA device that stages see; None for all.
         preload: import torch and transformers at once, so that each stage starts in no time.
+        modules: of the stages that it will be asked for, imported at once too.
         is_offline: the recipe's network policy is `none`.
     """
 
     def __init__(
-        self, log: Path, *, threads: int, card: int | None, preload: bool, is_offline: bool
+        self,
+        log: Path,
+        *,
+        threads: int,
+        card: int | None,
+        preload: bool,
+        modules: Sequence[str],
+        is_offline: bool,
     ) -> None:
         self._log = log
         self._threads = threads
         self._card = card
         self._preload = preload
+        self._modules = modules
         self._is_offline = is_offline
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "stillhouse.runner.server"]
         if self._preload:
             command.append("--preload")
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(self._threads),
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "PYTHONUNBUFFERED": "1",
-        }
-        if self._card is not None:
-            environment |= only(self._card, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        if self._is_offline:
-            # These libraries have clients that no guard of Python's sees.
-            environment |= dict.fromkeys(_OFFLINE, "1")
+        command += self._modules
+        environment = self._environment()
         self._stderr = self._log.open("ab")
         self._process = subprocess.Popen(
             command,
@@ -84,6 +91,23 @@ class StageServer:
             env=environment,
         )
         return self
+
+    def _environment(self) -> dict[str, str]:
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(self._threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "PYTHONUNBUFFERED": "1",
+        }
+        if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(environment):
+            environment["GOMP_SPINCOUNT"] = _LOOKS
+        if self._card is not None:
+            environment |= only(self._card, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        if self._is_offline:
+            # These libraries have clients that no guard of Python's sees.
+            environment |= dict.fromkeys(_OFFLINE, "1")
+        return environment
 
     def __exit__(
         self,

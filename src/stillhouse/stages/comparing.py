@@ -13,6 +13,7 @@ import numpy as np
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Completion
+from stillhouse.evals.agreement import HOLDOUTS_OWN
 from stillhouse.evals.answers import score_agreement, score_objects, score_schema, score_texts
 from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.calibration import expected_calibration_error
@@ -30,6 +31,7 @@ from stillhouse.evals.summary import (
     MetricSummary,
     SizeSummary,
 )
+from stillhouse.evals.without_right import TEACHERS_ANSWERS, without_right
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.further import further_columns
 from stillhouse.stages.measured import Measured, read_answers, texts_of
@@ -37,6 +39,9 @@ from stillhouse.stages.slices import cut_by_slices
 
 _ON_SLICES = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy")
 """What is told of each part where the recipe names no metrics."""
+_NEARNESS = ("bleu", "chrf", "rouge_l", "mae", "rmse")
+_AS_TEACHER = ("agreement", "field_agreement", "kl_to_teacher", "cross_entropy")
+"""The same where the teacher's answers are measured against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Answers:
         settings: the recipe's.
         as_objects: compare as JSON, field by field.
         schema: a JSON Schema that answers should keep; None for any.
+        is_reference: they are what all others are measured against.
     """
 
     measured: Measured
@@ -56,6 +62,12 @@ class Answers:
     settings: Evaluate
     as_objects: bool
     schema: Mapping[str, Any] | None = None
+    is_reference: bool = False
+
+    @property
+    def by_teacher(self) -> bool:
+        """Whether the teacher's answers are measured against: nobody knows what is right."""
+        return self.measured.reference == "teacher"
 
     @property
     def texts(self) -> list[str]:
@@ -70,6 +82,8 @@ class Answers:
         columns |= score_fields(
             self.settings.fields, self.texts, references, as_objects=self.as_objects
         )
+        if self.by_teacher:
+            columns = without_right(columns, is_teacher=self.is_reference)
         columns |= further_columns(self.settings.measures, self.measured.examples, self.texts)
         return columns | (score_schema(self.texts, self.schema) if self.schema else {})
 
@@ -126,6 +140,8 @@ class Answers:
 
     def notes(self) -> dict[str, str]:
         """What people should know of some metrics."""
+        if self.by_teacher:
+            return self._notes_by_teacher()
         gold = f"on the {self.measured.part}'s own answers, as they were given"
         notes = {"cross_entropy": gold, "perplexity": gold}
         if any(item.reference not in (None, item.answer) for item in self.measured.examples):
@@ -137,6 +153,23 @@ class Answers:
             self.measured.references(),
             as_objects=self.as_objects,
         )
+
+    def _notes_by_teacher(self) -> dict[str, str]:
+        own = note_fields(
+            self.settings.fields,
+            self.texts,
+            self.measured.references(),
+            as_objects=self.as_objects,
+        )
+        on = dict.fromkeys(("cross_entropy", "perplexity"), f"on {TEACHERS_ANSWERS}")
+        near = {
+            f"{metric}.{name}": " ".join(
+                filter(None, (f"against {TEACHERS_ANSWERS}", own.get(f"{metric}.{name}")))
+            )
+            for name in self.settings.fields
+            for metric in _NEARNESS
+        }
+        return own | on | near
 
 
 def refuse_not_numbers(scores: Scores) -> None:
@@ -168,11 +201,13 @@ class Told:
         notes: by metric.
         confidence: where it comes from.
         size: of the candidate; None for one behind an API.
+        left_out: of a teacher that others are measured against, reason to rows.
     """
 
     notes: Mapping[str, str] = field(default_factory=dict)
     confidence: str = ""
     size: SizeSummary | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 _NOTHING = Told()
@@ -191,15 +226,33 @@ def summarise(answers: Answers, scores: Scores, told: Told = _NOTHING) -> dict[s
     """
     settings = answers.settings
     resampling = Resampling(settings.draws, settings.confidence, settings.seed)
+    metrics = summarise_metrics(scores, resampling, answers.notes() | dict(told.notes))
+    if answers.by_teacher:
+        metrics = {name: _on_teachers(one) for name, one in metrics.items()}
+    on_slices = settings.metrics or (_AS_TEACHER if answers.by_teacher else _ON_SLICES)
     summary = EvaluationSummary(
         examples=len(answers.measured.examples),
         cut=sum(completion.finish == "length" for completion in answers.said),
-        metrics=summarise_metrics(scores, resampling, answers.notes() | dict(told.notes)),
-        slices=tuple(summarise_slices(scores, settings.metrics or _ON_SLICES, resampling)),
+        metrics=metrics,
+        slices=tuple(summarise_slices(scores, on_slices, resampling)),
         calibration=_calibration(scores, settings.confidence, told.confidence),
         size=told.size,
+        reference=answers.measured.reference,
+        left_out=dict(told.left_out),
     )
-    return summary.model_dump(mode="json")
+    plain = summary.model_dump(mode="json")
+    # Where gold answers are measured against, nothing is said that was not said before.
+    return plain if answers.by_teacher else _without(plain, ("reference", "left_out"))
+
+
+def _without(plain: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if name not in names}
+
+
+def _on_teachers(metric: MetricSummary) -> MetricSummary:
+    """The same, defined on the text that it was measured on."""
+    told = metric.definition.replace(HOLDOUTS_OWN, TEACHERS_ANSWERS)
+    return metric.model_copy(update={"definition": told})
 
 
 def _calibration(scores: Scores, level: float, note: str) -> tuple[CalibrationSummary, ...]:

@@ -1,4 +1,4 @@
-"""Evaluate: one candidate on the holdout: its answers, and its scores on the gold text."""
+"""Evaluate: one candidate on the holdout: its answers, and its scores on the reference's text."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, answer_bytes, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
 from stillhouse.stages.looked_for import look_for
-from stillhouse.stages.measured import find_measured
+from stillhouse.stages.measured import Measured, find_asked, measured_of
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.teachers_answers import is_reference, settle
 from stillhouse.stages.weights import use_compute
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
@@ -71,33 +72,56 @@ def measure(
         The summary.
     """
     use_compute(request.config)
-    prepared = request.inputs["examples"]
-    corpus = open_corpus(prepared, request.config["of"])
-    measured = find_measured(corpus, prepared, request.config["part"])
-    candidate = kind(request, corpus, measured.examples)
-    as_objects = request.config["answer_format"] == "json"
-    # Asked before a model answers, which may take hours.
-    require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
-    said = candidate.complete(progress)
+    corpus = open_corpus(request.inputs["examples"], request.config["of"])
+    if is_reference(request):
+        candidate, answers, left_out = _as_reference(request, corpus, progress, kind)
+    else:
+        candidate, answers, left_out = *_answered(request, corpus, progress, kind), {}
+    said = answers.said
     write_completions(request.out / COMPLETIONS, said)
-    answers = Answers(
-        measured,
-        said,
-        candidate.settings,
-        as_objects,
-        request.config["answer_schema"],
-    )
     columns = answers.compared() | _compared(request, answers) | candidate.score()
     columns |= candidate.asked_again(answers) | candidate.classes()
     found = look_for(request, corpus, answers)
-    columns |= found.columns
-    columns |= candidate.confidence(said, answers.right(columns)) | candidate.size_columns()
+    columns |= found.columns | candidate.size_columns()
+    if not answers.by_teacher:
+        columns |= candidate.confidence(said, answers.right(columns))
     scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
     told = Told(
-        candidate.notes() | found.notes, confidence_note(candidate.settings, said), candidate.size
+        candidate.notes() | found.notes,
+        confidence_note(candidate.settings, said),
+        candidate.size,
+        left_out,
     )
     return StageResult(summarise(answers, scores, told))
+
+
+def _answered(
+    request: StageRequest, corpus: Corpus, progress: Progress, kind: Callable[..., Candidate]
+) -> tuple[Candidate, Answers]:
+    """A candidate and its answers to what is measured."""
+    measured = measured_of(request, corpus)
+    candidate = kind(request, corpus, measured.examples)
+    # Asked before a model answers, which may take hours.
+    _require(request, candidate, measured)
+    return candidate, candidate.answers(measured, candidate.complete(progress))
+
+
+def _as_reference(
+    request: StageRequest, corpus: Corpus, progress: Progress, kind: Callable[..., Candidate]
+) -> tuple[Candidate, Answers, dict[str, int]]:
+    """The teacher, its answers that others are measured against, and why others are left out."""
+    asked = find_asked(corpus, request.inputs["examples"])
+    candidate = kind(request, corpus, asked.examples)
+    settled = settle(request, corpus, asked, candidate.complete(progress))
+    _require(request, candidate, settled.measured)
+    candidate.narrow(settled.measured.examples)
+    return candidate, candidate.answers(settled.measured, settled.said), settled.left_out
+
+
+def _require(request: StageRequest, candidate: Candidate, measured: Measured) -> None:
+    as_objects = request.config["answer_format"] == "json"
+    require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
 
 
 def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
@@ -141,6 +165,22 @@ class Candidate:
         engine.with_logprobs = True
         return engine, size_of(self._model, weight_folders(self._request), config["dtype"])
 
+    def narrow(self, examples: list[Example]) -> None:
+        """Measure these alone from now on."""
+        self._examples = examples
+
+    def answers(self, measured: Measured, said: Sequence[Completion]) -> Answers:
+        """What it said, to be compared."""
+        config = self._request.config
+        return Answers(
+            measured,
+            said,
+            self.settings,
+            config["answer_format"] == "json",
+            config["answer_schema"],
+            is_reference(self._request),
+        )
+
     def asked_again(self, answers: Answers) -> dict[str, Column]:
         """How steady its answers are, where the recipe asks."""
         again = AskedAgain(
@@ -160,7 +200,7 @@ class Candidate:
             progress(len(said), len(self._examples), "examples")
         return said
 
-    def confidence(self, said: list[Completion], right: Column) -> dict[str, Column]:
+    def confidence(self, said: Sequence[Completion], right: Column) -> dict[str, Column]:
         """How sure it is of each answer, and whether that is right."""
         if has_classes(self.settings) and not self.settings.confidence_field:
             return score_class_confidence(self._engine, self.settings, self._examples, said, right)
@@ -179,7 +219,7 @@ class Candidate:
         return {name: np.full(len(self._examples), float(size)) for name, size in sizes.items()}
 
     def score(self) -> dict[str, Column]:
-        """Sums over each example's trained tokens, on its gold text."""
+        """Sums over each example's trained tokens, on the text that is measured against."""
         return self._token_columns() | {"bytes": self._answer_bytes()}
 
     def _token_columns(self) -> dict[str, Column]:

@@ -28,7 +28,7 @@ from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import Asked, open_engine, refuse_deferred
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
 from stillhouse.stages.looked_for import look_for
-from stillhouse.stages.measured import find_measured
+from stillhouse.stages.measured import measured_of
 from stillhouse.stages.sections import section_of
 from stillhouse.tasks.prompts.rules import RuleBaseline as PromptRules
 from stillhouse.tasks.songs.rules import RuleBaseline as SongRules
@@ -39,9 +39,8 @@ _RULES: dict[str, Callable[[], Generator]] = {"songs": SongRules, "prompts": Pro
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `completions.parquet` and `scores.parquet`."""
     config = request.config
-    prepared = request.inputs["examples"]
-    corpus = open_corpus(prepared)
-    measured = find_measured(corpus, prepared)
+    corpus = open_corpus(request.inputs["examples"])
+    measured = measured_of(request, corpus)
     settings = section_of(Evaluate, config["evaluate"])
     schema = config["answer_schema"]
     sampling = Sampling(config["max_new_tokens"])
@@ -58,7 +57,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         columns = again.columns(answers.texts)
     write_completions(request.out / COMPLETIONS, said)
     columns |= answers.compared() | answers.against_teacher(request.inputs["teacher"])
-    columns |= score_own_confidence(settings, said, answers.right(columns))
+    if not answers.by_teacher:
+        columns |= score_own_confidence(settings, said, answers.right(columns))
     found = look_for(request, corpus, answers)
     scores = answers.scores(columns | found.columns)
     write_scores(request.out / SCORES, scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class _GgufCandidate(Candidate):
         """None: named answers are scored of a model in memory."""
         return {}
 
-    def confidence(self, said: list[Completion], right: Column) -> dict[str, Column]:
+    def confidence(self, said: Sequence[Completion], right: Column) -> dict[str, Column]:
         """How likely it found its own tokens."""
         return score_own_confidence(self.settings, said, right)
 

@@ -19,8 +19,9 @@ from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import open_teacher, refuse_deferred
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
 from stillhouse.stages.looked_for import look_for
-from stillhouse.stages.measured import find_measured
+from stillhouse.stages.measured import find_asked, find_measured
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.teachers_answers import checks_of_reference, is_reference, settle
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
@@ -28,18 +29,25 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     config = request.config
     prepared = request.inputs["examples"]
     corpus = open_corpus(prepared)
-    measured = find_measured(corpus, prepared)
+    is_gold = not is_reference(request)
+    measured = find_measured(corpus, prepared) if is_gold else find_asked(corpus, prepared)
     settings = section_of(Evaluate, config["evaluate"])
     as_objects = config["answer_format"] == "json"
-    # Asked before answers are paid for.
-    require_references(settings.fields, measured.references(), as_objects=as_objects)
+    if is_gold:
+        # Asked before answers are paid for.
+        require_references(settings.fields, measured.references(), as_objects=as_objects)
     schema = config["answer_schema"]
-    checks = AnswerChecks(schema, ())
+    checks = AnswerChecks(schema, ()) if is_gold else checks_of_reference(request)
     sampling = Sampling(config["max_new_tokens"], config["temperature"])
+    left_out: dict[str, int] = {}
     with open_teacher(request, progress, checks, schema) as teacher:
         said = [checks.judge(one) for one in teacher.generate(measured.examples, sampling)]
         refuse_deferred(said, len(said), 0.0)
-        answers = Answers(measured, said, settings, as_objects, schema)
+        if not is_gold:
+            settled = settle(request, corpus, measured, said)
+            measured, said, left_out = settled.measured, settled.said, settled.left_out
+            require_references(settings.fields, measured.references(), as_objects=as_objects)
+        answers = Answers(measured, said, settings, as_objects, schema, not is_gold)
         again = AskedAgain(teacher, measured, settings, sampling, answers.as_objects)
         # One by one is how an API is asked anyway.
         columns = replace(again, settings=settings.model_copy(update={"alone": 0})).columns(
@@ -47,9 +55,10 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         )
     write_completions(request.out / COMPLETIONS, said)
     columns |= answers.compared() | answers.of_the_teacher()
-    columns |= score_own_confidence(settings, said, answers.right(columns))
+    if is_gold:
+        columns |= score_own_confidence(settings, said, answers.right(columns))
     found = look_for(request, corpus, answers)
     scores = answers.scores(columns | found.columns)
     write_scores(request.out / SCORES, scores)
-    told = Told(found.notes, confidence_note(settings, said))
+    told = Told(found.notes, confidence_note(settings, said), left_out=left_out)
     return StageResult(summarise(answers, scores, told))

@@ -33,7 +33,7 @@ from stillhouse.stages.asking_again import spread
 from stillhouse.stages.comparing import Answers
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.label_files import COMPLETIONS
-from stillhouse.stages.measured import Measured, find_measured
+from stillhouse.stages.measured import Measured, find_asked, find_measured
 from stillhouse.stages.sections import section_of
 from stillhouse.tokens.encode import EncodedConversation
 
@@ -81,14 +81,17 @@ class Questions:
 
 
 def questions(
-    request_config: Mapping[str, Any], prepared: Path, corpus: Corpus, training: Training
+    request_config: Mapping[str, Any],
+    inputs: Mapping[str, Path],
+    corpus: Corpus,
+    training: Training,
 ) -> Questions | None:
     """What the recipe asks a model while it trains; None where it asks nothing.
 
     Args:
         request_config: of the instance.
-        prepared: the artifact with the examples.
-        corpus: that was read from it.
+        inputs: the artifact with the `examples`, and that with the labels as `targets`.
+        corpus: that was read from the first.
         training: the recipe's section.
 
     Returns:
@@ -101,7 +104,7 @@ def questions(
     if not asked:
         return None
     settings = section_of(Evaluate, asked["evaluate"])
-    whole = find_measured(corpus, prepared, "validation")
+    whole = _validation(asked, inputs, corpus)
     # Spread over the part, which may lie domain by domain.
     places = spread(len(whole.examples), training.validation.examples)
     measured = replace(
@@ -117,6 +120,24 @@ def questions(
     # The losses are measured without asking anybody.
     wanted = tuple(name for name in named if name not in ("loss", *terms_of(training)))
     return Questions(measured, corpus, settings, wanted, kept, asked)
+
+
+def _validation(asked: Mapping[str, Any], inputs: Mapping[str, Path], corpus: Corpus) -> Measured:
+    """With gold answers; where the teacher's are measured against, with what the student learns."""
+    if asked.get("reference") != "teacher":
+        return find_measured(corpus, inputs["examples"], "validation")
+    said: dict[str, Completion] = {}
+    for answer in read_completions(inputs["targets"] / COMPLETIONS):
+        if answer.finish == "stop":
+            said.setdefault(answer.example_id, answer)
+    found = find_asked(corpus, inputs["examples"], "validation").answered_by(said.values())
+    if not found.examples:
+        raise InputError(
+            "the teacher ended none of its answers to the part validation, so that nothing can be "
+            "measured while training",
+            "raise label.max_new_tokens, or remove train.validation.examples",
+        )
+    return found
 
 
 def beside_teacher(

@@ -17,6 +17,7 @@ from stillhouse.data.drafts import without_system
 from stillhouse.data.prepare import Prepared, prepare_rows
 from stillhouse.data.votes import Votes
 from stillhouse.recipes.domains import Domain
+from stillhouse.recipes.measuring import Reference
 from stillhouse.recipes.models import TrainedTokenizer
 from stillhouse.recipes.rows import Prepare
 from stillhouse.stages.corpus import SHARED, TOKENIZER, TOKENIZER_OF, own_home
@@ -99,6 +100,7 @@ class Wanted:
         room_for_answer: tokens kept free behind the prompts that a model will be asked.
         asked_parts: parts that are asked although they have answers; rows without one always are.
         domains: of the recipe, as name and settings, in its order.
+        reference: whose answers the holdout is measured against.
     """
 
     prepare: Prepare
@@ -106,6 +108,7 @@ class Wanted:
     room_for_answer: int
     asked_parts: tuple[str, ...]
     domains: tuple[tuple[str, Any], ...] = ()
+    reference: Reference = "gold"
 
     @classmethod
     def of_config(
@@ -121,6 +124,7 @@ class Wanted:
             room_for_answer=config["room_for_answer"],
             asked_parts=tuple(config["asked_parts"]),
             domains=config.get("domains", ()),
+            reference=config.get("reference", "gold"),
         )
 
 
@@ -168,7 +172,7 @@ def make_examples(
     _require_room(wanted)
     collected = list(rows)
     domains = {name: section_of(Domain, plain) for name, plain in wanted.domains}
-    prepared = prepare_rows(collected, wanted.prepare, domains, engines)
+    prepared = prepare_rows(collected, wanted.prepare, domains, engines, wanted.reference)
     _refuse_waiting(prepared, wanted.prepare)
     readers = tuple(
         one.build(prepared.examples, wanted.prepare, own_home(folder, one.name) / TOKENIZER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from stillhouse.core.kd_metrics import KD_METRICS
 from stillhouse.core.protocols import Progress
 from stillhouse.core.rows import Example
+from stillhouse.data.storage import read_completions
+from stillhouse.evals.without_right import NOT_KNOWN
 from stillhouse.export.bundle import BASE, ExportReport, Student, export_student
 from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.export.data_card import DataFacts
@@ -31,6 +33,7 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.data_facts import data_facts, manifests_of
 from stillhouse.stages.domain_files import KD_CONFIG, KD_SUMMARY
+from stillhouse.stages.evaluate_files import COMPLETIONS
 from stillhouse.stages.holding import licences_in_words
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.shipped_prompt import ship_prompt
@@ -100,7 +103,7 @@ _Written = tuple[ExportReport, dict[str, Any]]
 
 def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Written:
     config = request.config
-    examples = corpus.of_parts(["holdout"])
+    examples = _with_answers(corpus.of_parts(["holdout"]), request.inputs["numbers"])
     holdout = examples[:_PROBES]
     folder = request.locations.get("student")
     # As the recipe says, and not in the run's dtype: what ships loses no bit that nobody gave up.
@@ -123,6 +126,15 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
     probes = [corpus.encode(example).ids for example in holdout]
     report = export_student(student, export.formats, request.out / BUNDLE, probes)
     return report, _trained_over(request, model, probes)
+
+
+def _with_answers(examples: Sequence[Example], numbers: Path) -> list[Example]:
+    """The same; where no gold answer is known, with the student's own, on which forms compare."""
+    said = {one.example_id: one.text for one in read_completions(numbers / COMPLETIONS)}
+    return [
+        dataclasses.replace(one, answer=said.get(one.example_id)) if one.answer is None else one
+        for one in examples
+    ]
 
 
 def _for_llama_cpp(
@@ -202,12 +214,17 @@ def _card_facts(request: StageRequest) -> CardFacts:
         base=card["base"],
         metrics=_metrics(request.inputs["numbers"]),
         licences=card["licences"] | {"rows": licences_in_words(rows)},
-        warnings=tuple(rows["summary"].get("warnings", ())),
+        warnings=(*_reference(request), *rows["summary"].get("warnings", ())),
         notices=tuple(card["notices"]),
         texts=card["texts"],
         metadata=card["hub"],
         ollama=(export["modelfile"] or {}).get("name", ""),
     )
+
+
+def _reference(request: StageRequest) -> Iterator[str]:
+    if _summary(request.inputs["numbers"]).get("reference") == "teacher":
+        yield NOT_KNOWN
 
 
 def _data(request: StageRequest) -> DataFacts:
@@ -234,6 +251,7 @@ def _version(request: StageRequest) -> VersionFacts:
             name: {key: metric[key] for key in ("value", "low", "high")}
             for name, metric in _summary(request.inputs["numbers"])["metrics"].items()
         },
+        measured_against=_summary(request.inputs["numbers"]).get("reference", "gold"),
     )
 
 

@@ -26,7 +26,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         write_examples(request.scratch, encode_gold(corpus, ["validation"], may_be_empty=True)),
         vocab_size=corpus.tokenizer.vocab_size,
     )
-    asked = questions(request.config, request.inputs["examples"], corpus, training)
+    asked = questions(request.config, request.inputs, corpus, training)
     learning = Learning(data, CROSS_ENTROPY, training, request.locations.get("teacher"), asked)
     return train_and_save(request, corpus, learning, progress)
 

@@ -50,7 +50,8 @@ def ask_gate(config: dict[str, Any], inputs: dict[str, Path], candidate: str) ->
     for name, kind in product(scores, _FURTHER):
         if kind + name in tables:
             scores[name] = with_columns(scores[name], tables[kind + name])
-    return _decide(gate, scores, on_tasks, candidate, resampling)
+    verdict = _decide(gate, scores, on_tasks, candidate, resampling)
+    return verdict.model_copy(update={"reference": config.get("reference", "gold")})
 
 
 def _decide(
@@ -96,7 +97,9 @@ def with_columns(scores: Scores, more: Scores) -> Scores:
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `verdict.json`; a refusal is a result, not a failure of the stage."""
     verdict = ask_gate(request.config, request.inputs, request.config["candidate"])
-    plain = verdict.model_dump(mode="json")
+    # Where gold answers are measured against, nothing is said that was not said before.
+    unsaid = {"reference"} if verdict.reference == "gold" else set()
+    plain = verdict.model_dump(mode="json", exclude=unsaid)
     write_json(request.out / "verdict.json", plain)
     progress(1, 1, "verdicts")
     return StageResult({"verdict": plain})

@@ -23,14 +23,13 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import Asked, open_engine, refuse_deferred
 from stillhouse.stages.evaluate_files import SCORES
-from stillhouse.stages.measured import find_measured, read_answers, texts_of
+from stillhouse.stages.measured import measured_of, read_answers, texts_of
 from stillhouse.stages.sections import section_of
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
     """Write `scores.parquet`: one row an example, with what was judged."""
-    prepared = request.inputs["examples"]
-    measured = find_measured(open_corpus(prepared), prepared)
+    measured = measured_of(request, open_corpus(request.inputs["examples"]))
     own = texts_of(read_answers(request.inputs["own"], measured))
     columns: dict[str, Column] = {}
     if "other" in request.inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from stillhouse.tokens.template import SourceTemplate, build_template
 from stillhouse.tokens.tokenizer import load_tokenizer
 
 
-def local_engine(request: StageRequest, place: str, engine: StepEngine) -> Generator:
+def local_engine(
+    request: StageRequest, place: str, engine: StepEngine, schema: Mapping[str, Any] | None = None
+) -> Generator:
     """The model of a step's engine, in memory.
 
     Args:
         request: of the step's instance; its locations say where the model's folder is.
         place: the engine's key below the step.
         engine: its settings.
+        schema: a JSON Schema that every answer fits which ends itself; None for any text.
 
     Returns:
         It completes prompts.
@@ -37,6 +41,9 @@ def local_engine(request: StageRequest, place: str, engine: StepEngine) -> Gener
     model = finished_model(config, None, str(folder))
     tokenizer = load_tokenizer(folder)
     if is_encoder_decoder(model):
-        return TransformersEngine(model, tokenizer, SourceTemplate.of(tokenizer))
+        return TransformersEngine(
+            model, tokenizer, SourceTemplate.of(tokenizer), answer_schema=schema
+        )
     template = engine.model_dump(mode="json")["template"]
-    return TransformersEngine(model, tokenizer, build_template(template, tokenizer))
+    built = build_template(template, tokenizer)
+    return TransformersEngine(model, tokenizer, built, answer_schema=schema)

@@ -21,7 +21,7 @@ COUNTED = ("classes", "traditions")
 """The kinds of probes that count tags, of which an evaluation has columns for each."""
 CONTEXTS, SPREAD = "contexts", "context_spread"
 """The kind that compares the answers to one prompt, and its metric."""
-_ONE_BY_ONE = "Answers are drawn one by one, so that the interval is narrower than over prompts."
+_WHOLE = "Prompts are drawn whole, with all of their answers."
 
 
 def score_probes(
@@ -43,7 +43,7 @@ def score_probes(
             columns |= tag_columns(probe, texts_of_probe(probe, answers), probe.name)
         elif probe.kind == CONTEXTS:
             columns |= _spread(probe, answers)
-            notes[SPREAD] = f"{probe.means} {probe.does_not_mean} {_ONE_BY_ONE}"
+            notes[SPREAD] = f"{probe.means} {probe.does_not_mean} {_WHOLE}"
     for name, probe in metrics_of_probes(probes).items():
         notes[name] = f"{probe.means} {probe.does_not_mean}"
     return columns, notes

@@ -27,7 +27,7 @@ from stillhouse.stages.candidates import model_of
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.evaluate_files import SCORES
-from stillhouse.stages.measured import find_measured
+from stillhouse.stages.measured import measured_of
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.weights import use_compute
 
@@ -63,9 +63,8 @@ def time_engine(
     config = request.config
     use_compute(config)
     latency = section_of(Latency, config["latency"])
-    prepared = request.inputs["examples"]
-    corpus = open_corpus(prepared, request.config["of"])
-    measured = find_measured(corpus, prepared)
+    corpus = open_corpus(request.inputs["examples"], request.config["of"])
+    measured = measured_of(request, corpus)
     places = spread(len(measured.examples), latency.examples)
     examples = [measured.examples[place] for place in places]
     sampling = Sampling(config["max_new_tokens"], batch_size=config["batch_size"])

@@ -13,7 +13,6 @@ from stillhouse.data.account import Step
 from stillhouse.data.asking import NO_ENGINES, AskedEngine
 from stillhouse.data.cluster import RayCluster
 from stillhouse.data.dealing import deal
-from stillhouse.data.decontamination import location_of_evaluation
 from stillhouse.data.execution import (
     COUNTS,
     Executor,
@@ -25,6 +24,7 @@ from stillhouse.data.execution import (
 from stillhouse.data.pairing import Setting
 from stillhouse.data.row_steps import Aids, build_row_step, require_rows
 from stillhouse.data.shards import COLLECTED, read_shards, shard_paths
+from stillhouse.data.step_files import location_of_step_file
 from stillhouse.data.steps import CleanStep
 from stillhouse.data.tables_told import TellingStep
 from stillhouse.evals.coverage import CoverageStep
@@ -34,8 +34,8 @@ from stillhouse.recipes.coverage import Coverage
 from stillhouse.recipes.data_steps import STEP_SECTIONS, DataStep
 from stillhouse.recipes.meaning_steps import COMPARING
 from stillhouse.recipes.prompt_steps import TransformByRule
+from stillhouse.recipes.row_step import FileStep
 from stillhouse.recipes.rows import Clean
-from stillhouse.recipes.text_steps import Decontaminate
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.step_engines import open_engines, refuse_waiting
@@ -99,7 +99,7 @@ def step_of(
 
     Args:
         config: of the instance.
-        locations: where its file lies, see `location_of_evaluation`.
+        locations: where its file lies, see `location_of_step_file`.
         encode: the model that it names; None where it names none, or is not to be asked.
         engines: that it asks, by their key below the step.
 
@@ -113,8 +113,8 @@ def step_of(
     if above:
         return above(settings)
     paired, against = [Setting(*one) for one in config.get("paired", ())], config.get("against", "")
-    if isinstance(settings, Decontaminate):
-        file = locations[location_of_evaluation(against)]
+    if isinstance(settings, FileStep):
+        file = locations[location_of_step_file(against)]
         settings = settings.model_copy(update={"file": file})
     aids = Aids(paired, against, encode, engines)
     return build_row_step(settings, aids)

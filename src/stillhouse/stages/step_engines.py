@@ -7,7 +7,7 @@ what has no answer yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from stillhouse.core.hashing import digest_value
 from stillhouse.core.protocols import Generator, Progress
 from stillhouse.core.rows import Completion, Example, StepCount
 from stillhouse.core.sampling import Sampling
+from stillhouse.data.answers import AnswerChecks
 from stillhouse.data.asking import AskedEngine
 from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.engines.wire import Demands
@@ -55,7 +56,9 @@ def open_engines(
         for place, engine in step.asked.items():
             said = request.config["engines"][place]
             prompt = section_of(PromptTemplate, said["prompt"]) if said["prompt"] else None
-            found[place] = _open(stack, request, _Named(place, engine, prompt), progress)
+            found[place] = _open(
+                stack, request, _Named(place, engine, prompt, step.answers_fit), progress
+            )
         yield found
 
 
@@ -64,6 +67,7 @@ class _Named:
     place: str
     engine: StepEngine
     prompt: PromptTemplate | None
+    schema: Mapping[str, Any] | None
 
 
 def _open(
@@ -75,7 +79,7 @@ def _open(
         # It brings torch, which most steps do without.
         from stillhouse.stages.local_engine import local_engine
 
-        local = local_engine(request, named.place, engine)
+        local = local_engine(request, named.place, engine, named.schema)
         # Two engines may be asked the very same.
         folder = request.scratch / "answers" / named.place
         kept = KeptAnswers(local, folder, engine.batch_size * _BATCHES_KEPT)
@@ -83,7 +87,8 @@ def _open(
     api = section_of(ApiEndpoint, request.access["engines"][named.place])
     label = named.prompt.label if named.prompt else ""
     role = "" if named.place == "engine" else named.place.removeprefix("engines.")
-    asked = Asked(api, Demands(), label, " ".join(filter(None, (_who(request), role))))
+    demands = Demands(named.schema, AnswerChecks(named.schema, ()).problems)
+    asked = Asked(api, demands, label, " ".join(filter(None, (_who(request), role))))
     remote = stack.enter_context(open_engine(request, asked, progress))
     opened = AskedEngine(remote, named.prompt, sampling, DEFERRED)
     stack.callback(lambda: remote.account_for({(name, 0) for name in opened.used}))

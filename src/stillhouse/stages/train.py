@@ -72,7 +72,7 @@ def _source(request: StageRequest) -> TargetSource:
 def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Learning:
     """What is learned from the examples of a corpus."""
     training = section_of(Train, request.config["training"])
-    asked = questions(request.config, request.inputs["examples"], corpus, training)
+    asked = questions(request.config, request.inputs, corpus, training)
     train: Sequence[EncodedExample] | Sequence[ClassExample]
     validation: Sequence[EncodedExample] | Sequence[ClassExample]
     if "targets" in request.inputs and training.weights.class_kl:

@@ -137,8 +137,7 @@ def _broken_seams(
     seams: set[int] = set()
     for (start, end), (start_byte, end_byte) in zip(rendered.trained, spans.tolist(), strict=True):
         before = int((offsets[:, 1] <= start_byte).sum())
-        prompt, _ = tokenizer.encode(rendered.text[:start])
-        if not np.array_equal(prompt, ids[:before]):
+        if not np.array_equal(tokenizer.encode_opening(rendered.text[:start]), ids[:before]):
             seams.add(start)
         if ((offsets[:, 0] < end_byte) & (end_byte < offsets[:, 1])).any():
             seams.add(end)

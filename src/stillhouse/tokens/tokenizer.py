@@ -49,6 +49,7 @@ class TextTokenizer:
         self._backend = backend
         self._source = source
         self._bytes = TokenBytes(backend)
+        self._opening: tuple[str, NDArray[np.int32]] = ("", np.zeros(0, np.int32))
         self.specials = dict(specials)
         self.chat_template = chat_template
 
@@ -151,6 +152,16 @@ class TextTokenizer:
         found = self._backend.encode(text, add_special_tokens=False)
         offsets = np.array(found.offsets, dtype=np.int32).reshape(-1, 2)
         return np.array(found.ids, dtype=np.int32), offsets
+
+    def encode_opening(self, text: str) -> NDArray[np.int32]:
+        """The ids (T,) of what comes before an answer, kept until another is asked for.
+
+        The named answers to one prompt are encoded one after the other, each behind the same text.
+        """
+        known = self._opening
+        if text != known[0]:
+            known = self._opening = text, self.encode(text)[0]
+        return known[1]
 
     def encode_spans(
         self, text: str, *, continues: bool = False

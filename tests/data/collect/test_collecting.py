@@ -193,6 +193,17 @@ def test_poor_records_are_refused_with_what_is_wrong(tmp_path, song, reason):
     assert selection.tallies["lrclib"].reasons == {reason: 1}
 
 
+def test_lyrics_that_nobody_was_asked_for_do_not_speak_against_their_source(tmp_path):
+    room = {"others": Range(at_least=9, at_most=9)}
+    with SongServer(make_songs(34)) as server:
+        sources = {"mxm": musixmatch(server.url, Query(words="Song"))}
+        selection, _ = gather(tmp_path, plan_of(12, least=3, sources=room), sources)
+
+    assert selection.counts["sources"] == {"mxm": 3}
+    assert set(selection.tallies["mxm"].reasons) <= {"quota_full"}
+    assert selection.tallies["mxm"].poor == 0
+
+
 def test_a_text_that_was_cut_because_it_has_no_end_is_no_song():
     lyrics = text_of(" ".join(map(lyrics_of, range(900))), MOST_LYRICS)
     song = Song("a", "1", "T", "A", lyrics=lyrics)

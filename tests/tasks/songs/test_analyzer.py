@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from time import process_time
 
 import pytest
 from tests.tasks.songs.random_bundle import write_bundle
@@ -56,6 +57,28 @@ def test_a_batch_is_the_same_as_one_song_after_another(analyzer):
     for one, other in zip(batch, single, strict=True):
         assert one.confidence == pytest.approx(other.confidence, abs=1e-3)
     assert analyzer.analyze_songs_batch([]) == []
+
+
+@pytest.mark.long
+def test_a_batch_of_fifty_takes_no_longer_than_one_song_after_another(bundle):
+    songs = [row.fields for row in generate_rows(50, 6, 0.0)]
+    since = process_time()
+    analyzer = FineTunedGPTOSSAnalyzer(bundle, device="cpu")
+    analyzer.analyze_song(songs[0])
+    loaded = process_time() - since
+
+    since = process_time()
+    batch = analyzer.analyze_songs_batch(songs)
+    together = process_time() - since
+    since = process_time()
+    single = [analyzer.analyze_song(song) for song in songs]
+    apart = process_time() - since
+
+    print(f"\n  loaded {loaded:.1f} s, 50 together {together:.1f} s, apart {apart:.1f} s")
+    assert len(batch) == len(songs)
+    assert [one.score for one in batch] == [one.score for one in single]
+    assert together <= 1.2 * apart
+    assert loaded < 30
 
 
 def test_three_texts_a_mapping_and_a_tuple_mean_the_same_song(analyzer):

@@ -194,6 +194,9 @@ class Selection:
             return Refused(song, "no_lyrics", "instrumental")
         if song.is_restricted:
             return Refused(song, "restricted")
+        if not song.lyrics and (full := self._full(song)):
+            # Nobody was asked for its lyrics: that says nothing of the source's quality.
+            return Refused(song, "quota_full", full)
         quality, faults = score_of(song)
         is_good = quality >= self.plan.quality.score_at_least
         tally.good += is_good

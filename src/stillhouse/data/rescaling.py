@@ -1,0 +1,66 @@
+"""The step that brings a number of each row onto another scale."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from stillhouse.core.errors import InputError
+from stillhouse.core.rows import Keep, Outcome, Row
+from stillhouse.data.paths import find, put
+from stillhouse.recipes.field_steps import Rescale
+
+
+@dataclass(frozen=True, slots=True)
+class RescaleStep:
+    """Brings one number of each row onto another scale."""
+
+    wanted: Rescale
+    name: str = "rescale"
+    version: int = 1
+    kind: str = "map"
+
+    def process(self, batch: Sequence[Row]) -> list[Outcome]:
+        """Keep every row; a note counts those without such a number."""
+        return [self._rescaled(row) for row in batch]
+
+    def _rescaled(self, row: Row) -> Keep:
+        top, _, inner = self.wanted.field.partition(".")
+        is_text = bool(inner) and isinstance(row.fields.get(top), str)
+        fields = row.fields | {top: _read(row.fields[top])} if is_text else row.fields
+        value = find(fields, self.wanted.field)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return Keep(row, (f"no number at {self.wanted.field}",))
+        fields = put(fields, self.wanted.field, self._convert(row, value))
+        if is_text:
+            fields = fields | {top: json.dumps(fields[top], ensure_ascii=False)}
+        return Keep(replace(row, fields=fields))
+
+    def _convert(self, row: Row, value: float) -> int | float:
+        low, high = self.wanted.scale
+        if not low <= value <= high:
+            raise InputError(
+                f"{row.provenance}: {self.wanted.field} is {value:g}, and the step rescale says "
+                f"that it goes from {low:g} to {high:g}",
+                "declare the scale that the numbers have; rows of another one need a file and a "
+                "recipe of their own",
+            )
+        start, end = map(_exact, self.wanted.to)
+        # As decimal fractions: 0.57 of 100 is 57, which the product of floats is not.
+        share = (_exact(value) - _exact(low)) / (_exact(high) - _exact(low))
+        found = start + share * (end - start)
+        return int(found) if found.denominator == 1 else float(found)
+
+
+def _exact(value: float) -> Fraction:
+    return Fraction(repr(value))
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
