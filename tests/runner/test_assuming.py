@@ -24,15 +24,6 @@ from stillhouse.runner.stand_ins import StandIns
 WITH_FILES = [name for name in library_names() if load_recipe(name).recipe.collect.source.file]
 
 
-@pytest.fixture
-def offline(tmp_path, monkeypatch):
-    """No hub, nothing in the cache, and an empty folder to work in."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def checked(name, rows, *overrides, **more):
     loaded, recipe = open_recipe(name, overrides, **more)
     return check_recipe(loaded, recipe, open_place(recipe, "runs", ""), num_rows=rows)
