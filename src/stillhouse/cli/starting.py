@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 
+_WHICH = "Which column is the answer? none: rows hold only prompts"
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command("init")(init)
@@ -20,9 +23,7 @@ def init(
     user: Annotated[
         str, typer.Option("--user", help="The prompt, with columns in braces: {question}.")
     ] = "",
-    answer: Annotated[
-        str, typer.Option("--answer", help="The column of the answer; none for prompts alone.")
-    ] = "",
+    answer: Annotated[str, typer.Option(help="The column of the answer; none: only prompts.")] = "",
     answers: Annotated[
         Literal["", "text", "classes", "json"], typer.Option("--answers", help="What answers are.")
     ] = "",
@@ -67,11 +68,7 @@ def init(
     sys.stderr.write(f"{file}: columns {', '.join(looked.columns)}\n")
     prompt = f"{{{looked.prompt}}}" if looked.prompt else ""
     asked = ask("What is asked? Columns stand in braces", user, prompt)
-    column = ask(
-        "Which column is the answer? none: rows hold only prompts",
-        answer,
-        looked.answer or NO_ANSWER,
-    )
+    column = ask(_WHICH, answer, looked.answer or NO_ANSWER)
     column = "" if column == NO_ANSWER and column not in looked.columns else column
     kind = ask("Are answers text, classes or json?", answers, looked.answers(column))
     best = models_here()
