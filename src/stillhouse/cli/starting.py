@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 
-
 _WHICH = "Which column is the answer? none: rows hold only prompts"
 
 
