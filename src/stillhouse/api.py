@@ -116,7 +116,9 @@ def run(
     return read_status(place)
 
 
-def check(recipe: str, call: Call = Call(), *, rows: int = 0, probe: bool = False) -> CheckReport:
+def check(
+    recipe: str, call: Call = Call(), *, rows: int = 0, probe: bool = False, machine: str = ""
+) -> CheckReport:
     """What a run would do and cost; nothing is run.
 
     Args:
@@ -124,6 +126,7 @@ def check(recipe: str, call: Call = Call(), *, rows: int = 0, probe: bool = Fals
         call: overrides and place.
         rows: assume that many where the recipe's file is not there yet; 0 reads it.
         probe: measure this machine for ten seconds, once a runs folder, to tell hours better.
+        machine: another one to plan for, in GB, such as `gpu=80,memory=256,disk=2000`.
 
     Returns:
         Every instance with its price, and what this machine has free.
@@ -132,7 +135,7 @@ def check(recipe: str, call: Call = Call(), *, rows: int = 0, probe: bool = Fals
         UsageError: the recipe, its rows or its models cannot be used.
     """
     loaded, effective, place = _open(recipe, call)
-    return check_recipe(loaded, effective, place, num_rows=rows, is_probing=probe)
+    return check_recipe(loaded, effective, place, num_rows=rows, is_probing=probe, machine=machine)
 
 
 def doctor(recipe: str = "", call: Call = Call(), *, server: str = "") -> Examination:

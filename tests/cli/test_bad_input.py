@@ -112,7 +112,8 @@ error: the folder FOLDER/student has no tokenizer.json
     ),
     "no answer at all": (
         "error: prepare.split.parts need 11 rows with an answer (holdout 3, labelled 8), but 0 "
-        "have one\n  -> make those parts smaller; only unlabelled takes rows without an answer\n"
+        "have one\n  -> make those parts smaller; only the part unlabelled takes rows without an "
+        "answer; with evaluate.reference: teacher the measured parts do too\n"
     ),
     "Qwen/Qwen2.5-8B-Instruct": (
         f"error: the hub has no model 'Qwen/Qwen2.5-8B-Instruct': {BILLIONS}\n"

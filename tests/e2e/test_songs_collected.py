@@ -62,7 +62,7 @@ PLAN_A = {
 }
 PLAN_B = {
     "name": "verse_b",
-    "songs": {"at_least": 1470, "at_most": 1480},
+    "songs": {"at_least": 1470, "at_most": 2000},
     "labels": {"christian": {"at_least": 200}},
     "quality": {"artists_at_least": 100, "christian_confidence_at_least": CONFIDENCE},
 }
@@ -262,13 +262,13 @@ def test_every_song_that_was_offered_is_accounted_for(chain, finished):
     flow = flow_of(chain)
     for one in flow:
         print(f"  {one.step:<20}{one.rows_in:>6}{one.rows_out:>6} {dict(one.dropped)} {one.notes}")
-        assert one.balances
+        assert one.rows_in == one.rows_out + sum(one.dropped.values()) + one.merged
     assert [one.rows_in for one in flow[1:]] == [one.rows_out for one in flow[:-1]]
     report = stillhouse.read_report("songs-sft-tiny", chain.runs)
     for name, one in report.collection.sources.items():
         print(f"  {name:<12}offered {one.offered:>5} kept {one.kept:>5} requests {one.requests}")
         assert one.kept > 0
-    assert report.collection.sources["lrclib"].requests["error"] == 0
+    assert report.collection.sources["lrclib"].requests.get("error", 0) == 0
 
 
 def test_what_was_known_is_joined_and_the_rest_is_asked_for(chain, finished):
@@ -358,8 +358,10 @@ def test_the_table(chain, finished):
     for metrics in found.values():
         told = metrics["accuracy.verdict"]
         assert told["low"] < told["high"]
-    assert found["student"]["schema_valid"]["value"] == 1.0
-    assert found["student"]["cross_entropy"]["value"] < found["one layer"]["cross_entropy"]["value"]
+    start, student = (found[who]["cross_entropy"] for who in ("teacher", "student"))
+    assert student["value"] < start["value"]
+    assert found["student"]["false_negative_rate.verdict"]["high"] < 0.5  # no verdict for all
+    assert found["student"]["false_positive_rate.verdict"]["high"] < 0.5
 
 
 def metrics_of(status, who):

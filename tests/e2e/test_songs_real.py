@@ -74,12 +74,15 @@ SFT = [
 TOLD = (
     "class_kl_to_teacher",
     "class_agreement",
+    "class_unread",
     "agreement.verdict",
     "accuracy.verdict",
     "false_positive_rate.verdict",
     "false_negative_rate.verdict",
     "auroc_confidence",
     "ece",
+    "auroc_confidence.verdict",
+    "ece.verdict",
     "cross_entropy",
     "micro_f1.themes",
     "micro_f1.scripture_references",
@@ -182,7 +185,7 @@ def test_songs_on_verdicts_alone(pieces, tmp_path):
 
 
 def test_songs_on_whole_answers(pieces, tmp_path):
-    """Here class_kl tells little: the likelihood of a class holds the themes written after it."""
+    """Here classes are read in each one's own answer: themes behind a verdict give it away."""
     path, number = pieces
     both = "evaluate.agree_together=[verdict, themes]"
 

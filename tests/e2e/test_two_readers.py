@@ -20,6 +20,7 @@ from stillhouse.runner.run_facts import RunFacts
 from stillhouse.stages.corpus import open_corpus
 
 pytestmark = pytest.mark.xdist_group("e2e_two_readers")
+URGENCIES = ("it can wait", "in the order", "now, before")
 RECIPE = Path(__file__).with_name("two_readers.yaml")
 
 
@@ -114,10 +115,11 @@ def test_a_mask_is_shown_as_each_reads_it(capsys):
     assert said.index("as the student reads it:") < said.index("as the teacher reads it:")
     written = "".join(one["text"] for one in plain["tokens"])
     assert written.startswith("Ticket: ")
-    assert "\nSays: {" in written
+    assert any(f"\nSays: {name}" in written for name in URGENCIES)
     assert plain["tokens"][0] != plain["teacher"]["tokens"][0]
     for view in (plain, plain["teacher"]):
-        assert "".join(one["text"] for one in view["tokens"] if one["is_trained"]).startswith("{")
+        learned = "".join(one["text"] for one in view["tokens"] if one["is_trained"])
+        assert learned.startswith(URGENCIES)
 
 
 @pytest.mark.long

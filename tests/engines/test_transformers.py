@@ -1,7 +1,9 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from tests.models.tiny_models import build
 from tests.tokens.schemas import LONGEST, SCHEMA, problems
 
@@ -132,6 +134,35 @@ def test_a_class_is_as_likely_as_its_whole_answer(engine, examples, prefix, suff
         answers = [replace(example, answer=prefix + name + suffix) for name in CLASSES]
         sums = [scored.observed_logprobs.sum(dtype=np.float64) for scored in engine.score(answers)]
         assert (one.example_id, one.classes) == (example.example_id, CLASSES)
+        np.testing.assert_allclose(one.likelihoods, sums, atol=1e-5)
+        probs = np.exp(sums - np.max(sums))
+        np.testing.assert_allclose(np.exp(one.logprobs), probs / probs.sum(), atol=1e-5)
+
+
+def test_a_class_in_a_field_is_as_likely_as_its_answer_up_to_its_end(tokenizer, template, examples):
+    """What stands after it counts for nothing; the oracle reads each conversation in float64."""
+    model = build("llama", tokenizer)
+    engine = TransformersEngine(model, tokenizer, template)
+    texts = ['{"mood":"' + name + '","why":"the fox"}' for name in CLASSES]
+    ends = [len('{"mood":"' + name + '"') for name in CLASSES]
+    found = list(engine.classify(examples[:3], CLASSES, lambda _: texts, lambda _: ends))
+    exact = copy.deepcopy(model).double()
+
+    for example, one in zip(examples, found, strict=False):
+        sums = []
+        for text, end in zip(texts, ends, strict=True):
+            whole = encode_conversation(example.messages(text), template, tokenizer)
+            stop = whole.text.encode().rindex(text.encode()) + end
+            told = [
+                place
+                for place in np.flatnonzero(whole.is_trained)
+                if whole.byte_offsets[place, 0] < stop
+            ]
+            ids = torch.from_numpy(whole.ids).long()
+            with torch.no_grad():
+                logs = exact(input_ids=ids[None]).logits[0, :, : tokenizer.vocab_size]
+            logs = logs.log_softmax(-1)
+            sums.append(sum(float(logs[place - 1, ids[place]]) for place in told))
         np.testing.assert_allclose(one.likelihoods, sums, atol=1e-5)
         probs = np.exp(sums - np.max(sums))
         np.testing.assert_allclose(np.exp(one.logprobs), probs / probs.sum(), atol=1e-5)

@@ -18,7 +18,7 @@ def random_columns(metric, num, generator):
             columns.append(np.ones(num))
         elif "class" in need:
             columns.append(generator.integers(0, 5, num).astype(float))
-        elif need == "correct":
+        elif need.partition(":")[0] == "correct":
             columns.append(generator.integers(0, 2, num).astype(float))
         else:
             columns.append(generator.integers(0, 5, num) / 4.0)

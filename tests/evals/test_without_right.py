@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stillhouse.core.errors import InputError
 from stillhouse.evals.answers import score_objects
-from stillhouse.evals.fields import score_fields
+from stillhouse.evals.fields import compare_fields, score_fields
 from stillhouse.evals.metrics import metrics_of
 from stillhouse.evals.scores import COUNT, Scores
 from stillhouse.evals.without_right import reference_in_words, without_right
@@ -50,6 +52,18 @@ def test_what_is_left_is_near_the_teacher_or_of_form(pairs, is_teacher):
     assert ours - near <= {"valid_json"} | {f"unreadable.{name}" for name in KINDS}
     expected = {"bleu.why", "chrf.why", "rouge_l.why", "mae.score", "rmse.score", "field_agreement"}
     assert near == (set() if is_teacher else expected)
+
+
+def test_a_field_that_the_teacher_wrote_as_no_such_thing_counts_as_missing():
+    said = ['{"score": 3}', '{"score": 4}', '{"score": 5}']
+    teacher = ['{"score": "high"}', '{"score": 4}', "no object"]
+    with pytest.raises(InputError, match="is a number"):
+        score_fields({"score": KINDS["score"]}, said, teacher, as_objects=True)
+
+    found = compare_fields(KINDS, said, teacher, as_objects=True)
+
+    assert found["asked:score"].tolist() == [0.0, 1.0, 0.0]
+    assert found["asked:mood"].sum() == 0
 
 
 def test_fields_are_held_against_the_teachers_one_by_one():

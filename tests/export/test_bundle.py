@@ -221,3 +221,37 @@ def test_a_merge_with_nan_breaks_parity(tokenizer):
 
     with pytest.raises(ArtifactError, match="differ from the adapter's by nan"):
         check_merge(model, merged, PROBES)
+
+
+def test_a_student_over_a_base_of_16_bits_ships_in_them_with_its_adapter_bit_by_bit(
+    tokenizer, tokenizer_folder, tmp_path
+):
+    save("qwen3", tokenizer, tokenizer_folder, tmp_path / "base", seed=1)
+    model = adapted(tokenizer, "qwen3")
+    with torch.no_grad():  # about as much as a training moves
+        for weight in (one for name, one in model.named_parameters() if "lora_B" in name):
+            weight.mul_(0.2)
+    write_adapter(model, tmp_path / "trained", "org/base")
+    student = load_model(tmp_path / "trained", base=tmp_path / "base", dtype="bfloat16")
+
+    merge, _ = export(student, tokenizer_folder, tmp_path / "bundle").parity
+
+    whole = load_file(tmp_path / "bundle" / "merged" / "model.safetensors")
+    assert {tensor.dtype for tensor in whole.values()} == {torch.bfloat16}
+    assert merge.max_abs_diff > 0.0  # rounded once, within what check_merge lets pass
+    name = "adapter_model.safetensors"
+    ours, theirs = (load_file(tmp_path / one / name) for one in ("trained", "bundle/adapter"))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_an_adapter_alone_is_written_without_a_second_copy_of_the_weights(
+    tokenizer, tokenizer_folder, tmp_path, monkeypatch
+):
+    model = adapted(tokenizer)
+    monkeypatch.setattr("stillhouse.export.bundle.merge_student", None)
+
+    report = export(model, tokenizer_folder, tmp_path, ("adapter",))
+
+    assert report.parity == ()
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+    assert not (tmp_path / "merged").exists()

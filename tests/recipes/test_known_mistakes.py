@@ -24,6 +24,7 @@ KEYS = (
         ("accounting-qa", "prepare.clean=ascii", r"so also \$ % / ="),
         ("accounting-qa", KEYS, "2 keys multiply the limits"),
         ("neurons", "train.kd_temperature=20", "20 is above 10"),
+        ("songs", "train.seed=0", "probabilities of verdict are learned with the rest of each"),
         ("neurons", "student={hub: Qwen/Qwen2.5-3B-Instruct}", "research and evaluation only"),
     ],
 )

@@ -152,6 +152,8 @@ def test_every_problem_is_told_at_once(write):
         ("evaluate.metrics=[classes_entropy.gender]", "add evaluate.probes: FILE.yaml"),
         ("gate={set: prompts}", "gate.rules.2: context_fidelity is measured only where"),
         ("gate={rules: [{metric: mae.score, at_most: 1}]}", "add evaluate.fields: {score: ...}"),
+        ("evaluate.metrics=[ece.verdict]", "add label.class_field: verdict"),
+        ("evaluate.metrics=[class_unread]", "add label.class_field: FIELD"),
         (
             "finetune={length: {steps: 1}, gate: {rules: [{metric: exact_match, at_least: 0}]}}",
             "finetune.gate: needs a validation part",

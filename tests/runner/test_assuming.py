@@ -24,15 +24,6 @@ from stillhouse.runner.stand_ins import StandIns
 WITH_FILES = [name for name in library_names() if load_recipe(name).recipe.collect.source.file]
 
 
-@pytest.fixture
-def offline(tmp_path, monkeypatch):
-    """No hub, nothing in the cache, and an empty folder to work in."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def checked(name, rows, *overrides, **more):
     loaded, recipe = open_recipe(name, overrides, **more)
     return check_recipe(loaded, recipe, open_place(recipe, "runs", ""), num_rows=rows)
@@ -155,26 +146,45 @@ def test_every_full_recipe_is_planned_without_rows_and_hub(offline, name):
     assert all(one.cost.memory_bytes > 0 for one in found.instances)
 
 
-def test_a_file_that_is_joined_is_assumed_and_whoever_annotates_is_priced_for_all(offline):
+JOIN = {"name": "join", "file": "a.jsonl", "on": ["title", "artist"], "take": ["analysis"]}
+
+
+def records_of(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_a_file_that_is_joined_is_assumed_with_its_rows(offline):
+    loaded, recipe = open_recipe("songs-sft", [f"prepare.steps={json.dumps([JOIN])}"])
+
+    with planned(loaded, recipe, 30) as plan:
+        rows = records_of(plan.recipe.collect.source.file)
+        records = records_of(plan.recipe.prepare.steps[0].file)
+
+    assert plan.notes[1] == "a record of each row in the place of a.jsonl"
+    names = [[(one["title"], one["artist"]) for one in each] for each in (rows, records)]
+    assert names[0] == names[1]
+    assert "analysis" not in rows[0]
+    assert set(records[0]["analysis"]) >= {"verdict", "score", "themes"}
+
+
+def test_whoever_annotates_the_rest_is_priced_for_all(offline):
     api = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1",
            "price": {"input": "1", "output": "2"}}  # fmt: skip
-    join = {"name": "join", "file": "a.jsonl", "on": ["title", "artist"], "take": ["analysis"]}
     annotate = {
         "name": "annotate", "as": "analysis", "fields": ["title", "lyrics"], "task": "Judge it.",
         "answer_schema": load_recipe("songs-sft").recipe.label.answer_schema,
         "engine": {"api": api},
     }  # fmt: skip
+    steps = [JOIN | {"unmatched": "keep"}, annotate]
 
-    joined = checked("songs-sft", 300, f"prepare.steps={json.dumps([join])}")
-    asked = checked(
-        "songs-sft", 300, f"prepare.steps={json.dumps([join | {'unmatched': 'keep'}, annotate])}"
-    )
+    source = "collect={source: {file: songs.jsonl}}"
+    changes = (source, "prepare.reference=null", f"prepare.steps={json.dumps(steps)}")
+    found = checked("songs-sft", 24, *changes, profile="tiny")
 
-    assert "a record of each row in the place of a.jsonl" in joined.assumed
-    assert "a record of no row in the place of a.jsonl" in asked.assumed
-    costs = {one.key: one.cost for one in asked.instances}
-    assert costs["step@annotate"].calls == 300
-    assert 0 < costs["step@annotate"].likely_usd < costs["step@annotate"].most_usd
+    assert "a record of no row in the place of a.jsonl" in found.assumed
+    cost = next(one.cost for one in found.instances if one.key == "step@annotate")
+    assert cost.calls == 24
+    assert 0 < cost.likely_usd < cost.most_usd
 
 
 def test_more_rows_than_are_looked_at_are_scaled(offline, monkeypatch):

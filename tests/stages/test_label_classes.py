@@ -193,6 +193,8 @@ def test_one_field_of_a_json_answer_is_asked_and_the_rest_stays(tmp_path):
 
     told = {row["told"]["score"]: row["told"] for row in ROWS}
     answers = [json.loads(row["answer"]) for row in rows_of(folder)]
+    confidences = [row["confidence"] for row in rows_of(folder)]
+    assert summary["class_confidence"] == pytest.approx(np.mean(confidences))
     assert summary["without_a_field"] == 6  # a teacher of three steps writes no JSON
     assert summary["hard_labels"] == {"gold": 28, "teacher": 0, "none": 6}
     assert all(one["why"] == told[one["score"]]["why"] for one in answers)

@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Message
-from stillhouse.tokens.encode import encode_conversation, encode_prompt
+from stillhouse.tokens.encode import cut_answer, encode_conversation, encode_prompt
 from stillhouse.tokens.show import explain_mask
 from stillhouse.tokens.template import ChatTemplate, PlainTemplate, build_template
 from stillhouse.tokens.tokenizer import TextTokenizer, digest_ids, load_tokenizer
@@ -296,3 +296,37 @@ def test_view_says_what_is_not_learned_and_why():
     assert note.startswith("turn 1 is not learned: the template writes it otherwise")
     (note,) = empty.notes
     assert "say thinking: off to ask with it" in note
+
+
+@pytest.mark.parametrize(
+    "family",
+    [one for one in FAMILIES if one.thinks != "always"],  # they write no answer that is JSON alone
+    ids=lambda one: one.name,
+)
+@pytest.mark.parametrize("blanks", ["", " \n"])
+def test_a_cut_answer_ends_with_the_token_that_tells_its_class(family, blanks):
+    tokenizer, template = open_family(family)
+    answer = blanks + '{"why": "Ōsaka", "verdict": "ja wohl", "more": "ja wohl"}'
+    end = answer.index('"ja wohl"') + len('"ja wohl"')
+    encoded = encode_conversation(
+        (Message("user", answer), Message("assistant", answer)), template, tokenizer
+    )
+
+    cut = cut_answer(encoded, answer, end)
+
+    kept = len(cut.ids)
+    assert cut.ids.tolist() == encoded.ids[:kept].tolist()
+    data = encoded.text.encode()
+    told = data[: int(cut.byte_offsets[-1, 1])].decode(errors="ignore")
+    before = data[: int(cut.byte_offsets[-1, 0])].decode(errors="ignore")
+    whole = encoded.text.rindex(answer.strip()) + end - len(blanks)
+    assert len(before) < whole <= len(told)
+    assert cut.last_answer == slice(encoded.last_answer.start, kept)
+    assert cut.completion_digest == digest_ids(cut.ids[cut.is_trained])
+
+
+def test_an_answer_that_the_template_writes_otherwise_has_no_place_to_cut(tiny, plain):
+    encoded = encode_conversation((Message("user", "a"), Message("assistant", "yes")), plain, tiny)
+
+    with pytest.raises(InputError, match="writes an answer otherwise than it was said: 'no'"):
+        cut_answer(encoded, "no", 2)

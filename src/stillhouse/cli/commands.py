@@ -83,6 +83,12 @@ def check(
             help="Measure this machine for ten seconds, once a runs folder, to tell hours better.",
         ),
     ] = False,
+    machine: Annotated[
+        str,
+        typer.Option(
+            help="Plan for another machine, in GB: gpu=80,memory=256,disk=2000; gpu=0 has none."
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Print what a run would do and cost; refuse what cannot fit. Nothing is run."""
@@ -98,7 +104,9 @@ def check(
         show_unbuilt(effective, missing, as_json=as_json)
         refuse_unbuilt(missing, loaded.origin)
     place = open_place(effective, runs, name, smoke=smoke)
-    found = check_recipe(loaded, effective, place, num_rows=rows, is_probing=is_probing)
+    found = check_recipe(
+        loaded, effective, place, num_rows=rows, is_probing=is_probing, machine=machine
+    )
     show_check(found, as_json=as_json)
     found.refuse_what_stands_in_the_way()
 

@@ -147,16 +147,17 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
             "done" if item.is_done else "to do",
             in_count(item.cost.tokens) if item.cost.tokens else "-",
             in_bytes(item.cost.memory_bytes),
+            *([in_bytes(item.cost.device_bytes)] if found.device_bytes else []),
             in_bytes(item.cost.disk_bytes),
             in_time(item.cost.seconds),
             *([_money(item.cost)] if asks else []),
         )
         for item in found.instances
     ]
-    header = ("stage", "state", "tokens", "peak memory", "disk", "time")
+    on_device = [f"on {found.compute.name}"] if found.device_bytes else []
+    header = ("stage", "state", "tokens", "peak memory", *on_device, "disk", "time")
     _put(table((*header, "money") if asks else header, rows))
-    if asks:
-        _put(_budget(found))
+    _put(_budget(found) if asks else "money: none; nobody behind an API is asked")
     if any(item.key.startswith("harness@") for item in found.instances):
         _put("harness: a rough guess, 1,000 examples a task without a limit")
     parts = ", ".join(f"{name} {in_count(count)}" for name, count in found.parts.items())
@@ -169,7 +170,8 @@ def show_check(found: CheckReport, *, as_json: bool) -> None:
         )
         _put(f"largest peak, {found.largest.key}: {parts}")
     compute = found.compute
-    _put(f"compute: {compute.name}, {compute.dtype}, {compute.threads} threads")
+    there = "" if found.machine == "this machine" else f" of {found.machine}, not of this one"
+    _put(f"compute: {compute.name}, {compute.dtype}, {compute.threads} threads{there}")
     device = (
         f", {in_bytes(found.device_bytes)} of {in_bytes(found.free_device_bytes)} on {compute.name}"
         if found.device_bytes
@@ -203,6 +205,8 @@ def _beside_the_plan(found: CheckReport, *, asks: bool) -> Iterator[str]:
         yield f"teacher's terms: {found.terms}"
     elif asks:
         yield "teacher's terms: not known; read what its provider says of training on its answers"
+    if found.student_licence:
+        yield f"student's licence: {found.student_licence}"
 
 
 def _is_training(item: InstanceCheck) -> bool:
@@ -222,6 +226,8 @@ def _money(cost: Cost) -> str:
 
 
 def _budget(found: CheckReport) -> str:
+    if not found.most_usd:
+        return "money: none; what is asked has no price, as a server of your own"
     price = f"money: about {in_usd(found.likely_usd)}, {in_usd(found.most_usd)} at the longest"
     if found.budget_usd is None:
         return f"{price}; not every model that is asked has a budget_usd"

@@ -39,9 +39,7 @@ def init(
     user: Annotated[
         str, typer.Option("--user", help="The prompt, with columns in braces: {question}.")
     ] = "",
-    answer: Annotated[
-        str, typer.Option("--answer", help="The column of the answer; none for prompts alone.")
-    ] = "",
+    answer: Annotated[str, typer.Option(help="The column of the answer; none: only prompts.")] = "",
     answers: Annotated[
         Literal["", "text", "classes", "json"], typer.Option("--answers", help="What answers are.")
     ] = "",

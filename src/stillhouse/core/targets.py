@@ -86,7 +86,8 @@ class ClassTargets:
         classes: C names, as they were asked for.
         logprobs: (C,) float64, nats at temperature 1, normalised over these classes.
         likelihoods: (C,) float64, nats, <= 0: the log-likelihood of each class's whole answer with
-            its end of turn. What their exponentials lack of 1 are all other answers.
+            its end of turn; of a class in a field, of its answer up to the end of the class. What
+            their exponentials lack of 1 are all other answers.
     """
 
     example_id: str

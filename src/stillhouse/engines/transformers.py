@@ -24,7 +24,12 @@ from stillhouse.models.inference import is_encoder_decoder
 from stillhouse.models.score import score_batch
 from stillhouse.models.scoring import Scoring
 from stillhouse.tokens.answers import read_answer
-from stillhouse.tokens.encode import EncodedConversation, encode_conversation, encode_prompt
+from stillhouse.tokens.encode import (
+    EncodedConversation,
+    cut_answer,
+    encode_conversation,
+    encode_prompt,
+)
 from stillhouse.tokens.grammar import AnswerGrammar
 from stillhouse.tokens.template import Template
 from stillhouse.tokens.tokenizer import TextTokenizer
@@ -158,6 +163,7 @@ class TransformersEngine:
         examples: Iterable[Example],
         classes: Sequence[str],
         answers: Callable[[Example], Sequence[str]] | None = None,
+        ends: Callable[[Example], Sequence[int]] | None = None,
     ) -> Iterator[ClassTargets]:
         """How likely each class is as the answer, for every example, in the order of the examples.
 
@@ -169,9 +175,11 @@ class TransformersEngine:
             classes: at least two, all different.
             answers: the whole answer to each class, such as a JSON object that names it; the
                 classes themselves when absent.
+            ends: how many characters of each of these answers tell the class, so that what is
+                written after it counts for nothing; all, and the end of turn, when absent.
 
         Yields:
-            Likelihoods as `score` finds them for each whole answer by itself.
+            Likelihoods as `score` finds them for each answer by itself.
 
         Raises:
             InputError: fewer than two classes, one that is empty or named twice, or an answer
@@ -180,7 +188,7 @@ class TransformersEngine:
         names = _checked_classes(classes)
         for window in self._windows(examples, self._scoring.batch_size):
             families = [
-                [self._encode(replace(one, answer=text)) for text in _or(answers, one, names)]
+                self._family(one, answers(one) if answers else names, ends(one) if ends else ())
                 for one in window
             ]
             with using(self._model, window[0].domain):
@@ -204,6 +212,15 @@ class TransformersEngine:
             while window := list(islice(stream, batch_size * _WINDOW_BATCHES)):
                 yield window
 
+    def _family(
+        self, example: Example, texts: Sequence[str], ends: Sequence[int]
+    ) -> list[EncodedConversation]:
+        """The example with each of some answers, cut where ends are given."""
+        whole = [self._encode(replace(example, answer=text)) for text in texts]
+        if not ends:
+            return whole
+        return [cut_answer(*told) for told in zip(whole, texts, ends, strict=True)]
+
     def _encode(self, example: Example) -> EncodedConversation:
         if example.answer is None:
             raise InputError(
@@ -211,12 +228,6 @@ class TransformersEngine:
                 "label completions before targets",
             )
         return encode_conversation(example.messages(), self._template, self._tokenizer)
-
-
-def _or(
-    answers: Callable[[Example], Sequence[str]] | None, example: Example, names: Sequence[str]
-) -> Sequence[str]:
-    return answers(example) if answers else names
 
 
 def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:

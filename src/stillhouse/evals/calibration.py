@@ -6,11 +6,13 @@ Legend: N examples, S columns, R resamples, B bins, G groups of equal confidence
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
+from stillhouse.evals.bootstrap import Statistic
 from stillhouse.evals.metric import SHARE, Metric
 from stillhouse.evals.ranks import TieGroups, auroc
 from stillhouse.evals.scores import COUNT, Column
@@ -44,6 +46,26 @@ def score_confidence(confidence: Sequence[float], correct: Sequence[float]) -> d
             "give numbers from 0 to 1; percents are divided by 100",
         )
     return {"confidence": sure, "correct": right}
+
+
+def score_field_confidence(
+    field: str, confidence: Sequence[float], correct: Sequence[float], asked: Sequence[bool]
+) -> dict[str, Column]:
+    """The columns that the calibration of one field is measured from.
+
+    Args:
+        field: its name.
+        confidence: how sure the candidate is of the field of each answer, in [0, 1].
+        correct: 1 where it is right, else 0.
+        asked: whether it is known what is right; else the example counts for nothing.
+
+    Returns:
+        `confidence:FIELD`, `correct:FIELD` and `confidence_asked:FIELD`: (N,).
+    """
+    is_asked = np.asarray(asked, dtype=np.float64)
+    found = score_confidence(confidence, correct)
+    columns = {f"{name}:{field}": values * is_asked for name, values in found.items()}
+    return columns | {f"confidence_asked:{field}": is_asked}
 
 
 def bins_of(confidence_N: Column, bins: int) -> NDArray[np.intp]:
@@ -164,3 +186,29 @@ CALIBRATION_METRICS = (
     ),
 )
 """What is measured of a candidate that says how sure it is."""
+
+
+def _where_asked(statistic: Statistic) -> Statistic:
+    def of_asked(columns_NS: Floats, weights_RN: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):  # of nothing that is asked: not defined
+            return statistic(columns_NS, weights_RN * columns_NS[:, 2])
+
+    return of_asked
+
+
+FIELD_CALIBRATION_METRICS = tuple(
+    replace(
+        metric,
+        name=f"{metric.name}.{{field}}",
+        title=f"{metric.title}, of {{field}}",
+        definition=f"Of the field of label.class_field alone: {metric.definition[0].lower()}"
+        f"{metric.definition[1:-1]}; the confidence is the probability of the class that was "
+        "written, among all classes, and an answer that names none counts as sure and wrong.",
+        needs=("confidence:{field}", "correct:{field}", "confidence_asked:{field}"),
+        statistic=_where_asked(metric.statistic),
+        counted="confidence_asked:{field}",
+        scale=None,
+    )
+    for metric in CALIBRATION_METRICS
+)
+"""The same of the field that names the class."""

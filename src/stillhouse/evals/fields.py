@@ -164,6 +164,17 @@ def score_fields(
         InputError: as `require_references` says.
     """
     require_references(kinds, references, as_objects=as_objects)
+    return compare_fields(kinds, said, references, as_objects=as_objects)
+
+
+def compare_fields(
+    kinds: Mapping[str, AnswerKind],
+    said: Sequence[str],
+    references: Sequence[str | None],
+    *,
+    as_objects: bool,
+) -> dict[str, Column]:
+    """As `score_fields`, of references that a model wrote: what cannot be read is missing."""
     columns: dict[str, Column] = {}
     for name, kind in kinds.items():
         want = read_field(name, kind, references, as_objects=as_objects)

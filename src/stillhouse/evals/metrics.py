@@ -28,7 +28,7 @@ from stillhouse.evals.agreement import (
 )
 from stillhouse.evals.alike import CONSISTENCY_METRICS, FIELD_CONSISTENCY_METRICS
 from stillhouse.evals.bootstrap import Sums, of_sums, ratio
-from stillhouse.evals.calibration import CALIBRATION_METRICS
+from stillhouse.evals.calibration import CALIBRATION_METRICS, FIELD_CALIBRATION_METRICS
 from stillhouse.evals.classes import CLASS_METRICS
 from stillhouse.evals.classification import LABEL_METRICS
 from stillhouse.evals.diversity import word_metrics
@@ -204,6 +204,7 @@ FIELD_TEMPLATES: Mapping[str, tuple[Metric, ...]] = {
     "a field that is a set of labels": (*LABEL_SET_METRICS, LABEL_SET_AVERAGE),
     "a field that is a number": NUMBER_METRICS,
     "a field that is a text": TEXT_METRICS,
+    "the field that names the class": FIELD_CALIBRATION_METRICS,
     "a field of two models": FIELD_AGREEMENT_METRICS,
     "a field of answers given twice": FIELD_CONSISTENCY_METRICS,
 }

@@ -25,6 +25,7 @@ from stillhouse.export.model_card import CardFacts, write_model_card
 from stillhouse.export.parity import ParityReport, check_merge, check_reload
 from stillhouse.export.reference import Reference
 from stillhouse.export.version_info import VersionFacts, write_version_info
+from stillhouse.models.inference import plain_model
 from stillhouse.models.load import PLAIN, LoadOptions
 from stillhouse.tokens.files import copy_tokenizer
 
@@ -117,7 +118,8 @@ def export_student(
             f"the format {min(missing)} needs the template and examples of the student",
             "give them as Student.llama_cpp or Student.int8",
         )
-    merged = merge_student(student.model)
+    # An adapter alone is written without a second copy of the weights.
+    merged = merge_student(student.model) if {*formats} - {ADAPTER} else plain_model(student.model)
     parity: list[ParityReport] = []
     int8: Int8Report | None = None
     gguf: tuple[GgufReport, ...] = ()

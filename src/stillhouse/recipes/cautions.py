@@ -35,6 +35,7 @@ def cautions(recipe: Recipe) -> tuple[str, ...]:
         *deletes,
         *_prompt(recipe),
         *_temperature(recipe),
+        *_told_classes(recipe),
         *_students_licence(recipe),
         *_foreign_code(recipe),
         *_small_terms(recipe),
@@ -69,6 +70,17 @@ def _temperature(recipe: Recipe) -> Iterator[str]:
         yield (
             f"train.kd_temperature: {temperature:g} is above {_HIGHEST_TEMPERATURE:g}, which makes "
             "every token nearly as likely as the next; from 0.5 to 10 is usual"
+        )
+
+
+def _told_classes(recipe: Recipe) -> Iterator[str]:
+    field = recipe.label.class_field
+    if field is not None and recipe.label.targets == "classes" and recipe.train.weights.class_kl:
+        yield (
+            f"label.class_field: the probabilities of {field} are learned with the rest of each "
+            "answer as it stands; where another field tells the class, such as a score, they are "
+            "nearly certain and teach little more than the text (class_confidence of label says); "
+            "a recipe that asks the class alone learns what the prompt tells"
         )
 
 

@@ -33,19 +33,38 @@ class BundleBytes:
     int8: int = 0
 
 
-def bundle_bytes(export: Export, sizes: Sizes, weight_bytes: float) -> BundleBytes:
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """What ships of a student whose weights stay where they are.
+
+    Attributes:
+        num_weights: of the adapter, or of those of all domains.
+        with_base: nobody else has the weights under it, so they ship too.
+    """
+
+    num_weights: int = 0
+    with_base: bool = False
+
+
+NO_ADAPTER = Adapter()
+
+
+def bundle_bytes(export: Export, sizes: Sizes, adapter: Adapter = NO_ADAPTER) -> BundleBytes:
     """What an export writes.
 
     Args:
         export: what is asked.
         sizes: of the student.
-        weight_bytes: a weight of the merged folder.
+        adapter: what ships where nothing is merged.
 
     Returns:
-        Bytes; adapters are left out, which are a hundredth of it.
+        Bytes; an adapter beside whole forms is left out, which is a hundredth of them.
     """
     parameters = sizes.parameters
-    whole = parameters * weight_bytes
+    if export.is_adapter_alone:
+        base = parameters * _FLOAT32 if adapter.with_base else 0
+        return BundleBytes(adapter.num_weights * _FLOAT32 + base, 0, 0)
+    whole = parameters * export.weight_bytes
     files = export.gguf_files
     kinds = files.weights if files and "gguf" in export.formats else ()
     gguf = sum(parameters * BITS[kind] / 8 for kind in kinds)

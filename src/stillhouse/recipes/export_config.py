@@ -24,6 +24,8 @@ def export_config(recipe: Recipe, llama_cpp: str) -> dict[str, Any]:
     # Where nothing is asked of a form, nothing is named anew.
     if section["int8"] is None:
         del section["int8"]
+    if section["dtype"] == "float32":
+        del section["dtype"]
     if section["gguf"]:
         section["gguf"]["llama_cpp_dir"] = llama_cpp or None
     return {"export": section} | _proved(recipe)

@@ -281,6 +281,7 @@ class Configs:
             "answer_schema": recipe.label.answer_schema,
             "part": part,
             **self._named(),
+            **({"class_read_in": "own answer"} if recipe.label.class_field else {}),  # else as ever
         }
 
     def _named(self) -> Config:

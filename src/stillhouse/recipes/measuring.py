@@ -234,6 +234,8 @@ class Export(Section):
         formats: `merged` is a whole model, `adapter` the LoRA weights alone; `gguf` and
             `gguf_adapter` are the same for llama.cpp, and `modelfile` tells Ollama of them; `int8`
             is a whole model in transformers' layout with its linear layers in 8 bits.
+        dtype: of the weights of `merged`: float32 as they were trained, or bfloat16, which rounds
+            each once and takes half of the disk, and half of the memory while it is written.
         gguf: which files the form of that name holds; needs the extra `gguf`.
         int8: how near the form of that name must be; needs the extra `int8`.
         modelfile: what the form of that name holds.
@@ -244,10 +246,21 @@ class Export(Section):
     formats: tuple[
         Literal["merged", "adapter", "gguf", "gguf_adapter", "modelfile", "int8"], ...
     ] = ("merged",)
+    dtype: Literal["float32", "bfloat16"] = "float32"
     gguf: Gguf | None = None
     int8: Int8 | None = None
     modelfile: Modelfile | None = None
     evaluate: bool = True
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of a weight of the merged student."""
+        return 4 if self.dtype == "float32" else 2
+
+    @property
+    def is_adapter_alone(self) -> bool:
+        """Whether nothing is merged."""
+        return self.formats == ("adapter",)
 
     @property
     def gguf_files(self) -> Gguf | None:
@@ -285,6 +298,16 @@ class Export(Section):
     def _forms_are_written_once(self) -> Self:
         if len(set(self.formats)) != len(self.formats):
             raise ValueError("formats: one is there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _forms_of_few_bits_are_made_of_all(self) -> Self:
+        others = [name for name in self.formats if name not in ("merged", "adapter")]
+        if self.dtype != "float32" and others:
+            raise ValueError(
+                f"dtype: {self.dtype} is of merged alone, and {others[0]} is made of and proved "
+                "against float32: remove dtype"
+            )
         return self
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ where bitsandbytes is installed, which they import; with what reads and writes r
 process that is not forked, as under `torchrun`, has read these libraries' files itself: 572 MB,
 some of which can be taken back."""
 
-_CONTEXT_BYTES = 500 << 20
+CONTEXT_BYTES = 500 << 20
 """assumption: what a CUDA device holds before the first tensor: its context and libraries."""
 
 _CHUNK_BYTES, _CHUNK_ROWS = 32 << 20, 256
@@ -89,7 +89,7 @@ class Parts:
         """In the memory of a CUDA device; 0 without one."""
         if self.device != "cuda":
             return 0
-        return self.total - self.on_host + _CONTEXT_BYTES
+        return self.total - self.on_host + CONTEXT_BYTES
 
     def by_name(self) -> dict[str, int]:
         """Every part, the largest first; those of nothing left out."""

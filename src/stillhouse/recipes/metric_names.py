@@ -17,8 +17,8 @@ _FIXED: dict[Scale, str] = {
     _FRACTION: """
         acceptance_rate adaptive_ece agreement answer_token_accuracy auroc_confidence
         batch_equality brier christian_accuracy christian_sensitivity christian_specificity
-        class_agreement classes_entropy classes_min_share classes_named classes_top_share
-        context_fidelity_missing context_spread
+        class_agreement class_unread classes_entropy classes_min_share classes_named
+        classes_top_share context_fidelity_missing context_spread
         distinct_1 distinct_2 ece ece_to_votes exact_match
         field_accuracy field_agreement hallucination_rate improved_share judge_consistency
         judge_first_share judge_missing majority_accuracy memorised_rate near_copy_rate
@@ -46,8 +46,9 @@ FIXED: dict[str, Scale] = {name: scale for scale, names in _FIXED.items() for na
 
 _FAMILIES: dict[Scale, str] = {
     _FRACTION: """
-        accuracy agreement classes_entropy classes_min_share classes_named classes_top_share
-        error f1 false_negative_rate false_positive_rate field_accuracy flip_rate hallucination
+        accuracy adaptive_ece agreement auroc_confidence brier classes_entropy classes_min_share
+        classes_named classes_top_share ece error f1 false_negative_rate false_positive_rate
+        field_accuracy flip_rate hallucination
         macro_f1 macro_precision macro_recall micro_f1 micro_precision micro_recall precision probe
         recall repeat_range rouge_l subset_accuracy traditions_entropy traditions_min_share
         traditions_named traditions_top_share unreadable within
@@ -78,6 +79,10 @@ OF_VOTES = (
 """Metrics against people's votes."""
 OF_CLASSES = ("class_agreement", "class_jsd_to_teacher", "class_kl_to_teacher")
 """Metrics of named answers against the teacher."""
+UNREAD = "class_unread"
+"""How many answers name none of them under `label.class_field`."""
+OF_CLASS_FIELD = ("adaptive_ece.", "auroc_confidence.", "brier.", "ece.")
+"""What stands before the dot of the calibration of that field."""
 
 WAITING = frozenset({"embedding_distance"})
 """Of both, those that no evaluation of a run measures yet."""

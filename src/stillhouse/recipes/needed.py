@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stillhouse.recipes.metric_names import FAMILIES, OF_CLASSES, OF_TAGS, OF_VOTES
+from stillhouse.recipes.metric_names import (
+    FAMILIES,
+    OF_CLASS_FIELD,
+    OF_CLASSES,
+    OF_TAGS,
+    OF_VOTES,
+    UNREAD,
+)
 from stillhouse.recipes.schema import Recipe
 
 
@@ -41,6 +48,7 @@ _NEEDS = (
         "evaluate.repeats: {times: 5}",
     ),
     _Need((BUNDLE_BYTES,), lambda r: bool(r.export.evaluated), "export.evaluate: true"),
+    _Need((UNREAD,), lambda r: r.label.class_field is not None, "label.class_field: FIELD"),
     _Need(OF_CLASSES, lambda r: bool(r.label.classes), "label.classes: [CLASS, CLASS]"),
     _Need(("batch_",), lambda r: r.evaluate.alone > 0, "evaluate.alone: 20"),
     _Need(
@@ -92,7 +100,15 @@ _WITHOUT_A_DECLARATION = (
 )  # fmt: skip
 
 
-_OF_MEMORY = ("win_rate", "judge_", "context_fidelity", "harness.", *OF_CLASSES)
+_OF_MEMORY = (
+    "win_rate",
+    "judge_",
+    "context_fidelity",
+    "harness.",
+    *OF_CLASSES,
+    UNREAD,
+    *OF_CLASS_FIELD,
+)
 
 
 def is_of_memory(metric: str) -> bool:
@@ -116,6 +132,8 @@ def lacking_setting(metric: str, recipe: Recipe) -> str:
         if metric.startswith(need.begins) and not need.is_met(recipe):
             return need.add
     family, dot, field = metric.partition(".")
+    if family + dot in OF_CLASS_FIELD:
+        return "" if field == recipe.label.class_field else f"label.class_field: {field}"
     is_declared = family + dot in FAMILIES and not metric.startswith(_WITHOUT_A_DECLARATION)
     if dot and is_declared and field not in recipe.evaluate.fields:
         return f"evaluate.fields: {{{field}: ...}}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from stillhouse.recipes.labels import Label
-from stillhouse.recipes.metric_names import FIXED, OF_CLASSES, is_measured
+from stillhouse.recipes.metric_names import FIXED, OF_CLASSES, UNREAD, is_measured
 from stillhouse.recipes.training import EarlyStopping, LossWeights, Train, Training
 
 LOGIT_METRICS = (
@@ -28,6 +28,7 @@ _OF_TEACHER = (
 )
 _OF_FINISHED = (
     *OF_CLASSES,
+    UNREAD,
     "acceptance_", "adaptive_ece", "auroc_confidence", "batch_", "bits_per_byte", "brier",
     "bundle_bytes", "classes_", "context_", "ece", "embedding_", "entropy_", "expected_acceptance",
     "flip_rate.",

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stillhouse.core.errors import ArtifactError
+from stillhouse.core.errors import ArtifactError, UsageError
 from stillhouse.data.split import NEAR_LEARNED
 from stillhouse.recipes.cautions import cautions
 from stillhouse.recipes.corrections import corrected
-from stillhouse.recipes.facts import smaller_students
+from stillhouse.recipes.facts import facts_for, smaller_students
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.optimizer_problems import optimizer_cautions
 from stillhouse.recipes.plan import Instance
@@ -21,6 +21,7 @@ from stillhouse.runner.assuming import planned
 from stillhouse.runner.check_report import CheckReport, InstanceCheck
 from stillhouse.runner.collecting import notes_of
 from stillhouse.runner.extras import GGUF_MEND, missing_for_gguf
+from stillhouse.runner.other_machine import machine_of
 from stillhouse.runner.pairing import terms_of
 from stillhouse.runner.preview import Preview, preview
 from stillhouse.runner.pricing import Pricer
@@ -33,7 +34,13 @@ from stillhouse.runner.shipped_texts import check_texts
 
 
 def check_recipe(
-    loaded: Loaded, recipe: Recipe, place: Place, *, num_rows: int = 0, is_probing: bool = False
+    loaded: Loaded,
+    recipe: Recipe,
+    place: Place,
+    *,
+    num_rows: int = 0,
+    is_probing: bool = False,
+    machine: str = "",
 ) -> CheckReport:
     """The cost of a recipe, also where its rows or its models cannot be looked at yet.
 
@@ -43,6 +50,7 @@ def check_recipe(
         place: where it would run.
         num_rows: assume that many rows in the place of a file that is not there; 0 reads it.
         is_probing: as of `check`.
+        machine: as `machine_of` reads it; this one if empty.
 
     Returns:
         As of `check`; `assumed` tells what was not looked at.
@@ -50,8 +58,13 @@ def check_recipe(
     Raises:
         UsageError: the recipe, its rows or its models cannot be used.
     """
+    if machine and is_probing:
+        raise UsageError("--probe measures this machine, and --machine describes another")
+    there = machine_of(machine)
     with planned(loaded, recipe, num_rows) as plan:
-        resolved = resolve(loaded, plan.recipe, place.erasures, stand_ins=plan.stand_ins)
+        resolved = resolve(
+            loaded, plan.recipe, place.erasures, stand_ins=plan.stand_ins, host=there.host
+        )
         if plan.num_rows:
             seen = resolved.source
             size = seen.num_bytes * plan.num_rows // max(1, seen.num_rows)
@@ -60,7 +73,10 @@ def check_recipe(
         found = check(resolved, place, is_probing=is_probing)
         missing = (plan.missing.message, plan.missing.hint) if plan.missing else ()
         assumed = (*plan.notes, *plan.stand_ins.notes)
-        return replace(found, assumed=assumed, missing=missing)
+        disk = found.free_disk_bytes if there.disk_bytes is None else there.disk_bytes
+        return replace(
+            found, assumed=assumed, missing=missing, machine=there.name, free_disk_bytes=disk
+        )
 
 
 def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> CheckReport:
@@ -112,6 +128,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         ),
         waiting=waiting(resolved.recipe.model_dump(include={"serve", "monitor"})),
         terms=_terms(resolved),
+        student_licence=_student_licence(resolved.recipe),
         likely_usd=sum(cost.likely_usd for cost in todo),
         most_usd=sum(cost.most_usd for cost in todo),
         budget_usd=_budget(resolved.recipe),
@@ -213,6 +230,11 @@ def _is_done(place: Place, artifact_id: str) -> bool:
 def _terms(resolved: Resolved) -> str:
     found = terms_of(resolved.recipe.teacher)
     return f"{found[0]}; {found[1].sentence} ({found[1].url})" if found else ""
+
+
+def _student_licence(recipe: Recipe) -> str:
+    facts = facts_for(recipe.student.hub or "")
+    return facts.licence if facts else ""
 
 
 def _free_disk(root: Path) -> int:

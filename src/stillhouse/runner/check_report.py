@@ -65,6 +65,8 @@ class CheckReport:
             where assumed rows were asked for.
         way: how far changes of the recipe lower the peaks; None where all fits.
         smaller: known models that could take the student's place there.
+        machine: as messages call the one that is planned for.
+        student_licence: of the weights that the student starts from; empty if not known.
     """
 
     name: str
@@ -94,6 +96,8 @@ class CheckReport:
     missing: tuple[str, str] | tuple[()] = ()
     way: Way | None = None
     smaller: tuple[str, ...] = ()
+    machine: str = "this machine"
+    student_licence: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -159,7 +163,7 @@ def _of_memory(found: CheckReport) -> Iterator[tuple[str, str]]:
     needs = []
     if cost.needed_bytes > found.free_memory_bytes:
         needs.append(
-            f"about {_size(cost.needed_bytes)} of memory, this machine has "
+            f"about {_size(cost.needed_bytes)} of memory, {found.machine} has "
             f"{_size(found.free_memory_bytes)}"
         )
     if cost.device_bytes > found.free_device_bytes:
@@ -185,8 +189,12 @@ def _listed(found: CheckReport, short: Sequence[InstanceCheck]) -> str:
 def _mend(found: CheckReport, short: Sequence[InstanceCheck]) -> str:
     """What single changes save one instance, and how far all of them together go."""
     alone = short[0].savings if len(short) == 1 else ()
-    told = [f"{_as_set(one.changes)} saves {_size(one.saved_bytes)}" for one in alone]
     way = found.way
+    told = [
+        f"{_as_set(one.changes)} saves {_size(one.saved_bytes)}"
+        for one in alone
+        if not (way and way.fits and one.changes == way.changes)
+    ]
     smaller = "a smaller model"
     if found.smaller:
         smaller += f" (the student could be {' or '.join(found.smaller)})"

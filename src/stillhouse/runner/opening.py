@@ -92,8 +92,7 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
             section["length"]["batch_size"] = min(rows, section["length"]["batch_size"])
             section |= {"early_stopping": None, "validation": {}}
     if not recipe.teacher.api:
-        if recipe.evaluate.reference == "gold":
-            plain["label"]["max_new_tokens"] = min(16, plain["label"]["max_new_tokens"])
+        plain["label"]["max_new_tokens"] = _fewer_tokens(recipe)
         # A teacher of two steps seldom ends an answer.
         plain["label"]["cut_at_most"] = 1.0
         _train_on_gold_too(plain)
@@ -106,6 +105,12 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
         # Never a version among those of the real student.
         plain["register"]["name"] = f"{plain['register']['name'][:58]}-smoke"
     return Recipe.model_validate_json(json.dumps(plain))
+
+
+def _fewer_tokens(recipe: Recipe) -> int:
+    """Of an answer; where others are measured against the teacher's, it must end some of them."""
+    most = recipe.label.max_new_tokens
+    return min(16, most) if recipe.evaluate.reference == "gold" else most
 
 
 def _collect_at_most(most: int, recipe: Recipe, plain: dict[str, Any]) -> None:

@@ -17,7 +17,6 @@ from stillhouse.recipes.estimate import (
     together,
     training_cost,
 )
-from stillhouse.recipes.export_bytes import bundle_bytes
 from stillhouse.recipes.measuring_cost import Asked, Measured, with_measurements
 from stillhouse.recipes.memory import ALONE, Beside, Held
 from stillhouse.recipes.plan import Instance
@@ -27,7 +26,7 @@ from stillhouse.recipes.sizes import Sizes, sizes_of
 from stillhouse.recipes.training import Training
 from stillhouse.runner.collecting import asking_seconds
 from stillhouse.runner.domain_pricing import domains_cost
-from stillhouse.runner.export_pricing import export_cost
+from stillhouse.runner.export_pricing import export_cost, shipped
 from stillhouse.runner.meaning_pricing import with_comparisons
 from stillhouse.runner.money import asking_cost, judging_cost, with_judges, with_step_engines
 from stillhouse.runner.preview import Preview
@@ -386,7 +385,7 @@ class Pricer:
     def _export(self, _: Instance) -> Cost:
         holdout = self.seen.count(("holdout",), self._answer)
         return export_cost(
-            self._recipe.export,
+            self._recipe,
             self._student,
             self._machine,
             holdout,
@@ -394,6 +393,5 @@ class Pricer:
         )
 
     def _register(self, _: Instance) -> Cost:
-        export, width = self._recipe.export, self._machine.bytes_per_value
-        ships = bundle_bytes(export, self._student, width).ships
+        ships = shipped(self._recipe, self._student).ships
         return Cost(disk_bytes=ships, seconds=0.1 + ships / 4e8)

@@ -101,6 +101,7 @@ def resolve(
     *,
     with_weights: bool = False,
     stand_ins: StandIns | None = None,
+    host: Host | None = None,
 ) -> Resolved:
     """Find, check and digest what the recipe names, and plan it.
 
@@ -111,6 +112,7 @@ def resolve(
         with_weights: also download a hub model's weights; its config and tokenizer are enough
             for a plan.
         stand_ins: for hub models that cannot be reached; without it that is an error.
+        host: the machine; the one that this runs on when absent.
 
     Returns:
         Everything that the plan rests on; nothing was run.
@@ -134,7 +136,7 @@ def resolve(
     check_columns(recipe, loaded, probed.facts.rows, probes)
     folders = {name: one.folder for name, one in found.items()}
     readers = find_readers(recipe, folders, loaded)
-    host = this_host()
+    host = host or this_host()
     compute = resolve_compute(recipe.compute, host)
     require_held_weights(recipe, compute.device, loaded)
     check_models(recipe, folders, loaded)

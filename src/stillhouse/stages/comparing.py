@@ -19,7 +19,7 @@ from stillhouse.evals.bootstrap import Resampling
 from stillhouse.evals.calibration import expected_calibration_error
 from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.field_agreement import score_field_agreement
-from stillhouse.evals.fields import note_fields, score_fields
+from stillhouse.evals.fields import compare_fields, note_fields, score_fields
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.metrics import metrics_of
 from stillhouse.evals.reliability import reliability
@@ -37,6 +37,10 @@ from stillhouse.stages.further import further_columns
 from stillhouse.stages.measured import Measured, read_answers, texts_of
 from stillhouse.stages.slices import cut_by_slices
 
+BY_CLASS = (
+    "the probability of the class that was written, among all classes; an answer that names none "
+    "counts as sure and wrong"
+)
 _ON_SLICES = ("exact_match", "field_accuracy", "kl_to_teacher", "cross_entropy")
 """What is told of each part where the recipe names no metrics."""
 _NEARNESS = ("bleu", "chrf", "rouge_l", "mae", "rmse")
@@ -79,7 +83,8 @@ class Answers:
         compare = score_objects if self.as_objects else score_texts
         references = self.measured.references()
         columns = compare(self.texts, references)
-        columns |= score_fields(
+        of_fields = compare_fields if self.by_teacher else score_fields
+        columns |= of_fields(
             self.settings.fields, self.texts, references, as_objects=self.as_objects
         )
         if self.by_teacher:
@@ -256,15 +261,27 @@ def _on_teachers(metric: MetricSummary) -> MetricSummary:
 
 
 def _calibration(scores: Scores, level: float, note: str) -> tuple[CalibrationSummary, ...]:
-    if not scores.has("confidence"):
-        return ()
-    confidence, correct = scores.column("confidence"), scores.column("correct")
-    bins = reliability(confidence, correct, level=level)
+    found = []
+    if scores.has("confidence"):
+        columns = scores.column("confidence"), scores.column("correct")
+        found.append(_reliability(*columns, level, ("answer", "Whole answers", note)))
+    for name, asked in scores.columns.items():
+        kind, _, field = name.partition(":")
+        if kind == "confidence_asked":
+            sure, right = (scores.column(f"{of}:{field}") for of in ("confidence", "correct"))
+            told = (field, f"The class under {field}", BY_CLASS)
+            found.append(_reliability(sure[asked > 0], right[asked > 0], level, told))
+    return tuple(found)
+
+
+def _reliability(
+    confidence: Column, correct: Column, level: float, told: tuple[str, str, str]
+) -> CalibrationSummary:
+    of, title, note = told
     columns_N2 = np.stack([confidence, correct], axis=1)
-    error = float(expected_calibration_error(columns_N2, np.ones((1, len(scores))))[0])
-    return (
-        CalibrationSummary(of="answer", title="Whole answers", bins=bins, error=error, note=note),
-    )
+    error = float(expected_calibration_error(columns_N2, np.ones((1, len(confidence))))[0])
+    bins = reliability(confidence, correct, level=level)
+    return CalibrationSummary(of=of, title=title, bins=bins, error=error, note=note)
 
 
 def summarise_metrics(

@@ -23,6 +23,7 @@ from stillhouse.export.bundle_files import BUNDLE
 from stillhouse.models.distance import StudentScore, score_against
 from stillhouse.models.domains import using
 from stillhouse.models.scoring import Scoring
+from stillhouse.models.source import context_tokens
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.recipes.readers import PER_TOKEN
 from stillhouse.stages.asking_again import AskedAgain
@@ -38,7 +39,7 @@ from stillhouse.stages.confidence import (
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import Corpus, answer_bytes, open_corpus
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES, TARGETS
-from stillhouse.stages.looked_for import look_for
+from stillhouse.stages.looked_for import LookedFor, look_for
 from stillhouse.stages.measured import Measured, find_asked, measured_of
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.teachers_answers import is_reference, settle
@@ -80,15 +81,15 @@ def measure(
     said = answers.said
     write_completions(request.out / COMPLETIONS, said)
     columns = answers.compared() | _compared(request, answers) | candidate.score()
-    columns |= candidate.asked_again(answers) | candidate.classes()
-    found = look_for(request, corpus, answers)
-    columns |= found.columns | candidate.size_columns()
+    columns |= candidate.asked_again(answers)
+    classes, found = candidate.classes(answers), look_for(request, corpus, answers)
+    columns |= classes.columns | found.columns | candidate.size_columns()
     if not answers.by_teacher:
         columns |= candidate.confidence(said, answers.right(columns))
     scores = answers.scores(columns)
     write_scores(request.out / SCORES, scores)
     told = Told(
-        candidate.notes() | found.notes,
+        candidate.notes() | classes.notes | found.notes,
         confidence_note(candidate.settings, said),
         candidate.size,
         left_out,
@@ -102,8 +103,10 @@ def _answered(
     """A candidate and its answers to what is measured."""
     measured = measured_of(request, corpus)
     candidate = kind(request, corpus, measured.examples)
-    # Asked before a model answers, which may take hours.
-    _require(request, candidate, measured)
+    if measured.reference == "gold":
+        # Asked before a model answers, which may take hours.
+        as_objects = request.config["answer_format"] == "json"
+        require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
     return candidate, candidate.answers(measured, candidate.complete(progress))
 
 
@@ -114,14 +117,8 @@ def _as_reference(
     asked = find_asked(corpus, request.inputs["examples"])
     candidate = kind(request, corpus, asked.examples)
     settled = settle(request, corpus, asked, candidate.complete(progress))
-    _require(request, candidate, settled.measured)
     candidate.narrow(settled.measured.examples)
     return candidate, candidate.answers(settled.measured, settled.said), settled.left_out
-
-
-def _require(request: StageRequest, candidate: Candidate, measured: Measured) -> None:
-    as_objects = request.config["answer_format"] == "json"
-    require_references(candidate.settings.fields, measured.references(), as_objects=as_objects)
 
 
 def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
@@ -133,6 +130,8 @@ def _compared(request: StageRequest, answers: Answers) -> dict[str, Column]:
 
 class Candidate:
     """One model on the examples that are measured."""
+
+    scores_classes = True
 
     def __init__(self, request: StageRequest, corpus: Corpus, examples: list[Example]) -> None:
         config = request.config
@@ -188,9 +187,12 @@ class Candidate:
         )
         return again.columns(answers.texts)
 
-    def classes(self) -> dict[str, Column]:
+    def classes(self, answers: Answers) -> LookedFor:
         """How likely it finds each named answer, where the recipe names some."""
-        return Classified(self._request, self._corpus, self._examples).columns(self._engine)
+        if not self.scores_classes:
+            return LookedFor({}, {})
+        context = context_tokens(self._model.config.to_dict())
+        return Classified(self._request, self._corpus, answers, context).look(self._engine)
 
     def complete(self, progress: Progress) -> list[Completion]:
         """Its greedy answers to all examples."""

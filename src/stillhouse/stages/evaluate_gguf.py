@@ -40,13 +40,11 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
 class _GgufCandidate(Candidate):
     """One file on the examples that are measured."""
 
+    scores_classes = False  # of a model in memory alone
+
     def close(self) -> None:
         """End llama.cpp's process."""
         self._engine.close()
-
-    def classes(self) -> dict[str, Column]:
-        """None: named answers are scored of a model in memory."""
-        return {}
 
     def confidence(self, said: Sequence[Completion], right: Column) -> dict[str, Column]:
         """How likely it found its own tokens."""

@@ -46,7 +46,6 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
         if not is_gold:
             settled = settle(request, corpus, measured, said)
             measured, said, left_out = settled.measured, settled.said, settled.left_out
-            require_references(settings.fields, measured.references(), as_objects=as_objects)
         answers = Answers(measured, said, settings, as_objects, schema, not is_gold)
         again = AskedAgain(teacher, measured, settings, sampling, answers.as_objects)
         # One by one is how an API is asked anyway.

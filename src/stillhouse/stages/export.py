@@ -106,8 +106,8 @@ def _write_student(request: StageRequest, corpus: Corpus, export: Export) -> _Wr
     examples = _with_answers(corpus.of_parts(["holdout"]), request.inputs["numbers"])
     holdout = examples[:_PROBES]
     folder = request.locations.get("student")
-    # In float32, as it was trained: what ships must not lose the last bits to the run's dtype.
-    whole = config | {"dtype": "float32", "model": {**config.get("model", {}), **_WHOLE}}
+    # As the recipe says, and not in the run's dtype: what ships loses no bit that nobody gave up.
+    whole = config | {"dtype": export.dtype, "model": {**config.get("model", {}), **_WHOLE}}
     model = finished_model(whole, request.inputs["model"], folder)
     own_base = _own_base(request.inputs["model"])
     student = Student(

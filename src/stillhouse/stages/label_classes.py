@@ -121,9 +121,15 @@ def store_classes(
         "class_bytes": stored,
         "class_mass": float(np.mean([record.mass for record in records])),
         "without_a_field": len(filled) - len(roomy),
+        **({"class_confidence": _confidence(records)} if named.field else {}),
         **({"too_long_for_student": len(roomy) - len(fitting)} if work.max_tokens else {}),
     }
     return records, told
+
+
+def _confidence(records: Sequence[ClassRecord]) -> float:
+    """The mean probability of the likeliest class; near 1 the rest of the answers tells it."""
+    return float(np.mean([record.confidence for record in records]))
 
 
 def _records(work: ClassWork, asked: Sequence[Example], who: Classifier) -> Iterator[ClassRecord]:

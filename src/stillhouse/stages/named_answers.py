@@ -77,6 +77,24 @@ class NamedAnswers:
             f"{before}{json.dumps(one, ensure_ascii=False)}{after}" for one in self.classes
         )
 
+    def ends(self, answer: str) -> tuple[int, ...]:
+        """How many characters of each of `answers` tell its class.
+
+        Args:
+            answer: for which `has_room` holds.
+
+        Returns:
+            One a class; none where the whole answer is the class.
+        """
+        span = value_span(answer, self.field) if self.field else None
+        if span is None:
+            return ()
+        # A number or a truth value goes on until something else stands there: 1 begins 10.
+        return tuple(
+            span[0] + len(json.dumps(one, ensure_ascii=False)) + (not isinstance(one, str))
+            for one in self.classes
+        )
+
     def encode(self, corpus: Corpus, example: Example, answer: str) -> list[EncodedConversation]:
         """The example's conversation with each of these answers, as token ids."""
         return [corpus.encode(example, one) for one in self.answers(answer)]

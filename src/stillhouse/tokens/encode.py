@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -124,6 +125,50 @@ def encode_prompt(
     """
     ids, _ = tokenizer.encode(template.prompt_text(messages))
     return ids
+
+
+def cut_answer(conversation: EncodedConversation, answer: str, end: int) -> EncodedConversation:
+    """The conversation up to the token that tells the last of an answer's first characters.
+
+    The whole text is encoded, and its tokens are cut: cut text would have other tokens at its end
+    than those that a model meets.
+
+    Args:
+        conversation: whose last answer it is.
+        answer: as it was said.
+        end: how many of its characters are told, in [1, length].
+
+    Returns:
+        Without what follows that token, and without the end of the turn.
+
+    Raises:
+        InputError: the template writes the answer in other words.
+    """
+    blanks = len(answer) - len(answer.lstrip())
+    for write in (str, _escaped):
+        place = conversation.text.rfind(write(answer.strip()))
+        if place >= 0:
+            told = conversation.text[: place + len(write(answer[blanks:end]))]
+            break
+    else:
+        raise InputError(
+            f"the chat template writes an answer otherwise than it was said: {answer[:60]!r}",
+            "take a template that writes answers as they are",
+        )
+    last = conversation.last_answer.stop
+    kept = int((conversation.byte_offsets[:last, 0] < len(told.encode())).sum())
+    ids, is_trained = conversation.ids[:kept], conversation.is_trained[:kept]
+    return replace(
+        conversation,
+        ids=ids,
+        is_trained=is_trained,
+        byte_offsets=conversation.byte_offsets[:kept],
+        completion_digest=digest_ids(ids[is_trained]),
+    )
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _broken_seams(
