@@ -55,7 +55,8 @@ def test_a_value_is_found_where_a_reader_finds_it(text):
 @pytest.mark.parametrize(
     "text",
     ["", "no", "[1]", "{", '{"a": 1', '{"a": 1}', '{"verdict": 1} {"verdict": 2}', '{"verdict"}',
-     '{"verdict": 1,}', '{"verdict": }', "{'verdict': 1}"],
+     '{"verdict": 1,}', '{"verdict": }', "{'verdict': 1}",
+     pytest.param('{"verdict": ' + "[" * 200_000, id="deeper than a reader goes")],
 )  # fmt: skip
 def test_in_what_is_no_object_with_the_field_there_is_none(text):
     assert value_span(text, "verdict") is None

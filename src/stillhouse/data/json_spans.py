@@ -21,7 +21,7 @@ def value_span(text: str, name: str) -> tuple[int, int] | None:
     """
     try:
         found = [span for key, span in _fields(text) if key == name]
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return None
     return found[-1] if found else None
 
