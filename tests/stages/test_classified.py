@@ -103,13 +103,13 @@ def answers_to(examples, texts):
 def look_at(song_tokenizer, tmp_path):
     """`look_at(engine, answers)` gives the columns and notes, behind a teacher that is certain."""
 
-    def look(engine, answers, named=NAMED, taught_NC=None, context=128):
-        teacher = tmp_path / "teacher"
+    def look(engine, answers, named=NAMED, taught_NC=None, context=128, teacher=None):
         if taught_NC is not None:
+            teacher = tmp_path / "teacher"
             teacher.mkdir(exist_ok=True)
             write_logprobs(teacher / CLASSES, taught_NC)
         corpus = Corpus(tmp_path, tmp_path, song_tokenizer, PlainTemplate(song_tokenizer.eos_token))
-        request = request_of(tmp_path, named, teacher if taught_NC is not None else None)
+        request = request_of(tmp_path, named, teacher)
         return Classified(request, corpus, answers, context).look(engine)
 
     return look
@@ -217,6 +217,18 @@ def test_examples_whose_teacher_names_no_class_are_left_out_and_told(songs, look
     assert found.columns["class_unread"].tolist() == [0, 0, 1]
     why = "1 of 3 examples are left out: the teacher's answer names no class"
     assert found.notes["class_agreement"] == found.notes["class_kl_to_teacher"] == why
+
+
+def test_answers_without_a_class_are_counted_behind_a_teacher_that_tells_no_probabilities(
+    songs, look_at, tmp_path
+):
+    (tmp_path / "api").mkdir()
+    texts = ['{"verdict": "good"}', "no JSON"]
+
+    found = look_at(Telling(), answers_to(songs[:2], texts), teacher=tmp_path / "api").columns
+
+    assert found["class_unread"].tolist() == [0, 1]
+    assert not found.keys() & {"class_kl", "class_jsd", "class_same"}
 
 
 def test_a_teacher_keeps_what_it_said_for_the_others(songs, look_at, tmp_path):

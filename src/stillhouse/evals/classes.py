@@ -54,8 +54,8 @@ def score_written_classes(teacher_NC: Floats, own_NC: Floats) -> dict[str, Colum
             that the teacher finds least likely.
 
     Returns:
-        As `score_classes`, 0 where the teacher tells none; and (N,) each: `classed`, 1 where it
-        tells some, and `class_unread`, 1 where the candidate tells none.
+        As `score_classes`, 0 where the teacher tells none; and `classed`: (N,) 1 where it tells
+        some.
     """
     is_told_N, is_read_N = is_read(teacher_NC), is_read(own_NC)
     even = -math.log(teacher_NC.shape[1])
@@ -67,10 +67,19 @@ def score_written_classes(teacher_NC: Floats, own_NC: Floats) -> dict[str, Colum
     found["class_kl"] = _kl(_smooth(taught_NC), _smooth(said_NC))
     found["class_same"] *= is_read_N
     told = {name: np.where(is_told_N, values, 0.0) for name, values in found.items()}
-    return told | {
-        CLASSED: is_told_N.astype(np.float64),
-        UNREAD: (~is_read_N).astype(np.float64),
-    }
+    return told | {CLASSED: is_told_N.astype(np.float64)}
+
+
+def unread(own_NC: Floats) -> dict[str, Column]:
+    """How often a candidate's answers have no class, which needs no teacher.
+
+    Args:
+        own_NC: (N, C) the candidate's; NaN where none can be read.
+
+    Returns:
+        `class_unread`: (N,) 1 there.
+    """
+    return {UNREAD: (~is_read(own_NC)).astype(np.float64)}
 
 
 def is_read(logprobs_NC: Floats) -> NDArray[np.bool_]:

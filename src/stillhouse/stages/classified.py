@@ -27,6 +27,7 @@ from stillhouse.evals.classes import (
     is_read,
     score_classes,
     score_written_classes,
+    unread,
 )
 from stillhouse.evals.scores import Column, Scores
 from stillhouse.evals.votes import score_votes
@@ -84,7 +85,7 @@ class Classified:
             return LookedFor(near | self._near_votes(named, own_NC), {})
         own_NC = self._read(engine, named)
         near = self._near_teacher(own_NC, score_written_classes)
-        columns = near | self._near_votes(named, own_NC)
+        columns = near | self._near_votes(named, own_NC) | unread(own_NC)
         if not self.answers.by_teacher:
             columns |= self._calibrated(named, own_NC)
         return LookedFor(columns, _without_teacher(near))
