@@ -173,7 +173,8 @@ def shares_unit(metric_name: str, own: Scores, other: Scores) -> bool:
         other: the other's, of the same examples.
 
     Returns:
-        False for a mean over tokens where two tokenizers cut the same text.
+        False for a mean over tokens where two tokenizers cut a text into more and fewer. Into
+        equally many, such as one a class, both are that text's nats over one number.
     """
     return _same_tokens(metric_by_name(metric_name, own), own, other)
 

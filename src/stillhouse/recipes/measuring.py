@@ -52,8 +52,9 @@ class Evaluate(Section):
         reference: whose answers are measured against. `gold` are the rows' own. With `teacher` rows
             that hold only prompts are measured too: against what the teacher says to them, never
             under the name of a metric that says what is right.
-        top_k: teacher entries a token for the held-out KL; exact when it covers the vocabulary,
-            else a lower bound (the tail counts as one bucket).
+        top_k: teacher entries a token for the held-out KL; when it covers the vocabulary, exact
+            but for the rounding of what is stored, else a lower bound (the tail counts as one
+            bucket).
         confidence: of the bootstrap intervals.
         draws: bootstrap resamples of the examples.
         seed: of the resamples.
