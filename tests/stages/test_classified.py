@@ -173,6 +173,8 @@ class Telling:
         ('{"verdict": "good", "why": "jo', False),  # cut: nobody can read it
         ('{"score": 9}', False),
         ('{"inner": {"verdict": "good"}}', False),
+        ('{"score": NaN, "verdict": "good"}', False),  # no JSON, as for every other number
+        ('{9: 1, "verdict": "good"}', False),
         ("good", False),
         ("", False),
     ],

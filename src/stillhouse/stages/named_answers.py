@@ -10,6 +10,7 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Example
 from stillhouse.data.json_spans import value_span
+from stillhouse.evals.answers import parse_object
 from stillhouse.recipes.answers import Class, name_class
 from stillhouse.stages.corpus import Corpus
 from stillhouse.tokens.encode import EncodedConversation
@@ -46,8 +47,7 @@ class NamedAnswers:
         if self.field is None:
             name = answer.strip()
         else:
-            span = value_span(answer, self.field)
-            value = json.loads(answer[slice(*span)]) if span else None
+            value = (parse_object(answer) or {}).get(self.field)
             if not isinstance(value, str | bool | int):
                 return None
             name = name_class(value)
