@@ -166,17 +166,12 @@ def test_mask_is_read_in_plain_text_and_in_colour(called, tiny_recipe, monkeypat
 def test_the_second_run_says_so_and_does_nothing(tiny_recipe, copied):
     before = contents(copied)
 
-    started = time.perf_counter()
     done = run("run", tiny_recipe, "--runs", copied, "--json")
-    seconds = time.perf_counter() - started
 
     assert done.returncode == 0
     assert json.loads(done.stdout)["state"] == "passed"
     assert done.stderr.splitlines() == [f"{key:<18} already done" for key, _ in instances(copied)]
     assert contents(copied) == before
-    print(f"the second run: {seconds:.2f} s")
-    # measured: 0.9 s; assumption: shared cores may take three times as long.
-    assert seconds < 3 * 2.0
 
 
 def test_from_makes_a_stage_and_its_dependants_again_with_the_same_bytes(

@@ -19,7 +19,7 @@ SAID = {"engines.0": TEXT, "engines.1": "Or what costs 2?"}
 @pytest.fixture
 def fakes(monkeypatch):
     made = {place: FakeEngine(lambda *_, said=said: said) for place, said in SAID.items()}
-    monkeypatch.setattr(local_engine, "local_engine", lambda _, place, __: made[place])
+    monkeypatch.setattr(local_engine, "local_engine", lambda _, place, *__: made[place])
     return made
 
 
