@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from stillhouse.runner import preview as looked
 from stillhouse.runner.check import check_recipe
 from stillhouse.runner.opening import open_place, open_recipe
+from stillhouse.runner.resolve import resolve
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 
 SCRATCH = {"scratch": {"model_type": "qwen3", "tokenizer": {"vocab_size": 300}}}
 COUNTED = {"labelled": "rest", "validation": 10, "holdout": 20}
@@ -64,3 +70,17 @@ def test_rows_that_may_not_be_used_make_the_others_stand_for_no_less(parts_of):
     made = parts_of(1000, COUNTED, **rights)
     assert sum(made.values()) == 150
     assert parts_of(60, COUNTED, **rights) == made
+
+
+def test_of_songs_that_stand_in_for_a_collection_a_few_are_looked_at(tmp_path, monkeypatch):
+    shutil.copy(HOW_TO / "collect.yaml", tmp_path)
+    (tmp_path / "queries.csv").write_text("words,artist,title,genre,label\ngrace,,,,\n")
+    (tmp_path / "hymns.jsonl").write_text('{"title": "a", "artist": "b", "lyrics": "la"}\n')
+    monkeypatch.setattr(looked, "_MOST_MADE", 25)
+
+    seen = looked.preview(resolve(*open_recipe(str(tmp_path / "collect.yaml"))))
+
+    parts = Counter(one.part for one in seen.examples)
+    assert (len(seen.examples), seen.scale) == (25, 4.0)
+    assert parts == {"holdout": 5, "labelled": 5, "teacher": 15}
+    assert {one.answer for one in seen.examples} == {"christian", "secular"}

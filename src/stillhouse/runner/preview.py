@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -32,6 +33,8 @@ from stillhouse.tokens.reader import Reader
 from stillhouse.tokens.show import MaskView, explain_mask
 
 _MOST_ROWS = 20_000
+_MOST_MADE = 2000
+"""Rows that are made up alike tell no more when they are many, and each is read token by token."""
 _MOST_ENCODED = 400
 _Counted = TypeVar("_Counted")
 
@@ -135,7 +138,11 @@ def preview(resolved: Resolved) -> Preview:
     recipe = resolved.recipe
     base = resolved.loaded.base_folder
     collected = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS)
-    rows, scale = collected.rows, _scale(collected, resolved)
+    scale, rows = _scale(collected, resolved), collected.rows
+    if recipe.collect.source.collection and len(rows) > _MOST_MADE:
+        # In any order: the first ones are of one label, and each tenth is of one source.
+        scale *= len(rows) / _MOST_MADE
+        rows = random.Random(0).sample(rows, _MOST_MADE)
     config = resolved.plan["prepare"].config
     prepare = _of_fewer(recipe.prepare.after_steps, scale)
     wanted = Wanted.of_config(config, resolved.locations, prepare)
