@@ -364,5 +364,7 @@ def test_ollama_is_known_by_its_answer_and_silence_ends_with_2(called, tmp_path,
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with OllamaStore(tmp_path, infos={"a:latest": {}, "b:1": {}}) as server:
         found = stillhouse.doctor(server=server.url)
+        bare = stillhouse.doctor(server=server.url.removeprefix("http://"))
     assert found.findings[-1].text == f"{server.url} is up (ollama) and has a:latest, b:1"
+    assert bare.findings[-1] == found.findings[-1]
     assert called("doctor", "--server", "http://127.0.0.1:9")[0] == 2

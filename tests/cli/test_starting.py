@@ -294,6 +294,8 @@ def test_where_nobody_can_answer_the_question_is_told_with_what_to_do(called, fi
         (["--rows", "two.csv", "--answer", "b", "--teacher", "opnai:x", "--yes"], '"openai"?'),
         (["--rows", "two.csv", "--answer", "b", "--teacher", "openai:", "--yes"], "no model"),
         (["--rows", "two.csv", "--answer", "b", "--student", "openai:x", "--yes"], "be trained"),
+        (["--rows", "two.csv", "--reading", "format=cvs", "--yes"], "--reading format=auto, csv"),
+        (["--rows", "two.csv", "--reading", "encoding", "--yes"], "it says nothing"),
         (["deep/er.yaml", "--rows", "two.csv", "--answer", "b", "--yes"], "no folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

@@ -108,6 +108,15 @@ def test_a_file_may_call_its_fields_otherwise(joined):
     assert [one.fields["verdict"] for one in kept] == ["no", "no"]
 
 
+@pytest.mark.parametrize("ours", [7, 7.0, "7", " ７"])
+@pytest.mark.parametrize("theirs", [7, 7.0, "7"])
+def test_a_number_names_the_same_row_however_a_table_writes_it(joined, ours, theirs):
+    step = joined([{"id": theirs, "analysis": "said"}], on=["id"])
+    kept, ended, _ = run_step(step, [row(1, id=ours), row(2, id=float("nan")), row(3, id=7.5)])
+    assert [one.row_id for one in kept] == ["01"]
+    assert [one.evidence for one in ended] == ["", "7.5"]
+
+
 @pytest.mark.parametrize(
     ("records", "rows", "said"),
     [

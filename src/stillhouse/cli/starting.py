@@ -136,6 +136,8 @@ def _look(asking: _Asking, rows: str, reading: list[str]) -> Looked:
     keys = dict(one.partition("=")[::2] for one in reading)
     if wrong := next((key for key in keys if key not in ("encoding", "format", "records")), ""):
         raise UsageError(f"--reading {wrong}: no such key", "encoding=, format= or records=")
+    if bare := next((key for key, value in keys.items() if not value), ""):
+        raise UsageError(f"--reading {bare}: it says nothing", f"--reading {bare}=VALUE")
     found: list[Looked] = []
 
     def look(name: str) -> None:

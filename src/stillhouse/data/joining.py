@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +47,23 @@ class JoinStep:
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep the rows that the file names, with what it says."""
         records = read_records(self.wanted, self.digest)
-        return [self._joined(row, records, place) for place, row in enumerate(batch)]
+        takes_turns = self.takes_any and self.wanted.unmatched == "drop" and records
+        turns = cycle(records.values()) if takes_turns else repeat(None)
+        return [self._joined(row, records, any_) for row, any_ in zip(batch, turns, strict=False)]
 
-    def _joined(self, row: Row, records: Mapping[_Name, Mapping[str, Any]], place: int) -> Outcome:
+    def _joined(
+        self,
+        row: Row,
+        records: Mapping[_Name, Mapping[str, Any]],
+        whose_turn_it_is: Mapping[str, Any] | None,
+    ) -> Outcome:
         taken = next((name for name in self.wanted.makes if name in row.fields), None)
         if taken is not None:
             raise InputError(
                 f"{row.provenance} has a field {taken!r} already, which join would overwrite",
                 "take it under another name: take: {other: " + taken + "}",
             )
-        found = records.get(_name(row, self.wanted.reads))
-        if found is None and self.takes_any and self.wanted.unmatched == "drop":
-            found = list(records.values())[place % len(records)]
+        found = records.get(_name(row, self.wanted.reads), whose_turn_it_is)
         if found is not None:
             return Keep(replace(row, fields=row.fields | dict(found)))
         if self.wanted.unmatched == "keep":
@@ -132,4 +139,7 @@ def _name(row: Row, paths: Iterable[str]) -> _Name:
 def _plain(value: Any) -> str:
     if value is None or value is MISSING:
         return ""
+    if isinstance(value, float):
+        # A table with a gap in a column of numbers has them as 7.0, and the gap as NaN.
+        value = "" if math.isnan(value) else int(value) if value.is_integer() else value
     return " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())

@@ -28,8 +28,8 @@ def pairs_of(fields: Fields) -> tuple[tuple[str, str], ...]:
 class Join(FileStep):
     """Bring the rows what a file says of them, such as annotations that are there already.
 
-    Two names are the same whatever their case, blanks and Unicode form. A record that names
-    nothing, and two records of one name, are refused.
+    Two names are the same whatever their case, blanks and Unicode form, and `7`, `7.0` and `"7"`
+    are one. A record that names nothing, and two records of one name, are refused.
 
     Attributes:
         file: JSONL, CSV, ...; relative to the recipe.

@@ -175,7 +175,7 @@ prepare:
 
 
 def _parts(part: str, num_rows: int) -> str:
-    """Shares of the rows, not counts, which `check` could not scale up from its look at some."""
+    """Shares, not counts, which rows without an answer could be too many for."""
     if num_rows < _MANY:
         return f"{{{part}: rest, validation: 0.1, holdout: 0.15}}}}  # the holdout measures"
     learned, validation, holdout = (f"{many / num_rows:.4g}" for many in (16_000, 500, 1000))

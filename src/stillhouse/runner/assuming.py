@@ -19,7 +19,7 @@ from stillhouse.recipes.data_steps import DataStep, PairWith
 from stillhouse.recipes.field_steps import Join, pairs_of
 from stillhouse.recipes.load import Loaded
 from stillhouse.recipes.row_needs import example_answer, example_row, row_needs
-from stillhouse.recipes.rows import Source, Split
+from stillhouse.recipes.rows import Source
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.stand_ins import StandIns
 
@@ -183,8 +183,7 @@ def _assume(
             step = step.model_copy(update={"file": str(path)})
         steps.append(step)
     collect = recipe.collect.model_copy(update={"source": Source(file=str(rows))})
-    split = _of_share(recipe.prepare.split, made / num_rows)
-    prepare = recipe.prepare.model_copy(update={"steps": tuple(steps), "split": split})
+    prepare = recipe.prepare.model_copy(update={"steps": tuple(steps)})
     return recipe.model_copy(update={"collect": collect, "prepare": prepare}), tuple(notes)
 
 
@@ -207,15 +206,6 @@ def _records(
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as stream:
         yield from map(json.loads, stream)
-
-
-def _of_share(split: Split, share: float) -> Split:
-    """The same of fewer rows: every example stands for several, those of counted parts too."""
-    parts = {
-        name: max(1, round(size * share)) if isinstance(size, int) else size
-        for name, size in split.parts.items()
-    }
-    return split if share == 1.0 else split.model_copy(update={"parts": parts})
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -111,7 +111,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
     return CheckReport(
         name=place.name,
         instances=items,
-        parts={name: int(count * seen.scale) for name, count in sorted(parts.items())},
+        parts={name: round(count * seen.scale) for name, count in sorted(parts.items())},
         dropped=seen.dropped,
         noted={note: count for note, count in seen.noted.items() if note != NEAR_LEARNED},
         cut_prompts=seen.num_cut,

@@ -37,12 +37,13 @@ def examine_server(url: str) -> Finding:
     """What a server says that it has, whichever of the two formats it speaks.
 
     Args:
-        url: of Ollama, or of a server with the OpenAI API, with its `/v1` or without.
+        url: of Ollama, or of a server with the OpenAI API, with its `http://` and its `/v1` or
+            without.
 
     Returns:
         One finding.
     """
-    plain = url.rstrip("/")
+    plain = (url if "://" in url else f"http://{url}").rstrip("/")
     ways = [("openai", plain)] if plain.endswith("/v1") else [
         ("ollama", plain), ("openai", f"{plain}/v1"),
     ]  # fmt: skip

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Row
-from stillhouse.data.nearest import some_of
+from stillhouse.data.nearest import did_you_mean, some_of
 from stillhouse.data.readers import read_rows
 from stillhouse.recipes.first_recipe import Answers, Shape
 from stillhouse.recipes.rows import Source
@@ -163,8 +163,14 @@ def look_at(file: Path, *, encoding: str = "", form: str = "auto", records: str 
         What was seen in its first rows.
 
     Raises:
-        InputError: the file cannot be read, or holds no rows.
+        InputError: the file cannot be read, or not as that form, or holds no rows.
     """
+    forms = get_args(Source.model_fields["format"].annotation)
+    if form not in forms:
+        raise InputError(
+            f"{file}: nothing is read as {form!r}{did_you_mean(form, forms)}",
+            f"set collect.source.format: {', '.join(forms[:-1])} or {forms[-1]}",
+        )
     path = file.expanduser().resolve()
     found = encoding or (encoding_of(path) if path.is_file() else "utf-8")
     source = Source(file=str(path), format=form, encoding=found, records=records or None)  # type: ignore[arg-type]

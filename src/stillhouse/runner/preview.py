@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -20,8 +21,10 @@ from stillhouse.recipes.estimate import Corpus
 from stillhouse.recipes.meaning_steps import COMPARING, DropOutliers
 from stillhouse.recipes.plan import Plan
 from stillhouse.recipes.row_step import Step
+from stillhouse.recipes.rows import Prepare
 from stillhouse.runner.resolve import Resolved
 from stillhouse.stages.examples import Wanted, make_examples
+from stillhouse.stages.holding import Collected
 from stillhouse.stages.rows import collect_rows
 from stillhouse.stages.step import settings_of, step_of
 from stillhouse.stages.step_engines import note_engines
@@ -30,6 +33,8 @@ from stillhouse.tokens.reader import Reader
 from stillhouse.tokens.show import MaskView, explain_mask
 
 _MOST_ROWS = 20_000
+_MOST_MADE = 2000
+"""Rows that are made up alike tell no more when they are many, and each is read token by token."""
 _MOST_ENCODED = 400
 _Counted = TypeVar("_Counted")
 
@@ -132,23 +137,46 @@ def preview(resolved: Resolved) -> Preview:
     """The examples of a recipe, made in memory; nothing is kept."""
     recipe = resolved.recipe
     base = resolved.loaded.base_folder
-    rows = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS).rows
+    collected = collect_rows(recipe.collect, base, resolved.held, _MOST_ROWS)
+    scale, rows = _scale(collected, resolved), collected.rows
+    if recipe.collect.source.collection and len(rows) > _MOST_MADE:
+        # In any order: the first ones are of one label, and each tenth is of one source.
+        scale *= len(rows) / _MOST_MADE
+        rows = random.Random(0).sample(rows, _MOST_MADE)
     config = resolved.plan["prepare"].config
-    wanted = Wanted.of_config(config, resolved.locations, recipe.prepare.after_steps)
+    prepare = _of_fewer(recipe.prepare.after_steps, scale)
+    wanted = Wanted.of_config(config, resolved.locations, prepare)
     with tempfile.TemporaryDirectory() as folder:
-        num_read = len(rows)
         asked: dict[tuple[str, str], list[Example]] = {}
         are_there = recipe.collect.source.collection is None
         where = resolved.locations
         rows, counts = _do_steps(rows, resolved.plan, where, asked, are_there=are_there)
         writers = _noted("prepare", config, recipe.prepare.augment, asked)
         made = make_examples(rows, wanted, Path(folder), writers)
-    total = recipe.collect.limit or resolved.source.num_rows
-    is_part = num_read == _MOST_ROWS or resolved.is_assumed
-    scale = max(1.0, total / max(1, num_read)) if is_part else 1.0
     counts += made.counts
     reasons, noted = _ended(counts), _notes(counts)
     return Preview(made.examples, made.readers, scale, made.num_cut, reasons, noted, asked)
+
+
+def _scale(collected: Collected, resolved: Resolved) -> float:
+    """Rows of the run for each one that is looked at; rows that may not be used were read too."""
+    num_read = len(collected.rows) + len(collected.ended)
+    if num_read < _MOST_ROWS and not resolved.is_assumed:
+        return 1.0
+    total = resolved.source.num_rows
+    total = min(total, resolved.recipe.collect.limit or total)
+    return max(1.0, total / max(1, len(collected.rows)))
+
+
+def _of_fewer(prepare: Prepare, scale: float) -> Prepare:
+    """The same of a part of the rows: every example stands for several, counted parts' too."""
+    if scale == 1.0:
+        return prepare
+    parts = {
+        name: max(1, round(size / scale)) if isinstance(size, int) and size else size
+        for name, size in prepare.split.parts.items()
+    }
+    return prepare.model_copy(update={"split": prepare.split.model_copy(update={"parts": parts})})
 
 
 def _encode(example: Example, reader: Reader) -> EncodedConversation:
