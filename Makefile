@@ -42,7 +42,7 @@ test: $(VENV)/.dev ## install what is needed and run the tests
 	$(PYTEST) -m "not long and not gpu"
 
 test-long: $(VENV)/.gguf ## the slow proofs: kills, many seeds, real data, llama.cpp, public tasks
-	$(TEST_ENV) $(BIN)/python -m pytest -m long -s
+	$(PYTEST) -m long -rP --durations=25
 
 coverage: $(VENV)/.dev ## the tests of `make test`, and which lines and branches they run
 	$(PYTEST) -m "not long and not gpu" --cov --cov-report=term:skip-covered
