@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from stillhouse.core.errors import StillhouseError
 from stillhouse.runner.worker import StageServer
+from stillhouse.stages.contract import StageRequest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
-@contextmanager
-def serving(folder, modules=()):
-    server = StageServer(
+def server_of(folder, modules=()):
+    return StageServer(
         folder / "log.txt", threads=2, card=None, preload=False, modules=modules, is_offline=True
     )
-    with server:
+
+
+@contextmanager
+def serving(folder, modules=()):
+    with server_of(folder, modules) as server:
         yield Path(f"/proc/{server._process.pid}")
 
 
@@ -62,3 +67,19 @@ def test_what_a_stage_imports_is_there_before_it_is_asked_for(tmp_path):
         while "pyarrow" not in (process / "maps").read_text():
             assert time.monotonic() < end
             time.sleep(0.02)
+
+
+def test_a_library_that_cannot_be_loaded_is_told_by_the_stage_that_needs_it(tmp_path, monkeypatch):
+    library = tmp_path / "pyarrow"
+    library.mkdir()
+    (library / "__init__.py").write_text('raise OSError("libarrow.so: file too short")\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    request = StageRequest("prepare", "", "id", {}, {}, tmp_path, tmp_path)
+
+    with (
+        server_of(tmp_path, ["stillhouse.stages.prepare"]) as server,
+        pytest.raises(StillhouseError, match=r"OSError: libarrow\.so: file too short"),
+    ):
+        server.run(request, lambda event: None)
+
+    assert (tmp_path / "log.txt").read_text().count("OSError: libarrow.so: file too short") == 2

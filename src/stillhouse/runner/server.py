@@ -68,12 +68,17 @@ def _preload(heavy: bool, modules: Sequence[str]) -> None:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    # What is not installed is told by the first stage that needs it.
-    with contextlib.suppress(ModuleNotFoundError):
+    # What cannot be imported is told by the first stage that needs it.
+    try:
         if heavy:
             import_heavy()
         for module in modules:
             importlib.import_module(module)
+    except ModuleNotFoundError:
+        pass
+    except Exception:
+        # A second import of a half loaded library may fail of something else: the log has both.
+        traceback.print_exc()
     is_done.set()
     watcher.join()
 
