@@ -12,7 +12,7 @@ from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Completion, Defer, Drop, Keep, Row
 from stillhouse.core.sampling import Sampling
 from stillhouse.data.account import run_step
-from stillhouse.data.annotating import AnnotateStep
+from stillhouse.data.annotating import NOTHING, AnnotateStep
 from stillhouse.data.asking import AskedEngine
 from stillhouse.data.joining import UNMATCHED, JoinStep
 from stillhouse.data.paths import find, put
@@ -193,6 +193,16 @@ def test_nobody_is_asked_about_a_row_that_is_annotated_already():
     assert outcomes[0] == Keep(known, ("annotated before",))
 
 
+def test_nobody_is_asked_about_a_row_that_says_nothing():
+    empty, half = row(1, title="", lyrics=None, genre="x"), row(2, title="new", lyrics="")
+
+    _, annotator, outcomes = annotated({"new": '{"verdict": "no", "score": 2}'}, [empty, half])
+
+    assert [one["of"] for one in annotator.told] == [{"title": "new"}]
+    assert outcomes[0] == Drop(empty, NOTHING, "")
+    assert outcomes[1].row.fields["analysis"] == {"verdict": "no", "score": 2}
+
+
 def test_a_look_at_a_recipe_goes_on_with_objects_of_the_form():
     _, _, (outcome,) = annotated({"new": ("error", "not_asked")}, [row(2, title="new")],
                                  is_real=False)  # fmt: skip
@@ -222,7 +232,21 @@ def test_a_number_is_brought_onto_the_scale_that_is_declared():
     assert count.changed == 1
 
 
-@pytest.mark.parametrize("value", [{"score": None}, {"score": True}, {}, "no JSON", "[1]"])
+@pytest.mark.parametrize(("text", "expected"), [("0.57", "57"), (" 0.125 ", "12.5"), ("1e-2", "1")])
+def test_a_number_of_a_table_of_texts_stays_a_text(text, expected):
+    assert rescaled(text, field="analysis")[0] == expected
+
+
+@pytest.mark.parametrize("text", ["", "NaN", "0,57", "half"])
+def test_a_text_that_is_no_number_goes_on_and_is_counted(text):
+    same, count = rescaled(text, field="analysis")
+    assert same == text
+    assert count.notes == {"no number at analysis": 1}
+
+
+@pytest.mark.parametrize(
+    "value", [{"score": None}, {"score": True}, {}, "no JSON", "[1]", "[" * 9_999]
+)
 def test_a_row_without_a_number_goes_on_and_is_counted(value):
     same, count = rescaled(value)
     assert same == value

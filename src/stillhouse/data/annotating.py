@@ -14,6 +14,7 @@ from stillhouse.recipes.answer_schema import object_of_schema
 from stillhouse.recipes.field_steps import Annotate
 
 PROMPT = "annotate"
+NOTHING = "not annotated: none of the fields is there"
 _MOST_TOLD = 300
 
 
@@ -29,23 +30,31 @@ class AnnotateStep:
     wanted: Annotate
     engine: AskedEngine
     name: str = "annotate"
-    version: int = 1
+    version: int = 2
     kind: str = "remote"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
         """Keep the rows that have an annotation by now."""
-        open_rows = [row for row in batch if row.fields.get(self.wanted.as_) is None]
+        open_rows = [row for row in batch if not self._is_annotated(row) and self._told(row)]
         said = self.engine.ask(PROMPT, {row.row_id: self._question(row) for row in open_rows})
         checks = AnswerChecks(self.wanted.answer_schema, ())
         return [self._outcome(row, said.get(row.row_id), checks) for row in batch]
 
+    def _is_annotated(self, row: Row) -> bool:
+        return row.fields.get(self.wanted.as_) is not None
+
+    def _told(self, row: Row) -> dict[str, object]:
+        found = {name: row.fields.get(name) for name in self.wanted.fields}
+        return {name: value for name, value in found.items() if value not in (None, "")}
+
     def _question(self, row: Row) -> Mapping[str, object]:
-        texts = {name: row.fields[name] for name in self.wanted.fields if name in row.fields}
-        return {"task": self.wanted.task, "of": texts}
+        return {"task": self.wanted.task, "of": self._told(row)}
 
     def _outcome(self, row: Row, said: Completion | None, checks: AnswerChecks) -> Outcome:
-        if said is None:
+        if self._is_annotated(row):
             return Keep(row, ("annotated before",))
+        if said is None:
+            return Drop(row, NOTHING, "")
         if not self.engine.is_real:
             return self._annotated(row, object_of_schema(self.wanted.answer_schema))
         if said.reason in self.engine.no_answer:

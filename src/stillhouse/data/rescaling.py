@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,7 +21,7 @@ class RescaleStep:
 
     wanted: Rescale
     name: str = "rescale"
-    version: int = 1
+    version: int = 2
     kind: str = "map"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
@@ -28,11 +29,11 @@ class RescaleStep:
         return [self._rescaled(row) for row in batch]
 
     def _rescaled(self, row: Row) -> Keep:
-        top, _, inner = self.wanted.field.partition(".")
-        is_text = bool(inner) and isinstance(row.fields.get(top), str)
+        top = self.wanted.field.partition(".")[0]
+        is_text = isinstance(row.fields.get(top), str)
         fields = row.fields | {top: _read(row.fields[top])} if is_text else row.fields
         value = find(fields, self.wanted.field)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not _is_number(value):
             return Keep(row, (f"no number at {self.wanted.field}",))
         fields = put(fields, self.wanted.field, self._convert(row, value))
         if is_text:
@@ -55,6 +56,12 @@ class RescaleStep:
         return int(found) if found.denominator == 1 else float(found)
 
 
+def _is_number(value: Any) -> bool:
+    """A gap in a table's column of numbers is NaN."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and not math.isnan(value)
+
+
 def _exact(value: float) -> Fraction:
     return Fraction(repr(value))
 
@@ -62,5 +69,5 @@ def _exact(value: float) -> Fraction:
 def _read(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

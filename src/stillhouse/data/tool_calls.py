@@ -78,5 +78,5 @@ def _read(call: Any, at: str) -> ToolCall:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -75,7 +75,8 @@ class Annotate(AskingStep):
 
     Attributes:
         as: the new field.
-        fields: what the engine is told of a row; a field that a row lacks is left out.
+        fields: what the engine is told of a row; a field that a row lacks, or that is empty, is
+            left out. A row that has none of them ends there.
         task: what it is to judge, and by which criteria, in your words.
         answer_schema: the JSON Schema that an annotation fits.
         engine: who annotates.
@@ -124,7 +125,8 @@ class Rescale(Step):
     """Bring a number of each row onto another scale, as you declare it, never as it looks.
 
     Attributes:
-        field: which; `analysis.score` is the score inside an object, or inside its JSON text.
+        field: which; `analysis.score` is the score inside an object, or inside its JSON text. A
+            number that is a text, as in a CSV file, stays one.
         scale: both ends of the scale on which it is. A number beyond them ends the run: then this
             is not its scale.
         to: both ends of the scale that it is brought onto.
