@@ -133,7 +133,11 @@ def test_a_scratch_student_of_a_remote_teacher_needs_a_tokenizer():
         (["gate.rules=[{metric: top1_agreement, at_least: 0.5}]"], "which an API does not give"),
         (
             ["gate.rules=[{metric: cross_entropy, against: teacher, at_most: 0.5}]"],
-            "an API does not tell the teacher's cross_entropy",
+            "there is no cross_entropy of the teacher to compare with: an API does not tell it",
+        ),
+        (
+            ["gate.rules=[{metric: ece, against: teacher, at_most: 0.1}]"],
+            "gate.rules.0: there is no ece of the teacher to compare with",
         ),
         (["label.attempts=1", "label.samples=3"], "label.attempts: 1 cannot give 3 samples"),
         (

@@ -22,6 +22,7 @@ from stillhouse.recipes.readers import known_difference, reader_problems
 from stillhouse.recipes.reference_problems import reference_problems
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.shared_base import domain_problems
+from stillhouse.recipes.text_alone import text_alone_problems
 from stillhouse.recipes.training import OPTION_TERMS, Validation
 from stillhouse.recipes.watched import LOGIT_METRICS, misnamed
 
@@ -50,6 +51,7 @@ def find_contradictions(recipe: Recipe) -> list[Problem]:
         *_not_measured(recipe),
         *reference_problems(recipe),
         *_gate(recipe),
+        *text_alone_problems(recipe),
         *_slices(recipe),
         *_harness(recipe),
         *_teacher_gate(recipe),
@@ -226,11 +228,6 @@ def _behind_an_api(recipe: Recipe) -> Iterator[Problem]:
             "gate.rules" if metric not in recipe.evaluate.metrics else "evaluate.metrics",
             f"{metric} compares with the teacher's distribution, which an API does not give",
         )
-    for number, rule in enumerate(_rules(recipe)):
-        if rule.against == "teacher" and rule.metric in ("cross_entropy", "perplexity"):
-            yield Problem(
-                f"gate.rules.{number}", f"an API does not tell the teacher's {rule.metric}"
-            )
 
 
 def _rules(recipe: Recipe) -> tuple[Rule, ...]:
