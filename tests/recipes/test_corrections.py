@@ -105,6 +105,12 @@ def test_a_correction_of_a_key_that_no_recipe_has_is_refused():
         recipe_of("neurons", wrong)
 
 
+def test_a_digit_that_is_no_number_is_no_place_of_a_list():
+    recipe = load_recipe("songs", profile="tiny").recipe
+    with pytest.raises(KeyError):
+        value_at(recipe, "gate.rules.²")
+
+
 def test_a_correction_names_no_artifact_anew():
     from stillhouse.recipes.instance_config import Configs, Content
 

@@ -303,6 +303,7 @@ def test_an_override_reaches_into_a_list(write):
     path = write(GOOD + "gate: {rules: [{metric: exact_match, at_least: 0.5}]}\n")
     assert load_recipe(path, ["gate.rules.0.at_least=0.9"]).recipe.gate.rules[0].at_least == 0.9
     assert "no place in a list of 1" in problems(path, "gate.rules.3.at_least=1")
+    assert "² is no place in a list of 1" in problems(path, "gate.rules.².at_least=1")
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,11 @@ def _markers(
 
 
 def _kind(label: str) -> str:
-    return "digit" if label.isdigit() else "upper" if label.isupper() else "lower"
+    return "digit" if label.isdecimal() else "upper" if label.isupper() else "lower"
 
 
 def _place(label: str) -> int:
-    return int(label) - 1 if label.isdigit() else _LETTERS.index(label.lower())
+    return int(label) - 1 if label.isdecimal() else _LETTERS.index(label.lower())
 
 
 def _read(text: str, markers: Sequence[_Marker]) -> Choices | None:

@@ -82,7 +82,7 @@ class RayCluster:
 def _require_somebody(address: str) -> None:
     """Raise at once where nobody listens, which Ray would look into for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal():
         raise UsageError(
             f"compute.ray is {address!r}, which is no address of a cluster",
             "write host:port, for example 10.0.0.5:6379",

@@ -89,7 +89,7 @@ def _hashed(value: Any, keys: Sequence[str], salt: str) -> tuple[Any, bool]:
     """The value with the id at that path hashed, and whether there was one."""
     if not keys:
         return (value if value is None else pseudonym(salt, value)), True
-    if isinstance(value, list) and keys[0].isdigit() and int(keys[0]) < len(value):
+    if isinstance(value, list) and keys[0].isdecimal() and int(keys[0]) < len(value):
         place = int(keys[0])
         inner, found = _hashed(value[place], keys[1:], salt)
         return [*value[:place], inner, *value[place + 1 :]], found

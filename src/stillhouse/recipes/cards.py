@@ -62,7 +62,7 @@ def read_cards(table: str, visible: str | None) -> tuple[Card, ...]:
         In the order of their new numbers; lines that hold no memory are left out.
     """
     found = [card for line in table.splitlines() if (card := _read(line))]
-    if visible is None or not all(part.strip().isdigit() for part in visible.split(",") if part):
+    if visible is None or not all(part.strip().isdecimal() for part in visible.split(",") if part):
         return tuple(found)
     known = {card.number: card for card in found}
     asked = [int(part) for part in visible.split(",") if part.strip()]

@@ -108,7 +108,7 @@ def _memory_bytes() -> int:
 def _cgroup_limit() -> int:
     path = Path("/sys/fs/cgroup/memory.max")
     text = path.read_text().strip() if path.is_file() else "max"
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
 
 
 def _meminfo(name: str) -> int:

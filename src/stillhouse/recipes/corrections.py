@@ -60,7 +60,7 @@ def value_at(recipe: Recipe, key: str) -> Any:
             node = getattr(node, _field(node, part))
         elif isinstance(node, dict):
             node = node.get(part)
-        elif isinstance(node, tuple) and part.isdigit() and int(part) < len(node):
+        elif isinstance(node, tuple) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         elif node is None:
             return None

@@ -171,7 +171,7 @@ def _override_keys(data: dict[str, Any], names: list[str], override: str) -> Key
     keys: list[str | int] = []
     for position, name in enumerate(names):
         if isinstance(node, list):
-            if not name.isdigit() or int(name) >= len(node):
+            if not name.isdecimal() or int(name) >= len(node):
                 raise RecipeError(f"--set {override}: {name} is no place in a list of {len(node)}")
             keys.append(int(name))
         elif isinstance(node, dict):
@@ -262,7 +262,7 @@ def _where(key: Key, sources: dict[Key, str], origin: str) -> str:
 
 
 def _path(dotted: str) -> Key:
-    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
 
 
 def _names_beside(loc: tuple[int | str, ...]) -> list[str]:

@@ -88,7 +88,7 @@ def _table() -> dict[tuple[int, str], tuple[Book, bool]]:
     for book in books():
         for is_german, names in ((False, book.english), (True, book.german)):
             for name in names:
-                number = int(name[0]) if name[0].isdigit() else 0
+                number = int(name[0]) if name[0].isdecimal() else 0
                 key = fold(name[2:] if number else name)
                 found.setdefault((number, key), (book, is_german))
     return found
@@ -104,7 +104,7 @@ def _numbered() -> dict[str, Book]:
 def first_words() -> frozenset[str]:
     """How the names begin, so that most words are passed at once."""
     names = [name for book in books() for name in (*book.english, *book.german)]
-    stripped = [name[2:] if name[0].isdigit() else name for name in names]
+    stripped = [name[2:] if name[0].isdecimal() else name for name in names]
     return frozenset(fold(name.split()[0]) for name in stripped)
 
 
@@ -145,7 +145,7 @@ def name_book(number: int, words: str) -> Named | None:
         if key not in _FIRST_WITHOUT_NUMBER and (len(key) < 5 or key in _NEVER_WITHOUT_NUMBER):
             return None
         return Named(first, first.name, key, is_german=False, is_exact=False)
-    label = f"{number} {first.name[2:] if first.name[0].isdigit() else first.name}"
+    label = f"{number} {first.name[2:] if first.name[0].isdecimal() else first.name}"
     return Named(None, label, key, is_german=False, is_exact=True)
 
 
