@@ -101,6 +101,8 @@ def test_a_smoke_run_keeps_the_chain_and_shrinks_the_rest():
     assert recipe.gate is not None
     assert not recipe.gate.enforce
     assert recipe.register_as.name == "quickstart-smoke"
+    _, unnamed = open_recipe("quickstart", ["register=null"], smoke=2)
+    assert unnamed.register_as.name == "quickstart-smoke"
 
 
 def test_a_smoke_run_trains_on_gold_answers_where_there_are_some_since_its_teacher_ends_none():
