@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stillhouse.core.errors import InputError
+from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.evals.scores import Scores, write_scores
 from stillhouse.recipes.compute import ResolvedCompute
 from stillhouse.recipes.instance_config import Content
@@ -11,6 +11,7 @@ from stillhouse.recipes.load import load_recipe
 from stillhouse.recipes.plan import build_plan
 from stillhouse.runner.inspect import judge
 from stillhouse.runner.opening import named_place
+from stillhouse.runner.outgoing import recipe_of
 from stillhouse.stages.evaluate_files import SCORES
 from stillhouse.store.artifacts import Manifest
 from stillhouse.store.runs import RunInstance, RunRecord
@@ -79,3 +80,10 @@ def test_what_was_not_measured_or_asked_yet_is_named(place):
     place.store.remove(ids["evaluate@twin"])
     with pytest.raises(InputError, match="evaluate@twin of 'r' is not there yet"):
         judge(place, "student")
+
+
+def test_a_run_of_a_recipe_that_this_version_does_not_take_is_named(place):
+    record = place.folder.read()
+    place.folder.update(record.model_copy(update={"recipe": record.recipe | {"speed": "fast"}}))
+    with pytest.raises(ArtifactError, match="the recipe of 'r' is none of this version: speed: "):
+        recipe_of(place)
