@@ -129,7 +129,7 @@ def execute(
         raise UsageError(f"--from {from_stage}: no such stage in this recipe", f"stages: {known}")
     folder = place.folder
     lock = hold_lock(
-        folder.path / "lock",
+        folder.lock,
         f"{folder.path} is in use",
         "wait for it, end it, or give this run another name with --name",
     )
