@@ -99,7 +99,8 @@ def run(
     Args:
         recipe: a file, or a built-in recipe's name.
         call: overrides and place.
-        from_stage: make this stage and all that depends on it again.
+        from_stage: make this stage, or one instance such as `train@twin`, and all that depends on
+            it again; without it a run that was interrupted goes on.
         on_event: is told what happens.
 
     Returns:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from stillhouse.core.errors import ArtifactError, UsageError
 from stillhouse.core.hashing import digest_file, digest_folder
+from stillhouse.export import bundle_files as bundle_files_module
 from stillhouse.export.bundle_files import bundle_files, copy_bundle, read_whole
 from stillhouse.store.artifacts import FileEntry
 
@@ -111,12 +113,37 @@ def test_what_is_not_as_listed_is_refused(bundle):
         bundle_files(bundle, entries)
 
 
+def ended_process():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_two_who_copy_at_once_do_not_tear_each_others_copy(bundle, tmp_path, monkeypatch):
+    files = bundle_files(bundle, listed(bundle))
+    target, read, is_first = tmp_path / "out" / "copy", bundle_files_module.read_whole, []
+
+    def copied_by_another_meanwhile(file):
+        if not is_first:
+            is_first.append(file)
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if copy_bundle(files, target) else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        return read(file)
+
+    monkeypatch.setattr(bundle_files_module, "read_whole", copied_by_another_meanwhile)
+    assert not copy_bundle(files, target)
+    assert digest_folder(target) == digest_folder(bundle)
+    assert [path.name for path in target.parent.iterdir()] == ["copy"]
+
+
 def test_a_file_that_changes_on_the_way_gives_no_copy(bundle, tmp_path):
     files = bundle_files(bundle, listed(bundle))
     (bundle / "README.md").write_text("# other")
     target = tmp_path / "out" / "copy"
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".copy.part").mkdir()  # of a call that was killed
+    (tmp_path / "out" / f".copy.{ended_process()}.tmp").mkdir()  # of a call that was killed
     with pytest.raises(ArtifactError, match="are not those of the manifest"):
         copy_bundle(files, target)
     assert list(target.parent.iterdir()) == []

@@ -57,6 +57,14 @@ def test_a_repository_holds_the_files_of_one_commit(files):
     assert TOKEN not in repr(to(hub))
 
 
+def test_files_of_a_commit_that_came_in_between_are_not_left_beside_the_student(files):
+    with WritableHub(["meanwhile"]) as hub:
+        with pytest.raises(StillhouseError, match="me/small was changed by somebody else at the"):
+            push_files(to(hub), files, "small v-1")
+        assert push_files(to(hub), files, "small v-1").deleted == ("of-somebody-else.txt",)
+        assert sorted(hub.repos["me/small"]) == [".gitattributes", *sorted(files)]
+
+
 def test_what_is_meant_to_be_private_goes_to_no_public_repository(files):
     with WritableHub() as hub:
         push_files(to(hub), {"README.md": files["README.md"]}, "small v-1")

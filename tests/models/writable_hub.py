@@ -78,6 +78,9 @@ class WritableHub(AioServer):
 
     async def _preupload(self, request, repo_id):
         there = self.repos[repo_id]
+        if self.takes("meanwhile"):
+            there["of-somebody-else.txt"] = b"theirs"
+            self.commits[repo_id].append("theirs")
         files = []
         for one in (await request.json())["files"]:
             is_large, data = one["path"].endswith(LARGE), there.get(one["path"])
@@ -112,6 +115,9 @@ class WritableHub(AioServer):
         if self.takes("commit_conflict"):
             return _error(412, "A commit has happened since. Please refresh and try again.")
         lines = [json.loads(line) for line in (await request.text()).splitlines()]
+        parents = {one["value"].get("parentCommit") for one in lines if one["key"] == "header"}
+        if not parents <= {None, self._sha(repo_id)}:
+            return _error(412, "A commit has happened since. Please refresh and try again.")
         after = dict(self.repos[repo_id])
         for one in lines:
             value = one["value"]

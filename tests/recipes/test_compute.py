@@ -3,7 +3,13 @@
 import pytest
 
 from stillhouse.recipes.cards import Card, only, read_cards
-from stillhouse.recipes.compute import Host, ResolvedCompute, resolve_compute, this_host
+from stillhouse.recipes.compute import (
+    Host,
+    ResolvedCompute,
+    _cgroup_limit,
+    resolve_compute,
+    this_host,
+)
 from stillhouse.recipes.instance_config import Content
 from stillhouse.recipes.load import load_recipe
 from stillhouse.recipes.models import Compute
@@ -109,6 +115,26 @@ def test_stated_compute_is_kept_and_this_host_is_known():
     assert resolve_compute(stated, this_host()) == ResolvedCompute("cpu", "bfloat16", 3)
     assert this_host().cpus >= 1
     assert this_host().memory_bytes > 1 << 28
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "limit"),
+    [
+        ("0::/", {"memory.max": "max"}, 0),
+        ("0::/", {"memory.max": "512"}, 512),
+        ("0::/job/step", {"job/memory.max": "64", "job/step/memory.max": "max"}, 64),
+        ("0::/job/step", {"job/memory.max": "64", "job/step/memory.max": "32"}, 32),
+        ("4:cpu,memory:/job\n0::/", {"memory/job/memory.limit_in_bytes": "48"}, 48),
+        ("4:memory:/elsewhere", {"memory/memory.limit_in_bytes": "96"}, 96),
+        ("4:cpu:/job", {"memory/job/memory.limit_in_bytes": "48"}, 0),
+    ],
+)
+def test_memory_is_what_the_groups_of_the_process_allow(tmp_path, lines, files, limit):
+    (tmp_path / "own").write_text(lines)
+    for name, text in files.items():
+        (tmp_path / "mount" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mount" / name).write_text(text + "\n")
+    assert _cgroup_limit(tmp_path / "mount", tmp_path / "own") == limit
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1"])

@@ -234,6 +234,8 @@ def test_stages_after_one_are_those_that_depend_on_it():
     again = {instance.key for instance in plan.after("label")}
     assert "train@twin" not in again
     assert {"label", "train@student", "evaluate@student", "gate", "register"} <= again
+    again = {instance.key for instance in plan.after("train@twin")}
+    assert again == {"train@twin", "evaluate@twin", "gate", *RELEASE}
 
 
 def test_configurations_are_plain_json():

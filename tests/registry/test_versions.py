@@ -40,8 +40,10 @@ def test_a_version_is_read_and_verified(tmp_path, bundle):
     assert registry.read("mine", version.version_id) == version
     registry.verify(version)
     registry.blob(version.files[0].sha256).write_text("other")
-    with pytest.raises(ArtifactError, match=r"not the bytes of README\.md"):
+    with pytest.raises(ArtifactError, match=r"not the bytes of README\.md.*\n.*register it again"):
         registry.verify(version)
+    assert publish(tmp_path / "r", bundle) == version
+    registry.verify(version)
 
 
 def test_an_absent_or_torn_version_is_named(tmp_path, bundle):

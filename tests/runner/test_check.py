@@ -44,6 +44,21 @@ def test_predicted_tokens_memory_and_disk_are_near_the_measured_ones(tiny_recipe
         assert within(predicted[key].cost.disk_bytes, sum(f.bytes for f in manifest.files)), key
 
 
+def test_what_an_interrupted_run_left_for_a_resume_needs_no_room_again(tiny_recipe, tmp_path):
+    call = stillhouse.Call(runs=str(tmp_path))
+    before = stillhouse.check(str(tiny_recipe), call)
+    label = next(item for item in before.instances if item.key == "label")
+    scratch = tmp_path / "artifacts" / ".work" / label.artifact_id / "scratch"
+    scratch.mkdir(parents=True)
+
+    (scratch / "shard-0").write_bytes(bytes(1000))
+    assert before.disk_bytes - stillhouse.check(str(tiny_recipe), call).disk_bytes == 1000
+    # More than it needs counts for no other stage.
+    (scratch / "shard-0").write_bytes(bytes(20 * label.cost.disk_bytes))
+    gone = before.disk_bytes - stillhouse.check(str(tiny_recipe), call).disk_bytes
+    assert gone == label.cost.disk_bytes + label.cost.scratch_bytes
+
+
 def test_parts_are_counted_exactly(tiny_recipe, tiny_run):
     found = stillhouse.check(str(tiny_recipe), stillhouse.Call(runs=str(tiny_run.root)))
     folder = named_place(str(tiny_run.root), "tiny").store.path(
@@ -101,6 +116,8 @@ def test_a_smoke_run_keeps_the_chain_and_shrinks_the_rest():
     assert recipe.gate is not None
     assert not recipe.gate.enforce
     assert recipe.register_as.name == "quickstart-smoke"
+    _, unnamed = open_recipe("quickstart", ["register=null"], smoke=2)
+    assert unnamed.register_as.name == "quickstart-smoke"
 
 
 def test_a_smoke_run_trains_on_gold_answers_where_there_are_some_since_its_teacher_ends_none():

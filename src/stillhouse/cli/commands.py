@@ -35,7 +35,12 @@ def run(
     runs: RunsRoot = "runs",
     name: Name = "",
     from_stage: Annotated[
-        str, typer.Option("--from", help="Make this stage and all that depends on it again.")
+        str,
+        typer.Option(
+            "--from",
+            help="Make this stage, or one instance such as train@twin, and all that depends on it "
+            "again; leave it out to go on where such a run was interrupted.",
+        ),
     ] = "",
     smoke: Smoke = 0,
     profile: Profile = "",

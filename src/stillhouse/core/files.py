@@ -70,12 +70,17 @@ def temporary_beside(path: Path) -> Path:
     """A name to write under before a rename to `path`; what killed processes left is deleted."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process_id = left.name.split(".")[-2]
-        if process_id.isdigit() and not _is_running(int(process_id)):
+        if not process_id.isdigit() or is_running(int(process_id)):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
             left.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def _is_running(process_id: int) -> bool:
+def is_running(process_id: int) -> bool:
+    """Whether there is a process of that number on this machine."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

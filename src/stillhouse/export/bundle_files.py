@@ -16,7 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from stillhouse.core.errors import ArtifactError, UsageError
-from stillhouse.core.files import disk_full_is_clear, sync_folder, sync_tree
+from stillhouse.core.files import (
+    disk_full_is_clear,
+    sync_folder,
+    sync_tree,
+    temporary_beside,
+)
 from stillhouse.store.artifacts import FileEntry
 
 BUNDLE = "bundle"
@@ -94,7 +99,7 @@ def read_whole(file: BundleFile) -> Iterator[bytes]:
 
 
 def copy_bundle(files: Iterable[BundleFile], target: Path) -> bool:
-    """A copy of a bundle in a folder that appears whole or not at all.
+    """A copy of a bundle in a folder that appears whole or not at all, whoever else copies there.
 
     Args:
         files: of the bundle.
@@ -113,8 +118,8 @@ def copy_bundle(files: Iterable[BundleFile], target: Path) -> bool:
         _require_same(files, target)
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    # Of this process alone: what another one is copying is not taken for a rest.
+    part = temporary_beside(target)
     try:
         with disk_full_is_clear(target.parent):
             for one in files:
@@ -123,10 +128,23 @@ def copy_bundle(files: Iterable[BundleFile], target: Path) -> bool:
                 with copied.open("xb") as stream:
                     stream.writelines(read_whole(one))
             sync_tree(part)
-            part.rename(target)
-            sync_folder(target.parent)
+            if not _publish(part, target):
+                _require_same(files, target)
+                return False
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    return True
+
+
+def _publish(part: Path, target: Path) -> bool:
+    """Give a copy its name; False where another call was first."""
+    try:
+        part.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        return False
+    sync_folder(target.parent)
     return True
 
 

@@ -94,12 +94,14 @@ def push_files(repository: Repository, files: Mapping[str, Upload], message: str
     repo_id = repository.repo_id
     with _clear_errors(repository):
         url = api.create_repo(repo_id, private=repository.is_private, exist_ok=True)
-        if repository.is_private and not api.repo_info(repo_id).private:
+        before = api.repo_info(repo_id)
+        if repository.is_private and not before.private:
             raise UsageError(
                 f"{repo_id} is there already, and public: everybody would see what is sent",
                 "make it private in its settings on the hub first, or take another name",
             )
-        stale = tuple(sorted(set(api.list_repo_files(repo_id)) - set(files) - {_KEPT}))
+        there = set(api.list_repo_files(repo_id, revision=before.sha))
+        stale = tuple(sorted(there - set(files) - {_KEPT}))
         operations = [CommitOperationDelete(path_in_repo=name) for name in stale] + [
             CommitOperationAdd(
                 path_in_repo=name,
@@ -107,7 +109,10 @@ def push_files(repository: Repository, files: Mapping[str, Upload], message: str
             )
             for name, one in sorted(files.items())
         ]
-        done = api.create_commit(repo_id, operations, commit_message=message)
+        # Refused where somebody else committed meanwhile, whose files nobody would take out.
+        done = api.create_commit(
+            repo_id, operations, commit_message=message, parent_commit=before.sha
+        )
         found = [
             one
             for one in api.list_repo_tree(repo_id, recursive=True, revision=done.oid)

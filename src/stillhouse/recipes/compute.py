@@ -13,6 +13,8 @@ from stillhouse.recipes.models import Compute
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 """What Linux calls a processor's instructions for bfloat16 products."""
 
+_CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -105,8 +107,24 @@ def _memory_bytes() -> int:
     return min(known) if known else 8 << 30
 
 
-def _cgroup_limit() -> int:
-    path = Path("/sys/fs/cgroup/memory.max")
+def _cgroup_limit(mount: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> int:
+    """The least limit of the groups that this process is in; 0 without one.
+
+    A container sees its own group at the mount; a job of a scheduler or of systemd lies below it.
+    """
+    limits = [_stated(mount / "memory.max")]
+    for line in own.read_text().splitlines() if own.is_file() else []:
+        _, kinds, path = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        # The first version of these groups has a folder for each kind.
+        top, name = (mount / "memory", "memory.limit_in_bytes") if kinds else (mount, "memory.max")
+        leaf = top / path.lstrip("/")
+        limits += [_stated(one / name) for one in (leaf, *leaf.parents) if one.is_relative_to(top)]
+    return min((limit for limit in limits if limit), default=0)
+
+
+def _stated(path: Path) -> int:
     text = path.read_text().strip() if path.is_file() else "max"
     return int(text) if text.isdecimal() else 0
 

@@ -102,11 +102,12 @@ class Plan:
     def __contains__(self, key: str) -> bool:
         return any(instance.key == key for instance in self.instances)
 
-    def after(self, stage: str) -> list[Instance]:
-        """The instances of a stage and every instance that depends on one of them."""
+    def after(self, name: str) -> list[Instance]:
+        """The instances of a stage, or the one of that key, and every one that depends on them."""
         chosen: set[str] = set()
         for instance in self.instances:
-            if instance.stage == stage or chosen & set(instance.inputs.values()):
+            is_named = name in (instance.stage, instance.key)
+            if is_named or chosen & set(instance.inputs.values()):
                 chosen.add(instance.key)
         return [instance for instance in self.instances if instance.key in chosen]
 

@@ -179,7 +179,8 @@ class Registry:
     def _keep(self, path: Path, name: str) -> VersionFile:
         sha256 = digest_file(path)
         blob = self.blob(sha256)
-        if not blob.exists():
+        # A harmed one is replaced: who registers again was told so by `verify`.
+        if not blob.is_file() or digest_file(blob) != sha256:
             blob.parent.mkdir(parents=True, exist_ok=True)
             temporary = temporary_beside(blob)
             shutil.copyfile(path, temporary)

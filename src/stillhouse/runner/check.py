@@ -134,8 +134,7 @@ def check(resolved: Resolved, place: Place, *, is_probing: bool = False) -> Chec
         budget_usd=_budget(resolved.recipe),
         memory_bytes=max((cost.needed_bytes for cost in todo), default=0),
         device_bytes=max((cost.device_bytes for cost in todo), default=0),
-        disk_bytes=sum(cost.disk_bytes for cost in todo)
-        + max((cost.scratch_bytes for cost in todo), default=0),
+        disk_bytes=_disk_to_come(items, place),
         seconds=sum(cost.seconds for cost in todo),
         free_memory_bytes=free.memory_bytes,
         free_device_bytes=free.device_bytes,
@@ -218,6 +217,18 @@ def _budget(recipe: Recipe) -> float | None:
     caps = [api.budget_usd for api in recipe.endpoints.values()]
     known = [cap for cap in caps if cap is not None]
     return sum(known) if known and len(known) == len(caps) else None
+
+
+def _disk_to_come(items: Sequence[InstanceCheck], place: Place) -> int:
+    """What is still to do writes, without what lies there already for a resume."""
+    todo = [item for item in items if not item.is_done]
+    needed = sum(item.cost.disk_bytes for item in todo)
+    needed += max((item.cost.scratch_bytes for item in todo), default=0)
+    kept = sum(
+        min(place.store.kept_bytes(one.artifact_id), one.cost.disk_bytes + one.cost.scratch_bytes)
+        for one in todo
+    )
+    return max(0, needed - kept)
 
 
 def _is_done(place: Place, artifact_id: str) -> bool:

@@ -120,14 +120,16 @@ def judge(place: Place, candidate: str) -> Verdict:
     own = [item for item in gates if item.key.partition("@")[2] == candidate]
     knowing = [item for item in gates if candidate in item.inputs]
     gate = [*own, *knowing, *gates][0]
+    manifests = {
+        item.key: place.store.find(item.artifact_id)
+        for item in record.instances
+        if item.key in {gate.key, *gate.inputs.values()}
+    }
+    missing = next((key for key, manifest in manifests.items() if manifest is None), "")
+    asked = manifests[gate.key]
+    if missing or asked is None:
+        raise InputError(f"{missing} of {place.name!r} is not there yet", "run the recipe first")
     ids = {item.key: item.artifact_id for item in record.instances}
-    inputs = {}
-    for name, key in gate.inputs.items():
-        if place.store.find(ids[key]) is None:
-            raise InputError(f"{key} of {place.name!r} is not there yet", "run the recipe first")
-        inputs[name] = place.store.path(ids[key])
-    settings = record.recipe["evaluate"]
-    section = record.recipe["finetune"] if gate.key == "gate@finetuned" else record.recipe
-    config = {"gate": section["gate"]}
-    config |= {name: settings[name] for name in ("draws", "confidence", "seed")}
-    return ask_gate(config, inputs, candidate)
+    inputs = {name: place.store.path(ids[key]) for name, key in gate.inputs.items()}
+    # As the run asked it: without the rules on what only another form has, such as bundle_bytes.
+    return ask_gate(asked.config, inputs, candidate)

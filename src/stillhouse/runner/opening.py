@@ -101,9 +101,9 @@ def shrink(recipe: Recipe, rows: int) -> Recipe:
     for gate in (plain["gate"], (plain["finetune"] or {}).get("gate")):
         if gate:
             gate["enforce"] = False
-    if plain["register"]:
-        # Never a version among those of the real student.
-        plain["register"]["name"] = f"{plain['register']['name'][:58]}-smoke"
+    # Never a version among those of the real student, which may have the recipe's name.
+    named = recipe.register_as.name if recipe.register_as else recipe.name
+    plain["register"] = {"name": f"{named[:58]}-smoke"}
     return Recipe.model_validate_json(json.dumps(plain))
 
 

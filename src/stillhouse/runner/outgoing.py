@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.core.errors import GateRefusedError, InputError
+from pydantic import ValidationError
+
+from stillhouse.core.errors import ArtifactError, GateRefusedError, InputError
 from stillhouse.export.bundle_files import BUNDLE, BundleFile, bundle_files
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runner.run import Place
@@ -61,8 +63,27 @@ class Outgoing:
 
 
 def recipe_of(place: Place) -> Recipe:
-    """The recipe of a run, as it was run; an `InputError` where there is no such run."""
-    return Recipe.model_validate_json(json.dumps(place.folder.read().recipe))
+    """The recipe of a run, as it was run.
+
+    Args:
+        place: of the run.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        InputError: there is no such run.
+        ArtifactError: this version does not take its recipe.
+    """
+    try:
+        return Recipe.model_validate_json(json.dumps(place.folder.read().recipe))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ArtifactError(
+            f"the recipe of {place.name!r} is none of this version: {key}: {first['msg']}",
+            "run it again with this version; what is unchanged is reused",
+        ) from None
 
 
 def open_outgoing(place: Place, form: str = "", *, is_ungated: bool = False) -> Outgoing:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from stillhouse.core.errors import HubUnreachableError, ModelError, NotBuiltError
+from stillhouse.core.hashing import digest_value
 from stillhouse.data.probe import SourceFacts
 from stillhouse.data.readers import find_file
 from stillhouse.data.rights import NOTHING_HELD, Held
@@ -44,6 +45,7 @@ from stillhouse.runner.stand_ins import StandIns
 from stillhouse.runner.step_engines import StepEngineFound, find_step_engines
 from stillhouse.stages.rows import Probed, probe_held, read_settings
 from stillhouse.store.erasures import NOTHING_ERASED, Erasures
+from stillhouse.tokens.files import digest_tokenizer
 
 
 @dataclass(slots=True)
@@ -288,9 +290,15 @@ class _Finder:
         return found
 
     def weights_of(self, source: ModelSource) -> tuple[str, str]:
-        """The folder of a model that is only asked, and the digest of what it computes with."""
+        """The folder of a model that is only asked, and a digest of all that its answers are of."""
         found = self._find(source)
-        return str(found.folder.path) if found.folder else "", found.digest
+        if not found.folder:
+            return "", found.digest
+        digest = found.digest
+        if source.path:
+            # No reader names its tokenizer and template; the commit of a hub model covers both.
+            digest = digest_value([digest, digest_tokenizer(found.folder.path)])
+        return str(found.folder.path), digest
 
     def _find(self, source: ModelSource) -> _Found:
         if source.path:

@@ -111,7 +111,7 @@ def execute(
     Args:
         resolved: the recipe with its plan.
         place: where to keep the files.
-        from_stage: make this stage and all that depends on it again.
+        from_stage: make this stage or instance and all that depends on it again.
         on_event: is told what happens.
 
     Returns:
@@ -129,7 +129,7 @@ def execute(
         raise UsageError(f"--from {from_stage}: no such stage in this recipe", f"stages: {known}")
     folder = place.folder
     lock = hold_lock(
-        folder.path / "lock",
+        folder.lock,
         f"{folder.path} is in use",
         "wait for it, end it, or give this run another name with --name",
     )
@@ -140,14 +140,14 @@ def execute(
             run.work(from_stage)
         except KeyboardInterrupt:
             run.finish("interrupted", "interrupted by Ctrl-C")
-            raise InterruptedRunError(
-                "interrupted", "run the same command again to go on from the last finished work"
-            ) from None
+            hint = "run the same command again to go on from the last finished work"
+            raise InterruptedRunError("interrupted", hint + run.without_from) from None
         except GateRefusedError as error:
             run.finish("refused", error.message)
             raise
         except StillhouseError as error:
             run.finish("failed", error.message)
+            error.hint += run.without_from
             raise
         run.finish("passed", "")
         return run.record
@@ -165,6 +165,7 @@ class _Run:
         self._servers: dict[bool, StageServer] = {}
         self._trackers: dict[str, Any] = {}
         self._at = ""
+        self.without_from = ""
         instances = tuple(
             RunInstance(
                 key=item.key, stage=item.stage, artifact_id=item.artifact_id, inputs=item.inputs
@@ -277,6 +278,7 @@ class _Run:
     def _forget(self, stage: str) -> None:
         for instance in self.resolved.plan.after(stage):
             self.store.remove(instance.artifact_id)
+        self.without_from = f"; leave --from {stage} out then: it makes anew what is done by now"
 
     def _make(self, instance: Instance) -> Manifest:
         self.tell(Event("start", instance.key, {"artifact": instance.artifact_id}))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,17 @@ class ArtifactStore:
             (work / "out").rename(self.path(artifact_id))
         sync_folder(self.root)
         shutil.rmtree(work, ignore_errors=True)
+
+    def kept_bytes(self, artifact_id: str) -> int:
+        """What an interrupted work on an artifact left on disk for a resume."""
+        scratch = self.root / ".work" / artifact_id / "scratch"
+        found = 0
+        for folder, _, names in os.walk(scratch):
+            for name in names:
+                # Whoever works on it now may delete as we look.
+                with suppress(FileNotFoundError):
+                    found += (Path(folder) / name).lstat().st_size
+        return found
 
     def forget_work(self, artifact_id: str) -> None:
         """Delete the work folder of an artifact that is there."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stillhouse.core.errors import BusyError
+from stillhouse.core.files import is_running
 
 
 @contextmanager
@@ -36,6 +37,30 @@ def hold_lock(path: Path, claim: str, hint: str) -> Iterator[None]:
         stream.write(f"process {os.getpid()} ({' '.join(sys.argv)[:200]})\n")
         stream.flush()
         yield
+
+
+def was_left(path: Path) -> bool:
+    """Whether the last one who held the lock file `path` is gone, and nobody holds it now.
+
+    Args:
+        path: the file; one that is not there was held by nobody.
+
+    Returns:
+        False also where that process may run on another machine.
+    """
+    if not path.is_file():
+        return False
+    _, _, rest = path.read_text(encoding="utf-8", errors="replace").partition("process ")
+    process_id = rest.partition(" ")[0]
+    # The lock is tried last, and for no live process: whoever starts meanwhile would meet it.
+    if not process_id.isdecimal() or is_running(int(process_id)):
+        return False
+    with path.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @contextmanager

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.core.errors import ArtifactError, InputError
 from stillhouse.core.files import disk_full_is_clear, write_atomic, write_json
+from stillhouse.store.lock import was_left
+
+_KILLED = "its process was killed; run the same command again to go on from the last finished work"
 
 
 class RunInstance(BaseModel):
@@ -73,16 +76,30 @@ class RunFolder:
         with disk_full_is_clear(self.path):
             write_json(self.path / "run.json", record.model_dump(mode="json"))
 
+    @property
+    def lock(self) -> Path:
+        """Held by the process that executes this run."""
+        return self.path / "lock"
+
     def read(self) -> RunRecord:
         """The record of the run.
 
         Returns:
-            The record, as the last execution left it.
+            The record, as the last execution left it; one that was killed could not say so itself.
 
         Raises:
             InputError: there is no such run.
             ArtifactError: its record is torn.
         """
+        record = self._read()
+        if record.state != "running" or not was_left(self.lock):
+            return record
+        # It may have ended as it should between the two looks.
+        record = self._read()
+        killed = {"state": "interrupted", "message": _KILLED}
+        return record.model_copy(update=killed) if record.state == "running" else record
+
+    def _read(self) -> RunRecord:
         path = self.path / "run.json"
         try:
             return RunRecord.model_validate_json(path.read_bytes())
