@@ -88,7 +88,7 @@ def test_agreement_on_a_field_that_is_not_compared_is_refused():
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.75, 1.0])
 def test_the_acceptance_length_is_the_mean_of_drafts_that_are_accepted_one_by_one(alpha):
     # given the same acceptance at each of 7 tokens
-    found = values_of({"accepted": np.array([alpha * 7]), "tokens": np.array([7.0])})
+    found = values_of({"acceptance": np.array([alpha * 7]), "tokens": np.array([7.0])})
     # when drafts of 4 are played through: one token more than the accepted ones
     lengths = [1 + accepted for accepted in range(5)]
     chances = [alpha**k * (1 - alpha if k < 4 else 1) for k in range(5)]

@@ -103,6 +103,12 @@ def test_the_same_prompt_in_several_contexts_is_held_against_itself():
     assert (found.value, found.n) == (pytest.approx((2 / 4 + 1 + 1) / 6), 6)
 
 
+def test_rows_without_a_prompt_are_no_answers_to_one():
+    paired = [{"prompt": "p", "answer": text} for text in ("a red house", "one blue boat")]
+    alone = [{"prompt": None, "answer": f"word {number}"} for number in range(6)]
+    assert values(audit([*paired, *alone], [CONTEXTS], QUICK))["contexts.context_spread"].n == 1
+
+
 def test_a_student_that_ignores_the_context_lies_closer_than_its_base():
     base = answers(saying(0.5, 1))
     deaf = [{**row, "answer": "A man at work"} for row in base]

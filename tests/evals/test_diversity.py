@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.data.words import words_of
+from stillhouse.evals import diversity
 from stillhouse.evals.bootstrap import Resampling, bootstrap, of_sums, ratio
 from stillhouse.evals.compare import compare
-from stillhouse.evals.diversity import NUM_WORDS, score_units, score_words
+from stillhouse.evals.diversity import NUM_WORDS, count_units, score_units, score_words
 from stillhouse.evals.entropy import entropy
 from stillhouse.evals.estimates import estimate_metric
 from stillhouse.evals.gates import decide
@@ -177,3 +178,24 @@ def test_a_linear_statistic_is_the_plain_bootstrap_where_the_statistic_is_linear
     made = bootstrap(columns, linear_of_sums(ratio), QUICK)
     plain = bootstrap(columns, of_sums(ratio), QUICK)
     assert (made.value, made.low, made.high) == pytest.approx((plain.value, plain.low, plain.high))
+
+
+def test_a_long_table_is_counted_once_and_not_for_every_block_of_resamples(monkeypatch):
+    # given more rows than one block of resamples holds
+    generator = np.random.default_rng(3)
+    own, other = (
+        scores_of(score_words([f"w{word} v" for word in generator.integers(0, 50, 3000)]))
+        for _ in range(2)
+    )
+    counted = []
+
+    def count(*told):
+        counted.append(told)
+        return count_units(*told)
+
+    monkeypatch.setattr(diversity, "count_units", count)
+
+    estimate_metric(metric_by_name("entropy", own), own, Resampling())
+    assert len(counted) <= 2
+    compare(metric_by_name("entropy", own), own, other, "difference", Resampling())
+    assert len(counted) <= 6

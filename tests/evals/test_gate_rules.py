@@ -1,5 +1,7 @@
 """The truth table of a gate's rules: pass, fail, not enough data, and how much would be enough."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,10 +9,13 @@ from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError
 from stillhouse.evals.bootstrap import Resampling, of_sums, ratio
+from stillhouse.evals.fields import score_fields
 from stillhouse.evals.gates import decide
 from stillhouse.evals.metric import Metric
 from stillhouse.evals.proportions import exact_interval
 from stillhouse.evals.scores import Scores
+from stillhouse.evals.slices import slice_columns
+from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.gating import Gate, Rule
 
 QUICK = Resampling(draws=200)
@@ -201,6 +206,20 @@ def test_a_comparison_on_a_slice_is_paired_on_that_slice():
     rule = {"metric": "exact_match", "against": "teacher", "at_least": -0.2}
     said = ask(student, others={"teacher": teacher}, **rule, each_slice="genre")
     assert [one.decision for one in said] == ["pass", "fail"]
+
+
+def test_a_slice_without_one_reference_is_not_enough_data_and_ends_no_run():
+    # given numbers that the references of one part lack
+    score = {"score": AnswerKind(kind="number", low=0, high=100)}
+    known = [json.dumps({"score": 10 * place, "v": 1}) for place in range(8)]
+    columns = score_fields(score, known * 2, [*known, *['{"v": 1}'] * 8], as_objects=True)
+    columns |= slice_columns("genre", [["sung"]] * 8 + [["played"]] * 8)
+    scores = Scores(tuple(map(str, range(16))), columns)
+
+    for rule in ({"at_most": 60.0}, {"against": "teacher", "at_most": 60.0, "min_n": 3}):
+        said = ask(scores, others={"teacher": scores}, metric="mae.score", each_slice="genre",
+                   **rule)  # fmt: skip
+        assert {one.n: one.decision for one in said} == {8: "pass", 0: "not enough data"}
 
 
 def test_a_slice_that_is_not_there_names_those_that_are():

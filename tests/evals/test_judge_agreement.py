@@ -2,6 +2,7 @@
 
 import csv
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -39,6 +40,19 @@ def test_scores_with_a_gap_are_as_far_apart_as_their_values():
     near = kappa([2, 2, 5, 1, 2, 5], people, QUICK, "quadratic").value
     far = kappa([1, 2, 2, 1, 2, 5], people, QUICK, "quadratic").value
     assert near > far
+
+
+def test_scores_to_a_hundred_fit_the_memory():
+    people = list(range(101)) * 3
+    judge = [min(100, score + 1) for score in people]
+    # A table of all pairs would take 10201 columns, and an identity of 800 MB to be made from.
+    tracemalloc.start()
+    found = kappa(judge, people, QUICK, "quadratic")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.value == pytest.approx(cohen_kappa_score(judge, people, weights="quadratic"))
+    assert 0.99 < found.low < found.value < found.high
+    assert peak < 50e6
 
 
 def test_a_judge_of_one_word_agrees_by_chance_alone():

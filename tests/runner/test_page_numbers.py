@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import get_args
 
 import pytest
 
+from stillhouse.recipes.load import load_recipe
 from stillhouse.recipes.metric_names import FAMILIES
 from stillhouse.report.content import MetricRow
+from stillhouse.runner.page_costs import budget_of
 from stillhouse.runner.page_numbers import _GROUPS, _group_of
 
 
@@ -25,3 +28,19 @@ def test_every_group_is_one_of_the_page():
 
     assert set(_GROUPS.values()) <= set(allowed)
     assert all(_group_of(name) in allowed for name in FAMILIES)
+
+
+@pytest.mark.parametrize(("cap", "told"), [("2.0", Decimal("3.75")), ("null", None)])
+def test_the_budget_of_a_page_is_that_of_all_who_are_asked(cap, told):
+    api = "{kind: openai, model: gpt-5-mini, key_env: K, budget_usd: %s}"
+    recipe = load_recipe(
+        "quickstart",
+        [
+            f"evaluate.judge={{api: {api % cap}}}",
+            f"evaluate.baselines=[{{name: rival, api: {api % '1.25'}}}]",
+            f"prepare.steps=[{{name: rephrase, engines: [{{api: {api % '0.5'}}}]}}]",
+        ],
+    ).recipe
+
+    assert len(recipe.endpoints) == 3
+    assert budget_of(recipe.model_dump(mode="json")) == told

@@ -131,6 +131,7 @@ def test_a_scratch_student_of_a_remote_teacher_needs_a_tokenizer():
         ),
         (["evaluate.metrics=[kl_to_teacher]"], "which an API does not give"),
         (["gate.rules=[{metric: top1_agreement, at_least: 0.5}]"], "which an API does not give"),
+        (["gate.rules=[{metric: expected_acceptance, at_least: 2.0}]"], "which an API does not"),
         (
             ["gate.rules=[{metric: cross_entropy, against: teacher, at_most: 0.5}]"],
             "there is no cross_entropy of the teacher to compare with: an API does not tell it",

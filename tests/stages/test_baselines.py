@@ -13,9 +13,11 @@ from stillhouse.core.errors import RecipeError, StillhouseError
 from stillhouse.core.rows import Example, Message
 from stillhouse.core.sampling import Sampling
 from stillhouse.engines.analyser import HttpAnalyser
+from stillhouse.engines.fake import FakeEngine
 from stillhouse.recipes.load import load_recipe
 from stillhouse.runner.opening import open_recipe
 from stillhouse.runner.resolve import resolve
+from stillhouse.stages.whole_answers import WholeAnswers
 
 EXAMPLES = [
     Example(f"e{number}", "holdout", (Message("system", "s"), Message("user", f"q{number}")), "a")
@@ -120,6 +122,28 @@ def test_a_service_is_measured_as_any_candidate(measure):
     right = sum(int(body["text"].split()[-1]) % 2 for body in seen)
     assert summary["metrics"]["exact_match"]["value"] == pytest.approx(right / 6)
     assert summary["metrics"]["agreement"]["n"] == 6
+
+
+def test_a_service_that_goes_down_while_it_is_asked_again_is_not_steady(measure):
+    # given: all of the holdout is answered, then nothing is
+    def answer(number, _):
+        return (200, {"answer": "yes"}) if number <= 6 else (503, {})
+
+    with service(answer) as (url, _), pytest.raises(StillhouseError, match="before yet: 2"):
+        measure(
+            {"name": "before", "http": {"url": url}},
+            ROWS,
+            {"http": {"url": url, "timeout_s": 5.0, "concurrency": 1, "tries": 1}},
+            repeats={"times": 2, "examples": 2},
+        )
+
+
+def test_a_fence_that_checks_let_pass_is_no_part_of_an_answer():
+    fenced = FakeEngine(lambda *_: '```json\n{"a": 1}\n```')
+
+    for has_schema, text in ((True, '{"a": 1}'), (False, '```json\n{"a": 1}\n```')):
+        found = WholeAnswers(fenced, "x", has_schema).generate(EXAMPLES[:2], Sampling(64))
+        assert [one.text for one in found] == [text, text]
 
 
 def test_a_service_that_is_down_stops_the_run_with_its_name(measure):

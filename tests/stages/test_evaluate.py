@@ -84,6 +84,23 @@ def test_what_is_asked_again_counts_only_the_examples_that_were(run_all):
     assert told["flip_rate.answer"].n == 4
 
 
+def test_how_much_of_a_draft_the_teacher_would_take_is_told_of_the_student_and_whole_of_itself(
+    run_all,
+):
+    scores = run_all["scores"]["evaluate@student"]
+    of_student, of_teacher = (
+        EvaluationSummary.model_validate(run_all[f"evaluate@{who}"].summary).metrics
+        for who in ("student", "teacher")
+    )
+
+    alpha = scores.column("acceptance").sum() / scores.column("tokens").sum()
+    assert 0.0 < alpha < 1.0
+    assert of_student["acceptance_rate"].value == pytest.approx(alpha)
+    assert of_student["expected_acceptance"].value == pytest.approx(sum(alpha**k for k in range(5)))
+    assert of_teacher["acceptance_rate"].value == 1.0
+    assert of_teacher["expected_acceptance"].value == 5.0
+
+
 def test_confidence_of_a_class_is_told_and_sizes_are_exact(run_all):
     summary = EvaluationSummary.model_validate(run_all["evaluate@student"].summary)
     scores = run_all["scores"]["evaluate@student"]

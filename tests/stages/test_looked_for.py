@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ruamel.yaml import YAML
@@ -23,6 +24,7 @@ from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.looked_for import look_for
 from stillhouse.stages.measured import find_measured
+from stillhouse.stages.probing import score_probes
 
 PASSAGE = "the quick brown fox jumps over the lazy dog and runs into the wood"
 FRAME = "Read all of the following text with care and then answer it in one or two words:"
@@ -221,6 +223,17 @@ def test_answers_to_one_prompt_are_compared_as_an_audit_compares_them(looked):
     for name in ("spread", "spread_pairs"):
         assert found.columns[name].sum() == pytest.approx(whole[name].sum())
     assert "drawn whole" in found.notes["context_spread"]
+
+
+def test_rows_that_name_no_prompt_are_not_answers_to_one(looked):
+    probe = Probe(name="apart", kind="contexts", text="answer", prompt="pair", **SENTENCES)
+    _, answers, _ = looked({}, [f"word{number} river" for number in range(10)])
+    fields = [{"pair": "p"}, {"pair": "p"}, *[{"pair": None}, {}] * 4]
+    paired = replace(answers, measured=replace(answers.measured, fields=fields))
+
+    columns, _ = score_probes([probe], paired)
+
+    assert columns["spread_pairs"].tolist() == [0.5, 0.5, *[0.0] * 8]
 
 
 def test_a_file_of_probes_that_is_not_there_is_named_with_the_recipes_line(recipe):

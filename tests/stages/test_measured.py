@@ -13,13 +13,14 @@ import stillhouse
 from stillhouse.core.errors import ArtifactError, InputError, RecipeError
 from stillhouse.core.rows import Completion, OwnLogprob
 from stillhouse.data.storage import write_completions
-from stillhouse.evals.scores import Scores
+from stillhouse.evals.scores import Scores, read_scores, write_scores
 from stillhouse.recipes.answers import AnswerKind
 from stillhouse.recipes.measuring import Evaluate
 from stillhouse.stages.comparing import Answers, refuse_not_numbers, summarise
 from stillhouse.stages.confidence import confidence_note, score_own_confidence
 from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.measured import find_measured, read_answers
+from stillhouse.stages.slices import cut_by_slices
 
 ROWS = [
     {"q": f"{'word ' * (number % 7)}question {number}", "a": "yes" if number % 3 else "no",
@@ -167,6 +168,26 @@ def test_an_answers_confidence_is_the_probability_of_its_tokens_and_right_or_not
     assert told[0]["error"] == pytest.approx(abs(columns["correct"].mean() - 0.45))
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_stated_confidence_need_not_be_the_references(measured, is_told):
+    # given references that may say how sure they are, and answers that are wrong one time in four
+    told = {"sure": 0.9} if is_told else {}
+    gold = json.dumps({"v": "yes", **told})
+    examples = [replace(one, answer=gold, reference=None) for one in measured.examples]
+    texts = [json.dumps({"v": "yes" if at % 4 else "no", "sure": 0.75}) for at in range(20)]
+    answered = [replace(one, text=text) for one, text in zip(said(measured), texts, strict=True)]
+    settings = Evaluate(draws=100, confidence_field="sure")
+    answers = Answers(replace(measured, examples=examples), answered, settings, as_objects=True)
+    columns = answers.compared()
+
+    columns |= score_own_confidence(settings, answered, answers.right(columns))
+
+    metrics = summarise(answers, answers.scores(columns))["metrics"]
+    assert columns["correct"].mean() == 0.75
+    assert metrics["ece"]["value"] == pytest.approx(0.0, abs=1e-9)
+    assert metrics["exact_match"]["value"] == 0.0
+
+
 def test_a_stated_confidence_is_read_and_silence_counts_as_sure(measured):
     settings = Evaluate(draws=100, confidence_field="sure")
     texts = ['{"sure": 0.25}', '{"sure": null}', "no JSON", *['{"sure": 1}'] * 17]
@@ -189,3 +210,16 @@ def test_a_stated_confidence_that_is_no_probability_is_wrong_and_noted_and_ends_
     assert found["confidence"].tolist() == [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
     note = confidence_note(settings, answered)
     assert "6 of 7 say what is no number from 0 to 1, such as 90" in note
+
+
+def test_half_of_a_surrogate_pair_in_an_answer_ends_no_run(measured, tmp_path):
+    answered = [replace(said(measured)[0], text=r'{"sure": "\ud83d"}')]
+    kind = AnswerKind(kind="label")
+    settings = Evaluate(confidence_field="sure", slices=("class",), fields={"v": kind})
+    torn = [replace(measured.examples[0], answer=r'{"v": "a\ud83d"}', reference=None)]
+
+    confidence_note(settings, answered).encode()
+    parts = cut_by_slices(torn, [{}], settings, as_objects=True)
+
+    write_scores(tmp_path / "scores.parquet", Scores(("a",), parts))
+    assert list(read_scores(tmp_path / "scores.parquet").columns) == ["slice:class of v=a\ufffd"]

@@ -65,7 +65,7 @@ AGREEMENT_METRICS = (
         "higher",
         f"Probability that the teacher accepts a token that the student drafts, {_GOLD}: the mean "
         "of sum of min(teacher, student).",
-        ("accepted", "tokens"),
+        ("acceptance", "tokens"),
         source=f"{_DRAFTS}, corollary 3.6",
         scale=SHARE,
     ),
@@ -75,7 +75,7 @@ AGREEMENT_METRICS = (
         "higher",
         f"Tokens a call of the teacher gives when the student drafts {DRAFTED} at a time and each "
         "is accepted by itself.",
-        ("accepted", "tokens"),
+        ("acceptance", "tokens"),
         of_sums(acceptance_length),
         unit="tokens",
         source=f"{_DRAFTS}, equation 1",

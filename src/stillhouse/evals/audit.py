@@ -177,10 +177,9 @@ def _texts_by_prompt(probe: Probe, rows: Sequence[Row]) -> dict[str, list[str]]:
             raise InputError(
                 f"row {number}: {probe.text} is {value!r:.60}, not a text or a list of texts"
             )
-        name = (
-            str(number) if probe.prompt is None else str(_value(probe, row, probe.prompt, number))
-        )
-        found.setdefault(name, []).extend(texts)
+        named = None if probe.prompt is None else _value(probe, row, probe.prompt, number)
+        # Rows that name no prompt are not answers to one.
+        found.setdefault(f"row {number}" if named is None else str(named), []).extend(texts)
     if not any(found.values()):
         raise InputError(
             f"the probe {probe.name} finds no text in {len(rows)} rows",

@@ -238,12 +238,16 @@ def _resample(
 ) -> Estimate:
     num_columns = len(metric.needs)
     columns = np.concatenate([metric.columns(own), metric.columns(other)], axis=1)
+    halves: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     def statistic(
         columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        first = metric.statistic(columns_NS[:, :num_columns], weights_RN)
-        second = metric.statistic(columns_NS[:, num_columns:], weights_RN)
+        # The same views each time, by which a statistic knows a table that it has looked at.
+        cut = columns_NS[:, :num_columns], columns_NS[:, num_columns:]
+        first_NS, second_NS = halves.setdefault(id(columns_NS), cut)
+        first = metric.statistic(first_NS, weights_RN)
+        second = metric.statistic(second_NS, weights_RN)
         if relation == "difference":
             return first - second
         return ratio(np.stack([first, second], axis=1))

@@ -183,13 +183,20 @@ def _distinct(sums: _Sums) -> NDArray[np.float64]:
 
 
 def _of_units(function: Callable[[_Sums], NDArray[np.float64]], length: int) -> Statistic:
+    # A table is asked about block by block of resamples, more of them the longer it is.
+    known: dict[int, tuple[NDArray[np.float64], float, NDArray[np.float64]]] = {}
+
     def statistic(
         columns_NS: NDArray[np.float64], weights_RN: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        every, without = _sums(count_units(columns_NS, length))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value, left = function(every), function(without)
-        return linear_values(float(value[0]), left, weights_RN)
+        if id(columns_NS) not in known:
+            every, without = _sums(count_units(columns_NS, length))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value, left = function(every), function(without)
+            # Kept with the table, so that no other can have its id.
+            known[id(columns_NS)] = columns_NS, float(value[0]), left
+        _, whole, without_each = known[id(columns_NS)]
+        return linear_values(whole, without_each, weights_RN)
 
     return statistic
 

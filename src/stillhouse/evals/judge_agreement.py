@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.core.errors import InputError
-from stillhouse.evals.bootstrap import Estimate, Resampling, bootstrap, of_sums
+from stillhouse.evals.bootstrap import Estimate, Resampling, bootstrap
 from stillhouse.evals.ranks import spearman
 from stillhouse.evals.scores import Column
 
@@ -41,29 +41,32 @@ def kappa(
 
     Source: Cohen 1960, A coefficient of agreement for nominal scales; Cohen 1968 for the weights.
     """
-    first, second = _both(judge, people)
-    values = np.unique(np.concatenate([first, second]))
-    # One column for each pair of a judge's and people's value, so that sums are the table.
-    pairs = np.searchsorted(values, first) * len(values) + np.searchsorted(values, second)
-    table_NCC = np.eye(len(values) ** 2)[pairs]
+    values, places = np.unique(np.stack(_both(judge, people), axis=1), return_inverse=True)
     apart = values[:, None] - values[None, :]
     costs_CC = apart**2 if weighting == "quadratic" else (apart != 0).astype(np.float64)
-    return bootstrap(table_NCC, of_sums(_KappaOf(costs_CC)), resampling)
+    # From 1 on, because a row of zeros tells nothing.
+    codes_N2 = places.reshape(-1, 2).astype(np.float64) + 1.0
+    return bootstrap(codes_N2, _KappaOf(costs_CC), resampling)
 
 
 class _KappaOf:
+    """Never as the table of all pairs of values: of scores to 100 that is 10,000 columns."""
+
     def __init__(self, costs_CC: NDArray[np.float64]) -> None:
         self._costs = costs_CC
 
-    def __call__(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(
+        self, codes_N2: NDArray[np.float64], weights_RN: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """(R,) one minus the cost of what was said over the cost of chance."""
-        num_classes = len(self._costs)
-        tables = sums.reshape(-1, num_classes, num_classes)
-        totals = tables.sum(axis=(1, 2))
-        chance = tables.sum(axis=2)[:, :, None] * tables.sum(axis=1)[:, None, :]
+        places = codes_N2.astype(np.intp) - 1
+        judged_RC, known_RC = (
+            weights_RN @ np.eye(len(self._costs))[places[:, side]] for side in (0, 1)
+        )
+        said = weights_RN @ self._costs[places[:, 0], places[:, 1]]
         with np.errstate(divide="ignore", invalid="ignore"):
-            expected = (chance * self._costs).sum(axis=(1, 2)) / totals
-            found: NDArray[np.float64] = 1.0 - (tables * self._costs).sum(axis=(1, 2)) / expected
+            chance = (judged_RC @ self._costs * known_RC).sum(axis=1) / weights_RN.sum(axis=1)
+            found: NDArray[np.float64] = 1.0 - said / chance
         return found
 
 

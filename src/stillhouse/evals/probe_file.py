@@ -44,7 +44,8 @@ class Probe(Section):
             one prompt are, `style` counts style references.
         text: the field that is looked into: a text, or a list of texts.
         prompt: the field that names the prompt; rows of one prompt are drawn together, and two
-            candidates are compared prompt by prompt. Each row is its own where it is absent.
+            candidates are compared prompt by prompt. Each row is its own where it is absent, and
+            where the row holds nothing there.
         only: fields with the values that a row must have to be looked into.
         tags: each with the words that stand for it; `*` at an end stands for any ending.
         values: in place of tags: the field holds the class itself, one of these.

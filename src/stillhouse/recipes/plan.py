@@ -24,7 +24,7 @@ STAGE_VERSIONS = {
     "finetune": 4,
     "label": 8,
     "train": 7,
-    "evaluate": 8,
+    "evaluate": 9,
     "speed": 1,
     "judge": 1,
     "harness": 1,

@@ -21,7 +21,7 @@ OF_ONE_VOCABULARY = (
     "kl_to_teacher",
     "jsd_to_teacher",
     "acceptance_rate",
-    "acceptance_length",
+    "expected_acceptance",
     "top1_agreement",
 )
 """Metrics that compare two distributions token by token."""

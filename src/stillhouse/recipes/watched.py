@@ -12,7 +12,7 @@ LOGIT_METRICS = (
     "kl_to_teacher",
     "jsd_to_teacher",
     "acceptance_rate",
-    "acceptance_length",
+    "expected_acceptance",
     "top1_agreement",
     *OF_CLASSES,
 )

@@ -11,7 +11,7 @@ from stillhouse.report.numbers import interval_text, number_text
 from stillhouse.report.record import Estimate
 
 _BEST = 10.0
-_BY_DEFINITION = ("agreement", "top1_agreement")
+_BY_DEFINITION = ("agreement", "top1_agreement", "acceptance_rate", "expected_acceptance")
 """What the teacher has in full because it is compared with itself."""
 _STUDENT, _TEACHER, _TWIN = "student", "teacher", "twin"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from stillhouse.evals.summary import SizeSummary
 from stillhouse.report.content import MetricRow
@@ -53,7 +54,7 @@ def cost_view(facts: RunFacts) -> CostView | None:
             for one in stages
         ),
         spent_usd=spent,
-        budget_usd=_budget(facts),
+        budget_usd=budget_of(facts.record.recipe),
         candidates=tuple(each),
         saved_usd_per_thousand=saved,
         baseline=baseline,
@@ -61,14 +62,28 @@ def cost_view(facts: RunFacts) -> CostView | None:
     )
 
 
-def _budget(facts: RunFacts) -> Decimal | None:
-    recipe = facts.record.recipe
-    asked = [recipe["teacher"].get("api"), *(j["api"] for j in recipe["label"]["judges"])]
-    asked += [one["api"] for one in facts.baselines.values()]
-    caps = [api["budget_usd"] for api in asked if api]
+def budget_of(recipe: Mapping[str, Any]) -> Decimal | None:
+    """What a run may spend on models behind an API.
+
+    Args:
+        recipe: as a run's record has it.
+
+    Returns:
+        All budgets together, as whatever is asked spends its own; None where one has no cap.
+    """
+    caps = [api["budget_usd"] for api in _endpoints(recipe)]
     if not caps or None in caps:
         return None
     return sum((Decimal(str(cap)) for cap in caps), Decimal(0))
+
+
+def _endpoints(plain: Any) -> Iterator[dict[str, Any]]:
+    """Whatever stands under `api`: the teacher, judges, baselines, engines of the rows' steps."""
+    named = plain.items() if isinstance(plain, dict) else ()
+    inside = plain if isinstance(plain, list | tuple) else [value for _, value in named]
+    yield from (value for name, value in named if name == "api" and value)
+    for value in inside:
+        yield from _endpoints(value)
 
 
 def _cost_of(facts: RunFacts, name: str, stages: Sequence[StageSpending]) -> CandidateCost:

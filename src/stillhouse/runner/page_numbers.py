@@ -23,7 +23,7 @@ from stillhouse.report.findings import (
 from stillhouse.report.record import Estimate
 from stillhouse.runner.run_facts import STUDENT, TEACHER, RunFacts
 
-_MOST_COMPARED = 12
+_MOST_COMPARED = 14
 """assumption: more metrics with a paired difference are read by nobody, and each takes time."""
 _ROLES = {
     "teacher": "the model that is imitated",
@@ -33,7 +33,14 @@ _ROLES = {
     "production": "the version in use now",
     "exported": "the files that ship, loaded again",
 }
-TEACHERS_OWN = ("kl_to_teacher", "agreement", "top1_agreement")
+TEACHERS_OWN = (
+    "kl_to_teacher",
+    "jsd_to_teacher",
+    "agreement",
+    "top1_agreement",
+    "acceptance_rate",
+    "expected_acceptance",
+)
 """Metrics that are given by definition for the teacher."""
 _Group = Literal["", "diversity", "size"]
 _GROUPS: dict[str, _Group] = {

@@ -94,10 +94,13 @@ class Answers:
 
     def right(self, columns: Mapping[str, Column]) -> Column:
         """(N,) 1 where an answer is right; beside a field for the confidence, in every other."""
-        if self.settings.confidence_field and "fields" in columns:
-            all_right = columns["fields_right"] == columns["fields"]
-            return np.where(columns["fields"] > 0, all_right, False).astype(np.float64)
-        return columns["exact"]
+        name = self.settings.confidence_field
+        if not name or "fields" not in columns:
+            return columns["exact"]
+        # A reference may say how sure it is too, and nobody need be as sure.
+        known = columns["fields"] - columns.get(f"field_asked:{name}", 0.0)
+        right = columns["fields_right"] - columns.get(f"field:{name}", 0.0)
+        return ((known > 0) & (right == known)).astype(np.float64)
 
     def scores(self, columns: Mapping[str, Column]) -> Scores:
         """Scores with the parts that each example lies in.

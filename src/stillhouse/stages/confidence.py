@@ -15,6 +15,7 @@ from stillhouse.evals.calibration import score_confidence
 from stillhouse.evals.fields import PLAIN
 from stillhouse.evals.scores import Column
 from stillhouse.recipes.measuring import Evaluate
+from stillhouse.report.record import writable
 
 if TYPE_CHECKING:
     from stillhouse.engines.transformers import TransformersEngine
@@ -90,7 +91,7 @@ def confidence_note(settings: Evaluate, said: Sequence[Completion]) -> str:
     wrong = [value for value in stated if value is not None and not _is_probability(value)]
     if not wrong:
         return told
-    first = json.dumps(wrong[0], ensure_ascii=False)[:_LONGEST_SHOWN]
+    first = writable(json.dumps(wrong[0], ensure_ascii=False))[:_LONGEST_SHOWN]
     return f"{told}; {NO_PROBABILITY.format(num=len(wrong), all=len(said), first=first)}"
 
 

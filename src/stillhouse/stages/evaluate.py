@@ -300,7 +300,7 @@ class Candidate:
             "kl_to_teacher": f"a lower bound: {seen}",
             "jsd_to_teacher": f"a lower bound: {seen}",
             "acceptance_rate": f"an upper bound: {seen}",
-            "acceptance_length": f"an upper bound: {seen}",
+            "expected_acceptance": f"an upper bound: {seen}",
         }
 
 

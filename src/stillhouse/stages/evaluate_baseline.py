@@ -25,11 +25,12 @@ from stillhouse.stages.comparing import Answers, Told, summarise
 from stillhouse.stages.confidence import confidence_note, score_own_confidence
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
-from stillhouse.stages.endpoint import Asked, open_engine, refuse_deferred
+from stillhouse.stages.endpoint import Asked, open_engine
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
 from stillhouse.stages.looked_for import look_for
 from stillhouse.stages.measured import measured_of
 from stillhouse.stages.sections import section_of
+from stillhouse.stages.whole_answers import WholeAnswers
 from stillhouse.tasks.prompts.rules import RuleBaseline as PromptRules
 from stillhouse.tasks.songs.rules import RuleBaseline as SongRules
 
@@ -44,16 +45,23 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     settings = section_of(Evaluate, config["evaluate"])
     schema = config["answer_schema"]
     sampling = Sampling(config["max_new_tokens"])
-    with _engine(request, progress) as engine:
+    key = f"evaluate.baselines: {request.variant}"
+    with _engine(request, progress) as asked:
+        engine = WholeAnswers(asked, key, schema is not None)
         started = time.perf_counter()
         said = list(engine.generate(measured.examples, sampling))
         seconds = time.perf_counter() - started
-        _refuse_failures(request, said)
+        _refuse_failures(key, said)
         progress(len(said), len(said), "examples")
         answers = Answers(measured, said, settings, config["answer_format"] == "json", schema)
         # One by one is how it is asked anyway.
-        asked = settings.model_copy(update={"alone": 0})
-        again = AskedAgain(engine, measured, asked, sampling, answers.as_objects)
+        again = AskedAgain(
+            engine,
+            measured,
+            settings.model_copy(update={"alone": 0}),
+            sampling,
+            answers.as_objects,
+        )
         columns = again.columns(answers.texts)
     write_completions(request.out / COMPLETIONS, said)
     columns |= answers.compared() | answers.against_teacher(request.inputs["teacher"])
@@ -90,10 +98,8 @@ def _engine(request: StageRequest, progress: Progress) -> Iterator[Generator]:
             yield engine
 
 
-def _refuse_failures(request: StageRequest, said: list[Completion]) -> None:
+def _refuse_failures(key: str, said: list[Completion]) -> None:
     """A service that is down is no bad answer."""
-    key = f"evaluate.baselines: {request.variant}"
-    refuse_deferred(said, len(said), 0.0, key)
     failed = [answer for answer in said if answer.finish == "error"]
     if failed and len(failed) == len(said):
         raise StillhouseError(

@@ -16,12 +16,13 @@ from stillhouse.stages.comparing import Answers, Told, summarise
 from stillhouse.stages.confidence import confidence_note, score_own_confidence
 from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import open_corpus
-from stillhouse.stages.endpoint import open_teacher, refuse_deferred
+from stillhouse.stages.endpoint import open_teacher
 from stillhouse.stages.evaluate_files import COMPLETIONS, SCORES
 from stillhouse.stages.looked_for import look_for
 from stillhouse.stages.measured import find_asked, find_measured
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.teachers_answers import checks_of_reference, is_reference, settle
+from stillhouse.stages.whole_answers import WholeAnswers
 
 
 def run(request: StageRequest, progress: Progress) -> StageResult:
@@ -40,9 +41,9 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     checks = AnswerChecks(schema, ()) if is_gold else checks_of_reference(request)
     sampling = Sampling(config["max_new_tokens"], config["temperature"])
     left_out: dict[str, int] = {}
-    with open_teacher(request, progress, checks, schema) as teacher:
+    with open_teacher(request, progress, checks, schema) as engine:
+        teacher = WholeAnswers(engine, "teacher.api", schema is not None)
         said = [checks.judge(one) for one in teacher.generate(measured.examples, sampling)]
-        refuse_deferred(said, len(said), 0.0)
         if not is_gold:
             settled = settle(request, corpus, measured, said)
             measured, said, left_out = settled.measured, settled.said, settled.left_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillhouse.data.paths import find
+from stillhouse.data.paths import MISSING, find
 from stillhouse.evals.answers import parse_object
 from stillhouse.evals.audit import tag_columns
 from stillhouse.evals.probe_file import Probe
@@ -80,13 +80,16 @@ def texts_of_probe(probe: Probe, answers: Answers) -> list[list[str]]:
 
 def _spread(probe: Probe, answers: Answers) -> dict[str, Column]:
     """Of answers that are looked into, those whose rows name the same prompt."""
-    rows = answers.measured.fields
-    names = [
-        str(find(fields, probe.prompt or "")) if _is_looked_into(probe, fields) else f"alone {at}"
-        for at, fields in enumerate(rows)
-    ]
+    names = [_prompt(probe, fields, at) for at, fields in enumerate(answers.measured.fields)]
     texts = [" ".join(own) for own in texts_of_probe(probe, answers)]
     return spread_of_answers(texts, names)
+
+
+def _prompt(probe: Probe, fields: Mapping[str, Any], place: int) -> str:
+    """The prompt that a row names; one of its own where it names none, or is not looked into."""
+    named = find(fields, probe.prompt or "")
+    is_alone = named is MISSING or named is None or not _is_looked_into(probe, fields)
+    return f"alone {place}" if is_alone else str(named)
 
 
 def _is_looked_into(probe: Probe, fields: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from stillhouse.evals.scores import Column
 from stillhouse.evals.slices import MOST_NAMES, by_size, slice_columns
 from stillhouse.recipes.domains import DOMAIN
 from stillhouse.recipes.measuring import CLASS, LENGTH, Evaluate
+from stillhouse.report.record import writable
 
 _LONGEST_NAME = 60
 
@@ -97,5 +98,6 @@ def _names(value: Any) -> list[str]:
 
 
 def _named(text: str) -> str:
-    plain = " ".join(text.split())
+    # JSON may hold half of a pair of surrogates, a column's name may not.
+    plain = " ".join(writable(text).split())
     return plain if len(plain) <= _LONGEST_NAME else plain[: _LONGEST_NAME - 3] + "..."
