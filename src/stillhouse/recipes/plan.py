@@ -18,8 +18,8 @@ from stillhouse.recipes.needed import BUNDLE_BYTES, is_of_memory
 from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
-    "collect": 2,
-    "step": 3,
+    "collect": 3,
+    "step": 4,
     "prepare": 7,
     "finetune": 4,
     "label": 8,
