@@ -176,6 +176,15 @@ def test_rows_beyond_all_parts_are_dropped_with_their_reason():
     assert reasons == {"holdout": 3, "labelled": 4, "not in any part": 3}
 
 
+def test_shared_words_that_leave_nothing_to_learn_from_are_refused():
+    asked = "tell me please in a few words what the capital of the country number {} is"
+    drafts = [replace(draft(n), own_text=asked.format(n)) for n in range(10)]
+    split = Split(parts={"holdout": 3, "labelled": "rest"}, shared_words=8)
+
+    with pytest.raises(InputError, match="drops all 7 rows of the part labelled"):
+        SplitStep(split).process(drafts)
+
+
 def test_rows_without_an_answer_only_go_to_unlabelled():
     drafts = [draft(index, answer=None if index % 2 else "a") for index in range(100)]
 

@@ -48,6 +48,7 @@ class SplitStep:
         part_of = {row_id: part for row_id, (part, _) in found.items()}
         words = self.settings.shared_words
         shared = shared_with_measured(drafts, part_of, words) if words else {}
+        _check_words_leave_every_part(part_of, shared, words)
         left = [draft for draft in drafts if draft.row_id not in shared]
         leaked = near_learned(left, part_of)
         return [
@@ -231,6 +232,20 @@ def _take(missing: dict[str, int], num_units: int, num_rows: int) -> list[str]:
 
 def _chance(unit: Unit, seed: int) -> str:
     return digest_text(f"{seed}\n{unit.name}")
+
+
+def _check_words_leave_every_part(
+    part_of: Mapping[str, str], shared: Collection[str], words: int | None
+) -> None:
+    dealt = Counter(part_of.values())
+    left = Counter(part for row_id, part in part_of.items() if row_id not in shared)
+    for part in (one for one in dealt if one and not left[one]):
+        raise InputError(
+            f"prepare.split.shared_words: {words} drops all {dealt[part]:,} rows of the part "
+            f"{part}: each shares so many words with a measured row",
+            "ask for a longer run: 13 is usual; or keep rows that share words together with "
+            "prepare.split.near_duplicates",
+        )
 
 
 def _check_no_part_is_empty(

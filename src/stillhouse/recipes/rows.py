@@ -204,7 +204,8 @@ CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction, or `rest`.
 
-    Fractions are of the rows with an answer; those of `unlabelled` are of all rows.
+    Fractions are of the rows with an answer; those of `unlabelled` are of all rows. Of rows that
+    stay together those with an answer count, where any has one, and the others come on top.
 
     Attributes:
         parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
