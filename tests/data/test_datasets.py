@@ -38,7 +38,9 @@ def test_a_row_that_was_not_looked_at_changes_the_digest_of_a_hub_data_set(monke
     monkeypatch.setattr("stillhouse.data.probe._FIRST_ROWS", 2)
 
     def digest(last, commit):
-        info = datasets.DatasetInfo(download_checksums={f"hf://datasets/o/n@{commit}/a.parquet": {}})
+        info = datasets.DatasetInfo(
+            download_checksums={f"hf://datasets/o/n@{commit}/a.parquet": {}}
+        )
         table = datasets.Dataset.from_dict({"n": [1, 2, last]}, info=info)
         monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: table)
         return probe_source(Source(dataset=Dataset(id="o/n")), {}, tmp_path, None).digest

@@ -20,7 +20,7 @@ from stillhouse.recipes.schema import Recipe
 STAGE_VERSIONS = {
     "collect": 3,
     "step": 4,
-    "prepare": 7,
+    "prepare": 8,
     "finetune": 4,
     "label": 8,
     "train": 7,
