@@ -16,6 +16,9 @@ from ruamel.yaml import YAML
 
 import stillhouse
 from stillhouse.core.errors import InputError, UsageError
+from stillhouse.data.columns import select_columns
+from stillhouse.data.conversations import build_shaper
+from stillhouse.data.readers import read_rows
 from stillhouse.recipes.built import not_built
 from stillhouse.recipes.built_in import library_names
 from stillhouse.recipes.cards import Card
@@ -265,6 +268,23 @@ def test_many_classes_stand_in_lines_that_an_editor_shows_whole(tmp_path):
     target.write_text(text)
     assert load_recipe(str(target)).recipe.evaluate.fields["answer"].classes == classes
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_column_that_cannot_stand_in_braces_gets_another_name(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = {"Q: en": "What is meant by it?", "How [price]": "dear", "Q_en": "x", "answer": "no"}
+    Path("rows.jsonl").write_text("".join(
+        json.dumps({**asked, "Q: en": f"What is meant by {n}?"}) + "\n" for n in range(60)
+    ))  # fmt: skip
+
+    called("init", "r.yaml", "--rows", "rows.jsonl", "--yes",
+           "--user", "{Q: en} {Q_en} {How [price]}")  # fmt: skip
+
+    recipe = load_recipe("r.yaml").recipe
+    assert recipe.prepare.user == "{Q_en} {Q_en_} {How_price}"
+    first = next(read_rows(recipe.collect.source, tmp_path))
+    draft = build_shaper(recipe.prepare)(select_columns(first, recipe.collect.columns))
+    assert (draft.prompt[-1].content, draft.answer) == ("What is meant by 0? x dear", "no")
 
 
 def test_where_nobody_can_answer_the_question_is_told_with_what_to_do(called, file, monkeypatch):

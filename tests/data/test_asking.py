@@ -1,6 +1,7 @@
 """Engines that are asked about rows: in turn, and never instead of one that is silent."""
 
 import json
+from dataclasses import replace
 
 from stillhouse.core.rows import Defer, Drop, Keep, Merge, Message, Row
 from stillhouse.core.sampling import Sampling
@@ -105,6 +106,17 @@ def test_copies_merge_and_shared_texts_are_reworded():
     assert [by_id[name].fields for name in ("05", "06", "07")] == [one.fields for one in ROWS[4:]]
     assert count.merged == 1
     assert count.balances
+
+
+def test_a_question_that_is_a_number_is_a_text_like_any():
+    rows = [replace(row("01", "", "yes it is"), fields={"question": 42, "answer": "yes"}),
+            replace(row("02", "", "no"), fields={"question": 42, "answer": "no"})]  # fmt: skip
+    step = RephraseStep(Rephrase(engines=(SOMEBODY,)), [engine(lambda told: f"{told['text']}, no")])
+
+    kept, _, _ = account_for("rephrase", rows, step.process(rows))
+
+    assert [one.fields["question"] for one in kept] == [42, 42]
+    assert kept[1].fields["reworded_from"] == "01"
 
 
 def test_the_first_of_a_kind_is_the_same_in_any_order_and_shards():

@@ -116,6 +116,23 @@ def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path):
         list(read_rows(Source(file="a.parquet"), tmp_path))
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([10**7], pa.date32()),
+        pa.Array.from_buffers(
+            pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")]
+        ),
+    ],
+    ids=["a day beyond the year 9999", "bytes that are no UTF-8"],
+)
+def test_a_parquet_value_that_python_does_not_have_is_refused(tmp_path, column):
+    pq.write_table(pa.table({"a": column}), tmp_path / "a.parquet")
+
+    with pytest.raises(InputError, match=r"a\.parquet: a value behind row 0 cannot be read"):
+        list(read_rows(Source(file="a.parquet"), tmp_path))
+
+
 def test_letters_that_no_encoding_has_are_kept_until_they_are_cleaned(tmp_path):
     rows = read(tmp_path, "a.jsonl", b'{"a": "\\ud800", "\\ud800": "x\\u0000y"}\n')
     write_rows(tmp_path / "rows.parquet", rows)

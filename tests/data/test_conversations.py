@@ -190,3 +190,18 @@ def test_a_row_that_does_not_fit_names_line_and_place(settings, fields, message)
     assert caught.value.message == message
     assert caught.value.hint
     assert caught.value.exit_code == 2
+
+
+def test_a_prompt_keeps_its_last_turn_where_a_field_holds_the_answer():
+    asked = turns(("user", "1"), ("assistant", "2"))
+
+    draft = shape({"prompt": asked, "gold": "3"}, shape="prompt_completion", answer="gold")
+
+    assert (draft.prompt, draft.answer) == ((USER("1"), BOT("2")), "3")
+
+
+def test_a_part_of_a_turn_that_holds_null_is_no_text():
+    turn = {"role": "user", "content": [{"type": "text", "text": None}]}
+
+    with pytest.raises(InputError, match=r'a part of type "text" in content'):
+        shape({"messages": [turn]}, shape="messages")

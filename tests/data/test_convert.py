@@ -84,6 +84,15 @@ def test_rows_that_say_no_are_dropped_however_it_is_written(value):
     assert count.dropped == {"Classification is no": 1}
 
 
+@pytest.mark.parametrize("value", [1, 1.0, "1"])
+@pytest.mark.parametrize("equals", [1, 1.0, "1"])
+def test_a_number_is_dropped_however_a_table_writes_it(value, equals):
+    step = DropWhereStep(DropWhere(field="n", equals=equals))
+
+    assert outcome(step, row(n=value)).reason == "n is 1"
+    assert outcome(step, row(n=1.5)) == Keep(row(n=1.5))
+
+
 def test_a_row_without_the_field_is_kept():
     step = DropWhereStep(DropWhere(field="Classification", equals="no"))
 

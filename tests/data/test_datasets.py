@@ -33,6 +33,21 @@ def test_facts_of_a_saved_data_set(saved):
     assert (facts.num_rows, facts.is_exact, facts.rows[0].fields) == (1, True, {"q": "one"})
 
 
+def test_a_row_that_was_not_looked_at_changes_the_digest_of_a_hub_data_set(monkeypatch, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr("stillhouse.data.probe._FIRST_ROWS", 2)
+
+    def digest(last, commit):
+        info = datasets.DatasetInfo(
+            download_checksums={f"hf://datasets/o/n@{commit}/a.parquet": {}}
+        )
+        table = datasets.Dataset.from_dict({"n": [1, 2, last]}, info=info)
+        monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: table)
+        return probe_source(Source(dataset=Dataset(id="o/n")), {}, tmp_path, None).digest
+
+    assert digest(3, "c0ffee") == digest(3, "c0ffee") != digest(4, "decade")
+
+
 def test_a_wrong_split_names_those_there_are(saved):
     with pytest.raises(InputError, match=r'"train"') as caught:
         list(read_rows(Source(dataset=Dataset(id="./saved", split="trian")), saved))

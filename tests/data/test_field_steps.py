@@ -253,7 +253,7 @@ def test_a_row_without_a_number_goes_on_and_is_counted(value):
     assert count.notes == {"no number at analysis.score": 1}
 
 
-@pytest.mark.parametrize("value", [95, -0.1, 1.01])
+@pytest.mark.parametrize("value", [95, -0.1, 1.01, 10**400])
 def test_a_number_off_the_declared_scale_ends_the_run(value):
     with pytest.raises(InputError, match=r"rows\.jsonl:1: analysis\.score is .* from 0 to 1"):
         rescaled({"score": value})

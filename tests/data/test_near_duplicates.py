@@ -91,6 +91,10 @@ def test_case_spaces_signs_and_thousands_do_not_matter(one, other):
     assert len(find_alike(named([one, other]), 0.9)) == (0 if "1,000" in one else 1)
 
 
+def test_half_of_a_surrogate_pair_is_a_text_like_any():
+    assert [*find_alike(named(["\ud83d", "\ud83d", "\ud83e", "a"]), 0.8)] == ["000001"]
+
+
 def test_a_chain_is_one_kind():
     texts = ["a b c d e f g h", "a b c d e f g x", "a b c d e f y x"]
 

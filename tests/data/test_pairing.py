@@ -80,6 +80,8 @@ def test_settings_have_names_and_texts():
     assert [setting.value for setting in found] == ["one", "two", {"x": 1, "y": 2}]
     assert found[0].name == "a"
     assert len({setting.name for setting in found}) == 3
+    counted = settings_of([{"id": 0, "text": "one"}, {"id": 1.0, "text": "two"}], "c.jsonl")
+    assert [setting.name for setting in counted] == ["0", "1"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ MISSED = {"mail: {}", "it is {}, ok?", "{} told me so.", "I met {} there."}
         ("3f2504e0-4f89-11d3-9a0c-0305e82c3301_2025-06-01", "[DEVICE]"),
         ("Dear Ines,\nDr. Vogt said hi.\nKind regards,\nTunde Okafor", 
          "Dear [NAME],\nDr. [NAME] said hi.\nKind regards,\n[NAME]"),
+        ("(555)010-1234, (555) 010 1234, [555]", "[PHONE], [PHONE], [555]"),
+        ("请联系bob@example.com以便我们能够尽快为您安排相关的售后服务和退款事宜谢谢",
+         "[EMAIL]以便我们能够尽快为您安排相关的售后服务和退款事宜谢谢"),
+        ("Write to jane@example.com- or почта@пример.рф.", "Write to [EMAIL]- or [EMAIL]."),
         ("Hallo Aylin, mein Name ist Björn von Ahn", "Hallo [NAME], mein Name ist [NAME]"),
     ],
 )  # fmt: skip
@@ -45,6 +49,7 @@ def test_each_kind_becomes_its_placeholder(text, scrubbed):
         "std::vector<A::B>, @handle, a@b, x @ y.com",
         "4111 1111 1111 1112 is no card, DE89 3704 0044 0532 0130 01 no account",
         "Mr. President, dear God, hello world! My name is not important.",
+        "Booked on 01-02-2023 10:30, call on 2023-05-12 or 12.05.2023; 05 06 2023",
         "12/10/2024, 5-6-2023, ISBN 978-3-16-148410-0",
         "東京 ½ 5% of $1,000",
     ],

@@ -59,6 +59,7 @@ def test_a_path_reaches_inside_a_field():
     ("kind", "right", "wrong"),
     [
         ("number", [1, 2.5, "1e3", "-.5"], [True, "1,5", "x", []]),
+        ("integer", [1, 10**400, 2.0], [1.5, "1.0"]),
         ("boolean", [True, "False"], ["yes", 1, 0]),
         ("object", [{}, {"a": 1}], ["a", []]),
         ("any", [1, "a", []], []),

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError
-from stillhouse.core.rows import Message, Row
+from stillhouse.core.rows import Keep, Message, Row
+from stillhouse.data.account import run_step
 from stillhouse.data.drafts import draft_of
 from stillhouse.data.shares import resolve_sizes, round_shares
 from stillhouse.data.split import SplitStep, assign_parts
@@ -174,6 +175,37 @@ def test_rows_beyond_all_parts_are_dropped_with_their_reason():
 
     reasons = Counter(getattr(outcome, "reason", outcome.row.part) for outcome in outcomes)
     assert reasons == {"holdout": 3, "labelled": 4, "not in any part": 3}
+
+
+def test_shared_words_that_leave_nothing_to_learn_from_are_refused():
+    asked = "tell me please in a few words what the capital of the country number {} is"
+    drafts = [replace(draft(n), own_text=asked.format(n)) for n in range(10)]
+    split = Split(parts={"holdout": 3, "labelled": "rest"}, shared_words=8)
+
+    with pytest.raises(InputError, match="drops all 7 rows of the part labelled"):
+        SplitStep(split).process(drafts)
+
+
+@pytest.mark.parametrize("missing", [None, "", " "])
+def test_a_row_without_a_reference_is_learned_from_and_not_measured(missing):
+    drafts = [draft(index, "noisy") for index in range(40)]
+    drafts = [replace(one, reference=missing if n % 2 else "true") for n, one in enumerate(drafts)]
+    split = Split(parts={"holdout": 10, "validation": 10, "labelled": "rest"})
+
+    kept, ended, count = run_step(SplitStep(split), drafts)
+
+    assert {one.reference for one in kept if one.part != "labelled"} == {"true"}
+    assert sum(one.part == "labelled" for one in kept) == 20
+    assert count.dropped == {"no reference to measure against": len(ended)}
+    assert 0 < len(ended) < 20
+    nobody = [replace(one, reference=missing) for one in drafts]
+    with pytest.raises(InputError, match=r"not one row of the holdout has a reference; a\.csv:"):
+        SplitStep(split).process(nobody)
+    # An answer that may be empty is its own reference.
+    empty = [replace(draft(n, ""), reference="") for n in range(4)]
+    assert all(
+        isinstance(one, Keep) for one in SplitStep(Split(parts={"holdout": 4})).process(empty)
+    )
 
 
 def test_rows_without_an_answer_only_go_to_unlabelled():

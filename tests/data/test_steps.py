@@ -1,8 +1,9 @@
+import time
 import unicodedata
 
 import ftfy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.core.errors import AccountingError
@@ -137,6 +138,35 @@ def test_conflicts_end_every_row_that_another_contradicts():
         "kept",
         "kept",
     ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("pq"), st.sampled_from(["a", "b", "c", None]))))
+def test_a_conflict_names_the_smallest_row_with_another_answer(asked):
+    drafts = [draft(f"r{n:02}", prompt, said) for n, (prompt, said) in enumerate(asked)]
+
+    found = judge(DedupStep(recipe.Drop(duplicates=False, conflicts=True)), *drafts)
+
+    for one, outcome in zip(drafts, found, strict=True):
+        others = [
+            other.row_id
+            for other in drafts
+            if other.prompt == one.prompt and None not in (one.answer, other.answer)
+            and other.answer != one.answer
+        ]  # fmt: skip
+        named = f"{min(others)} has another answer to this prompt" if others else ""
+        assert outcome == (("conflicting answer", named) if others else "kept")
+
+
+def test_many_answers_to_one_prompt_take_time_by_their_number():
+    drafts = [draft(f"r{n:05}", "ask", f"answer {n}") for n in range(20_000)]
+    start = time.process_time()
+
+    found = judge(DedupStep(recipe.Drop(conflicts=True)), *drafts)
+
+    assert len({outcome[1] for outcome in found}) == 2
+    # Comparing each with all took 19 seconds of a processor.
+    assert time.process_time() - start < 3
 
 
 def test_a_step_that_needs_prompts_refuses_plain_rows():

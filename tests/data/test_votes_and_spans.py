@@ -28,7 +28,7 @@ def test_votes_are_read(value, votes):
 
 
 @pytest.mark.parametrize(
-    "value", ["yes", 3, {"yes": -1}, {"yes": "3"}, {"yes": True}, [1, 2], "{1"]
+    "value", ["yes", 3, {"yes": -1}, {"yes": "3"}, {"yes": True}, {"yes": 10**400}, [1, 2], "{1"]
 )
 def test_what_holds_no_votes_is_refused_with_its_row(value):
     with pytest.raises(InputError, match=r"rows\.csv:3: .* holds no votes"):

@@ -313,10 +313,17 @@ def test_an_override_reaches_into_a_list(write):
         ("- 1\n", "this file is a CommentedSeq"),
         ("a: [1\n", "not valid YAML"),
         ("name: a\nname: b\n", "not valid YAML"),
+        ("name: 2024-02-30\n", "looks like a date or a number and is none: day is out of range"),
     ],
 )
 def test_what_is_no_recipe_says_so(write, text, said):
     assert said in problems(write(text))
+
+
+def test_an_override_that_is_no_date_is_a_text_and_one_that_holds_itself_is_refused(write):
+    assert "name: string should match" in problems(write(GOOD), "name=2024-02-30 x")
+    assert load_recipe(write(GOOD), ["name=2024-02-30"]).recipe.name == "2024-02-30"
+    assert "--set name=&a [*a]: it holds itself" in problems(write(GOOD), "name=&a [*a]")
 
 
 def test_no_such_recipe_names_the_nearest():

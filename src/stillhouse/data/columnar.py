@@ -44,6 +44,13 @@ def read_parquet(path: Path) -> Iterator[Record]:
             f"{path.name}: not a whole Parquet file: {str(error).splitlines()[0]}",
             "name its format in collect.source.format, or fetch the file again",
         ) from None
+    except (ValueError, OverflowError) as error:
+        # A day beyond the year 9999, nanoseconds without pandas, bytes that are no UTF-8.
+        raise InputError(
+            f"{path.name}: a value behind row {num_rows - num_rows % _BATCH_ROWS} cannot be read: "
+            f"{str(error).splitlines()[0]}",
+            "write that column as text",
+        ) from None
     if not num_rows:
         raise InputError(f"{path.name} has no rows", "name another file in collect.source.file")
 

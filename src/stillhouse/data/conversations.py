@@ -63,9 +63,11 @@ def build_shaper(
         system = own.get(domain, common)
         if system and not any(turn.role == "system" for turn in turns):
             turns = (Message("system", system.fill(row)), *turns)
-        prompt, answer = _cut_last_answer(turns, row.provenance)
         if prepare.answer:
-            answer = as_text(value_at(row, prepare.answer, "prepare.answer"), prepare.answer_indent)
+            value = value_at(row, prepare.answer, "prepare.answer")
+            prompt, answer = turns, as_text(value, prepare.answer_indent)
+        else:
+            prompt, answer = _cut_last_answer(turns, row.provenance)
         reference = answer
         if prepare.reference:
             value = value_at(row, prepare.reference, "prepare.reference")
@@ -221,7 +223,7 @@ def _content(turn: dict[str, Any], key: str, at: str) -> str:
     if not isinstance(content, list):
         raise InputError(f"{at}: {key} is neither text nor a list of parts", "write it as text")
     for part in content:
-        if not isinstance(part, dict) or part.get("type") != "text" or "text" not in part:
+        if not isinstance(part, dict) or part.get("type") != "text" or part.get("text") is None:
             kind = part.get("type") if isinstance(part, dict) else type(part).__name__
             raise InputError(
                 f'{at}: a part of type "{kind}" in {key}; only text can be learned',

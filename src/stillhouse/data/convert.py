@@ -11,6 +11,7 @@ from stillhouse.data.asking import AskedEngine, Wish, Worded, reword
 from stillhouse.data.blanks import ask_for_blanks
 from stillhouse.data.choices import Choices, find_choices
 from stillhouse.data.option_match import Embed, Match, match_option
+from stillhouse.data.plain_values import plain_text
 from stillhouse.data.rewording import Held
 from stillhouse.recipes.data_steps import ConvertBlanks, ConvertChoices, DropWhere
 
@@ -29,7 +30,7 @@ class DropWhereStep:
 
     wanted: DropWhere
     name: str = "drop_where"
-    version: int = 1
+    version: int = 2
     kind: str = "map"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
@@ -47,7 +48,7 @@ class DropWhereStep:
 
 
 def _folded(value: object) -> str:
-    return str(value).strip().casefold()
+    return plain_text(value).casefold()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Drop, Keep, Outcome, Row
 from stillhouse.data.paths import MISSING, find, value_at
+from stillhouse.data.plain_values import plain_text
 from stillhouse.data.readers import read_rows, require_unchanged
 from stillhouse.data.tables_told import Tables
 from stillhouse.recipes.field_steps import Join, pairs_of
@@ -137,9 +138,6 @@ def _name(row: Row, paths: Iterable[str]) -> _Name:
 
 
 def _plain(value: Any) -> str:
-    if value is None or value is MISSING:
+    if value is MISSING or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float):
-        # A table with a gap in a column of numbers has them as 7.0, and the gap as NaN.
-        value = "" if math.isnan(value) else int(value) if value.is_integer() else value
-    return " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", plain_text(value)).casefold().split())

@@ -99,7 +99,8 @@ def shingle(names: Sequence[str], texts: Sequence[str], group_words: int) -> Shi
 
 
 def _groups(text: str, group_words: int) -> list[str]:
-    words = words_of(text) or [text.strip()]
+    # Half of a surrogate pair, which nothing can hash, is its escape.
+    words = words_of(text) or [text.strip().encode("utf-8", "backslashreplace").decode()]
     length = min(group_words, len(words))
     return list(map(" ".join, zip(*(words[start:] for start in range(length)), strict=False)))
 

@@ -5,6 +5,7 @@ Which settings a row gets depends on the rows' ids and the seed, never on their 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import digest_text, digest_value
 from stillhouse.core.rows import Emit, Outcome, Row
+from stillhouse.data.plain_values import plain_text
 from stillhouse.recipes.data_steps import PairWith
 
 _ID_LENGTH, _DIGITS = 20, 12
@@ -51,9 +53,9 @@ def settings_of(records: Sequence[Mapping[str, Any]], source: str) -> list[Setti
     for record in records:
         rest = {key: value for key, value in record.items() if key != "id"}
         value = rest["text"] if rest.keys() == {"text"} else rest
-        found.append(Setting(str(record.get("id") or digest_text(str(rest))[:8]), value))
-    names = [setting.name for setting in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
+        found.append(Setting(plain_text(record.get("id")) or digest_text(str(rest))[:8], value))
+    names = Counter(setting.name for setting in found)
+    twice = next((name for name, times in names.items() if times > 1), None)
     if twice is not None:
         raise InputError(f"{source}: two settings have the id {twice!r}", "give each its own")
     if not found:

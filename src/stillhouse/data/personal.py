@@ -38,8 +38,12 @@ class Personal:
 _SIGNS = re.compile(r"[\d@]")
 """All but names have one of these; most texts have none."""
 
+_PLAIN = r"[A-Za-z0-9_]"
+"""A script without blanks writes on where an address in Latin letters ends."""
 _EMAIL = re.compile(
-    rf"(?<![\w.+-])[\w.%+'-]{{1,{_MOST_TEXT}}}@(?:[^\W_](?:[\w-]{{0,61}}[^\W_])?\.){{1,5}}[^\W\d_]{{2,24}}(?![\w-])"
+    rf"(?:(?<![\w.+-])[\w.%+'-]{{1,{_MOST_TEXT}}}|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.%+'-]{{1,{_MOST_TEXT}}})"
+    rf"@(?:[^\W_](?:[\w-]{{0,61}}[^\W_])?\.){{1,5}}"
+    rf"(?:[A-Za-z]{{2,24}}(?!-?{_PLAIN})|[^\W\d_]{{2,24}}(?!-?\w))"
 )
 _LOGIN = re.compile(
     rf"\b[a-z][a-z0-9+.-]{{1,12}}://([^\s/?#@:]{{1,{_MOST_TEXT}}}(?::[^\s/?#@]{{0,{_MOST_TEXT}}})?)@",
@@ -71,8 +75,11 @@ _ENDS = r"(?![\w-]|[.,]\d)"
 _PHONES = (
     # +49 (0)30 901820, 0044 20 7946 0958
     re.compile(rf"{_APART}(?:\+|00)[1-9]\d{{0,2}}(?:[ ./-]?\(?\d{{1,5}}\)?){{2,7}}{_ENDS}"),
-    # (555) 010-1234, 555-010-1234, 1-555-010-1234
-    re.compile(rf"{_APART}(?:1[ .-])?\(?[2-9]\d{{2}}\)?[ .-]\d{{3}}[.-]\d{{4}}{_ENDS}"),
+    # (555) 010-1234, (555)010 1234, 555-010-1234, 1-555-010-1234
+    re.compile(
+        rf"{_APART}(?:1[ .-])?(?:\(?[2-9]\d{{2}}\)?[ .-]\d{{3}}[.-]\d{{4}}|"
+        rf"\([2-9]\d{{2}}\)[ ]?\d{{3}}[ .-]?\d{{4}}){_ENDS}"
+    ),
     # 030 901820, 0170/1234567, 06 12 34 56 78, 020 7946 0958
     re.compile(
         rf"{_APART}\(?0[1-9]\d{{0,4}}\)?[ /-]{{1,3}}\d{{2,8}}(?:[ -]\d{{2,6}}){{0,4}}{_ENDS}"
@@ -159,11 +166,15 @@ def _phones(text: str) -> Iterator[Personal]:
             if len(_digits(found[0])) in _DIGITS_OF_A_PHONE and not _is_a_date(found[0]):
                 yield Personal("phone", found.start(), found.end())
     for found in _PHONE_CUE.finditer(text):
-        if len(_digits(found[1])) in _DIGITS_OF_A_PHONE:
+        if len(_digits(found[1])) in _DIGITS_OF_A_PHONE and not _is_a_date(found[1]):
             yield Personal("phone", found.start(1), found.end(1))
 
 
-_DATE = re.compile(r"0?\d[-/.]\d{1,2}[-/.](?:19|20)\d\d|(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}")
+_DATE = re.compile(
+    r"(?:(?:[0-2]?\d|3[01])[-/. ]\d{1,2}[-/. ](?:19|20)\d\d|(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2})"
+    r"(?:[ ][0-2]?\d)?"
+)
+"""A day, and the hour behind it where a colon ends what looked like a number."""
 
 
 def _is_a_date(text: str) -> bool:

@@ -107,9 +107,16 @@ def _probe_dataset(
     base_folder: Path,
     limit: int | None,
 ) -> SourceFacts:
-    num_all = len(load_table(dataset, base_folder))
+    table = load_table(dataset, base_folder)
+    num_all = len(table)
     rows = _read(source, columns, base_folder, min(limit or _FIRST_ROWS, _FIRST_ROWS))
     folder = base_folder / Path(dataset.id).expanduser()
-    content = digest_folder(folder) if folder.is_dir() else [row.row_id for row in rows]
+    if folder.is_dir():
+        content: object = digest_folder(folder)
+    elif len(rows) == min(num_all, limit or num_all):
+        content = [row.row_id for row in rows]
+    else:
+        # Its files are named with the commit that they are of, and tell of rows not looked at.
+        content = [[row.row_id for row in rows], sorted(table.download_checksums or ())]
     digest = digest_value([source_name(source), num_all, content])
     return SourceFacts(min(num_all, limit or num_all), True, rows, 0, digest)

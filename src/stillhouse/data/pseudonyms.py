@@ -9,6 +9,7 @@ from typing import Any
 
 from stillhouse.core.errors import InputError, UsageError
 from stillhouse.core.rows import Row
+from stillhouse.data.plain_values import plain_text
 from stillhouse.data.readers import build_rows
 
 LEAST_SALT = 16
@@ -19,7 +20,7 @@ _DIGITS = 24
 
 def pseudonym(salt: str, value: object) -> str:
     """What stands in the rows instead of an id; equal for equal ids under one salt."""
-    state = hmac.new(salt.encode(), str(value).strip().encode(), hashlib.sha256)
+    state = hmac.new(salt.encode(), plain_text(value).encode(), hashlib.sha256)
     return f"h-{state.hexdigest()[:_DIGITS]}"
 
 
@@ -88,7 +89,8 @@ def hash_ids(rows: Iterable[Row], fields: Sequence[str], salt: str) -> Iterator[
 def _hashed(value: Any, keys: Sequence[str], salt: str) -> tuple[Any, bool]:
     """The value with the id at that path hashed, and whether there was one."""
     if not keys:
-        return (value if value is None else pseudonym(salt, value)), True
+        # Nobody is no person: hashed, all rows without an id would be of one.
+        return (pseudonym(salt, value) if plain_text(value) else value), True
     if isinstance(value, list) and keys[0].isdecimal() and int(keys[0]) < len(value):
         place = int(keys[0])
         inner, found = _hashed(value[place], keys[1:], salt)

@@ -131,7 +131,7 @@ class RephraseStep:
         wishes = []
         for row, one in shared:
             if one.question and not one.into:
-                text, told = row.fields[question], _text(row.fields.get(answer))
+                text, told = _text(row.fields[question]), _text(row.fields.get(answer))
                 asks = text.rstrip().endswith("?")
                 held = Held(text, told, asks=asks, instead_of=text)
                 wishes.append(Wish(row.row_id, {"text": text, "answer": told}, held))

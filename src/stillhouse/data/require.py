@@ -18,7 +18,8 @@ _MOST_SHOWN = 80
 def _is_integer(value: object) -> bool:
     if isinstance(value, str):
         return bool(_INTEGER.fullmatch(value))
-    return _is_number(value) and float(value).is_integer()  # type: ignore[arg-type]
+    # JSON may hold a whole number that no float can.
+    return _is_number(value) and (isinstance(value, int) or float(value).is_integer())  # type: ignore[arg-type]
 
 
 def _is_number(value: object) -> bool:

@@ -14,6 +14,8 @@ from stillhouse.core.rows import Keep, Outcome, Row
 from stillhouse.data.paths import find, put
 from stillhouse.recipes.field_steps import Rescale
 
+_MOST_SHOWN = 80
+
 
 @dataclass(frozen=True, slots=True)
 class RescaleStep:
@@ -44,8 +46,8 @@ class RescaleStep:
         low, high = self.wanted.scale
         if not low <= value <= high:
             raise InputError(
-                f"{row.provenance}: {self.wanted.field} is {value:g}, and the step rescale says "
-                f"that it goes from {low:g} to {high:g}",
+                f"{row.provenance}: {self.wanted.field} is {_shown(value)}, and the step rescale "
+                f"says that it goes from {low:g} to {high:g}",
                 "declare the scale that the numbers have; rows of another one need a file and a "
                 "recipe of their own",
             )
@@ -59,7 +61,12 @@ class RescaleStep:
 def _is_number(value: Any) -> bool:
     """A gap in a table's column of numbers is NaN."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and not math.isnan(value)
+    return is_number and (isinstance(value, int) or not math.isnan(value))
+
+
+def _shown(value: float) -> str:
+    """A number for a message; JSON may hold a whole one that no float can."""
+    return f"{value:g}" if isinstance(value, float) else f"{value}"[:_MOST_SHOWN]
 
 
 def _exact(value: float) -> Fraction:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stillhouse.core.rows import Drop, Keep, Outcome, Row
 from stillhouse.data.paths import MISSING, find
+from stillhouse.data.plain_values import plain_text
 from stillhouse.recipes.licences import licence_id, licences
 from stillhouse.recipes.rights import Rights
 from stillhouse.store.erasures import SOURCE, SUBJECT, erased_name
@@ -101,12 +102,12 @@ def _is_given(row: Row, rights: Rights) -> bool:
 
 
 def _plain(value: Any) -> str:
-    return "" if value is MISSING or value is None else str(value).strip().casefold()
+    return "" if value is MISSING else plain_text(value).casefold()
 
 
 def _text(row: Row, path: str | None) -> str:
     value = find(row.fields, path) if path else None
-    return "" if value is None or value is MISSING else str(value).strip()
+    return "" if value is MISSING else plain_text(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class RightsStep:
     source: str
     held: Held = NOTHING_HELD
     name: str = "rights"
-    version: int = 1
+    version: int = 2
     kind: str = "map"
     _erased: Collection[tuple[str, str]] = field(init=False, repr=False, compare=False)
 

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.hashing import canonical_json, digest_text
-from stillhouse.core.rows import Drop, Keep, Outcome, Row
+from stillhouse.core.rows import MEASURED, Drop, Keep, Outcome, Row
 from stillhouse.data.drafts import Draft, drafts_of
 from stillhouse.data.groups import group_drafts
 from stillhouse.data.leaks import near_groups, near_learned, shared_with_measured
@@ -24,6 +24,7 @@ from stillhouse.recipes.measuring import Reference
 
 NEAR_LEARNED = "measured, and a near copy is learned"
 SHARES_WORDS = "shares words with a measured row"
+NO_REFERENCE = "no reference to measure against"
 OWN_NOT_LOOKED_AT = "measured by the teacher's answer, and its own is not looked at"
 
 _NOWHERE = ""
@@ -38,7 +39,7 @@ class SplitStep:
     settings: recipe.Split
     reference: Reference = "gold"
     name: str = "split"
-    version: int = 2
+    version: int = 3
     kind: str = "whole"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:
@@ -48,14 +49,17 @@ class SplitStep:
         part_of = {row_id: part for row_id, (part, _) in found.items()}
         words = self.settings.shared_words
         shared = shared_with_measured(drafts, part_of, words) if words else {}
+        _check_words_leave_every_part(part_of, shared, words)
         left = [draft for draft in drafts if draft.row_id not in shared]
         leaked = near_learned(left, part_of)
-        return [
+        outcomes = [
             Drop(draft, SHARES_WORDS, shared[draft.row_id])
             if draft.row_id in shared
             else self._outcome(draft, found.get(draft.row_id, (_NOWHERE, "")), leaked)
             for draft in drafts
         ]
+        _check_something_is_measured(outcomes)
+        return outcomes
 
     def _outcome(self, draft: Draft, place: tuple[str, str], leaked: Collection[str]) -> Outcome:
         part, group = place
@@ -64,12 +68,19 @@ class SplitStep:
             return Drop(draft, "no answer", f"{only(takers)} without an answer")
         if part == _NOWHERE:
             return Drop(draft, "not in any part")
+        if part in MEASURED and self.reference == "gold" and _lacks_reference(draft):
+            return Drop(draft, NO_REFERENCE, f"dealt to {part}")
         is_hidden = self.reference == "teacher" and part == "holdout" and draft.answer is not None
         notes = (
             *((NEAR_LEARNED,) if draft.row_id in leaked else ()),
             *((OWN_NOT_LOOKED_AT,) if is_hidden else ()),
         )
         return Keep(replace(draft, part=part, group=group), notes)
+
+
+def _lacks_reference(draft: Draft) -> bool:
+    """Whether a row has an answer and nothing to hold another one against: all would be wrong."""
+    return draft.reference != draft.answer and not (draft.reference or "").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +242,34 @@ def _take(missing: dict[str, int], num_units: int, num_rows: int) -> list[str]:
 
 def _chance(unit: Unit, seed: int) -> str:
     return digest_text(f"{seed}\n{unit.name}")
+
+
+def _check_something_is_measured(outcomes: Sequence[Outcome]) -> None:
+    lost = [one for one in outcomes if isinstance(one, Drop) and one.reason == NO_REFERENCE]
+    if not lost or any(
+        isinstance(one, Keep) and isinstance(one.row, Draft) and one.row.part == "holdout"
+        for one in outcomes
+    ):
+        return
+    raise InputError(
+        f"not one row of the holdout has a reference; {lost[0].row.provenance} has none",
+        "name the field that holds what is right under prepare.reference; without that key the "
+        "answer counts",
+    )
+
+
+def _check_words_leave_every_part(
+    part_of: Mapping[str, str], shared: Collection[str], words: int | None
+) -> None:
+    dealt = Counter(part_of.values())
+    left = Counter(part for row_id, part in part_of.items() if row_id not in shared)
+    for part in (one for one in dealt if one and not left[one]):
+        raise InputError(
+            f"prepare.split.shared_words: {words} drops all {dealt[part]:,} rows of the part "
+            f"{part}: each shares so many words with a measured row",
+            "ask for a longer run: 13 is usual; or keep rows that share words together with "
+            "prepare.split.near_duplicates",
+        )
 
 
 def _check_no_part_is_empty(

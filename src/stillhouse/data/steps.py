@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import unicodedata
 from collections import Counter
@@ -192,16 +193,21 @@ class _Seen:
     """One row of every prompt and answer: that of the smallest id, whatever their order."""
 
     kept_by_answer: dict[_Asked, dict[str | None, str]] = field(default_factory=dict)
+    _firsts: dict[_Asked, list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, draft: Draft) -> None:
         answers = self.kept_by_answer.setdefault(_asked(draft), {})
         answers[draft.answer] = min(draft.row_id, answers.get(draft.answer, draft.row_id))
 
     def other_answer(self, draft: Draft) -> str | None:
+        """The smallest row with another answer, once all rows are added."""
         if draft.answer is None:
             return None
-        answers = self.kept_by_answer[_asked(draft)]
-        others = (
-            row_id for text, row_id in answers.items() if text is not None and text != draft.answer
-        )
-        return min(others, default=None)
+        asked = _asked(draft)
+        if asked not in self._firsts:
+            known = self.kept_by_answer[asked].items()
+            named = ((row_id, text) for text, row_id in known if text is not None)
+            # Of two at least one has another answer, whatever a row's own is.
+            self._firsts[asked] = heapq.nsmallest(2, named)
+        others = (row_id for row_id, text in self._firsts[asked] if text != draft.answer)
+        return next(others, None)

@@ -25,7 +25,7 @@ class ScrubStep:
 
     wanted: ScrubPersonal
     name: str = "scrub_personal"
-    version: int = 1
+    version: int = 2
     kind: str = "map"
 
     def process(self, batch: Sequence[Row]) -> list[Outcome]:

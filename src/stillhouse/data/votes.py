@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,9 @@ from stillhouse.core.errors import InputError
 
 Votes = Mapping[str, float]
 """Class to votes, or to a share of them; > 0 in all."""
+
+_MOST = 1e15
+"""More people than there are; every whole number below is one as a float too."""
 
 
 def votes_of(value: Any, where: str) -> Votes | None:
@@ -53,4 +55,4 @@ def _parsed(value: Any) -> Any:
 
 def _is_count(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
+    return is_number and 0 <= value <= _MOST

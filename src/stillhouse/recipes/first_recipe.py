@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,9 @@ _MANY, _VERY_MANY = 6_000, 30_000
 """Rows from which on the holdout is a number, and from which on a part is learned from.
 assumption: a first result within some minutes on a processor is worth more than all rows."""
 _MOST_STEPS = 1000  # assumption: as above; measured: 0.1 to 0.3 s each on two cores
+_PLACE = re.compile(r"{([^{}]+)}")
+_NO_PLACE = re.compile(r"[\[\]:!]")
+"""In the name of a column: signs that mean something else between braces."""
 _STUDENT = "hidden_size: 128, intermediate_size: 384, num_hidden_layers: 2, num_attention_heads: 4"
 
 
@@ -158,20 +162,38 @@ def _rows(wishes: Wishes) -> str:
     more = "".join(f", {key}: {_said(value)}" for key, value in wishes.reading)
     answer = f"\n  answer: {_said(wishes.answer)}" if wishes.answer else ""
     part = "unlabelled" if wishes.is_prompts_only else "labelled"
+    user, columns = _places(wishes)
     if wishes.conversation:
         prompt = f"""  shape: {wishes.shape}  # the last turn of the assistant is the answer
   conversation: {_said(wishes.conversation)}"""
     else:
-        prompt = f"  user: {_said(wishes.user)}  # what is asked{answer}"
+        prompt = f"  user: {_said(user)}  # what is asked{answer}"
     return f"""
 collect:
-  source: {{file: {_said(wishes.file)}{more}}}
+  source: {{file: {_said(wishes.file)}{more}}}{columns}
 prepare:
 {prompt}
   answer_format: {form}
   max_tokens: 512  # prompt and answer; a longer prompt is cut, an answer never
   split: {{parts: {_parts(part, wishes.num_rows)}
 """
+
+
+def _places(wishes: Wishes) -> tuple[str, str]:
+    """The prompt, and its columns by other names where one cannot stand in braces as it is."""
+    named = dict.fromkeys(_PLACE.findall(wishes.user))
+    if not any(map(_NO_PLACE.search, named)):
+        return wishes.user, ""
+    renamed = {wishes.answer: wishes.answer} if wishes.answer else {}
+    for name in named:
+        ours = re.sub(r"\W+", "_", name).strip("_") or "asked"
+        while ours in renamed:
+            ours += "_"
+        renamed[ours] = name
+    ours_of = {name: ours for ours, name in renamed.items()}
+    user = _PLACE.sub(lambda place: f"{{{ours_of[place[1]]}}}", wishes.user)
+    said = ", ".join(f"{_said(ours)}: {_said(name)}" for ours, name in renamed.items())
+    return user, f"\n  columns: {{{said}}}  # names that can stand in braces"
 
 
 def _parts(part: str, num_rows: int) -> str:

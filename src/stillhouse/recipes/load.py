@@ -138,6 +138,11 @@ def _parse(text: str, origin: str) -> CommentedMap:
         raise RecipeError(f"{origin}:{line}: not valid YAML: {error.problem}") from None
     except YAMLError as error:
         raise RecipeError(f"{origin}: not valid YAML: {error}") from None
+    except (ValueError, IndexError) as error:
+        raise RecipeError(
+            f"{origin}: a value looks like a date or a number and is none: {error}",
+            "put it in quotes where it is a text",
+        ) from None
     if not isinstance(data, CommentedMap):
         found = "empty" if data is None else f"a {type(data).__name__}"
         raise RecipeError(
@@ -156,8 +161,10 @@ def _apply(data: dict[str, Any], override: str) -> Key:
     keys = _override_keys(data, name.strip().split("."), override)
     try:
         value = plain_of(YAML(typ="rt", pure=True).load(text)) if text.strip() else None
-    except YAMLError:
+    except (YAMLError, ValueError, IndexError):
         value = text
+    except RecursionError:
+        raise RecipeError(f"--set {override}: it holds itself", "write the value out") from None
     node: Any = data
     for key in keys[:-1]:
         node = node[key]

@@ -18,9 +18,9 @@ from stillhouse.recipes.needed import BUNDLE_BYTES, is_of_memory
 from stillhouse.recipes.schema import Recipe
 
 STAGE_VERSIONS = {
-    "collect": 2,
-    "step": 3,
-    "prepare": 7,
+    "collect": 3,
+    "step": 4,
+    "prepare": 8,
     "finetune": 4,
     "label": 8,
     "train": 7,

@@ -204,7 +204,8 @@ CsvName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*\.csv$")]
 class Split(Section):
     """How examples are dealt out; a size is a count, a fraction, or `rest`.
 
-    Fractions are of the rows with an answer; those of `unlabelled` are of all rows.
+    Fractions are of the rows with an answer; those of `unlabelled` are of all rows. Of rows that
+    stay together those with an answer count, where any has one, and the others come on top.
 
     Attributes:
         parts: part to its size; the parts are teacher, labelled, unlabelled, validation and
@@ -253,7 +254,8 @@ class Prepare(Section):
         conversation: the field that holds the conversation; a usual name of the shape when absent.
         answer: the field that holds the answer; an object is written as JSON.
         answer_indent: blanks of each level of such JSON; compact, on one line, when absent.
-        reference: the field that accuracy is measured against; the answer when absent.
+        reference: the field that accuracy is measured against; the answer when absent. A row in
+            which it is empty may be learned from, and ends where it would be measured.
         votes: the field that says how many people chose which class, as {"yes": 3, "no": 1} or as
             a list of their choices.
         domain_field: the field that says which of the recipe's domains a row belongs to.
