@@ -167,17 +167,13 @@ class Configs:
         return {
             "label": dump(label) | {"prompt": None, "judges": judges},
             **self.teacher(),
-            **self._whole(),
+            "max_tokens": self._most_tokens(),
         }
 
     def reference(self) -> Config:
         """Whose answers are measured against; of gold ones nothing is named anew."""
         reference = self.recipe.evaluate.reference
         return {"reference": reference} if reference != "gold" else {}
-
-    def _whole(self) -> Config:
-        """Up to where a student that reads otherwise reads answers whole."""
-        return {"max_tokens": self._most_tokens()} if self.content.teachers else {}
 
     def student(self) -> Config:
         """Of the student's training; a live teacher is a part of it."""
@@ -240,7 +236,10 @@ class Configs:
         config = self._evaluate(part, own or self.recipe.train.parts)
         if "reference" in config:
             # Held to what labels are held to.
-            asking |= {"reject": list(self.recipe.label.reject), **self._whole()}
+            asking |= {
+                "reject": list(self.recipe.label.reject),
+                "max_tokens": self._most_tokens(),
+            }
         return {**config, **asking, "of": "teacher", **self.teacher()}
 
     def evaluate_student(self, name: str) -> Config:
