@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tokens.model_families import FAMILIES, open_family
 
 from stillhouse.core.errors import ArtifactError, InputError, RecipeError
 from stillhouse.core.protocols import no_progress
@@ -23,7 +24,6 @@ from stillhouse.stages.corpus import Corpus, open_corpus
 from stillhouse.stages.long_answers import end_unreadable
 from stillhouse.stages.table import stage_function
 from stillhouse.targets.read import TargetReader
-from tests.tokens.model_families import FAMILIES, open_family
 
 pytestmark = pytest.mark.xdist_group("stages_label")
 SMALL = {
@@ -351,3 +351,29 @@ def test_an_answer_that_the_template_cannot_write_ends_alone_and_all_of_them_say
     ]
     with pytest.raises(InputError, match="the prompt before it opens a thought"):
         end_unreadable([forgot, gold], asked, corpus, 0)
+
+
+@pytest.mark.parametrize("text", ["gold", "labelled"])
+def test_a_twin_takes_as_many_steps_as_a_student_some_of_whose_answers_were_cut(
+    bench, tmp_path, text
+):
+    learning = {
+        "length": {"epochs": 2.0, "batch_size": 2},
+        "weights": {"cross_entropy": 1.0},
+        "twin": {"text": text},
+    }
+    label = {"completions": "teacher", "targets": "none"}
+    resolved = bench.resolve(
+        label=RECIPE["label"] | label,
+        train={"parts": ["labelled"], **learning},
+    )
+    ends = zip(bench.corpus.of_parts(["labelled"]), ["stop", "length", "error"] * 4, strict=True)
+    said = [Completion(one.example_id, "fine", end, 2) for one, end in ends]
+    write_completions(tmp_path / "completions.parquet", said)
+
+    steps = {}
+    for name in ("student", "twin"):
+        request = bench.request(resolved, f"train@{name}", tmp_path / name, label=tmp_path)
+        steps[name] = train.run(request, no_progress).summary["steps"]
+
+    assert steps == {"student": 4, "twin": 4}

@@ -221,8 +221,8 @@ class Configs:
         return student | {
             "training": student["training"] | own,
             "student_parts": [] if train.length.steps else list(train.parts),
-            "student_samples": label.samples,
-            "keeps_gold": label.completions != "teacher",
+            "student_samples": label.samples if label.completions == "mix" else 0,
+            "student_by_class": bool(train.weights.class_kl),
         }
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
