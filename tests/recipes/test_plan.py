@@ -191,6 +191,19 @@ def test_the_teachers_seed_leaves_the_twin_alone():
     assert "train@twin" not in changed("finetune.seed=1")
 
 
+def test_a_twin_hears_of_the_labels_where_they_decide_how_long_the_student_learns():
+    def inputs(*overrides):
+        recipe = load_recipe("quickstart", overrides).recipe
+        return build_plan(recipe, Content(source="rows"), CPU)["train@twin"].inputs
+
+    epochs = "train.length={epochs: 2}"
+    assert "labels" not in inputs()
+    assert inputs(epochs)["labels"] == "label"
+    assert "labels" not in inputs(epochs, "train.parts=[labelled]")
+    assert "labels" in inputs(epochs, "train.parts=[labelled]", "label.completions=teacher")
+    assert "labels" not in inputs(epochs, "train.parts=[labelled]", "label.completions=gold")
+
+
 def test_prepare_keeps_room_for_the_longest_answer_of_every_prompt_that_is_asked():
     def config(*overrides):
         recipe = load_recipe("quickstart", overrides).recipe

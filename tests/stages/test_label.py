@@ -9,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tokens.model_families import FAMILIES, open_family
 
-from stillhouse.core.errors import ArtifactError, RecipeError
+from stillhouse.core.errors import ArtifactError, InputError, RecipeError
 from stillhouse.core.protocols import no_progress
+from stillhouse.core.rows import Completion, Example, Message
 from stillhouse.core.targets import TargetKey
-from stillhouse.data.storage import read_completions
+from stillhouse.data.storage import read_completions, write_completions
 from stillhouse.runner.opening import open_recipe
 from stillhouse.runner.resolve import Resolved, resolve
 from stillhouse.stages import label, train
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import Corpus, open_corpus
+from stillhouse.stages.long_answers import end_unreadable
 from stillhouse.stages.table import stage_function
 from stillhouse.targets.read import TargetReader
 
@@ -308,3 +311,69 @@ def test_a_schema_that_no_model_can_be_held_to_is_refused_before_anything_runs(b
 
     with pytest.raises(RecipeError, match=r"recipe\.yaml label\.answer_schema: no model can be"):
         bench.resolve(label=RECIPE["label"] | {"answer_schema": schema})
+
+
+def test_an_answer_beyond_the_context_ends_alone_and_not_the_labelling(bench, tmp_path):
+    """Bytes that are no UTF-8 become more tokens than were written."""
+    settings = {"completions": "teacher", "shard_examples": 100}
+    (tmp_path / "scratch").mkdir()
+    asked = bench.corpus.of_parts(["labelled", "validation"])
+    texts = ["\ufffd" * 180, *["fine"] * (len(asked) - 1)]
+    said = [
+        Completion(one.example_id, text, "stop", 20) for one, text in zip(asked, texts, strict=True)
+    ]
+    write_completions(tmp_path / "scratch" / "completions-00000.parquet", said)
+
+    done = read_completions(bench.label(tmp_path, **settings) / "completions.parquet")
+
+    assert [(one.finish, one.reason) for one in done[:2]] == [("error", "too_long"), ("stop", "")]
+    assert len(TargetReader(tmp_path / "out" / "targets")) == len(asked) - 1
+
+
+def test_an_answer_that_the_template_cannot_write_ends_alone_and_all_of_them_say_why(tmp_path):
+    family = next(one for one in FAMILIES if one.name == "deepseek-r1")
+    corpus = Corpus(tmp_path, tmp_path, *open_family(family))
+    asked = {
+        name: Example(name, "labelled", (Message("user", "Why?"),), None) for name in ("a", "b")
+    }
+    forgot, thought = (
+        Completion(name, text, "stop", 4)
+        for name, text in (("a", "Because."), ("b", "So.</think>Because."))
+    )
+    gold = Completion("c", "Because.", "stop", 4)
+
+    ended = end_unreadable([forgot, thought, gold], asked, corpus, 0)
+
+    assert [(one.finish, one.reason) for one in ended] == [
+        ("error", "unreadable"),
+        ("stop", ""),
+        ("stop", ""),
+    ]
+    with pytest.raises(InputError, match="the prompt before it opens a thought"):
+        end_unreadable([forgot, gold], asked, corpus, 0)
+
+
+@pytest.mark.parametrize("text", ["gold", "labelled"])
+def test_a_twin_takes_as_many_steps_as_a_student_some_of_whose_answers_were_cut(
+    bench, tmp_path, text
+):
+    learning = {
+        "length": {"epochs": 2.0, "batch_size": 2},
+        "weights": {"cross_entropy": 1.0},
+        "twin": {"text": text},
+    }
+    label = {"completions": "teacher", "targets": "none"}
+    resolved = bench.resolve(
+        label=RECIPE["label"] | label,
+        train={"parts": ["labelled"], **learning},
+    )
+    ends = zip(bench.corpus.of_parts(["labelled"]), ["stop", "length", "error"] * 4, strict=True)
+    said = [Completion(one.example_id, "fine", end, 2) for one, end in ends]
+    write_completions(tmp_path / "completions.parquet", said)
+
+    steps = {}
+    for name in ("student", "twin"):
+        request = bench.request(resolved, f"train@{name}", tmp_path / name, label=tmp_path)
+        steps[name] = train.run(request, no_progress).summary["steps"]
+
+    assert steps == {"student": 4, "twin": 4}

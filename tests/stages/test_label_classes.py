@@ -304,3 +304,16 @@ def test_votes_for_what_is_no_class_are_refused(bench, tmp_path):
 
     with pytest.raises(InputError, match=r"votes for 'NOT RECOMMENDED', which is none of label"):
         bench.run("label", tmp_path, changes)
+
+
+def test_a_twin_takes_the_steps_of_a_student_that_learns_classes(bench, plain, tmp_path):
+    length = {"epochs": 1, "batch_size": 4}
+    changes = VOTED | {"train": {"length": length, "twin": {"parts": ["labelled"]}}}
+
+    steps = {
+        name: bench.run(f"train@{name}", tmp_path / name, changes, label=plain[0])[1]["steps"]
+        for name in ("student", "twin")
+    }
+
+    learned = len(rows_of(plain[0])) - 4  # without the part validation
+    assert steps == dict.fromkeys(("student", "twin"), -(-learned // 4))

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.tokens.model_families import FAMILIES, open_family
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Completion, Example, Message
 from stillhouse.data.storage import read_completions
+from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.measured import Measured
 from stillhouse.stages.teachers_answers import is_reference, settle
 
@@ -32,25 +34,20 @@ class Request:
     variant: str = "teacher"
 
 
-class Corpus:
-    """Nobody reads otherwise than the teacher here, so that nothing is too long."""
-
-    def read_by(self, reader):
-        return self
-
-
 def asked(names):
     examples = [Example(name, "holdout", (Message("user", name),), None) for name in names]
     return Measured("holdout", examples, [{"row": name} for name in names])
 
 
 def settled(tmp_path, names, schema=SCHEMA):
-    config = {"answer_schema": schema, "reject": ["as an ai"], "reference": "teacher"}
+    checks = {"answer_schema": schema, "reject": ["as an ai"]}
+    config = {**checks, "reference": "teacher", "max_tokens": 0}
+    corpus = Corpus(tmp_path, tmp_path, *open_family(FAMILIES[-1]))
     said = [
         Completion(name, *SAID[name], 1, reason="refusal" if name == "failed" else "")
         for name in names
     ]
-    return settle(Request(tmp_path, config), Corpus(), asked(names), said)
+    return settle(Request(tmp_path, config), corpus, asked(names), said)
 
 
 def test_answers_that_came_whole_are_measured_against_and_the_others_are_counted(tmp_path):

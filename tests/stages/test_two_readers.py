@@ -25,7 +25,7 @@ from stillhouse.evals.scores import read_scores
 from stillhouse.models.scratch import build_scratch, save_model
 from stillhouse.recipes.models import Scratch
 from stillhouse.stages.corpus import open_corpus
-from stillhouse.stages.long_answers import end_long_ones
+from stillhouse.stages.long_answers import end_unreadable
 from stillhouse.tokens.reader import Reader
 from stillhouse.tokens.show import explain_mask
 from stillhouse.tokens.tokenizer import load_tokenizer
@@ -228,8 +228,8 @@ def test_an_answer_that_only_its_teacher_could_read_whole_is_not_learned(benches
     short, long = (Completion(example.example_id, text, "stop", 2) for text in ("a", "a " * 50))
     length = len(corpus.encode(example, "a").ids)
 
-    assert end_long_ones([short, long], asked, corpus, 0) == [short, long]
-    kept, ended = end_long_ones([short, long], asked, corpus, length)
+    assert end_unreadable([short, long], asked, corpus, 0) == [short, long]
+    kept, ended = end_unreadable([short, long], asked, corpus, length)
     assert kept == short
     assert (ended.finish, ended.reason) == ("error", "too_long")
 

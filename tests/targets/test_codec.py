@@ -132,6 +132,28 @@ def test_kept_entries_and_tail_hold_exactly_the_probability_1():
     assert (found > -1e-6).all()
 
 
+@pytest.mark.parametrize("temperature", [0.1, 0.2, 0.5])
+def test_a_low_temperature_leaves_an_unsure_teacher_the_tail_that_it_has(temperature):
+    """Where no token is likely, the whole sum of exp(logprob / T) is far below exp(-24)."""
+    header = build_header(top_k=4, kd_temperatures=(temperature,))
+    logprobs = np.random.default_rng(0).normal(size=(12, header.vocab_size))
+    logprobs -= np.log(np.exp(logprobs).sum(axis=1, keepdims=True))
+    top_ids = np.argsort(-logprobs, axis=1)[:, :4].astype(np.int32)
+    given = dataclasses.replace(
+        build_targets(0, 12, header),
+        top_ids=top_ids,
+        top_logprobs=np.take_along_axis(logprobs, top_ids, axis=1).astype(np.float32),
+        log_z=np.log(np.exp(logprobs / temperature).sum(axis=1))[:, None].astype(np.float32),
+    )
+
+    (back,) = round_trip([given], header)
+
+    tails = [
+        1 - np.exp(one.top_logprobs / temperature - one.log_z).sum(axis=1) for one in (given, back)
+    ]
+    np.testing.assert_allclose(*tails, atol=0.05)
+
+
 def test_unused_draws_may_hold_anything_and_are_trimmed():
     header = header_of("sampled", num_draws=4)
     targets = build_targets(5, 6, header)

@@ -167,17 +167,13 @@ class Configs:
         return {
             "label": dump(label) | {"prompt": None, "judges": judges},
             **self.teacher(),
-            **self._whole(),
+            "max_tokens": self._most_tokens(),
         }
 
     def reference(self) -> Config:
         """Whose answers are measured against; of gold ones nothing is named anew."""
         reference = self.recipe.evaluate.reference
         return {"reference": reference} if reference != "gold" else {}
-
-    def _whole(self) -> Config:
-        """Up to where a student that reads otherwise reads answers whole."""
-        return {"max_tokens": self._most_tokens()} if self.content.teachers else {}
 
     def student(self) -> Config:
         """Of the student's training; a live teacher is a part of it."""
@@ -225,8 +221,8 @@ class Configs:
         return student | {
             "training": student["training"] | own,
             "student_parts": [] if train.length.steps else list(train.parts),
-            "student_samples": label.samples,
-            "keeps_gold": label.completions != "teacher",
+            "student_samples": label.samples if label.completions == "mix" else 0,
+            "student_by_class": bool(train.weights.class_kl),
         }
 
     def evaluate_teacher(self, part: str = "holdout") -> Config:
@@ -240,7 +236,10 @@ class Configs:
         config = self._evaluate(part, own or self.recipe.train.parts)
         if "reference" in config:
             # Held to what labels are held to.
-            asking |= {"reject": list(self.recipe.label.reject), **self._whole()}
+            asking |= {
+                "reject": list(self.recipe.label.reject),
+                "max_tokens": self._most_tokens(),
+            }
         return {**config, **asking, "of": "teacher", **self.teacher()}
 
     def evaluate_student(self, name: str) -> Config:

@@ -158,6 +158,8 @@ class _Builder:
         twin = self._recipe.train.twin
         if twin:
             learned = {"targets": labelled} if twin.text == "labelled" else {}
+            if _labels_decide_length(self._recipe):
+                learned |= {"labels": labelled}
             students["twin"] = add("train", configs.twin(), start | learned, variant="twin")
         evaluated = self._evaluations(examples, teacher, students)
         self._release(examples, students["student"], evaluated)
@@ -300,3 +302,15 @@ def _rules_but(gate: Gate | None, is_left_out: Callable[[str], bool]) -> Gate | 
     """A gate without the rules on some metrics; None where no rule is left."""
     rules = tuple(one for one in gate.rules if not is_left_out(one.metric)) if gate else ()
     return gate.model_copy(update={"rules": rules}) if gate and rules else None
+
+
+def _labels_decide_length(recipe: Recipe) -> bool:
+    """Whether the student's number of steps is known only when its labels are.
+
+    An answer that was cut or refused is not learned, and a twin takes as many steps.
+    """
+    train, label = recipe.train, recipe.label
+    is_asked = label.completions == "teacher" or (
+        label.completions == "mix" and "unlabelled" in train.parts
+    )
+    return not train.length.steps and (is_asked or bool(train.weights.class_kl))

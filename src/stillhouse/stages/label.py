@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from stillhouse.stages.label_classes import (
     with_answers,
 )
 from stillhouse.stages.label_files import COMPLETIONS, TARGETS
-from stillhouse.stages.long_answers import end_long_ones
+from stillhouse.stages.long_answers import end_unreadable
 from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.voted import PeoplesVotes
@@ -58,7 +58,8 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     if label.stores_classes:
         return _by_class(request, label, corpus, examples, progress)
     teacher = _Teacher(request, label, corpus)
-    done = _readable(request, label, corpus, teacher.complete_all(examples, progress), examples)
+    said = teacher.complete_all(examples, progress)
+    done = _readable(request, corpus, said, _asked(examples, label))
     refuse_many_cut(examples, label, done)
     done = _judge(request, label, examples, done, progress)
     write_completions(request.out / COMPLETIONS, done)
@@ -69,17 +70,15 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     return StageResult(told)
 
 
+def _asked(examples: Sequence[Example], label: Label) -> dict[str, Example]:
+    return {one.example_id: one for one in examples if is_asked(one, label)}
+
+
 def _readable(
-    request: StageRequest,
-    label: Label,
-    corpus: Corpus,
-    done: list[Completion],
-    examples: Sequence[Example],
+    request: StageRequest, corpus: Corpus, done: list[Completion], asked: Mapping[str, Example]
 ) -> list[Completion]:
-    """The same, without what a student that reads otherwise could not read whole."""
-    asked = {one.example_id: one for one in examples if is_asked(one, label)}
-    most = request.config.get("max_tokens", 0)
-    return end_long_ones(done, asked, corpus.read_by("student"), most)
+    """The same, without what the student could not read."""
+    return end_unreadable(done, asked, corpus.read_by("student"), request.config["max_tokens"])
 
 
 def _by_class(
@@ -91,13 +90,13 @@ def _by_class(
 ) -> StageResult:
     """Write the store `classes`, and the hard labels' texts."""
     named = NamedAnswers(label.classes, label.class_field)
-    asked = label.class_field is not None and any(is_asked(one, label) for one in examples)
+    asked = _asked(examples, label) if label.class_field is not None else {}
     teacher = None
     if label.targets == "classes" or asked:
         teacher = _Teacher(request, label, corpus)
     filled = examples
     if teacher and asked:
-        said = teacher.complete_all(examples, progress)
+        said = _readable(request, corpus, teacher.complete_all(examples, progress), asked)
         filled = with_answers(examples, said, label)
     prepared = request.inputs["examples"]
     who: Classifier
@@ -116,7 +115,7 @@ def _by_class(
         class_field=label.class_field,
         dtype=request.config["dtype"],
     )
-    most = request.config.get("max_tokens", 0)
+    most = request.config["max_tokens"]
     work = ClassWork(label, corpus, header, request.scratch, most)
     records, stored = store_classes(work, filled, who, request.out, progress)
     done, labelled = hard_texts(work, examples, records)

@@ -21,7 +21,7 @@ from stillhouse.stages.corpus import open_corpus
 from stillhouse.stages.endpoint import DEFERRED, open_teacher, refuse_deferred
 from stillhouse.stages.judging import judge_answers
 from stillhouse.stages.label_files import COMPLETIONS
-from stillhouse.stages.long_answers import end_long_ones
+from stillhouse.stages.long_answers import end_unreadable
 from stillhouse.stages.sections import section_of
 
 
@@ -34,7 +34,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     with open_teacher(request, progress, checks_of(label), label.answer_schema) as teacher:
         done = label_examples(teacher, corpus, examples, label, hopeless=DEFERRED)
         deferred = refuse_deferred(done, len(asked), request.access["deferred_at_most"])
-        done = end_long_ones(done, asked, corpus, request.config["max_tokens"])
+        done = end_unreadable(done, asked, corpus, request.config["max_tokens"])
         refuse_many_cut(examples, label, done)
         done = judge_answers(request, label, examples, done, progress)
         teacher.account_for(done)

@@ -1,42 +1,59 @@
-"""Answers of a teacher that its student could not read whole, because their tokens are others."""
+"""Answers of a teacher that its student could not read, or not whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from stillhouse.core.errors import InputError
 from stillhouse.core.rows import Completion, Example
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.named_answers import NamedAnswers
 
-TOO_LONG = "too_long"
-"""Why such an answer is not learned."""
+TOO_LONG, UNREADABLE = "too_long", "unreadable"
+"""Why such an answer is not learned: no room for it, or no way to write it by the template."""
 
 
-def end_long_ones(
+def end_unreadable(
     done: Sequence[Completion], asked: Mapping[str, Example], corpus: Corpus, max_tokens: int
 ) -> list[Completion]:
-    """The same, but answers that the student could not read whole end as `too_long`.
+    """The same, but answers that the student could not read end as errors with the reason.
+
+    One answer must not end the labelling of all: a model that always thinks forgets to once, and
+    bytes that are no UTF-8 become more tokens than the teacher wrote.
 
     Args:
-        done: whose tokens the teacher counted, by a tokenizer of its own.
+        done: what was said; of a teacher with a tokenizer of its own, counted by that.
         asked: the examples that it was asked about, by id.
         corpus: of the student.
         max_tokens: the longest conversation that the student reads; 0 for any.
 
     Returns:
         In the same order.
+
+    Raises:
+        InputError: the template can write none of the answers; says why not the first.
     """
+    refused: list[InputError] = []
 
     def judged(answer: Completion) -> Completion:
         example = asked.get(answer.example_id)
-        if example is None or answer.finish != "stop" or not max_tokens:
+        if example is None or answer.finish != "stop":
             return answer
-        if len(corpus.encode(example, answer.text).ids) <= max_tokens:
-            return answer
-        return replace(answer, finish="error", reason=TOO_LONG)
+        try:
+            length = len(corpus.encode(example, answer.text).ids)
+        except InputError as error:
+            refused.append(error)
+            return replace(answer, finish="error", reason=UNREADABLE)
+        if max_tokens and length > max_tokens:
+            return replace(answer, finish="error", reason=TOO_LONG)
+        return answer
 
-    return [judged(answer) for answer in done]
+    ended = [judged(answer) for answer in done]
+    whole = [one for one in done if one.example_id in asked and one.finish == "stop"]
+    if refused and len(refused) == len(whole):
+        raise refused[0]
+    return ended
 
 
 def without_long_classes(

@@ -17,7 +17,7 @@ from stillhouse.data.storage import write_completions
 from stillhouse.stages.contract import StageRequest
 from stillhouse.stages.corpus import Corpus
 from stillhouse.stages.evaluate_files import LEFT_OUT
-from stillhouse.stages.long_answers import end_long_ones
+from stillhouse.stages.long_answers import end_unreadable
 from stillhouse.stages.measured import Measured
 
 TEACHER = "teacher"
@@ -70,8 +70,8 @@ def settle(
     examples = {example.example_id: example for example in asked.examples}
     checks = checks_of_reference(request)
     judged = [checks.judge(one) for one in said]
-    most = request.config.get("max_tokens", 0)
-    judged = end_long_ones(judged, examples, corpus.read_by("student"), most)
+    most = request.config["max_tokens"]
+    judged = end_unreadable(judged, examples, corpus.read_by("student"), most)
     usable = [one for one in judged if not _flaw(one)]
     left = [one for one in judged if _flaw(one)]
     left_out = dict(sorted(Counter(map(_flaw, left)).items()))

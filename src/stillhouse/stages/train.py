@@ -30,7 +30,7 @@ from stillhouse.stages.contract import StageRequest, StageResult
 from stillhouse.stages.corpus import EXAMPLES, Corpus, open_corpus
 from stillhouse.stages.examining import Learned, beside_teacher, questions
 from stillhouse.stages.finetune import encode_gold
-from stillhouse.stages.label_files import COMPLETIONS, TARGETS
+from stillhouse.stages.label_files import CLASSES, COMPLETIONS, TARGETS
 from stillhouse.stages.named_answers import NamedAnswers
 from stillhouse.stages.sections import section_of
 from stillhouse.stages.train_domains import train_domains
@@ -41,6 +41,7 @@ from stillhouse.students.class_examples import ClassExample
 from stillhouse.students.example_file import write_examples
 from stillhouse.students.examples import EncodedExample
 from stillhouse.students.target_sources import BROUGHT, AdapterOff, Cached, Live, TargetSource
+from stillhouse.targets.class_store import ClassReader
 from stillhouse.targets.header import TargetHeader
 from stillhouse.targets.read import TargetReader
 from stillhouse.tokens.encode import EncodedConversation
@@ -98,9 +99,12 @@ def _learning(request: StageRequest, corpus: Corpus, source: TargetSource) -> Le
             asked = beside_teacher(asked, request.inputs["targets"], labels.learned)
     else:
         train = write_examples(request.scratch, encode_gold(corpus, training.parts))
-        training = _as_long_as_the_student(training, request.config, corpus)
         kept = encode_gold(corpus, ["validation"], may_be_empty=True)
         validation = write_examples(request.scratch, kept)
+    if request.config.get("student_parts"):
+        # The twin's training has the student's number of steps, where examples decide that.
+        steps = training.length.num_steps(_num_taught(request, corpus))
+        training = training.model_copy(update={"length": training.length.of_steps(steps)})
     data = TrainingData(train, validation, source, corpus.tokenizer.vocab_size)
     folder = request.locations.get("student")
     return Learning(data, objective_of(training), training, folder, asked)
@@ -128,17 +132,28 @@ def objective_of(training: Train) -> Objective:
     )
 
 
-def _as_long_as_the_student(training: Train, config: dict[str, Any], corpus: Corpus) -> Train:
-    """The twin's training with the student's number of steps, where examples decide that."""
-    parts = config["student_parts"]
-    if not parts:
-        return training
-    examples = sum(
-        1 if example.answer is not None and config["keeps_gold"] else config["student_samples"]
-        for example in corpus.iterate(parts)
-    )
-    length = training.length.of_steps(training.length.num_steps(examples))
-    return training.model_copy(update={"length": length})
+def _num_taught(request: StageRequest, corpus: Corpus) -> int:
+    """How many examples the student of this twin learns from."""
+    config, inputs = request.config, request.inputs
+    parts, labels = config["student_parts"], inputs.get("labels", inputs.get("targets"))
+    if labels is None:
+        return sum(
+            config["student_samples"] if example.answer is None else 1
+            for example in corpus.iterate(parts)
+        )
+    if config["student_by_class"]:
+        stored = ClassReader(labels / CLASSES)
+        return sum(example.example_id in stored for example in corpus.iterate(parts))
+    return sum(1 for _ in _answered(labels, corpus, parts))
+
+
+def _answered(labels: Path, corpus: Corpus, parts: Sequence[str]) -> Iterator[Example]:
+    """The examples with each completion that may be learned."""
+    examples = ExampleReader(corpus.folder / EXAMPLES, parts)
+    for completion in iterate_completions(labels / COMPLETIONS):
+        found = examples.get(completion.example_id) if completion.finish == "stop" else None
+        if found and corpus.holds(found):
+            yield answered(found, completion)
 
 
 class _Labels:
@@ -146,7 +161,7 @@ class _Labels:
 
     def __init__(self, folder: Path, corpus: Corpus, training: Train) -> None:
         self._corpus = corpus
-        self._answers = folder / COMPLETIONS
+        self._folder = folder
         self._reader: TargetReader | None = None
         self.column = 0
         if training.weights.needs_teacher and training.mode == "cached":
@@ -181,12 +196,8 @@ class _Labels:
         return texts, [self._targets(name, item) for name, item in texts]
 
     def _texts(self, parts: Sequence[str]) -> Iterator[tuple[Example, EncodedConversation]]:
-        examples = ExampleReader(self._corpus.folder / EXAMPLES, parts)
-        for completion in iterate_completions(self._answers):
-            found = examples.get(completion.example_id) if completion.finish == "stop" else None
-            if found and self._corpus.holds(found):
-                example = answered(found, completion)
-                yield example, self._corpus.encode(example)
+        for example in _answered(self._folder, self._corpus, parts):
+            yield example, self._corpus.encode(example)
 
     def _targets(self, example_id: str, encoded: EncodedConversation) -> TokenTargets:
         assert self._reader is not None

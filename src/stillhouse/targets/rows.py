@@ -19,7 +19,9 @@ Ints = NDArray[np.int64]
 
 LOG_Z_STEP = 1.0 / 64.0
 _LOG_Z_LOWEST = -24.0
-"""assumption: exp(-24) beside a sum of at least 1 is below what float32 sees."""
+"""assumption: exp(-24) beside a sum of at least 1 is below what float32 sees. At a kd_temperature
+T below 1 the sum is smaller, but never below V ** (1 - 1 / T), of which exp(-24 / T) is as small
+a part for a million tokens."""
 
 ENTROPY_STEP = 1.0 / 32.0
 """assumption: it moves the value of a loss, rounded up as often as down, and no gradient."""
@@ -134,7 +136,7 @@ def restore(rows: Rows, key: TargetKey, header: TargetHeader) -> TokenTargets:
     for column, temperature in enumerate(header.kd_temperatures):
         if temperature != 1.0:
             rest = rows.rests[:, column]
-            left = np.where(rest > 0, np.exp(_LOG_Z_LOWEST + LOG_Z_STEP * (rest - 1)), 0.0)
+            left = np.where(rest > 0, np.exp(_lowest(temperature) + LOG_Z_STEP * (rest - 1)), 0.0)
             log_z[:, column] = np.log(np.exp(kept / temperature).sum(axis=1) + left)
     return TokenTargets(
         key=key,
@@ -176,8 +178,12 @@ def _rest(kept: NDArray[np.float64], log_z: NDArray[np.float32], temperature: fl
     left = whole - np.exp(kept / temperature).sum(axis=1)
     is_some = left > NO_MASS * whole
     logs = np.log(np.where(is_some, left, 1.0))
-    steps = 1 + np.rint((np.maximum(logs, _LOG_Z_LOWEST) - _LOG_Z_LOWEST) / LOG_Z_STEP)
+    steps = 1 + np.rint(np.maximum(logs - _lowest(temperature), 0.0) / LOG_Z_STEP)
     return np.where(is_some, steps, 0).astype(np.int64)
+
+
+def _lowest(temperature: float) -> float:
+    return _LOG_Z_LOWEST / min(temperature, 1.0)
 
 
 def _by_count(draws: Draws | None, num_tokens: int, vocab_size: int) -> tuple[Ints, Ints, Ints]:
