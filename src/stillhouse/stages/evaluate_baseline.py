@@ -43,7 +43,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     measured = measured_of(request, corpus)
     settings = section_of(Evaluate, config["evaluate"])
     schema = config["answer_schema"]
-    sampling = Sampling(config["max_new_tokens"])
+    sampling = Sampling(config["max_new_tokens"], config["baseline"].get("temperature", 0.0))
     with _engine(request, progress) as engine:
         started = time.perf_counter()
         said = list(engine.generate(measured.examples, sampling))
