@@ -142,3 +142,16 @@ def test_what_happens_to_an_open_table_is_told_in_words(tmp_path, clock):
     with pytest.raises(DiskFullError, match="no space left for"):
         table.rest("p" * 100_000, 1.0)
     table.close()
+
+
+def test_a_look_costs_little_however_many_requests_a_minute_holds(tmp_path, clock):
+    table, limit = SlotTable(tmp_path / "limits.sqlite", clock), Limit("p", "tokens", 10**9, 60.0)
+    steps = []
+    for _ in range(count := 2000):
+        place = table.take([limit], 1000, [])
+        table.give_back([limit], place, 900)
+        clock.now += 0.01
+    table._c.set_progress_handler(lambda: steps.append(1) and None, 100)
+    assert table.look([limit], 1000, []).wait_s == 0.0
+    table.close()
+    assert 100 * len(steps) < 8 * count  # instructions of the database

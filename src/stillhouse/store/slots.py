@@ -31,7 +31,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS spacing(name TEXT PRIMARY KEY, next_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS uses(
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, at REAL NOT NULL, amount INTEGER);
-CREATE INDEX IF NOT EXISTS uses_of ON uses(name, at);
+DROP INDEX IF EXISTS uses_of;
+CREATE INDEX IF NOT EXISTS amounts_of ON uses(name, at, amount);
 CREATE TABLE IF NOT EXISTS rests(name TEXT PRIMARY KEY, until REAL NOT NULL);
 """
 
@@ -186,7 +187,11 @@ class SlotTable:
         with self._clear():
             for limit in limits:
                 if limit.kind == "tokens" and unused_tokens > 0:
-                    self._use(limit, -unused_tokens, place.at)
+                    self._c.execute(
+                        "UPDATE uses SET amount = amount - ?1 WHERE id ="
+                        " (SELECT min(id) FROM uses WHERE name = ?2 AND at = ?3)",
+                        (unused_tokens, limit.name, place.at),
+                    )
 
     def rest(self, name: str, seconds: float) -> None:
         """Let nobody use `name` for so long; a longer rest that is under way stays."""
@@ -217,22 +222,18 @@ class SlotTable:
 
     def _wait_for_tokens(self, limit: Limit, tokens: int, now: float) -> float:
         length = limit.window_s + limit.slack_s
-        self._c.execute(
-            "DELETE FROM uses WHERE name = ? AND (at <= ? OR at > ?)",
-            (limit.name, now - length, now + 1.0),
-        )
-        rows = self._c.execute(
-            "SELECT at, amount FROM uses WHERE name = ? ORDER BY at", (limit.name,)
-        ).fetchall()
+        for gone, border in (("at <= ?", now - length), ("at > ?", now + 1.0)):
+            self._c.execute(f"DELETE FROM uses WHERE name = ? AND {gone}", (limit.name, border))
+        used = "FROM uses WHERE name = ?", (limit.name,)
+        taken = self._c.execute(f"SELECT coalesce(sum(amount), 0) {used[0]}", used[1]).fetchone()[0]
         # a request larger than the limit goes alone
-        free = limit.amount - sum(amount for _, amount in rows)
-        for at, amount in rows:
-            if free >= min(tokens, limit.amount):
-                return 0.0
-            free += amount
-            soonest = at + length - now
-            if free >= min(tokens, limit.amount):
-                return float(soonest)
+        lacking = taken + min(tokens, limit.amount) - limit.amount
+        if lacking <= 0:
+            return 0.0
+        for at, amount in self._c.execute(f"SELECT at, amount {used[0]} ORDER BY at", used[1]):
+            lacking -= amount
+            if lacking <= 0:
+                return float(at + length - now)
         return 0.0
 
     def _use(self, limit: Limit, tokens: int, now: float) -> None:
