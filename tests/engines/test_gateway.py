@@ -18,7 +18,7 @@ from stillhouse.engines.openai_api import OpenAIEngine
 from stillhouse.engines.retry import RetryPolicy
 from stillhouse.engines.wire import Endpoint
 from stillhouse.store.account import JOURNAL, open_account
-from stillhouse.store.ledger import Budget
+from stillhouse.store.ledger import Budget, Request
 from stillhouse.store.slots import Limit
 from stillhouse.store.spending import budgets_that_do_not_add_up, spending_by_budget
 
@@ -158,9 +158,11 @@ def test_a_pause_uses_up_no_try_and_is_as_long_as_the_server_asks(tmp_path):
     assert waves >= 3
 
 
-def test_a_provider_that_only_asks_to_wait_is_given_up(tmp_path):
+@pytest.mark.parametrize("again", [None, "0", "0.001", "Mon, 30 Nov 2020 00:00:00 GMT"])
+def test_a_provider_that_only_asks_to_wait_is_given_up(tmp_path, again):
     settings = GatewaySettings(8, retry=RetryPolicy(first_s=0.01, longest_s=0.02, patience_s=0.2))
-    with FakeOpenAI(Behaviour(fault_share=1.0, faults=("rate_limited",))) as server:
+    behaviour = Behaviour(fault_share=1.0, faults=("rate_limited",), retry_after=again)
+    with FakeOpenAI(behaviour) as server:
         started = time.monotonic()
         found = ask(tmp_path, server, 40, settings=settings)
     assert set(reasons(found)) <= {"waited_too_long", "rate_limited"}
@@ -292,3 +294,18 @@ def test_of_equal_questions_at_once_one_is_sent_and_all_get_its_answer(tmp_path)
         asked = len(server.calls)
     assert asked == 1
     assert len({one.text for one in found}) == 1
+
+
+def test_nobody_waits_for_money_that_a_killed_process_holds(tmp_path):
+    cap = Budget("test", 1_000_000)
+    with FakeOpenAI() as server, open_account(tmp_path, cap, "run", "label") as other:
+        session = other.session
+        request = Request("k", "e", 0, "openai", "fake-1", 1_000_000, 1)
+        session.journal.write_now(lambda c: session.reserve(c, request, "KEY"))
+        with engine(tmp_path, server.url, cap) as teacher:
+            killed = threading.Timer(0.3, session._held.close)
+            killed.start()
+            (found,) = teacher.generate(examples(1), SAMPLING)
+            killed.join()
+    assert found.reason == "budget"
+    assert rows(tmp_path) == [("unknown", "killed")]

@@ -1,6 +1,7 @@
 """What a reply means: every way to fail has one name."""
 
 import asyncio
+import contextlib
 import json
 import socket
 
@@ -10,7 +11,7 @@ from tests.engines.fakes.server import Behaviour
 
 from stillhouse.core.errors import NetworkRefusedError
 from stillhouse.engines.http import Http, read_failure, read_reply
-from stillhouse.engines.outcomes import Reply
+from stillhouse.engines.outcomes import Failure, Reply
 from stillhouse.runner.guard import guarded
 
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -122,3 +123,35 @@ def test_nobody_at_the_address_is_no_connection():
 def test_the_network_policy_is_not_mistaken_for_a_bad_connection():
     with guarded("none"), pytest.raises(NetworkRefusedError, match="connection to api"):
         post("http://api.example.com/v1")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host:99999/v1", "http:///v1", "https://a..b/v1", "http://[::1/v1"]
+)
+def test_an_address_that_cannot_be_one_is_no_connection_and_costs_nothing(url):
+    found = post(url)
+    assert found.reason == "no_connection"
+    assert not found.kind.may_be_billed
+
+
+def test_of_a_body_without_end_no_more_is_read_than_an_answer_may_be(monkeypatch):
+    monkeypatch.setattr("stillhouse.engines.http._MOST_REPLY", 1000)
+    sent = []
+
+    async def endless(_, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while len(sent) < 10_000:
+                writer.write(b" " * 1000)
+                sent.append(1000)
+                await writer.drain()
+        writer.close()
+
+    async def ask():
+        server = await asyncio.start_server(endless, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, Http(1, 20.0) as http:
+            return await http.post(f"http://127.0.0.1:{port}/v1", {}, BODY)
+
+    assert asyncio.run(ask()) == Failure("too_large", 200)
+    assert len(sent) < 10_000

@@ -49,3 +49,25 @@ def test_a_refused_key_rests_while_the_others_go_on():
     assert ring.pick() is None
     now[0] = 10.0
     assert ring.pick().alias == "A"
+
+
+def test_a_file_is_read_as_other_tools_write_it(tmp_path):
+    (tmp_path / ".env").write_text(
+        "\ufeffA_KEY=one # of the team\nB_KEY='two # 2' # mine\nC_KEY=th#ree\n", encoding="utf-8"
+    )
+    found = find_keys(["A_KEY", "B_KEY", "C_KEY"], tmp_path, {})
+    assert [key.secret.reveal() for key in found] == ["one", "two # 2", "th#ree"]
+
+
+def test_a_file_that_is_not_utf_8_is_named_and_not_shown(tmp_path):
+    (tmp_path / ".env").write_text(f"A_KEY={PLANTED}\n", encoding="utf-16")
+    with pytest.raises(UsageError, match=r"\.env is not UTF-8") as caught:
+        find_keys(["A_KEY"], tmp_path, {})
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\0", "\u200b", "\ufeff"])
+def test_a_key_that_no_request_can_carry_is_refused_and_not_shown(sign):
+    with pytest.raises(UsageError, match="the key in A_KEY holds") as caught:
+        find_keys(["A_KEY"], None, {"A_KEY": f"{PLANTED}{sign}{PLANTED}"})
+    assert PLANTED not in str(caught.value)

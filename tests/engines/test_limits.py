@@ -95,3 +95,12 @@ def test_a_limit_of_each_key_holds_beside_that_of_the_provider(slots, clock):
     clock[0] += 1.0
     asyncio.run(waiting.take(1, "B"))
     assert wait_s("B") == pytest.approx(10.0)
+
+
+def test_a_pause_of_no_length_is_one_of_our_own(slots, clock):
+    waiting, found = limiter(slots, clock), []
+    for _ in range(5):
+        waiting.rest(0.0)
+        found.append(resting_s(slots))
+        clock[0] += found[-1] + 0.01
+    assert found == pytest.approx([1.0, 2.0, 4.0, 8.0, 8.0])

@@ -209,6 +209,17 @@ def test_a_process_that_says_nothing_is_ended_and_replaced(kind, start, failing)
     assert not is_running(silent)
 
 
+@pytest.mark.parametrize("ask", ["score", "generate"])
+def test_a_long_prompt_is_no_silence(ask, start, failing):
+    engine = start(failing("slow"))
+    patient = make_impatient(engine).process_id
+    asked = [example("e", LONG)]
+
+    list(engine.score(asked) if ask == "score" else engine.generate(asked, Sampling(2)))
+
+    assert engine._child.process_id == patient
+
+
 @pytest.mark.parametrize("num_tokens", [1, 1 << 20])  # the second is more than a pipe holds
 def test_a_process_that_takes_no_question_is_ended(num_tokens, start):
     child = make_impatient(start())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.engines.fakes.anthropic_server import FakeAnthropic
 
 from stillhouse.core.errors import RecipeError, StillhouseError
 from stillhouse.core.rows import Example, Message
@@ -164,6 +165,10 @@ def test_a_service_that_is_down_stops_the_run_with_its_name(measure):
             ["evaluate.baselines=[{name: a, usd_per_call: 1.0, api: {kind: openai, model: m}}]"],
             "what api costs is counted",
         ),
+        (
+            ["evaluate.baselines=[{name: a, temperature: 1.0, rules: songs}]"],
+            "only a model under api is told one",
+        ),
         (["evaluate.baselines=[{name: a}]"], "exactly one of rules, api, http and model"),
         (
             ["evaluate.baselines=[{name: a, rules: songs}, {name: a, rules: songs}]"],
@@ -190,3 +195,17 @@ def test_a_rule_may_name_a_baseline():
     ]
     recipe = load_recipe("quickstart", overrides).recipe
     assert recipe.gate.rules[0].against == "rules"
+
+
+def test_a_model_behind_an_api_is_asked_at_the_temperature_of_the_recipe(measure, tmp_path):
+    with FakeAnthropic() as server:
+        api = {
+            "kind": "anthropic",
+            "model": "claude-sonnet-5",
+            "base_url": server.url,
+            "price": {"input": "1", "output": "5"},
+        }
+        access = {"api": api, "account": str(tmp_path / "account"), "run": "run"}
+        measure({"name": "before", "api": api, "temperature": 1.0}, ROWS, access)
+    assert len(server.calls) == 6
+    assert not any("temperature" in call.body for call in server.calls)

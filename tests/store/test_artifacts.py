@@ -177,3 +177,15 @@ def test_a_removed_artifact_is_gone_with_its_work_but_never_while_it_is_being_ma
         pytest.raises(BusyError, match="collect-1 is being made"),
     ):
         store.remove("collect-1")
+
+
+def test_what_a_run_uses_is_not_removed_until_it_ends(store):
+    make(store)
+    other = ArtifactStore(store.root)
+    with store.in_use(["collect-1", "train-2"]), other.in_use(["collect-1"]):
+        with pytest.raises(BusyError, match="collect-1 is in use by another process"):
+            other.remove("collect-1")
+        assert store.find("collect-1")
+        other.remove("train-3")
+    other.remove("collect-1")
+    assert store.find("collect-1") is None

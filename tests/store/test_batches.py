@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.store.batches import begin_batch, end_batch, note_file, note_id, take_over
 from stillhouse.store.journal import Journal, connect
-from stillhouse.store.ledger import Bill, Budget, Request, Session, balance_of
+from stillhouse.store.ledger import Bill, Budget, Refused, Request, Session, balance_of
 from stillhouse.store.spending import budgets_that_do_not_add_up
 
 
@@ -136,3 +136,23 @@ def test_a_journal_of_the_format_before_gets_the_tables_of_batches(path, session
         begin(journal, session, "a")
         assert journal.read(lambda c: balance_of(c, "old")).spent_nano_usd == 7
         session.close()
+
+
+def test_nobody_waits_for_money_that_a_batch_holds_which_nobody_follows(journal, path, session_of):
+    session = session_of(journal)
+
+    def ask(nano_usd, session):
+        request = Request("more", "e", 0, "openai", "m", nano_usd, 5)
+        return journal.write_now(lambda c: session.reserve(c, request, "KEY"))
+
+    batch = begin(journal, session, "a", "b")
+    journal.write_now(lambda c: note_file(c, batch.number, "file-1", "KEY"))
+    assert ask(990, session) == Refused(while_held=True)
+    session.close()
+    alone = session_of(journal)
+    assert ask(990, alone) == Refused(while_held=False)
+    call = ask(900, alone)
+    assert ask(500, alone) == Refused(while_held=True)
+    journal.write_now(lambda c: alone.settle(c, call, Bill("free")))
+    taken(journal, alone, "a")
+    assert ask(990, alone) == Refused(while_held=True)

@@ -69,3 +69,28 @@ def test_an_answer_about_a_row_is_forgotten_with_it_and_no_other(tmp_path, name)
     assert kept == ["near", "far"]
     session.close()
     journal.close()
+
+
+def test_forgetting_looks_at_each_answer_once(tmp_path):
+    journal, count = Journal(tmp_path / "calls.sqlite"), 3000
+    session = Session(journal, Budget("b"), "run", "stage")
+    steps = []
+
+    def fill(c):
+        for number in range(count):
+            name = f"row{number}"
+            call = session.reserve(c, Request(name, name, 0, "fake", "m", 1, 1), "KEY")
+            keep_answer(c, name, KeptAnswer(call, b"said", Usage(1, 1), 1))
+
+    def forget(c):
+        c.set_progress_handler(lambda: steps.append(1) and None, 1000)
+        try:
+            return forget_answers(c, [f"row{number}" for number in range(0, count, 2)])
+        finally:
+            c.set_progress_handler(None, 0)
+
+    journal.write_now(fill)
+    assert journal.write_now(forget) == count // 2
+    assert 1000 * len(steps) < 100 * count  # instructions of the database
+    session.close()
+    journal.close()

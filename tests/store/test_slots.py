@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from stillhouse.core.errors import DiskFullError
 from stillhouse.store.slots import LONGEST_REST_S, Limit, SlotTable
 
 SECOND = Limit("p", "requests", 1, 1.0, slack_s=0.0)
@@ -118,3 +119,39 @@ def test_all_limits_are_taken_together_or_none(tables, clock):
     clock.now += 2.0
     assert tables[0].take([SECOND, key], 1, []).wait_s == pytest.approx(8.0)
     assert tables[0].take([SECOND], 1, []).wait_s == 0  # the failed take used nothing up
+
+
+@pytest.mark.parametrize("harm", ["all", "a page"])
+def test_a_damaged_table_is_made_anew(tmp_path, clock, harm):
+    path = tmp_path / "limits.sqlite"
+    table = SlotTable(path, clock)
+    for _ in range(3000):
+        table._use(TOKENS, 1, clock.now)
+    table.close()
+    whole = path.read_bytes()
+    path.write_bytes(bytes(8192) if harm == "all" else whole[:8192] + b"\xff" * len(whole[8192:]))
+    again = SlotTable(path, clock)
+    assert again.take([SECOND, TOKENS], 1, []).wait_s == 0.0
+    assert again.take([SECOND], 1, []).wait_s > 0.0
+    again.close()
+
+
+def test_what_happens_to_an_open_table_is_told_in_words(tmp_path, clock):
+    table = SlotTable(tmp_path / "limits.sqlite", clock)
+    table._c.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(DiskFullError, match="no space left for"):
+        table.rest("p" * 100_000, 1.0)
+    table.close()
+
+
+def test_a_look_costs_little_however_many_requests_a_minute_holds(tmp_path, clock):
+    table, limit = SlotTable(tmp_path / "limits.sqlite", clock), Limit("p", "tokens", 10**9, 60.0)
+    steps = []
+    for _ in range(count := 2000):
+        place = table.take([limit], 1000, [])
+        table.give_back([limit], place, 900)
+        clock.now += 0.01
+    table._c.set_progress_handler(lambda: steps.append(1) and None, 100)
+    assert table.look([limit], 1000, []).wait_s == 0.0
+    table.close()
+    assert 100 * len(steps) < 8 * count  # instructions of the database

@@ -248,7 +248,8 @@ class Gateway:
             try:
                 await asyncio.wait_for(settled.wait(), _POLL_S)
             except TimeoutError:
-                continue
+                # whoever holds the rest may have been killed
+                await self._session.journal.write(self._session.settle_the_dead)
 
     async def _end(
         self, question: Question, key: Key, place: Place, call: int, found: Reply | Failure

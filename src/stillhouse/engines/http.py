@@ -41,6 +41,18 @@ _BY_STATUS = {
 502 and 504 come from something between that does not know whether the work was done, and so does
 Bedrock's 424: the model failed in the middle of its work."""
 
+_MOST_REPLY, _MOST_FILE = 64 << 20, 4 << 30
+"""assumption: twenty log-probabilities for each of 16,000 tokens are 30 MB; a batch of 50,000
+answers is some hundred MB."""
+
+
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    UnicodeError,  # a host that cannot be a name
+)
+
 
 class Http:
     """A pool of connections; use it inside one event loop.
@@ -82,15 +94,15 @@ class Http:
         Returns:
             What came back.
         """
-        return self._send(url, headers, body, read_reply)
+        return self._send(url, headers, body, read_reply, _MOST_REPLY)
 
     def get(self, url: str, headers: Mapping[str, str]) -> Coming[Reply]:
         """The JSON object at an address; arguments as of `post`."""
-        return self._send(url, headers, None, read_reply)
+        return self._send(url, headers, None, read_reply, _MOST_REPLY)
 
     def download(self, url: str, headers: Mapping[str, str]) -> Coming[bytes]:
         """The bytes at an address, all that were announced; arguments as of `post`."""
-        return self._send(url, headers, None, bytes)
+        return self._send(url, headers, None, bytes, _MOST_FILE)
 
     async def _send(
         self,
@@ -98,6 +110,7 @@ class Http:
         headers: Mapping[str, str],
         body: bytes | None,
         read: Callable[[bytes], R | Failure],
+        most: int,
     ) -> R | Failure:
         method = "GET" if body is None else "POST"
         try:
@@ -105,8 +118,8 @@ class Http:
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 status, answered = response.status, response.headers
-                content = await response.read()
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                content = await _read_whole(response, most)
+        except _NEVER_SENT:
             return Failure("no_connection")
         except TimeoutError:
             return Failure("timeout")
@@ -115,7 +128,19 @@ class Http:
         except Exception as error:
             headers = {}  # a trace that shows local values must not show the key
             raise error.with_traceback(None) from None
+        if content is None:
+            return Failure("too_large", status)
         return read(content) if status == 200 else read_failure(status, answered, content)
+
+
+async def _read_whole(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """The body; None for a longer one, whose rest is not waited for."""
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > most:
+            return None
+    return bytes(body)
 
 
 def read_reply(content: bytes) -> Reply | Failure:

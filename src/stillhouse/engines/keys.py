@@ -7,6 +7,7 @@ A key is never written: not to a log, an error, the ledger, the cache or a recip
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,14 +72,19 @@ def find_keys(
         A key a name that is set; `NO_KEY` alone when no name is given.
 
     Raises:
-        UsageError: none of the names is set.
+        UsageError: none of the names is set, or a value cannot stand in a request.
     """
     if not names:
         return [NO_KEY]
     known = _read_dotenv(folder) | dict(os.environ if environ is None else environ)
-    found = [
-        Key(name, Secret(known[name].strip())) for name in names if known.get(name, "").strip()
-    ]
+    given = {name: known[name].strip() for name in names if known.get(name, "").strip()}
+    for name, text in given.items():
+        if not text.isprintable():
+            raise UsageError(
+                f"the key in {name} holds a line break or another sign that no request can carry",
+                f"set {name} to the key alone; a second key goes under a name of its own",
+            )
+    found = [Key(name, Secret(given[name])) for name in names if name in given]
     if not found:
         raise UsageError(
             f"no key: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set",
@@ -105,12 +111,23 @@ def _read_dotenv(folder: Path | None) -> dict[str, str]:
     path = folder / ".env" if folder else None
     if path is None or not path.is_file():
         return {}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        # Not chained: that error holds the whole file.
+        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8, a line NAME=key each") from None
     pairs: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")
         if equals and not name.startswith("#"):
-            pairs[name.strip()] = value.strip().strip("'\"")
+            pairs[name.strip()] = _value(value.strip())
     return pairs
+
+
+def _value(text: str) -> str:
+    """What a line of a `.env` file sets: without its quotes, and without a comment behind it."""
+    quoted = re.match(r"(['\"])(.*?)\1", text)
+    return quoted[2] if quoted else re.split(r"\s#", text, maxsplit=1)[0].rstrip()
 
 
 class KeyRing:

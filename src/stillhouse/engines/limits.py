@@ -112,12 +112,13 @@ class Limiter:
 
         Args:
             asked_s: what it asked for; None for a pause of our own, which grows from rest to
-                rest. Requests that were under way when a rest began do not make it longer.
+                rest, and so for 0, which may also be a date that its clock has behind ours.
+                Requests that were under way when a rest began do not make it longer.
         """
         now = self._clock()
         if self._unserved_since is None:
             self._unserved_since = now
-        if asked_s is None:
+        if not asked_s:
             if now < self._resting_until:
                 return
             growth = 2.0 ** min(self._rests_in_a_row, 32)

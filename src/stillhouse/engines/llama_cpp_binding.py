@@ -13,7 +13,7 @@ import ctypes
 import importlib
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ _LINES = 2
 
 _MOST_AT_ONCE = 512
 """llama.cpp's own default of tokens a step."""
+
+
+def _say_nothing() -> None:
+    """For whoever does not wait for signs."""
 
 
 class Log:
@@ -91,6 +95,7 @@ class GgufModel:
         self._vocab = binding.llama_model_get_vocab(self._model)
         if not self._vocab:
             raise ModelError("it has no vocabulary", "make the file again with its tokenizer")
+        self.after_step: Callable[[], None] = _say_nothing
         self.num_ids = int(binding.llama_vocab_n_tokens(self._vocab))
         self.context = int(binding.llama_model_n_ctx_train(self._model))
         named = (binding.llama_vocab_eos(self._vocab), binding.llama_vocab_eot(self._vocab))
@@ -138,6 +143,7 @@ class GgufModel:
         for start in range(0, len(ids), self._step):
             part = slice(start, start + self._step)
             self._decode(ids[part], wanted[part])
+            self.after_step()
             for place in np.flatnonzero(wanted[part]).tolist():
                 found = self._lib.llama_get_logits_ith(self._context, place)
                 if not found:

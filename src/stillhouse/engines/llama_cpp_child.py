@@ -33,11 +33,12 @@ Rows = Iterator[NDArray[np.float32]]
 
 
 class Model(Protocol):
-    """A model that is fed token ids."""
+    """A model that is fed token ids; it calls `after_step` while a long text is read."""
 
     num_ids: int
     context: int
     ends: tuple[int, ...]
+    after_step: Callable[[], None]
 
     def texts(self) -> list[bytes]:
         """How the model's own vocabulary writes each id."""
@@ -120,6 +121,8 @@ class _Desk:
 
     def _open(self, frame: Frame) -> _Answer:
         model = self._open_model(Path(frame.head["path"]), frame.head["threads"])
+        # What is read of a prompt gives no row, and may take longer than any silence.
+        model.after_step = self._say_alive
         self._model = model
         texts = model.texts()
         arrays: dict[str, NDArray[Any]] = {
@@ -141,7 +144,6 @@ class _Desk:
         model.begin(len(wanted))
         for row in model.feed(ids[: len(wanted)], wanted):
             scores.add(row)
-            self._say_alive()
         return {}, scores.columns()
 
     def _generate(self, frame: Frame) -> _Answer:
@@ -169,7 +171,6 @@ class _Desk:
             ids.append(chosen)
             logprobs.append(float(logprobs_V[chosen]))
             tops.append((kept, logprobs_V[kept]))
-            self._say_alive()
         shape = (len(ids), min(top_k, head["vocab_size"]))
         return {"finish": finish}, {
             "ids": np.array(ids, np.int32),

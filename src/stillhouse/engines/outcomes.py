@@ -57,6 +57,7 @@ REASONS: dict[str, Kind] = {
     "truncated_json": Kind(Then.RETRY, True),
     "error_in_body": Kind(Then.RETRY, True),
     "wrong_shape": Kind(Then.RETRY, True),
+    "too_large": Kind(Then.STOP, True),
     # the batch that the question was in ended without an answer to it
     "batch_refused": Kind(Then.STOP, False),
     "batch_expired": Kind(Then.STOP, False),

@@ -42,7 +42,8 @@ class Patience:
         policy, then = self._policy, failure.kind.then
         if then is Then.REST:
             self._limiter.rest(failure.retry_after_s)
-            return (failure.retry_after_s or 0.0) <= policy.patience_s
+            is_short = (failure.retry_after_s or 0.0) <= policy.patience_s
+            return is_short and not self._limiter.is_given_up()
         if then is Then.RETRY and failed < policy.tries:
             asked_s = failure.retry_after_s or 0.0
             if asked_s > policy.patience_s:

@@ -45,6 +45,7 @@ class Baseline(Section):
         http: a service of your own.
         model: `student` is the student as it is before it learns anything, so that the report tells
             what the training has changed.
+        temperature: of the answers of a model behind an API; some providers take none but 1.
         usd_per_call: what an answer of it costs, for the comparison; nothing is paid. A model
             behind an API needs none, its calls are counted.
     """
@@ -54,6 +55,7 @@ class Baseline(Section):
     api: ApiEndpoint | None = None
     http: Analyser | None = None
     model: Literal["student"] | None = None
+    temperature: NotNegative = 0.0
     usd_per_call: NotNegative = 0.0
 
     @model_validator(mode="after")
@@ -66,6 +68,8 @@ class Baseline(Section):
             raise ValueError(f"name: {self.name} means something else; choose another")
         if self.api and self.usd_per_call:
             raise ValueError("usd_per_call: what api costs is counted; remove the key")
+        if self.temperature and not self.api:
+            raise ValueError("temperature: only a model under api is told one; remove the key")
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -74,4 +78,6 @@ class Baseline(Section):
             "rules": self.rules,
             "api": self.api.identity() if self.api else None,
             "http": self.http.url if self.http else None,
+            # The greedy one is not named, as before there was another.
+            **({"temperature": self.temperature} if self.temperature else {}),
         }

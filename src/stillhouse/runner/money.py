@@ -54,10 +54,11 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
     Raises:
         UsageError: the provider cannot be asked like that, or has no price under a budget.
     """
-    named = {one.name: one.api for one in recipe.evaluate.baselines}
-    api = named.get(instance.variant) or recipe.teacher.api
+    rivals = (one for one in recipe.evaluate.baselines if one.name == instance.variant)
+    rival, label = next(rivals, None), recipe.label
+    api = rival.api if rival else recipe.teacher.api
     assert api is not None
-    label = recipe.label
+    temperature = rival.temperature if rival else label.temperature
     if instance.stage == "label":
         parts, repeats, length = {*label.parts, "validation"}, float(label.most_samples), None
         examples = [one for one in seen.examples if one.part in parts and is_asked(one, label)]
@@ -65,16 +66,16 @@ def asking_cost(recipe: Recipe, instance: Instance, seen: Preview) -> Cost:
         length = recipe.evaluate.max_new_tokens
         examples = _measured(recipe, seen)
         repeats = _askings(recipe.evaluate, len(examples) * seen.scale)
-    sampling = Sampling(length or label.max_new_tokens, label.temperature)
+    sampling = Sampling(length or label.max_new_tokens, temperature)
     plain = instance.config.get("prompt")
     prompt = PromptTemplate(**plain) if plain else None
-    found = forecast_asking(
-        api,
-        _as_seen(examples, prompt),
-        sampling,
-        Demands(label.answer_schema),
-        prompt.label if prompt else "",
-    )
+    asked = _as_seen(examples, prompt)
+    manner = Demands(label.answer_schema), prompt.label if prompt else ""
+    found = forecast_asking(api, asked, sampling, *manner)
+    again = recipe.evaluate.repeats
+    if again and instance.stage == "evaluate":
+        # At another temperature, which the provider may not take.
+        forecast_asking(api, asked[:1], replace(sampling, temperature=again.temperature), *manner)
     scale = seen.scale * repeats
     calls = int(found.calls * scale)
     return Cost(

@@ -212,8 +212,10 @@ class _Run:
             self.tell(Event("note", "compute", {"message": note}))
         if from_stage:
             self._forget(from_stage)
-        finished = {item.key: self._find(item) for item in self.resolved.plan.instances}
         with ExitStack() as stack:
+            mine = [item.artifact_id for item in self.resolved.plan.instances]
+            stack.enter_context(self.store.in_use(mine))
+            finished = {item.key: self._find(item) for item in self.resolved.plan.instances}
             waiting = [item for item in self.resolved.plan.instances if not finished[item.key]]
             self._find_keys(waiting)
             self._start_servers(stack, waiting)

@@ -44,7 +44,7 @@ def run(request: StageRequest, progress: Progress) -> StageResult:
     measured = measured_of(request, corpus)
     settings = section_of(Evaluate, config["evaluate"])
     schema = config["answer_schema"]
-    sampling = Sampling(config["max_new_tokens"])
+    sampling = Sampling(config["max_new_tokens"], config["baseline"].get("temperature", 0.0))
     key = f"evaluate.baselines: {request.variant}"
     with _engine(request, progress) as asked:
         engine = WholeAnswers(asked, key, schema is not None)

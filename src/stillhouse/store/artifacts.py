@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from stillhouse.core.files import (
 )
 from stillhouse.core.hashing import digest_file
 from stillhouse.core.kd_metrics import Series
-from stillhouse.store.lock import hold_lock
+from stillhouse.store.lock import hold_lock, no_readers, read_lock
 
 MANIFEST = "manifest.json"
 
@@ -178,6 +178,17 @@ class ArtifactStore:
             "wait for it or end it, then run the same command again",
         )
 
+    @contextmanager
+    def in_use(self, artifact_ids: Iterable[str]) -> Iterator[None]:
+        """While the block runs, nobody removes these artifacts, which need not be there yet."""
+        with ExitStack() as stack:
+            for artifact_id in artifact_ids:
+                stack.enter_context(read_lock(self._readers(artifact_id)))
+            yield
+
+    def _readers(self, artifact_id: str) -> Path:
+        return self.root / ".locks" / f"{artifact_id}.readers"
+
     def _finish_seal(self, artifact_id: str) -> bool:
         """Whether a crash left nothing to do but the rename, which is then done."""
         work = self.root / ".work" / artifact_id
@@ -221,9 +232,14 @@ class ArtifactStore:
             artifact_id: `stage-hash`; nothing happens when it is not there.
 
         Raises:
-            BusyError: another process is making it.
+            BusyError: another process is making it, or a run that uses it goes on.
         """
-        with self._lock(artifact_id):
+        alone = no_readers(
+            self._readers(artifact_id),
+            f"{artifact_id} is in use",
+            "wait for the other run or end it, then run the same command again",
+        )
+        with self._lock(artifact_id), alone:
             if self.path(artifact_id).exists():
                 # Renamed first: a half-deleted folder must not pass for a torn artifact.
                 shutil.rmtree(self.quarantine(artifact_id))

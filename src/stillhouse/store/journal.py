@@ -23,15 +23,13 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from stillhouse.core.errors import ArtifactError, BusyError, DiskFullError, StillhouseError
+from stillhouse.core.errors import ArtifactError, StillhouseError
 from stillhouse.store.lock import wait_for_lock
+from stillhouse.store.sqlite_words import BUSY_S, in_words
 
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], T]
 
-_BUSY_S = (
-    30.0  # assumption: no other writer holds the file for longer, its commits take milliseconds
-)
 _GATHER_S = 0.003
 """A commit waits so long for company. measured: benchmarks/gateway_speed.py needs 405 instead of
 480 microseconds of CPU a call, because fewer threads wake each other."""
@@ -195,7 +193,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+        path, isolation_level=None, timeout=BUSY_S, check_same_thread=False
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -261,17 +259,10 @@ def _resolve(pairs: list[tuple[Any, Any]]) -> None:
 def _in_words(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, StillhouseError) or not isinstance(error, sqlite3.Error):
         return error
-    text = str(error)
-    if "full" in text:
-        return DiskFullError(
-            f"no space left for {path}", "free some space; every paid answer so far is kept"
-        )
-    if "locked" in text:
-        return BusyError(
-            f"{path} was locked by another process for {_BUSY_S:.0f} s",
-            "wait until it is done; the folder must lie on a local disk",
-        )
-    return ArtifactError(
-        f"{path} cannot be used as a journal of calls: {text}",
-        "move it aside to begin a new one; its answers and its account of money stay in it",
+    return in_words(
+        error,
+        path,
+        what="a journal of calls",
+        kept="every paid answer so far is kept",
+        mend="move it aside to begin a new one; its answers and its account of money stay in it",
     )

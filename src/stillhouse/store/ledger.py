@@ -106,7 +106,8 @@ class Refused:
     """The cap leaves no room.
 
     Attributes:
-        while_held: it would fit if every call under way cost nothing: worth waiting for.
+        while_held: it would fit if every call that somebody follows cost nothing: worth waiting
+            for. What a batch holds that nobody follows stays held.
     """
 
     while_held: bool
@@ -146,7 +147,7 @@ class Session:
         self._held = self._lock.open("w")
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         row = (run, stage, budget.name, self._lock.name, _now())
-        self.recovered = journal.write_now(lambda c: _settle_the_dead(c, locks))
+        self.recovered = journal.write_now(self.settle_the_dead)
         self.id = journal.write_now(lambda c: _open(c, budget, row))
 
     def close(self) -> None:
@@ -155,6 +156,10 @@ class Session:
             self.journal.write_now(lambda c: _end(c, self.id))
             self._lock.unlink(missing_ok=True)
             self._held.close()
+
+    def settle_the_dead(self, c: sqlite3.Connection) -> int:
+        """Settle what dead sessions held; gives the number of calls. A write of the journal."""
+        return _settle_the_dead(c, self._lock.parent)
 
     def reserve(self, c: sqlite3.Connection, request: Request, key_alias: str) -> int | Refused:
         """Hold the upper price of one request; a write of the journal.
@@ -283,12 +288,20 @@ def _settle(c: sqlite3.Connection, call: int, bill: Bill) -> None:
 
 
 def _fits_without_held(c: sqlite3.Connection, name: str, nano_usd: int, tokens: int) -> bool:
+    left_nano_usd, left_tokens = c.execute(
+        "SELECT coalesce(sum(upper_nano_usd), 0), coalesce(sum(upper_tokens), 0) FROM batches"
+        " JOIN sessions ON sessions.id = batches.session AND sessions.state = 'ended'"
+        " JOIN batch_calls ON batch = batches.id"
+        " JOIN calls ON calls.id = call AND calls.state = 'reserved' AND calls.budget = ?"
+        " WHERE NOT ended",
+        (name,),
+    ).fetchone()
     return bool(
         c.execute(
-            "SELECT 1 FROM budgets WHERE name = ?3 AND held_tokens > 0"
+            "SELECT 1 FROM budgets WHERE name = ?3 AND held_tokens > ?4"
             " AND (cap_nano_usd IS NULL OR spent_nano_usd + ?1 <= cap_nano_usd)"
             " AND (cap_tokens IS NULL OR spent_tokens + ?2 <= cap_tokens)",
-            (nano_usd, tokens, name),
+            (nano_usd + left_nano_usd, tokens + left_tokens, name, left_tokens),
         ).fetchone()
     )
 

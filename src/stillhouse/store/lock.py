@@ -76,3 +76,36 @@ def wait_for_lock(path: Path) -> Iterator[None]:
     with path.open("a+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def read_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` beside others who read, after whoever holds it alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def no_readers(path: Path, claim: str, hint: str) -> Iterator[None]:
+    """Hold the lock file `path` alone while the block runs.
+
+    Args:
+        path: of `read_lock`.
+        claim: what is told where somebody reads, such as `train-1 is in use`.
+        hint: and what to do.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        BusyError: somebody reads; who, is not told, for it may be several.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{claim} by another process", hint) from None
+        yield

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stillhouse.core.errors import ArtifactError, BusyError, DiskFullError
+from stillhouse.core.errors import ArtifactError
 from stillhouse.store.lock import wait_for_lock
+from stillhouse.store.sqlite_words import BUSY_S, in_words
 
 COLLECTED = "collected"
 """The folder of it below a root of runs."""
 REPLIES, TURNS = "replies.sqlite", "turns"
 
-_BUSY_S = 30.0  # assumption: another process holds the file for milliseconds
 _FORMAT = 1
 LONGEST_REST_S = 7 * 86400.0
 """assumption: a host that asks for more than a week has lost its clock."""
@@ -107,7 +107,7 @@ class ReplyStore:
         self.path = path
         self._wall = wall
         with self._clear(), wait_for_lock(Path(f"{path}.opening")):
-            self._c = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+            self._c = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
             self._c.execute("PRAGMA journal_mode = WAL")
             self._c.execute("PRAGMA synchronous = FULL")
             found = self._c.execute("PRAGMA user_version").fetchone()[0]
@@ -212,20 +212,10 @@ class ReplyStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise self._in_words(error) from error
-
-    def _in_words(self, error: sqlite3.Error) -> Exception:
-        text = str(error)
-        if "full" in text:
-            return DiskFullError(
-                f"no space left for {self.path}", "free some space; every reply so far is kept"
-            )
-        if "locked" in text:
-            return BusyError(
-                f"{self.path} was locked by another process for {_BUSY_S:.0f} s",
-                "wait until it is done; the folder must lie on a local disk",
-            )
-        return ArtifactError(
-            f"{self.path} cannot be used as a store of replies: {text}",
-            "move it aside to begin a new one; what it holds is then asked anew",
-        )
+            raise in_words(
+                error,
+                self.path,
+                what="a store of replies",
+                kept="every reply so far is kept",
+                mend="move it aside to begin a new one; what it holds is then asked anew",
+            ) from error

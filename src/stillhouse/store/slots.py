@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from stillhouse.core.errors import ArtifactError
 from stillhouse.store.lock import wait_for_lock
+from stillhouse.store.sqlite_words import BUSY_S, in_words
 
-_BUSY_S = 30.0  # assumption: a place is taken in well under a millisecond
 LONGEST_REST_S = 3600.0
 """A rest asked for by a provider is believed up to here. assumption: a longer one is no pause."""
 
@@ -30,7 +31,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS spacing(name TEXT PRIMARY KEY, next_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS uses(
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, at REAL NOT NULL, amount INTEGER);
-CREATE INDEX IF NOT EXISTS uses_of ON uses(name, at);
+DROP INDEX IF EXISTS uses_of;
+CREATE INDEX IF NOT EXISTS amounts_of ON uses(name, at, amount);
 CREATE TABLE IF NOT EXISTS rests(name TEXT PRIMARY KEY, until REAL NOT NULL);
 """
 
@@ -85,21 +87,58 @@ class SlotTable:
     """The shared file; use it from one thread.
 
     Args:
-        path: an SQLite file on a local disk; made when missing. Losing it loses a minute's memory.
+        path: an SQLite file on a local disk; made when missing, and anew where a power cut has
+            damaged it, which loses a minute's memory.
         clock: seconds since the machine's boot.
+
+    Raises:
+        BusyError: another process has kept it locked for half a minute.
+        DiskFullError: no space left.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._clock = clock
         with wait_for_lock(Path(f"{path}.opening")):
-            self._c = sqlite3.connect(
-                path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+            try:
+                self._c = self._open()
+            except ArtifactError as error:
+                if isinstance(error.__cause__, sqlite3.OperationalError):
+                    raise  # such as a folder that is read only
+                for end in ("", "-wal", "-shm"):
+                    Path(f"{path}{end}").unlink(missing_ok=True)
+                self._c = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        with self._clear():
+            c = sqlite3.connect(
+                self._path, isolation_level=None, timeout=BUSY_S, check_same_thread=False
             )
-            self._c.execute("PRAGMA journal_mode = WAL")
-            # A killed process loses nothing so; after a power cut the boot is another anyway.
-            self._c.execute("PRAGMA synchronous = OFF")
-            self._c.executescript(_TABLES)
+            try:
+                c.execute("PRAGMA journal_mode = WAL")
+                # A killed process loses nothing so; after a power cut the boot is another anyway.
+                c.execute("PRAGMA synchronous = OFF")
+                c.executescript(_TABLES)
+                if (found := c.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                    raise sqlite3.DatabaseError(found)
+            except BaseException:
+                c.close()
+                raise
+            return c
+
+    @contextmanager
+    def _clear(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise in_words(
+                error,
+                self._path,
+                what="a table of limits",
+                kept="every paid answer so far is kept",
+                mend="delete it, once no run uses it: it holds a minute's memory alone",
+            ) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -136,26 +175,33 @@ class SlotTable:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        self._c.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            self._c.execute("COMMIT")
+        with self._clear():
+            self._c.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            finally:
+                self._c.execute("COMMIT")
 
     def give_back(self, limits: Sequence[Limit], place: Place, unused_tokens: int) -> None:
         """Note that a request used fewer tokens than it took; spacing is never given back."""
-        for limit in limits:
-            if limit.kind == "tokens" and unused_tokens > 0:
-                self._use(limit, -unused_tokens, place.at)
+        with self._clear():
+            for limit in limits:
+                if limit.kind == "tokens" and unused_tokens > 0:
+                    self._c.execute(
+                        "UPDATE uses SET amount = amount - ?1 WHERE id ="
+                        " (SELECT min(id) FROM uses WHERE name = ?2 AND at = ?3)",
+                        (unused_tokens, limit.name, place.at),
+                    )
 
     def rest(self, name: str, seconds: float) -> None:
         """Let nobody use `name` for so long; a longer rest that is under way stays."""
         until = self._clock() + min(seconds, LONGEST_REST_S)
-        self._c.execute(
-            "INSERT INTO rests(name, until) VALUES(?1, ?2)"
-            " ON CONFLICT(name) DO UPDATE SET until = max(until, ?2)",
-            (name, until),
-        )
+        with self._clear():
+            self._c.execute(
+                "INSERT INTO rests(name, until) VALUES(?1, ?2)"
+                " ON CONFLICT(name) DO UPDATE SET until = max(until, ?2)",
+                (name, until),
+            )
 
     def _rest(self, name: str, now: float) -> float:
         row = self._c.execute("SELECT until FROM rests WHERE name = ?", (name,)).fetchone()
@@ -176,22 +222,18 @@ class SlotTable:
 
     def _wait_for_tokens(self, limit: Limit, tokens: int, now: float) -> float:
         length = limit.window_s + limit.slack_s
-        self._c.execute(
-            "DELETE FROM uses WHERE name = ? AND (at <= ? OR at > ?)",
-            (limit.name, now - length, now + 1.0),
-        )
-        rows = self._c.execute(
-            "SELECT at, amount FROM uses WHERE name = ? ORDER BY at", (limit.name,)
-        ).fetchall()
+        for gone, border in (("at <= ?", now - length), ("at > ?", now + 1.0)):
+            self._c.execute(f"DELETE FROM uses WHERE name = ? AND {gone}", (limit.name, border))
+        used = "FROM uses WHERE name = ?", (limit.name,)
+        taken = self._c.execute(f"SELECT coalesce(sum(amount), 0) {used[0]}", used[1]).fetchone()[0]
         # a request larger than the limit goes alone
-        free = limit.amount - sum(amount for _, amount in rows)
-        for at, amount in rows:
-            if free >= min(tokens, limit.amount):
-                return 0.0
-            free += amount
-            soonest = at + length - now
-            if free >= min(tokens, limit.amount):
-                return float(soonest)
+        lacking = taken + min(tokens, limit.amount) - limit.amount
+        if lacking <= 0:
+            return 0.0
+        for at, amount in self._c.execute(f"SELECT at, amount {used[0]} ORDER BY at", used[1]):
+            lacking -= amount
+            if lacking <= 0:
+                return float(at + length - now)
         return 0.0
 
     def _use(self, limit: Limit, tokens: int, now: float) -> None:

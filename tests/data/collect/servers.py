@@ -30,7 +30,7 @@ class Behaviour:
 
     Attributes:
         robots: text of robots.txt; a number is a status without text, `to` and an
-            address a redirect.
+            address a redirect, and "drop" no reply. A list is used up, all but its last.
         faults: number of a request (robots.txt not counted) to what happens to it.
         every: what happens to all of them; "" for nothing.
         retry_after: header of a 429 or 503.
@@ -114,11 +114,7 @@ class SongServer:
     async def _respond(self, request):
         how = self.behaviour
         if request.path == "/robots.txt":
-            if isinstance(how.robots, int):
-                return web.Response(status=how.robots)
-            if how.robots.startswith("to "):
-                return web.Response(status=302, headers={"Location": how.robots[3:]})
-            return web.Response(text=how.robots)
+            return await self._robots(request)
         fault = how.faults.get(len(self.asked)) or how.every
         if fault:
             return await self._fail(fault, request)
@@ -133,6 +129,18 @@ class SongServer:
         if request.path == "/v1/hymns":
             return self._generic(request)
         return web.json_response({"message": "no such path"}, status=404)
+
+    async def _robots(self, request):
+        told = self.behaviour.robots
+        if isinstance(told, list):
+            told = told.pop(0) if told[1:] else told[0]
+        if isinstance(told, int):
+            return web.Response(status=told)
+        if told == "drop":
+            return await self._fail(told, request)
+        if told.startswith("to "):
+            return web.Response(status=302, headers={"Location": told[3:]})
+        return web.Response(text=told)
 
     async def _fail(self, fault, request):
         how = self.behaviour

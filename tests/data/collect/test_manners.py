@@ -111,6 +111,16 @@ def test_a_host_whose_robots_txt_cannot_be_had_is_not_asked(tmp_path, status):
     assert found.status == 200
 
 
+@pytest.mark.parametrize("fault", [500, "drop"])
+def test_a_robots_txt_that_cannot_be_had_is_tried_as_often_as_a_page(tmp_path, fault):
+    rules = [fault, fault, "User-agent: *\nDisallow: /api/get"]
+    with SongServer(make_songs(1), Behaviour(robots=rules)) as server:
+        found, refused = ask(tmp_path, server, SEARCHES[0], "/api/get?track_name=x")
+
+    assert found.status == 200
+    assert refused == Miss("blocked", "robots")
+
+
 def test_a_crawl_delay_is_kept(tmp_path):
     with SongServer(make_songs(1), Behaviour(robots="User-agent: *\nCrawl-delay: 0.2")) as server:
         ask(tmp_path, server, *SEARCHES[:4])

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stillhouse.core.errors import ModelError
+from stillhouse.engines import llama_cpp_child
 from stillhouse.engines.llama_cpp_child import serve
 
 
@@ -35,6 +36,7 @@ class FakeModel:
         self._texts, self._fault = told["texts"], told["fault"]
         self.num_ids, self.context = len(self._texts), told["context"]
         self.ends = tuple(told["ends"])
+        self.after_step, self._token_s = (lambda: None), 0.0
         self._fail(0, "load")
 
     def texts(self):
@@ -47,6 +49,8 @@ class FakeModel:
     def feed(self, ids, wanted):
         for token, is_wanted in zip(ids.tolist(), wanted.tolist(), strict=True):
             self._seen.append(token)
+            time.sleep(self._token_s)
+            self.after_step()
             if is_wanted:
                 yield logits_after(self._seen, self.num_ids) * self._scale
 
@@ -59,6 +63,10 @@ class FakeModel:
         if seen < fault["times"]:
             counts.write_text(str(seen + 1))
             FAULTS[fault["kind"]](self)
+
+
+def _slow(model):
+    model._token_s = 0.1
 
 
 def _no_numbers(model):
@@ -84,12 +92,14 @@ FAULTS = {
     "torn": lambda model: (os.write(TO_CALLER, b'{"event": "answer", "arrays": {"a'), os._exit(0)),
     "noise": lambda model: os.write(TO_CALLER, b"llama_perf: 3 ms\n"),
     "nan": _no_numbers,
+    "slow": _slow,
     "refuse": _refuse,
     "crash": lambda model: 1 / 0,
 }
 
 if __name__ == "__main__":
     TO_CALLER = os.dup(1)
+    llama_cpp_child._SECONDS_A_SIGN = 0.1
     if len(sys.argv) > 1:
         # The caller is in another process group: what ends it does not end this one.
         os.setpgrp()

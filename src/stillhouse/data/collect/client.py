@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,12 +184,7 @@ class PoliteClient:
         return host
 
     async def _ask(self, wanted: _Wanted, host: _Host) -> Reply | Miss:
-        for number in range(self.manners.tries):
-            if number:
-                await asyncio.sleep(self.manners.retry_s * 2.0 ** (number - 1))
-            found = await self._try(wanted, host)
-            if not isinstance(found, Miss) or found.outcome != "error":
-                break
+        found = await self._tried(lambda: self._try(wanted, host))
         if isinstance(found, Reply):
             host.failures = 0
             if wanted.is_answer(found):
@@ -198,6 +193,16 @@ class PoliteClient:
             host.failures += 1
             if host.failures >= self.manners.streak:
                 return Miss("error", found.reason, self.manners.rest_s)
+        return found
+
+    async def _tried(self, once: Callable[[], Awaitable[Reply | Miss]]) -> Reply | Miss:
+        """What a request came to, made again a few times where it failed."""
+        for number in range(self.manners.tries):
+            if number:
+                await asyncio.sleep(self.manners.retry_s * 2.0 ** (number - 1))
+            found = await once()
+            if not isinstance(found, Miss) or found.outcome != "error":
+                break
         return found
 
     async def _try(self, wanted: _Wanted, host: _Host) -> Reply | Miss:
@@ -239,7 +244,7 @@ class PoliteClient:
         at = urlunsplit((parts.scheme, parts.netloc, "/robots.txt", "", ""))
         kept = self._store.get(f"robots {at}")
         if kept is None or _age_s(kept.at) > _ROBOTS_AGE_S:
-            fetched = await self._fetch_robots(source, at)
+            fetched = await self._tried(lambda: self._fetch_robots(source, at))
             if isinstance(fetched, Miss) and fetched.rest_s:
                 return fetched
             if isinstance(fetched, Miss):
