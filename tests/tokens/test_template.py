@@ -369,3 +369,16 @@ def test_a_turn_that_the_template_leaves_out_is_refused(tiny, role):
         chat(parts, tiny).render(messages)
     with pytest.raises(InputError, match="leaves out turn 0"):
         chat(parts, tiny).prompt_text(messages[:1])
+
+
+@pytest.mark.parametrize("said", ["yes", "e", "Answer", "Q0Q"])
+def test_a_turn_that_is_left_out_is_missed_though_its_words_stand_elsewhere(tiny, said):
+    without_system = (
+        "Answer! {% for m in messages %}{% if m.role != 'system' %}{{ m.content }}"
+        "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endif %}{% endfor %}"
+    )
+    messages = (Message("system", said), Message("user", "Q0Q?"), Message("assistant", "yes"))
+
+    with pytest.raises(InputError, match=r"leaves out turn 0 \(system\)"):
+        chat(without_system, tiny).render(messages)
+    assert chat(without_system, tiny).render(messages[1:]).text.startswith("Answer! Q0Q?yes")

@@ -89,12 +89,17 @@ def require_written(messages: Sequence[Message], write: Callable[..., str]) -> N
         InputError: names the turn.
     """
     text = write(messages, False)
+    marks = [_mark(number, text) for number in range(len(messages))]
+    marked = _marked_text(messages, marks, write)
     for number, message in enumerate(messages):
         if message.role == "assistant" and not message.tool_calls:
             continue
         said = message.content.strip()
         parts = [call.name for call in message.tool_calls] or [said]
-        if all(part in text for part in parts) or not _is_left_out(number, messages, write, text):
+        # What stands there may be another turn's, or the template's own; the mark is of this one.
+        if all(part in text for part in parts) and marks[number] in marked:
+            continue
+        if _text_of(_with_mark(messages, number, marks[number]), write) != text:
             continue
         raise InputError(
             f"the chat template leaves out turn {number} ({message.role}): "
@@ -103,17 +108,40 @@ def require_written(messages: Sequence[Message], write: Callable[..., str]) -> N
         )
 
 
-def _is_left_out(
-    number: int, messages: Sequence[Message], write: Callable[..., str], text: str
-) -> bool:
-    """Whether the text would be the same if the turn said something else."""
+def _mark(number: int, text: str) -> str:
+    """A word that stands nowhere in a text, and within no other mark."""
+    ends = "Q"
+    while f"{ends}{number}{ends}" in text:
+        ends += "Q"
+    return f"{ends}{number}{ends}"
+
+
+def _marked_text(
+    messages: Sequence[Message], marks: Sequence[str], write: Callable[..., str]
+) -> str:
+    """The conversation as every turn but an answer in words says its mark."""
+    for number, message in enumerate(messages):
+        if message.role != "assistant" or message.tool_calls:
+            messages = _with_mark(messages, number, marks[number])
+    return _text_of(messages, write)
+
+
+def _text_of(messages: Sequence[Message], write: Callable[..., str]) -> str:
+    """The conversation; empty where the template refuses it."""
+    try:
+        return write(messages, False)
+    except InputError:
+        return ""
+
+
+def _with_mark(messages: Sequence[Message], number: int, mark: str) -> list[Message]:
     told = messages[number]
     other = replace(
         told,
-        content="?" if not told.tool_calls else told.content,
-        tool_calls=tuple(replace(call, name=call.name + "?") for call in told.tool_calls),
+        content=told.content if told.tool_calls else mark,
+        tool_calls=tuple(replace(call, name=mark) for call in told.tool_calls),
     )
-    return write([*messages[:number], other, *messages[number + 1 :]], False) == text
+    return [*messages[:number], other, *messages[number + 1 :]]
 
 
 def _thought_apart(content: str, name: str) -> dict[str, str]:
