@@ -110,13 +110,17 @@ def test_status_json_holds_every_stage_with_its_cost(called, tiny_run):
 def test_what_waits_for_services_is_told_and_decides_nothing(called, copied):
     record = copied / "tiny" / "run.json"
     run = json.loads(record.read_text())
-    rule = {"metric": "exact_match", "against": "production", "at_least": 0.0}
-    run["recipe"]["gate"]["rules"].append(rule)
     run["recipe"]["serve"] = {"share": 0.1}
     record.write_text(json.dumps(run))
+    (gate,) = (one["artifact_id"] for one in run["instances"] if one["key"] == "gate")
+    manifest = copied / "artifacts" / gate / "manifest.json"
+    told = json.loads(manifest.read_text())
+    rule = {"metric": "exact_match", "against": "production", "at_least": 0.0}
+    told["config"]["gate"]["rules"].append(rule)
+    manifest.write_text(json.dumps(told))
 
     code, out, _ = called("gate", "tiny", "--runs", copied)
-    asked = len(run["recipe"]["gate"]["rules"])
+    asked = len(told["config"]["gate"]["rules"])
     assert code == 0
     assert f"gate: student passed; 1 of {asked} rules not asked" in out
     assert "not asked       exact_match minus the production's at least 0: no version in" in out

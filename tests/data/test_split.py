@@ -2,7 +2,7 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stillhouse.core.errors import InputError
@@ -242,6 +242,7 @@ def test_fractions_are_of_the_answered_rows_except_that_of_unlabelled():
     }
 
 
+@example(3, 12, [10, 2, 11, 11, 12])
 @given(st.integers(1, 60), st.integers(0, 60), st.lists(st.integers(1, 50), min_size=2, max_size=5))
 def test_fractions_that_add_to_one_never_need_more_rows_than_there_are(
     answered, unanswered, shares

@@ -11,10 +11,12 @@ from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunRecord
 
 RUN = """
-import sys
+import signal, sys
 from pathlib import Path
 from stillhouse.store.lock import hold_lock
 from stillhouse.store.runs import RunFolder, RunRecord
+# Whoever runs these tests may ignore a hang-up, and children inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 folder = RunFolder(Path(sys.argv[1]))
 with hold_lock(folder.lock, "in use", "wait"):
     folder.write(RunRecord(name="r", recipe={}, instances=()), "")

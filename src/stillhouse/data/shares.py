@@ -6,6 +6,7 @@ import random
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import ceil
 
 from stillhouse.core.errors import InputError
 from stillhouse.core.rows import MEASURED
@@ -53,7 +54,8 @@ def resolve_sizes(
             name: Fraction(str(size)) * (num_rows if name in takers else num_answered)
             for name, size in parts.items()
             if isinstance(size, float)
-        }
+        },
+        takers,
     )
     needed = sum(sizes.values())
     num_filled = min(sum(sizes.get(name, 0) for name in takers), num_unanswered)
@@ -90,11 +92,16 @@ def _way(takers: Sequence[str]) -> str:
     return "; with evaluate.reference: teacher the measured parts do too"
 
 
-def _round_shares_of(exact: Mapping[str, Fraction]) -> dict[str, int]:
+def _round_shares_of(exact: Mapping[str, Fraction], takers: Sequence[str]) -> dict[str, int]:
     sizes = {name: int(share) for name, share in exact.items()}
     num_missing = int(sum(exact.values()) + Fraction(1, 2)) - sum(sizes.values())
+    # Parts that need answers, rounded up with the others, may need one more than there are.
+    answered = [name for name in exact if name not in takers]
+    room = ceil(sum(exact[name] for name in answered)) - sum(sizes[name] for name in answered)
     by_remainder = sorted(exact, key=lambda name: sizes[name] - exact[name])
-    return sizes | {name: sizes[name] + 1 for name in by_remainder[:num_missing]}
+    kept = [name for name in by_remainder if name in answered][:room]
+    raised = [name for name in by_remainder if name in takers or name in kept]
+    return sizes | {name: sizes[name] + 1 for name in raised[:num_missing]}
 
 
 def round_shares(

@@ -183,6 +183,9 @@ class Gateway:
                 return Deferred(outcome.reason, failed, outcome.detail)
             failed += outcome.kind.then is not Then.REST
             if not await self._patience.may_go_on(outcome, failed):
+                is_told_to_wait = outcome.kind.then is Then.REST
+                if is_told_to_wait and self._limiter.is_given_up():
+                    return TOO_LONG
                 return deferred(outcome, failed)
 
     def accept(self, answer: Answer, is_accepted: bool) -> None:
