@@ -43,4 +43,9 @@ def test_the_budget_of_a_page_is_that_of_all_who_are_asked(cap, told):
     ).recipe
 
     assert len(recipe.endpoints) == 3
-    assert budget_of(recipe.model_dump(mode="json")) == told
+    plain = recipe.model_dump(mode="json")
+    assert budget_of(plain) == told
+    # Where songs are collected from is an `api` too, and costs nothing.
+    archive = {"kind": "json_api", "api": {"url": "https://example.org/songs"}}
+    plain["collect"]["source"]["collection"] = {"sources": {"archive": archive}}
+    assert budget_of(plain) == told

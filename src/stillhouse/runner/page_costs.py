@@ -24,6 +24,7 @@ from stillhouse.store.spending import StageSpending
 
 _THOUSAND = 1000
 _BYTES = {"float32": 4, "bfloat16": 2}
+_SPENDS = "budget_usd"
 _BEFORE = ("baseline", "production", TEACHER)
 """Who the student's cost is compared with, after the baselines that the recipe names: the first
 that costs something."""
@@ -71,17 +72,17 @@ def budget_of(recipe: Mapping[str, Any]) -> Decimal | None:
     Returns:
         All budgets together, as whatever is asked spends its own; None where one has no cap.
     """
-    caps = [api["budget_usd"] for api in _endpoints(recipe)]
+    caps = [api[_SPENDS] for api in _endpoints(recipe)]
     if not caps or None in caps:
         return None
     return sum((Decimal(str(cap)) for cap in caps), Decimal(0))
 
 
 def _endpoints(plain: Any) -> Iterator[dict[str, Any]]:
-    """Whatever stands under `api`: the teacher, judges, baselines, engines of the rows' steps."""
+    """Whatever may spend money under `api`: not a source that songs are collected from."""
     named = plain.items() if isinstance(plain, dict) else ()
     inside = plain if isinstance(plain, list | tuple) else [value for _, value in named]
-    yield from (value for name, value in named if name == "api" and value)
+    yield from (value for name, value in named if name == "api" and value and _SPENDS in value)
     for value in inside:
         yield from _endpoints(value)
 
