@@ -10,8 +10,8 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from stillhouse.core.errors import ArtifactError
 from stillhouse.store.lock import wait_for_lock
-from stillhouse.store.sqlite_words import BUSY_S, in_words
+from stillhouse.store.sqlite_words import BUSY_S, clear_errors
 
 COLLECTED = "collected"
 """The folder of it below a root of runs."""
@@ -207,15 +207,10 @@ class ReplyStore:
             ).fetchall()
             return {digest: json.loads(verdict) for digest, verdict in rows}
 
-    @contextmanager
-    def _clear(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise in_words(
-                error,
-                self.path,
-                what="a store of replies",
-                kept="every reply so far is kept",
-                mend="move it aside to begin a new one; what it holds is then asked anew",
-            ) from error
+    def _clear(self) -> AbstractContextManager[None]:
+        return clear_errors(
+            self.path,
+            what="a store of replies",
+            kept="every reply so far is kept",
+            mend="move it aside to begin a new one; what it holds is then asked anew",
+        )

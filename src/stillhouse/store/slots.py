@@ -15,14 +15,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from stillhouse.core.errors import ArtifactError
 from stillhouse.store.lock import wait_for_lock
-from stillhouse.store.sqlite_words import BUSY_S, in_words
+from stillhouse.store.sqlite_words import BUSY_S, clear_errors
 
 LONGEST_REST_S = 3600.0
 """A rest asked for by a provider is believed up to here. assumption: a longer one is no pause."""
@@ -127,18 +127,13 @@ class SlotTable:
                 raise
             return c
 
-    @contextmanager
-    def _clear(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise in_words(
-                error,
-                self._path,
-                what="a table of limits",
-                kept="every paid answer so far is kept",
-                mend="delete it, once no run uses it: it holds a minute's memory alone",
-            ) from error
+    def _clear(self) -> AbstractContextManager[None]:
+        return clear_errors(
+            self._path,
+            what="a table of limits",
+            kept="every paid answer so far is kept",
+            mend="delete it, once no run uses it: it holds a minute's memory alone",
+        )
 
     def close(self) -> None:
         """Let go of the file."""

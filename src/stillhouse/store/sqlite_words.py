@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stillhouse.core.errors import ArtifactError, BusyError, DiskFullError, StillhouseError
@@ -35,3 +37,12 @@ def in_words(
             "wait until it is done; the folder must lie on a local disk",
         )
     return ArtifactError(f"{path} cannot be used as {what}: {text}", mend)
+
+
+@contextmanager
+def clear_errors(path: Path, *, what: str, kept: str, mend: str) -> Iterator[None]:
+    """Raise what SQLite says of a file, while the block runs, as `in_words` says it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise in_words(error, path, what=what, kept=kept, mend=mend) from error
