@@ -99,7 +99,7 @@ def test_real_rows_lose_no_letter(shared_file, name, scripts):
 
 
 @pytest.mark.long
-def test_every_letter_that_there_is_stays_among_others(capsys):
+def test_every_letter_that_there_is_stays_among_others():
     count, lost = 0, []
     for code in range(sys.maxunicode + 1):
         sign = chr(code)
@@ -109,8 +109,7 @@ def test_every_letter_that_there_is_stays_among_others(capsys):
         text = f"word {sign} word"
         if letters(clean_text(text, SAFE)) != letters(text):
             lost.append(f"U+{code:04X}")
-    with capsys.disabled():
-        print(f"\n{count} letters, marks and digits alone between words; lost or changed: {lost}")
+    print(f"\n{count} letters, marks and digits alone between words; lost or changed: {lost}")
     assert lost == []
 
 
@@ -126,7 +125,7 @@ def test_ascii_is_the_founding_form_to_the_letter(text):
     assert clean_text(text, ASCII) == founding(text)
 
 
-def test_real_accounting_rows_in_the_founding_form_say_what_they_lost(shared_file, capsys):
+def test_real_accounting_rows_in_the_founding_form_say_what_they_lost(shared_file):
     tables = json.loads(shared_file("finance/tatqa_dev_half.json").read_text(encoding="utf-8"))
     rows = [
         Row(f"{number}-{place}", {"q": asked["question"], "a": str(asked["answer"])}, "tatqa")

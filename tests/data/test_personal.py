@@ -115,26 +115,25 @@ def _judged(texts):
 
 
 @pytest.mark.long
-def test_precision_recall_and_false_alarms_are_told(shared_file, capsys):
+def test_precision_recall_and_false_alarms_are_told(shared_file):
     found, missed, wrong = _judged(planted(seed=1, of_each=500))
-    with capsys.disabled():
-        print()
-        for kind in KINDS:
-            hits = sum(n for key, n in found.items() if key[0] == kind)
-            lost = sum(n for key, n in missed.items() if key[0] == kind)
-            usual = {key: n for key, n in missed.items() if key[0] == kind and key[1] not in MISSED}
-            lost_usual = sum(usual.values())
-            print(f"{kind:7} recall {hits / (hits + lost):.3f}, of forms with a mark "
-                  f"{hits / (hits + lost_usual):.3f}; "
-                  f"precision {hits / (hits + wrong[kind]):.3f}")  # fmt: skip
-        print(f"of {500 * len(DECOYS)} decoys: {dict(_alarms(decoys(seed=1, of_each=500)))}")
-        for name in ("instruct/nq_open_val_0_1200.jsonl", "instruct/gsm8k_test_even.jsonl",
-                     "mcq/commonsense_qa_val.jsonl", "songs/openhymnal_a.jsonl",
-                     "bible/kjv_books_shared.jsonl"):  # fmt: skip
-            lines = shared_file(name).read_text(encoding="utf-8").splitlines()
-            alarms = Counter()
-            for number, line in enumerate(lines):
-                row = Row(str(number), json.loads(line), name)
-                alarms.update(ScrubStep(ScrubPersonal()).process([row])[0].notes)
-            print(f"{name}: {len(lines)} rows, {dict(alarms)}")
+    print()
+    for kind in KINDS:
+        hits = sum(n for key, n in found.items() if key[0] == kind)
+        lost = sum(n for key, n in missed.items() if key[0] == kind)
+        usual = {key: n for key, n in missed.items() if key[0] == kind and key[1] not in MISSED}
+        lost_usual = sum(usual.values())
+        print(f"{kind:7} recall {hits / (hits + lost):.3f}, of forms with a mark "
+              f"{hits / (hits + lost_usual):.3f}; "
+              f"precision {hits / (hits + wrong[kind]):.3f}")  # fmt: skip
+    print(f"of {500 * len(DECOYS)} decoys: {dict(_alarms(decoys(seed=1, of_each=500)))}")
+    for name in ("instruct/nq_open_val_0_1200.jsonl", "instruct/gsm8k_test_even.jsonl",
+                 "mcq/commonsense_qa_val.jsonl", "songs/openhymnal_a.jsonl",
+                 "bible/kjv_books_shared.jsonl"):  # fmt: skip
+        lines = shared_file(name).read_text(encoding="utf-8").splitlines()
+        alarms = Counter()
+        for number, line in enumerate(lines):
+            row = Row(str(number), json.loads(line), name)
+            alarms.update(ScrubStep(ScrubPersonal()).process([row])[0].notes)
+        print(f"{name}: {len(lines)} rows, {dict(alarms)}")
     assert sum(found.values()) > 0.8 * sum(missed.values())

@@ -233,51 +233,49 @@ def test_decontamination_finds_what_a_plain_search_finds(texts, own, length):
 
 
 @pytest.mark.long
-def test_style_references_of_real_prompts_are_told(shared_file, capsys):
+def test_style_references_of_real_prompts_are_told(shared_file):
     artists = json.loads(shared_file("prompts/sd_artists_by_region.json").read_text())
     names = sorted({name for group in artists.values() for name in group if "__" not in name})
     forms = ("a pier in the style of {}", "{}-esque pier", "a pier, {} style", "painting by {}",
              "Pier im Stil von {}", "Pier nach Art von {}", "angelehnt an {}", "a pier, by {}",
              "a pier in {}'s style", "{} pier")  # fmt: skip
     step = build_row_step(DropStyleReferences())
-    with capsys.disabled():
-        print()
-        for form in forms:
-            found = sum(isinstance(step.process([row(p=form.replace("{}", name))])[0], Drop)
-                        for name in names)  # fmt: skip
-            print(f"{form:28} {found} of {len(names)}")
-        for name in ("prompts/partiprompts_even.tsv", "prompts/awesome_chatgpt_prompts_a.csv",
-                     "instruct/gsm8k_test_even.jsonl", "instruct/nq_open_val_0_1200.jsonl",
-                     "songs/openhymnal_a.jsonl", "mcq/mmlu_business_religion_history.jsonl",
-                     "finance/banking77_train_half.csv", "culture/blend_a.jsonl"):  # fmt: skip
-            path = shared_file(name)
-            rows = list(read_rows(Source(file=path.name), path.parent))
-            kept, ended, _ = run_step(step, rows)
-            kinds = Counter(one.evidence.split(": ")[1] for one in ended)
-            print(f"{name}: {len(ended)} of {len(rows)} end: {dict(kinds.most_common())}")
-            assert len(kept) + len(ended) == len(rows)
+    print()
+    for form in forms:
+        found = sum(isinstance(step.process([row(p=form.replace("{}", name))])[0], Drop)
+                    for name in names)  # fmt: skip
+        print(f"{form:28} {found} of {len(names)}")
+    for name in ("prompts/partiprompts_even.tsv", "prompts/awesome_chatgpt_prompts_a.csv",
+                 "instruct/gsm8k_test_even.jsonl", "instruct/nq_open_val_0_1200.jsonl",
+                 "songs/openhymnal_a.jsonl", "mcq/mmlu_business_religion_history.jsonl",
+                 "finance/banking77_train_half.csv", "culture/blend_a.jsonl"):  # fmt: skip
+        path = shared_file(name)
+        rows = list(read_rows(Source(file=path.name), path.parent))
+        kept, ended, _ = run_step(step, rows)
+        kinds = Counter(one.evidence.split(": ")[1] for one in ended)
+        print(f"{name}: {len(ended)} of {len(rows)} end: {dict(kinds.most_common())}")
+        assert len(kept) + len(ended) == len(rows)
 
 
 @pytest.mark.long
-def test_decontamination_of_real_rows_is_told(shared_file, capsys):
+def test_decontamination_of_real_rows_is_told(shared_file):
     """Planted copies of the evaluation among other rows: all found, and what else is."""
     path = shared_file("mcq/commonsense_qa_val.jsonl")
     questions = [one.fields["question"] for one in read_rows(Source(file=path.name), path.parent)]
     other = shared_file("instruct/gsm8k_test_even.jsonl")
     rows = [one.fields["question"] for one in read_rows(Source(file=other.name), other.parent)]
-    with capsys.disabled():
-        print()
-        for length in (13, 8):
-            evaluation = Evaluation([("e", text) for text in questions[::2]], length)
-            copied = sum(bool(evaluation.evidence(f"Well. {text.upper()} So?"))
-                         for text in questions[::2])  # fmt: skip
-            same = sum(bool(evaluation.evidence(text)) for text in questions[::2])
-            alarms = sum(bool(evaluation.evidence(text)) for text in rows)
-            others = sum(bool(evaluation.evidence(text)) for text in questions[1::2])
-            print(f"{length} words: copies {same} and embedded copies {copied} of "
-                  f"{len(questions[::2])}; of {len(rows)} GSM8K {alarms}, of "
-                  f"{len(questions[1::2])} other CommonsenseQA {others}")  # fmt: skip
-            assert same == len(questions[::2])
+    print()
+    for length in (13, 8):
+        evaluation = Evaluation([("e", text) for text in questions[::2]], length)
+        copied = sum(bool(evaluation.evidence(f"Well. {text.upper()} So?"))
+                     for text in questions[::2])  # fmt: skip
+        same = sum(bool(evaluation.evidence(text)) for text in questions[::2])
+        alarms = sum(bool(evaluation.evidence(text)) for text in rows)
+        others = sum(bool(evaluation.evidence(text)) for text in questions[1::2])
+        print(f"{length} words: copies {same} and embedded copies {copied} of "
+              f"{len(questions[::2])}; of {len(rows)} GSM8K {alarms}, of "
+              f"{len(questions[1::2])} other CommonsenseQA {others}")  # fmt: skip
+        assert same == len(questions[::2])
 
 
 def test_no_check_touches_a_row_that_is_fine():

@@ -278,7 +278,7 @@ def test_a_base_holds_no_weight_of_its_own(rows):
 
 
 @pytest.mark.long
-def test_a_base_takes_no_memory_of_a_second_model(tmp_path, capsys):
+def test_a_base_takes_no_memory_of_a_second_model(tmp_path):
     driver = Path(__file__).with_name("memory_of_modes.py")
     done = subprocess.run(
         [sys.executable, str(driver), str(tmp_path)], capture_output=True, text=True, timeout=600
@@ -287,8 +287,7 @@ def test_a_base_takes_no_memory_of_a_second_model(tmp_path, capsys):
     told = json.loads((tmp_path / "told.json").read_text())
     weights = told["text"]["weights"]
     more = {name: (one["peak"] - told["text"]["peak"]) / weights for name, one in told.items()}
-    with capsys.disabled():
-        print(f"\nmodels of {weights / 1e6:.0f} MB; more than for text alone: {more}")
+    print(f"\nmodels of {weights / 1e6:.0f} MB; more than for text alone: {more}")
     assert more["base"] < 0.1
     assert 0.9 < more["live"] < 1.3
 
